@@ -1,0 +1,8 @@
+//! Every provider's wire language, as pure functions and small state machines.
+//!
+//! No sockets, no clock, no randomness: bytes in, bytes out. A provider is one folder here and one
+//! row in [`registry::PROVIDERS`].
+
+pub mod contract;
+pub mod error;
+pub mod registry;

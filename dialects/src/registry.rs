@@ -1,0 +1,79 @@
+//! The one table of providers.
+
+use domain::provider::{Operation, ProviderKind};
+
+use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect};
+use crate::error::Fault;
+
+/// Where a provider wants its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthStyle {
+    /// This header with this text before the key.
+    Header(&'static str, &'static str),
+    /// No credential at all.
+    None,
+}
+
+/// A model that exists at a provider without being declared.
+#[derive(Debug, Clone, Copy)]
+pub struct WellKnownModel {
+    /// The provider's name of it.
+    pub name: &'static str,
+    /// What it can do.
+    pub operations: &'static [Operation],
+}
+
+/// A voice that exists at a provider without being declared.
+#[derive(Debug, Clone, Copy)]
+pub struct WellKnownVoice {
+    /// The provider's name of it.
+    pub name: &'static str,
+    /// BCP-47, where one language is meant.
+    pub language: Option<&'static str>,
+    /// `female` or `male`, where known.
+    pub gender: Option<&'static str>,
+    /// Models that have it; empty for all.
+    pub models: &'static [&'static str],
+}
+
+/// One provider kind: what it can do and how it is spoken to.
+#[expect(missing_debug_implementations, reason = "a table of functions")]
+pub struct Provider {
+    /// The kind this row is for.
+    pub kind: ProviderKind,
+    /// Base URL of the vendor; `None` where the operator must name one, or where there is none.
+    pub base_url: Option<&'static str>,
+    /// Appended to the base URL before every path (Azure: `/openai/v1`).
+    pub path_prefix: &'static str,
+    /// Where the credential goes.
+    pub auth: AuthStyle,
+    /// The environment variable of its credential, where it has a usual one.
+    pub key_variable: Option<&'static str>,
+    /// The environment variable of its base URL, where the credential alone is not enough.
+    pub url_variable: Option<&'static str>,
+    /// Runs in this process instead of being called over the network.
+    pub in_process: bool,
+    /// Models without declaration.
+    pub models: &'static [WellKnownModel],
+    /// Voices without declaration.
+    pub voices: &'static [WellKnownVoice],
+    /// Transcription and translation over HTTP.
+    pub transcription: Option<&'static dyn TranscriptionDialect>,
+    /// Speech over HTTP.
+    pub speech: Option<&'static dyn SpeechDialect>,
+    /// Chat and embeddings over HTTP.
+    pub json: Option<&'static dyn JsonDialect>,
+    /// Realtime sessions.
+    pub realtime: Option<&'static dyn RealtimeOpener>,
+    /// Classifies a refusal: status and body of the answer.
+    pub fault: fn(u16, &[u8]) -> Fault,
+}
+
+/// Every provider kind, one row each. Nothing else in the workspace matches on the kind.
+pub static PROVIDERS: &[Provider] = &[];
+
+/// The row of a kind.
+#[must_use]
+pub fn provider(kind: ProviderKind) -> Option<&'static Provider> {
+    PROVIDERS.iter().find(|row| row.kind == kind)
+}

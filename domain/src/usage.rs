@@ -1,0 +1,79 @@
+//! What was used: seconds, characters, tokens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::provider::named;
+
+named! {
+    /// How a quantity is known.
+    UsageSource, "usage source", {
+        /// The provider said so.
+        Reported = "reported",
+        /// We counted it exactly.
+        Measured = "measured",
+        /// We derived it.
+        Estimated = "estimated",
+    }
+}
+
+named! {
+    /// How a billed operation ended.
+    UsageStatus, "usage status", {
+        /// Delivered whole.
+        Ok = "ok",
+        /// The client left; billed for what the provider delivered.
+        ClientClosed = "client_closed",
+        /// The provider failed after it had begun.
+        UpstreamError = "upstream_error",
+        /// Ended by a limit, a budget, a revocation or a drain.
+        EndedByPolicy = "ended_by_policy",
+        /// Refused after the provider had been asked.
+        RefusedLate = "refused_late",
+    }
+}
+
+/// Quantities of one operation or one realtime turn. Cached and image tokens are counted inside the
+/// text and audio counts, as OpenAI reports them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Milliseconds of audio sent by the client.
+    pub audio_in_ms: u64,
+    /// Milliseconds of audio made by the provider.
+    pub audio_out_ms: u64,
+    /// Characters spoken.
+    pub characters: u64,
+    /// Text tokens in, cached ones included.
+    pub text_tokens_in: u64,
+    /// Text tokens out.
+    pub text_tokens_out: u64,
+    /// Audio tokens in, cached ones included.
+    pub audio_tokens_in: u64,
+    /// Audio tokens out.
+    pub audio_tokens_out: u64,
+    /// Image tokens in, cached ones included.
+    pub image_tokens_in: u64,
+    /// Cached tokens among the text tokens in.
+    pub cached_text_tokens: u64,
+    /// Cached tokens among the audio tokens in.
+    pub cached_audio_tokens: u64,
+    /// Cached tokens among the image tokens in.
+    pub cached_image_tokens: u64,
+    /// Requests, where a provider bills them.
+    pub requests: u64,
+}
+
+impl Usage {
+    /// All cached tokens.
+    #[must_use]
+    pub const fn cached_tokens(&self) -> u64 {
+        self.cached_text_tokens.saturating_add(self.cached_audio_tokens).saturating_add(self.cached_image_tokens)
+    }
+
+    /// Whether any token was counted.
+    #[must_use]
+    pub const fn has_tokens(&self) -> bool {
+        self.text_tokens_in | self.text_tokens_out | self.audio_tokens_in | self.audio_tokens_out | self.image_tokens_in
+            != 0
+    }
+}

@@ -1,0 +1,6 @@
+//! The data plane: sockets, clocks, admission, forwarding, metering.
+
+pub mod ledger;
+pub mod limits;
+pub mod repositories;
+pub mod snapshot;
