@@ -1,66 +1,319 @@
 //! The usage ledger: one immutable record per billed operation or realtime turn.
 //!
 //! A record is in the journal before the client has its last byte, reaches the database in batches,
-//! and is replayed after a crash: its id makes a second insert do nothing.
+//! and is replayed after a crash: its id makes a second insert do nothing. `Ledger::record` is
+//! synchronous, so that a guard's drop can call it. Nothing leaves the journal before the database
+//! has answered for it.
 
-use domain::ids::{PriceId, RequestId, SessionId, TenantId, UsageRecordId, VirtualKeyId};
-use domain::money::NanoUsd;
-use domain::provider::{Operation, ProviderKind};
-use domain::usage::{Usage, UsageSource, UsageStatus};
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+mod journal;
+mod record;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-/// One row of `usage_records`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UsageRecord {
-    /// `UUIDv7`, made when the operation was admitted.
-    pub id: UsageRecordId,
-    /// As `x-request-id` says.
-    pub request_id: RequestId,
-    /// The realtime session, where there is one.
-    pub session_id: Option<SessionId>,
-    /// Turn in the session; 0 for single operations.
-    pub sequence: u32,
-    /// Who pays.
-    pub tenant_id: TenantId,
-    /// By which key.
-    pub key_id: VirtualKeyId,
-    /// `x-antiphon-user`.
-    pub user_tag: Option<String>,
-    /// `x-antiphon-tags`, as sent.
-    pub tags: Option<String>,
-    /// What was asked.
-    pub operation: Operation,
-    /// The model the client named.
-    pub model_asked: String,
-    /// Kind of the provider that served.
-    pub provider_kind: ProviderKind,
-    /// Configured name of the provider that served.
-    pub provider: String,
-    /// That provider's model.
-    pub model_served: String,
-    /// Quantities.
-    pub usage: Usage,
-    /// How they are known.
-    pub usage_source: UsageSource,
-    /// `None` while unpriced. Never 0 for want of a price.
-    pub cost: Option<NanoUsd>,
-    /// The price row that decided most of the cost.
-    pub price_id: Option<PriceId>,
-    /// How it ended.
-    pub status: UsageStatus,
-    /// Targets tried, the one that served included.
-    pub attempts: u32,
-    /// Cache result, where a cache was asked.
-    pub cache: Option<String>,
-    /// Milliseconds to the first byte for the client.
-    pub ttfb_ms: Option<u64>,
-    /// Milliseconds from the request to its end.
-    pub latency_ms: u64,
-    /// When it was admitted.
-    #[serde(with = "time::serde::rfc3339")]
-    pub started_at: OffsetDateTime,
-    /// When it ended.
-    #[serde(with = "time::serde::rfc3339")]
-    pub ended_at: OffsetDateTime,
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+pub use self::journal::Recovery;
+use self::journal::{Batch, Journal, Position};
+pub use self::record::UsageRecord;
+pub use self::writer::Sink;
+
+/// Bounds of a journal and its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalLimits {
+    /// Bytes of all segments together. At this bound `record` fails; new work is refused earlier, so
+    /// that what is running still finds room.
+    pub max_bytes: u64,
+    /// Bytes after which a segment is closed and the next begun.
+    pub segment_bytes: u64,
+    /// Records kept in memory for the writer. More than these stay in the journal alone and are read
+    /// back when their turn comes.
+    pub max_queued: usize,
+}
+
+impl Default for JournalLimits {
+    fn default() -> Self {
+        Self { max_bytes: 1024 * 1024 * 1024, segment_bytes: 8 * 1024 * 1024, max_queued: 10_000 }
+    }
+}
+
+impl JournalLimits {
+    /// Bytes from which on new work is refused: seven eighths of the bound.
+    #[must_use]
+    pub const fn refuse_work_from(&self) -> u64 {
+        self.max_bytes - self.max_bytes / 8
+    }
+}
+
+/// Why the ledger could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process has the journal's directory.
+    #[error("the journal in {} is in use by another process; give each process its own directory", dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The database has been away for so long that the journal's bound is reached.
+    #[error("the journal holds {bytes} of {max_bytes} bytes; the database must take records first")]
+    Full {
+        /// Bytes on disk.
+        bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// One record is larger than an entry may be.
+    #[error("a usage record of {bytes} bytes does not fit a journal entry")]
+    TooLarge {
+        /// Bytes of its JSON.
+        bytes: usize,
+    },
+    /// A record could not be written as JSON.
+    #[error("a usage record could not be written as JSON")]
+    Json(#[source] serde_json::Error),
+    /// The file system failed.
+    #[error("the journal at {} failed: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LedgerError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// What readiness and metrics say about the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerHealth {
+    /// Records that the database has not answered for.
+    pub pending_records: u64,
+    /// Bytes of the journal on disk, records already answered for included until their segment goes.
+    pub pending_bytes: u64,
+    /// Whether the last insert succeeded; true before the first.
+    pub database_ok: bool,
+    /// Whether new work may be begun.
+    pub accepts_work: bool,
+}
+
+/// The journal and the task that empties it into the database. Clones are the same ledger; when the
+/// last is dropped the task ends and the journal keeps what is pending.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    recovery: Recovery,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the callers and the writer share.
+#[derive(Debug)]
+struct Shared {
+    journal: Journal,
+    limits: JournalLimits,
+    queue: Mutex<Queue>,
+    /// Rung when something was appended.
+    appended: Notify,
+    /// Asks the writer not to wait for a full batch.
+    hurry: Notify,
+    /// Up to where the database has answered.
+    done: watch::Sender<Position>,
+    database_ok: AtomicBool,
+}
+
+/// What waits for the writer, in the order of the journal: first `memory`, then, when `spilled`, what
+/// stands in the journal after it.
+#[derive(Debug)]
+struct Queue {
+    memory: VecDeque<(Position, UsageRecord)>,
+    spilled: bool,
+    /// Up to where the writer has taken.
+    taken: Position,
+    /// The end of the last record.
+    last: Position,
+    appended: u64,
+    inserted: u64,
+}
+
+impl Ledger {
+    /// Opens the journal in `dir`, begins to replay what an earlier process left in it, and starts the
+    /// writer. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The directory is another process's, or cannot be read or written.
+    pub fn open(dir: &Path, limits: JournalLimits, sink: impl Sink) -> Result<Self, LedgerError> {
+        let (journal, recovery) = Journal::open(dir, limits)?;
+        let queue = Queue {
+            memory: VecDeque::new(),
+            spilled: recovery.records > 0,
+            taken: Position::default(),
+            last: journal.end(),
+            appended: recovery.records,
+            inserted: 0,
+        };
+        let shared = Arc::new(Shared {
+            journal,
+            limits,
+            queue: Mutex::new(queue),
+            appended: Notify::new(),
+            hurry: Notify::new(),
+            done: watch::Sender::new(Position::default()),
+            database_ok: AtomicBool::new(true),
+        });
+        let tasks = vec![
+            tokio::spawn(writer::run(Arc::clone(&shared), sink)),
+            tokio::spawn(writer::sync_now_and_then(Arc::clone(&shared))),
+        ];
+        Ok(Self(Arc::new(Handle { shared, recovery, tasks: Mutex::new(tasks) })))
+    }
+
+    /// What an earlier process had left.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.0.recovery
+    }
+
+    /// Appends a record to the journal and hands it to the writer. When this returns, a crash of the
+    /// process cannot lose the record.
+    ///
+    /// # Errors
+    /// The journal is full or the file system failed; the record is not kept then.
+    pub fn record(&self, record: UsageRecord) -> Result<(), LedgerError> {
+        let json = serde_json::to_vec(&record).map_err(LedgerError::Json)?;
+        let shared = &self.0.shared;
+        {
+            // The queue's lock spans the append, so that both have one order.
+            let mut queue = shared.queue();
+            let place = shared.journal.append(&json)?;
+            queue.push(place, record, shared.limits.max_queued);
+        }
+        shared.appended.notify_one();
+        Ok(())
+    }
+
+    /// Whether new work may be begun; asked at admission, so that the record of what is running still
+    /// finds room when it ends.
+    ///
+    /// # Errors
+    /// `Full`, which a client sees as 503 `overloaded`.
+    pub fn accepts_work(&self) -> Result<(), LedgerError> {
+        let bytes = self.0.shared.journal.bytes();
+        if bytes < self.0.shared.limits.refuse_work_from() {
+            return Ok(());
+        }
+        Err(LedgerError::Full { bytes, max_bytes: self.0.shared.limits.max_bytes })
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn health(&self) -> LedgerHealth {
+        let shared = &self.0.shared;
+        let pending_records = {
+            let queue = shared.queue();
+            queue.appended.saturating_sub(queue.inserted)
+        };
+        LedgerHealth {
+            pending_records,
+            pending_bytes: shared.journal.bytes(),
+            database_ok: shared.database_ok.load(Ordering::Relaxed),
+            accepts_work: self.accepts_work().is_ok(),
+        }
+    }
+
+    /// Waits until everything recorded so far is in the database, for as long as that takes.
+    pub async fn flush(&self) {
+        let last = self.0.shared.queue().last;
+        let mut done = self.0.shared.done.subscribe();
+        self.0.shared.hurry.notify_one();
+        // The sender lives in what `self` holds, so the wait can end in no other way.
+        drop(done.wait_for(|done| *done >= last).await);
+    }
+
+    /// Flushes until `deadline` has passed, then stops the writer. What is left stays in the journal
+    /// for the next start, as does what is recorded after this.
+    pub async fn close(&self, deadline: Duration) -> LedgerHealth {
+        let flushed = tokio::time::timeout(deadline, self.flush()).await.is_ok();
+        self.0.stop();
+        if flushed && self.health().pending_records == 0 {
+            self.0.shared.journal.tidy();
+        }
+        if let Err(error) = self.0.shared.journal.sync() {
+            tracing::error!(%error, "the journal could not be synced");
+        }
+        self.health()
+    }
+}
+
+impl Handle {
+    fn stop(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, place: Position, record: UsageRecord, max_queued: usize) {
+        self.last = place;
+        self.appended += 1;
+        if self.spilled || self.memory.len() >= max_queued {
+            self.spilled = true;
+            return;
+        }
+        self.memory.push_back((place, record));
+    }
+
+    /// Up to `most` records out of memory; `None` when none are there.
+    fn pop(&mut self, most: usize) -> Option<Batch> {
+        let count = self.memory.len().min(most);
+        let (upto, _) = *self.memory.get(count.checked_sub(1)?).map(|(place, record)| (place, record)).as_ref()?;
+        let upto = *upto;
+        self.taken = upto;
+        Some(Batch { records: self.memory.drain(..count).map(|(_, record)| record).collect(), upto })
+    }
+
+    /// Notes what was read out of the journal.
+    fn took(&mut self, upto: Position) {
+        self.taken = upto;
+        self.spilled = upto < self.last;
+    }
+
+    /// Notes what the database answered for. At the end the count is exact again even where damage
+    /// made the journal give fewer records than were counted.
+    fn inserted(&mut self, count: usize, upto: Position) {
+        self.inserted += count as u64;
+        if upto >= self.last {
+            self.inserted = self.appended;
+        }
+    }
 }

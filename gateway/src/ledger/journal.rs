@@ -1,0 +1,351 @@
+//! The append-only journal: what has been billed and is not yet in the database.
+//!
+//! A directory of segment files. One entry is one `write(2)` to a file opened for appending, so a
+//! `kill -9` at any moment loses nothing that `append` has returned for: the kernel holds it. Against
+//! a loss of power `sync` must be called now and then; what was appended since the last call is the
+//! documented window of loss. Segments are deleted once everything in them is acknowledged.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::segment::{self, Piece};
+use super::{JournalLimits, LedgerError, UsageRecord};
+
+const EXTENSION: &str = "journal";
+
+/// A place between two entries: everything before it is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Position {
+    segment: u64,
+    end: u64,
+}
+
+/// What was found when a journal was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Whole records, to be written to the database again.
+    pub records: u64,
+    /// Damaged places, each copied to a `.corrupt` file beside its segment.
+    pub damaged: u64,
+    /// Bytes of entries that were never written whole, cut off.
+    pub torn_bytes: u64,
+}
+
+/// Some records in the order they were appended.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) records: Vec<UsageRecord>,
+    pub(super) upto: Position,
+}
+
+/// An open journal. While it lives, no other process can open the directory.
+#[derive(Debug)]
+pub(super) struct Journal {
+    dir: PathBuf,
+    limits: JournalLimits,
+    files: Mutex<Files>,
+    /// Held for its lock, which the kernel frees with the file.
+    _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    /// Bytes of every segment on disk, by number.
+    segments: BTreeMap<u64, u64>,
+    /// The segment that is appended to.
+    active: Option<(u64, Arc<File>)>,
+    next: u64,
+    bytes: u64,
+    acknowledged: Position,
+    /// Files with bytes that the disk may not have.
+    unsynced: Vec<Arc<File>>,
+    /// Whether entries of the directory itself have changed since the last sync.
+    dir_changed: bool,
+}
+
+impl Journal {
+    /// Opens `dir`, making it where it is missing, and reads back every segment in it.
+    pub(super) fn open(dir: &Path, limits: JournalLimits) -> Result<(Self, Recovery), LedgerError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(LedgerError::io(dir))?;
+        let lock = lock(dir)?;
+        let mut files = Files::default();
+        let mut recovery = Recovery::default();
+        for (number, path) in segments_in(dir).map_err(LedgerError::io(dir))? {
+            let length = recover(&path, &mut recovery).map_err(LedgerError::io(&path))?;
+            files.segments.insert(number, length);
+            files.bytes += length;
+            files.next = number + 1;
+        }
+        Ok((Self { dir: dir.to_owned(), limits, files: Mutex::new(files), _lock: lock }, recovery))
+    }
+
+    /// Appends one record; its place is after everything appended before.
+    pub(super) fn append(&self, json: &[u8]) -> Result<Position, LedgerError> {
+        let entry = segment::encode(json).ok_or(LedgerError::TooLarge { bytes: json.len() })?;
+        let size = entry.len() as u64;
+        let mut files = self.files();
+        if files.bytes + size > self.limits.max_bytes {
+            self.reclaim(&mut files, 1);
+        }
+        if files.bytes + size > self.limits.max_bytes {
+            return Err(LedgerError::Full { bytes: files.bytes, max_bytes: self.limits.max_bytes });
+        }
+        self.write(&mut files, &entry).map_err(LedgerError::io(&self.dir))
+    }
+
+    /// Reads records after `from`, at most `most` of them and not beyond `last`.
+    pub(super) fn read(&self, from: Position, last: Position, most: usize) -> io::Result<Batch> {
+        let numbers: Vec<u64> =
+            self.files().segments.range(from.segment..=last.segment).map(|(number, _)| *number).collect();
+        let mut read = Batch { records: Vec::new(), upto: from };
+        for number in numbers {
+            let start = if number == from.segment { from.end } else { 0 };
+            let stop = (number == last.segment).then_some(last.end);
+            read_segment(&segment_path(&self.dir, number), number, start, stop, most, &mut read)?;
+            if read.records.len() >= most {
+                return Ok(read);
+            }
+        }
+        read.upto = last;
+        Ok(read)
+    }
+
+    /// Everything up to `upto` is in the database: segments without anything newer are deleted.
+    pub(super) fn acknowledge(&self, upto: Position) {
+        let mut files = self.files();
+        files.acknowledged = files.acknowledged.max(upto);
+        // The segment in use goes too once it has some size: deleting and making it for every record
+        // of a quiet gateway would cost more than a replay of the little it holds.
+        self.reclaim(&mut files, self.limits.segment_bytes / 8);
+    }
+
+    /// Asks the disk to hold everything appended so far.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let (files, dir_changed) = {
+            let mut files = self.files();
+            (std::mem::take(&mut files.unsynced), std::mem::take(&mut files.dir_changed))
+        };
+        for file in files {
+            file.sync_data()?;
+        }
+        if dir_changed { File::open(&self.dir)?.sync_all() } else { Ok(()) }
+    }
+
+    /// Deletes every acknowledged segment, the one in use too.
+    pub(super) fn tidy(&self) {
+        self.reclaim(&mut self.files(), 1);
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files().bytes
+    }
+
+    /// The end of what is on disk.
+    pub(super) fn end(&self) -> Position {
+        let files = self.files();
+        files
+            .segments
+            .last_key_value()
+            .map(|(segment, end)| Position { segment: *segment, end: *end })
+            .unwrap_or_default()
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, files: &mut Files, entry: &[u8]) -> io::Result<Position> {
+        let number = self.active(files)?;
+        let Some(file) = files.active.as_ref().map(|(_, file)| Arc::clone(file)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let before = files.segments.get(&number).copied().unwrap_or(0);
+        let written = write_once(&file, entry);
+        if let Err(error) = written {
+            // A part of an entry must not stand before the next one. Where it cannot be cut off, the
+            // segment ends here and the reader skips its torn tail.
+            if file.set_len(before).is_err() {
+                files.active = None;
+            }
+            return Err(error);
+        }
+        let size = entry.len() as u64;
+        let end = before + size;
+        files.segments.insert(number, end);
+        files.bytes += size;
+        if files.unsynced.is_empty() {
+            files.unsynced.push(file);
+        }
+        Ok(Position { segment: number, end })
+    }
+
+    /// The number of the segment to append to, which is made where there is none with room.
+    fn active(&self, files: &mut Files) -> io::Result<u64> {
+        if let Some((number, _)) = &files.active
+            && files.segments.get(number).is_some_and(|bytes| *bytes < self.limits.segment_bytes)
+        {
+            return Ok(*number);
+        }
+        let number = files.next;
+        let path = segment_path(&self.dir, number);
+        let file = Arc::new(OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?);
+        files.unsynced.push(Arc::clone(&file));
+        files.active = Some((number, file));
+        files.segments.insert(number, 0);
+        files.next = number + 1;
+        files.dir_changed = true;
+        Ok(number)
+    }
+
+    /// Deletes what is acknowledged whole; the segment in use only from `active_from` bytes on.
+    fn reclaim(&self, files: &mut Files, active_from: u64) {
+        let done = files.acknowledged;
+        let active = files.active.as_ref().map(|(number, _)| *number);
+        let whole = |number: u64, bytes: u64| Position { segment: number, end: bytes } <= done;
+        let kept = |number: u64, bytes: u64| active == Some(number) && bytes < active_from;
+        let gone: Vec<(u64, u64)> =
+            files.segments.iter().map(|(n, b)| (*n, *b)).filter(|(n, b)| whole(*n, *b) && !kept(*n, *b)).collect();
+        for (number, bytes) in gone {
+            if let Err(error) = std::fs::remove_file(segment_path(&self.dir, number)) {
+                tracing::warn!(%error, segment = number, "journal segment could not be deleted");
+                continue;
+            }
+            files.segments.remove(&number);
+            files.bytes = files.bytes.saturating_sub(bytes);
+            files.dir_changed = true;
+            if active == Some(number) {
+                files.active = None;
+            }
+        }
+    }
+}
+
+/// Takes the directory for this process.
+fn lock(dir: &Path) -> Result<File, LedgerError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(LedgerError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(LedgerError::Io { path, source }),
+    }
+}
+
+/// One `write(2)`: an entry is appended whole or not at all.
+fn write_once(mut file: &File, entry: &[u8]) -> io::Result<()> {
+    loop {
+        match file.write(entry) {
+            Ok(written) if written == entry.len() => return Ok(()),
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::WriteZero, "the disk took a part of an entry only")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn segment_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.{EXTENSION}"))
+}
+
+fn segments_in(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let Some(number) = number
+            && path.extension().is_some_and(|extension| extension == EXTENSION)
+        {
+            found.insert(number, path);
+        }
+    }
+    Ok(found)
+}
+
+/// Checks a segment left by an earlier process: counts its records, keeps copies of damage, cuts off
+/// a torn tail. Returns its length.
+fn recover(path: &Path, recovery: &mut Recovery) -> io::Result<u64> {
+    let bytes = std::fs::read(path)?;
+    let mut at = 0;
+    while let Some(piece) = piece_at(&bytes, at) {
+        match piece {
+            Piece::Entry { end, .. } => {
+                recovery.records += 1;
+                at = end;
+            }
+            Piece::Damage(range) => {
+                recovery.damaged += 1;
+                keep_damage(path, range.start as u64, bytes.get(range.clone()).unwrap_or_default())?;
+                at = range.end;
+            }
+            Piece::Torn(start) => {
+                let torn = (bytes.len() - start) as u64;
+                recovery.torn_bytes += torn;
+                tracing::warn!(path = %path.display(), torn, "cut off an unfinished journal entry");
+                OpenOptions::new().write(true).open(path)?.set_len(start as u64)?;
+                return Ok(start as u64);
+            }
+        }
+    }
+    Ok(bytes.len() as u64)
+}
+
+/// As `segment::piece_at`, but an entry whose JSON is no usage record counts as damage.
+fn piece_at(bytes: &[u8], at: usize) -> Option<Piece> {
+    match segment::piece_at(bytes, at)? {
+        Piece::Entry { json, end } if decode(bytes, json.clone()).is_none() => Some(Piece::Damage(at..end)),
+        piece => Some(piece),
+    }
+}
+
+fn decode(bytes: &[u8], json: std::ops::Range<usize>) -> Option<UsageRecord> {
+    serde_json::from_slice(bytes.get(json)?).ok()
+}
+
+/// Copies a damaged place beside its segment, once.
+fn keep_damage(path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let copy = path.with_extension(format!("{at}.corrupt"));
+    tracing::error!(path = %path.display(), at, bytes = bytes.len(), "damaged journal entry, kept as .corrupt");
+    std::fs::write(copy, bytes)
+}
+
+/// Reads records of one segment from byte `start` to `stop` or its end.
+fn read_segment(
+    path: &Path,
+    number: u64,
+    start: u64,
+    stop: Option<u64>,
+    most: usize,
+    read: &mut Batch,
+) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(stop.map_or(u64::MAX, |stop| stop.saturating_sub(start))).read_to_end(&mut bytes)?;
+    let mut at = 0;
+    while read.records.len() < most
+        && let Some(piece) = segment::piece_at(&bytes, at)
+    {
+        at = match piece {
+            Piece::Entry { json, end } => {
+                match decode(&bytes, json) {
+                    Some(record) => read.records.push(record),
+                    None => keep_damage(path, start + at as u64, bytes.get(at..end).unwrap_or_default())?,
+                }
+                end
+            }
+            Piece::Damage(range) => {
+                keep_damage(path, start + range.start as u64, bytes.get(range.clone()).unwrap_or_default())?;
+                range.end
+            }
+            Piece::Torn(_) => bytes.len(),
+        };
+        read.upto = Position { segment: number, end: start + at as u64 };
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What an admitted request holds, and how it gives it back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::money::NanoUsd;
+use time::OffsetDateTime;
+
+use super::rate::RateState;
+use super::{KeyUse, Refusal, budget};
+use crate::snapshot::Budget;
+
+/// A reservation and, for a realtime session, its slot. Dropping it returns what was not settled and
+/// frees the slot, so that neither a panic nor a hang-up leaks anything.
+#[derive(Debug)]
+pub struct Permit {
+    entry: Arc<KeyUse>,
+    budget: Option<Budget>,
+    admitted_at: OffsetDateTime,
+    admitted: Instant,
+    reserved: i128,
+    session: bool,
+    rate: Option<RateState>,
+}
+
+impl Permit {
+    pub(super) fn new(
+        entry: Arc<KeyUse>,
+        budget: Option<Budget>,
+        admitted_at: OffsetDateTime,
+        reserved: i128,
+        session: bool,
+        rate: Option<RateState>,
+    ) -> Self {
+        Self { entry, budget, admitted_at, admitted: Instant::now(), reserved, session, rate }
+    }
+
+    /// The rate as it stood after this request, where the key has one.
+    #[must_use]
+    pub fn rate(&self) -> Option<RateState> {
+        self.rate
+    }
+
+    /// What this permit holds now.
+    #[must_use]
+    pub fn reserved(&self) -> NanoUsd {
+        budget::to_nano(self.reserved)
+    }
+
+    /// Reserves `more` beside what is held, by the budget the key had when it was admitted.
+    ///
+    /// # Errors
+    /// `BudgetExceeded`; what is held stays held.
+    pub fn reserve_more(&mut self, more: NanoUsd) -> Result<(), Refusal> {
+        let now = self.now();
+        let mut state = self.entry.lock();
+        state.account.roll(now);
+        if let Some(budget) = self.budget {
+            state.check_budget(budget, Some(more), now)?;
+        }
+        let more = budget::positive(more);
+        state.account.reserve(more);
+        self.reserved += more;
+        Ok(())
+    }
+
+    /// Counts `actual` as spent and gives the whole reservation back. `None` (unpriced) spends
+    /// nothing. May be called again after another `reserve_more`.
+    pub fn settle(&mut self, actual: Option<NanoUsd>) {
+        self.spend(actual.map_or(0, budget::positive), self.reserved);
+    }
+
+    /// Counts `actual` as spent out of the reservation and keeps the rest of it. What goes beyond the
+    /// reservation is spent all the same: it has happened. `None` (unpriced) changes nothing.
+    pub fn settle_part(&mut self, actual: Option<NanoUsd>) {
+        let actual = actual.map_or(0, budget::positive);
+        self.spend(actual, actual.min(self.reserved));
+    }
+
+    fn spend(&mut self, actual: i128, release: i128) {
+        let mut state = self.entry.lock();
+        state.account.roll(self.now());
+        state.account.spend(actual);
+        state.account.release(release);
+        self.reserved -= release;
+    }
+
+    /// Wall time, taken from the admission's and a clock that never jumps: a session settles in the
+    /// window it has lived into.
+    fn now(&self) -> OffsetDateTime {
+        self.admitted_at
+            .saturating_add(time::Duration::try_from(self.admitted.elapsed()).unwrap_or(time::Duration::ZERO))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.entry.lock();
+        state.account.release(self.reserved);
+        if self.session {
+            state.slots.free();
+        }
+    }
+}
