@@ -1,2 +1,3 @@
-//! antiphon
+//! The one binary.
+mod config;
 fn main() {}

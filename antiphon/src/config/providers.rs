@@ -1,0 +1,27 @@
+//! `providers`: accounts at providers.
+
+use domain::provider::ProviderKind;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// One account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderConfig {
+    /// What models and `provider/model` call it.
+    pub(crate) name: String,
+    /// Whose language it speaks.
+    pub(crate) kind: ProviderKind,
+    /// The credential.
+    #[serde(default, deserialize_with = "super::value::present")]
+    pub(crate) api_key: Option<SecretString>,
+    /// What the vendor's own SDK takes by that name; the vendor's public address unless told.
+    #[serde(default, deserialize_with = "super::value::present")]
+    pub(crate) base_url: Option<String>,
+    /// Where it runs, for geographic routing.
+    #[serde(default)]
+    pub(crate) region: Option<String>,
+    /// Permits plain `http` and private addresses.
+    #[serde(default)]
+    pub(crate) allow_insecure: bool,
+}

@@ -1,0 +1,13 @@
+//! `redis`: shared counters for several gateways; optional.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// One Redis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedisConfig {
+    /// `redis://…` or `rediss://…`; its password is part of it.
+    #[serde(default, deserialize_with = "super::value::present")]
+    pub(crate) url: Option<SecretString>,
+}

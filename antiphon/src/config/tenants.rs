@@ -1,0 +1,77 @@
+//! `tenants`: organisations and their virtual keys.
+
+use domain::provider::Operation;
+use rust_decimal::Decimal;
+use secrecy::SecretString;
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+/// One organisation.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantConfig {
+    /// Its name, unique.
+    pub(crate) name: String,
+    /// Its keys. A key that is dropped from the file is revoked at the next start.
+    #[serde(default)]
+    pub(crate) keys: Vec<KeyConfig>,
+}
+
+/// One virtual key with its policy.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyConfig {
+    /// What people call it, unique within its tenant.
+    pub(crate) name: String,
+    /// The secret itself, 20 characters or more.
+    pub(crate) key: SecretString,
+    /// What it may do; every operation unless told.
+    #[serde(default)]
+    pub(crate) operations: Vec<Operation>,
+    /// Patterns with `*` of the models it may use; every model unless told.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    /// Realtime sessions at once; unlimited unless told.
+    #[serde(default)]
+    pub(crate) max_concurrent_sessions: Option<u32>,
+    /// Requests per minute; unlimited unless told.
+    #[serde(default)]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// Largest upload in MiB; the gateway's limit unless told.
+    #[serde(default)]
+    pub(crate) max_upload_mib: Option<u64>,
+    /// Money; unlimited unless told.
+    #[serde(default)]
+    pub(crate) budget: Option<BudgetConfig>,
+    /// After this moment the key is refused.
+    #[serde(default, deserialize_with = "super::value::moment")]
+    pub(crate) expires_at: Option<OffsetDateTime>,
+    /// Models without a known price are refused instead of served and recorded as unpriced.
+    #[serde(default)]
+    pub(crate) refuse_unpriced: bool,
+}
+
+/// An amount in a window.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BudgetConfig {
+    /// US dollars, as text so that no digit is lost.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub(crate) usd: Decimal,
+    /// When it starts anew, in UTC. Default `total`.
+    #[serde(default)]
+    pub(crate) window: Window,
+}
+
+/// Windows of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Window {
+    /// The key's whole life.
+    #[default]
+    Total,
+    /// From midnight.
+    Daily,
+    /// From the first of the month.
+    Monthly,
+}

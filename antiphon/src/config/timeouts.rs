@@ -1,0 +1,50 @@
+//! `timeouts`: how long each wait may last.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Deadlines of the data plane.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TimeoutsConfig {
+    /// From accept to the end of the request head. Default `10s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) header_read: Duration,
+    /// Between two pieces of an upload. Default `15s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) body_idle: Duration,
+    /// To open a connection to a provider. Default `3s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) connect: Duration,
+    /// From the end of the request to the provider's first byte. Default `60s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) first_byte: Duration,
+    /// Between two pieces of a provider's answer. Default `60s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) idle: Duration,
+    /// For a client to take what is written to it. Default `10s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) write: Duration,
+    /// Between two pings of a realtime session. Default `20s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) ping: Duration,
+    /// From SIGTERM to the end of what is in flight. Default `30s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) drain: Duration,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            body_idle: Duration::from_secs(15),
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(10),
+            ping: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
