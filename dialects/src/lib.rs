@@ -3,6 +3,14 @@
 //! No sockets, no clock, no randomness: bytes in, bytes out. A provider is one folder here and one
 //! row in [`registry::PROVIDERS`].
 
+pub mod azure;
 pub mod contract;
 pub mod error;
+pub mod groq;
+pub mod local;
+pub mod multipart;
+pub mod openai;
+pub mod openai_compatible;
 pub mod registry;
+mod rows;
+pub mod sse;

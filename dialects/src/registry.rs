@@ -4,6 +4,7 @@ use domain::provider::{Operation, ProviderKind};
 
 use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect};
 use crate::error::Fault;
+use crate::rows;
 
 /// Where a provider wants its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct Provider {
 }
 
 /// Every provider kind, one row each. Nothing else in the workspace matches on the kind.
-pub static PROVIDERS: &[Provider] = &[];
+pub static PROVIDERS: &[Provider] = rows::PROVIDERS;
 
 /// The row of a kind.
 #[must_use]

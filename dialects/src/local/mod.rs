@@ -1,0 +1,36 @@
+//! flite and `PocketSphinx` in this process. There is no wire: the dialect checks what may be asked,
+//! and the transcript is rendered by [`crate::openai::transcription::render`].
+
+use domain::speech::{SpeechRequest, StreamFormat};
+use domain::transcription::TranscriptFormat;
+
+use crate::contract::{SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::error::DialectError;
+use crate::openai::transcription::{Capabilities, models};
+use crate::openai::{speech, unsupported};
+
+/// `PocketSphinx` has one English model with times of words, and nothing that guides it.
+#[must_use]
+pub fn capabilities(_model: &str) -> Capabilities {
+    Capabilities {
+        formats: &[TranscriptFormat::VerboseJson],
+        always_verbose: true,
+        prompt_bytes: None,
+        translates: false,
+        ..models::WHISPER
+    }
+}
+
+/// flite reads text as it is.
+#[derive(Debug)]
+pub struct LocalSpeech;
+
+impl SpeechDialect for LocalSpeech {
+    fn request(&self, request: &SpeechRequest, model: &UpstreamModel) -> Result<SpeechPlan, DialectError> {
+        speech::validate(request)?;
+        if request.instructions.is_some() {
+            return Err(unsupported(model, "instructions", "`instructions`"));
+        }
+        speech::plan(request, model, StreamFormat::Audio)
+    }
+}

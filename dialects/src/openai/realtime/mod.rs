@@ -1,0 +1,79 @@
+//! Realtime sessions at providers that speak OpenAI's Realtime language: frames pass as they are.
+//!
+//! Only what policy and metering need is read, and only the events that carry a model's name are
+//! rewritten, so that a client sees the name it asked for and cannot switch to another.
+//!
+//! Source: OpenAI's Realtime reference (GA shapes), read 2026-11-21.
+
+mod client;
+mod upstream;
+
+use crate::contract::{Action, Flow, RealtimeDialect, RealtimeOpener, UpstreamModel};
+
+/// Opens sessions as OpenAI and Azure do.
+#[derive(Debug)]
+pub struct OpenaiRealtime;
+
+impl RealtimeOpener for OpenaiRealtime {
+    /// A transcription session names its model in `session.update`; one in the query is refused.
+    fn path(&self, model: &UpstreamModel, transcription: bool) -> String {
+        if transcription {
+            return "/realtime?intent=transcription".to_owned();
+        }
+        format!("/realtime?model={}", percent_encode(&model.wire_name))
+    }
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// What a session may name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PassthroughConfig {
+    /// The model as the client named it.
+    pub asked_model: String,
+    /// The provider's name of it: the model, or Azure's deployment.
+    pub wire_model: String,
+    /// A transcription session: `wire_model` does the transcription.
+    pub transcription: bool,
+    /// Models of input transcription that the client may name: as it names them, and the provider's name.
+    pub transcription_models: Vec<(String, String)>,
+}
+
+/// One session passed through.
+#[derive(Debug)]
+pub struct Passthrough {
+    config: PassthroughConfig,
+    /// The provider's name of the model that transcribes the input now.
+    transcriber: Option<String>,
+    /// The last session of the provider's had a transcriber, or the client set one.
+    errors_sent: u64,
+}
+
+impl Passthrough {
+    /// A session that has just been opened.
+    #[must_use]
+    pub fn new(config: PassthroughConfig) -> Self {
+        let transcriber = config.transcription.then(|| config.wire_model.clone());
+        Self { config, transcriber, errors_sent: 0 }
+    }
+}
+
+impl RealtimeDialect for Passthrough {
+    fn client(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
+        self.client_frame(frame, actions)
+    }
+
+    fn upstream(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
+        self.upstream_frame(frame, actions)
+    }
+}
