@@ -213,7 +213,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Full`, which a client sees as 503 `overloaded`.
-    pub fn accepts_work(&self) -> Result<(), LedgerError> {
+    pub fn accepts(&self) -> Result<(), LedgerError> {
         let bytes = self.0.shared.journal.bytes();
         if bytes < self.0.shared.limits.refuse_work_from() {
             return Ok(());
@@ -233,7 +233,7 @@ impl Ledger {
             pending_records,
             pending_bytes: shared.journal.bytes(),
             database_ok: shared.database_ok.load(Ordering::Relaxed),
-            accepts_work: self.accepts_work().is_ok(),
+            accepts_work: self.accepts().is_ok(),
         }
     }
 

@@ -1,1 +1,251 @@
+//! Limits hold under any interleaving, and a refusal takes nothing.
 
+use proptest::prelude::*;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use domain::ids::TenantId;
+
+use super::*;
+
+const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+fn key() -> Key {
+    Key {
+        id: VirtualKeyId(Uuid::from_u128(7)),
+        tenant: TenantId(Uuid::from_u128(8)),
+        name: "ci".to_owned(),
+        operations: Vec::new(),
+        models: Vec::new(),
+        requests_per_minute: None,
+        max_concurrent_sessions: None,
+        budget: None,
+        max_upload_bytes: None,
+        expires_at: None,
+        refuse_unpriced: false,
+    }
+}
+
+fn total(amount: i64) -> Option<Budget> {
+    Some(Budget { amount: NanoUsd(amount), window: BudgetWindow::Total })
+}
+
+fn want(cost: i64) -> Want {
+    Want { cost: Some(NanoUsd(cost)), session: false }
+}
+
+const SESSION: Want = Want { cost: None, session: true };
+
+fn sums(limits: &Limits, key: &Key) -> (i64, i64) {
+    let spend = limits.spend(key, NOW);
+    (spend.spent.0, spend.reserved.0)
+}
+
+#[test]
+fn two_hundred_racers_on_room_for_ten_admit_ten() {
+    let limits = Limits::new();
+    let key = Key { budget: total(1000), ..key() };
+    let start = std::sync::Barrier::new(200);
+    let race = || {
+        start.wait();
+        limits.admit(&key, &want(100), NOW, Instant::now()).ok()
+    };
+    let permits: Vec<Permit> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..200).map(|_| scope.spawn(race)).collect();
+        racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+    });
+    assert_eq!(permits.len(), 10);
+    assert_eq!(sums(&limits, &key), (0, 1000));
+    drop(permits);
+    assert_eq!(sums(&limits, &key), (0, 0));
+}
+
+#[test]
+fn a_refusal_by_one_limit_takes_nothing_of_another() {
+    let mono = Instant::now();
+    let both = Want { cost: Some(NanoUsd(10)), session: true };
+
+    // The rate refuses: no money, no slot.
+    let limits = Limits::new();
+    let limited = Key { requests_per_minute: Some(1), max_concurrent_sessions: Some(2), budget: total(100), ..key() };
+    let first = limits.admit(&limited, &both, NOW, mono).unwrap();
+    let refusal = limits.admit(&limited, &both, NOW, mono).unwrap_err();
+    assert_eq!(refusal.kind, ErrorKind::RateLimitExceeded);
+    assert_eq!(refusal.rate.unwrap().remaining, 0);
+    assert_eq!((sums(&limits, &limited), limits.open_sessions(limited.id)), ((0, 10), 1));
+    drop(first);
+
+    // The budget refuses: no request of the rate, no slot.
+    let limits = Limits::new();
+    let limited = Key { requests_per_minute: Some(2), max_concurrent_sessions: Some(1), budget: total(5), ..key() };
+    let refusal = limits.admit(&limited, &both, NOW, mono).unwrap_err();
+    assert_eq!(refusal.kind, ErrorKind::BudgetExceeded);
+    assert_eq!((sums(&limits, &limited), limits.open_sessions(limited.id)), ((0, 0), 0));
+    let permit = limits.admit(&limited, &SESSION, NOW, mono).unwrap();
+    assert_eq!(permit.rate().unwrap().remaining, 1);
+
+    // The sessions refuse: no request of the rate, no money.
+    let both = Want { cost: Some(NanoUsd(1)), session: true };
+    let refusal = limits.admit(&limited, &both, NOW, mono).unwrap_err();
+    assert_eq!(refusal.kind, ErrorKind::SessionLimitExceeded);
+    assert_eq!(sums(&limits, &limited), (0, 0));
+    assert_eq!(limits.admit(&limited, &want(1), NOW, mono).unwrap().rate().unwrap().remaining, 0);
+}
+
+#[test]
+fn a_spent_budget_refuses_even_what_has_no_price() {
+    let limits = Limits::new();
+    let key = Key { budget: total(100), ..key() };
+    let mut permit = limits.admit(&key, &Want::default(), NOW, Instant::now()).unwrap();
+    permit.settle(Some(NanoUsd(150)));
+    let refusal = limits.admit(&key, &Want::default(), NOW, Instant::now()).unwrap_err();
+    assert_eq!((refusal.kind, refusal.retry_after), (ErrorKind::BudgetExceeded, Duration::from_secs(86_400)));
+    assert!(permit.reserve_more(NanoUsd(1)).is_err());
+}
+
+#[test]
+fn a_daily_budget_comes_back_at_midnight() {
+    let limits = Limits::new();
+    let key = Key { budget: Some(Budget { amount: NanoUsd(100), window: BudgetWindow::Daily }), ..key() };
+    limits.seed_spent(key.id, BudgetWindow::Daily, datetime!(2026-11-21 0:00 UTC), NanoUsd(100));
+    let refusal = limits.admit(&key, &want(1), NOW, Instant::now()).unwrap_err();
+    assert_eq!(refusal.retry_after, Duration::from_secs(12 * 3600));
+    let tomorrow = datetime!(2026-11-22 0:00 UTC);
+    limits.admit(&key, &want(100), tomorrow, Instant::now()).unwrap();
+    let spend = limits.spend(&key, tomorrow);
+    assert_eq!((spend.window_start, spend.window_end), (Some(tomorrow), Some(datetime!(2026-11-23 0:00 UTC))));
+}
+
+#[test]
+fn a_session_settles_turn_by_turn_and_returns_the_rest() {
+    let limits = Limits::new();
+    let key = Key { budget: total(100), max_concurrent_sessions: Some(1), ..key() };
+    let want = Want { cost: Some(NanoUsd(40)), session: true };
+    let mut permit = limits.admit(&key, &want, NOW, Instant::now()).unwrap();
+    permit.settle_part(Some(NanoUsd(15)));
+    permit.settle_part(None);
+    assert_eq!(sums(&limits, &key), (15, 25));
+    permit.reserve_more(NanoUsd(60)).unwrap();
+    assert_eq!(permit.reserve_more(NanoUsd(1)).unwrap_err().kind, ErrorKind::BudgetExceeded);
+    permit.settle_part(Some(NanoUsd(90)));
+    assert_eq!(sums(&limits, &key), (105, 0), "what has happened is spent even beyond the reservation");
+    drop(permit);
+    assert_eq!((sums(&limits, &key), limits.open_sessions(key.id)), ((105, 0), 0));
+}
+
+#[test]
+fn a_panic_leaks_nothing() {
+    let limits = Limits::new();
+    let key = Key { budget: total(100), max_concurrent_sessions: Some(1), ..key() };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let want = Want { cost: Some(NanoUsd(100)), session: true };
+        let _permit = limits.admit(&key, &want, NOW, Instant::now()).unwrap();
+        panic!("a bug elsewhere");
+    }));
+    assert!(result.is_err());
+    assert_eq!((sums(&limits, &key), limits.open_sessions(key.id)), ((0, 0), 0));
+    limits.admit(&key, &SESSION, NOW, Instant::now()).unwrap();
+}
+
+#[test]
+fn changed_limits_take_effect_at_once() {
+    let limits = Limits::new();
+    let mono = Instant::now();
+    let slow = Key { requests_per_minute: Some(1), ..key() };
+    limits.admit(&slow, &want(0), NOW, mono).unwrap();
+    limits.admit(&slow, &want(0), NOW, mono).unwrap_err();
+    let fast = Key { requests_per_minute: Some(3), ..key() };
+    assert_eq!(limits.admit(&fast, &want(0), NOW, mono).unwrap().rate().unwrap().limit, 3);
+    let stopped = Key { requests_per_minute: Some(0), ..key() };
+    limits.admit(&stopped, &want(0), NOW, mono).unwrap_err();
+    assert_eq!(limits.admit(&key(), &want(0), NOW, mono).unwrap().rate(), None);
+}
+
+#[test]
+fn idle_keys_are_forgotten_and_busy_or_budgeted_ones_are_not() {
+    let limits = Limits::new();
+    let mono = Instant::now();
+    let numbered = |number: u128| Key { id: VirtualKeyId(Uuid::from_u128(number)), ..key() };
+    drop(limits.admit(&numbered(1), &want(5), NOW, mono));
+    let held = limits.admit(&numbered(2), &want(5), NOW, mono).unwrap();
+    drop(limits.admit(&Key { requests_per_minute: Some(1), ..numbered(3) }, &want(5), NOW, mono));
+    drop(limits.admit(&Key { budget: total(9), ..numbered(4) }, &want(5), NOW, mono));
+    limits.forget_idle(mono);
+    assert_eq!(limits.tracked_keys(), 3);
+    drop(held);
+    limits.forget_idle(mono + Duration::from_secs(60));
+    assert_eq!(limits.tracked_keys(), 1, "the key with a budget stays");
+}
+
+#[test]
+fn a_crowd_of_keys_does_not_stay_in_memory() {
+    let limits = Limits::new();
+    for number in 0..20_000 {
+        let key = Key { id: VirtualKeyId(Uuid::from_u128(number)), ..key() };
+        drop(limits.admit(&key, &want(1), NOW, Instant::now()));
+    }
+    assert!(limits.tracked_keys() <= SWEEP_FROM);
+}
+
+/// One step of any number of requests of one key.
+#[derive(Debug, Clone)]
+enum Step {
+    Admit(i64),
+    ReserveMore(usize, i64),
+    SettlePart(usize, i64),
+    Settle(usize, i64),
+    Drop(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0_i64..60).prop_map(Step::Admit),
+        (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::ReserveMore(at, amount)),
+        (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::SettlePart(at, amount)),
+        (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::Settle(at, amount)),
+        any::<usize>().prop_map(Step::Drop),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #[test]
+    fn money_adds_up_after_any_interleaving(steps in steps(), amount in 0_i64..300) {
+        let limits = Limits::new();
+        let key = Key { budget: total(amount), ..key() };
+        let mut live: Vec<Permit> = Vec::new();
+        let mut settled = 0;
+        for step in steps {
+            let at = |at: usize| at.checked_rem(live.len());
+            match step {
+                Step::Admit(cost) => live.extend(limits.admit(&key, &want(cost), NOW, Instant::now())),
+                Step::Drop(index) => drop(at(index).map(|index| live.swap_remove(index))),
+                Step::ReserveMore(index, more) => {
+                    if let Some(index) = at(index) {
+                        drop(live[index].reserve_more(NanoUsd(more)));
+                    }
+                }
+                // Costs are exact: nothing is settled beyond what is held.
+                Step::SettlePart(index, cost) => {
+                    if let Some(index) = at(index) {
+                        let cost = cost.min(live[index].reserved().0);
+                        live[index].settle_part(Some(NanoUsd(cost)));
+                        settled += cost;
+                    }
+                }
+                Step::Settle(index, cost) => {
+                    if let Some(index) = at(index) {
+                        let cost = cost.min(live[index].reserved().0);
+                        live[index].settle(Some(NanoUsd(cost)));
+                        settled += cost;
+                    }
+                }
+            }
+            let held: i64 = live.iter().map(|permit| permit.reserved().0).sum();
+            prop_assert_eq!(sums(&limits, &key), (settled, held));
+            prop_assert!(settled + held <= amount);
+        }
+        live.clear();
+        prop_assert_eq!(sums(&limits, &key), (settled, 0));
+    }
+}
