@@ -1,1 +1,83 @@
-//! migration
+//! The schema, forward and back. Never uses the entities: an old migration must not change when a
+//! table does.
+//!
+//! Migrations run inside one transaction behind a lock, so that replicas that start together do not
+//! trip over each other, and a migration that fails leaves nothing behind.
+
+mod m20261121_000001_first_tables;
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_first_tables::Migration)]
+    }
+}
+
+/// The advisory lock of migrators on PostgreSQL: "antiphon" in ASCII.
+const LOCK: i64 = 0x616e_7469_7068_6f6e;
+
+/// A migration and whether it has been applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+/// Applies what is pending.
+///
+/// # Errors
+/// The database's; nothing is applied then.
+pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = lock(db).await?;
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// Rolls back the last `steps` migrations, or all of them.
+///
+/// # Errors
+/// The database's; nothing is rolled back then.
+pub async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<(), DbErr> {
+    let transaction = lock(db).await?;
+    Migrator::down(&transaction, steps).await?;
+    transaction.commit().await
+}
+
+/// Every migration with its state, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
+    let transaction = lock(db).await?;
+    let steps = Migrator::get_migration_with_status(&transaction).await?;
+    transaction.commit().await?;
+    Ok(steps
+        .iter()
+        .map(|step| Step { name: step.name().to_owned(), applied: step.status() == MigrationStatus::Applied })
+        .collect())
+}
+
+/// A transaction that no other migrator holds at the same time. The locks end with it, also when the
+/// process dies.
+async fn lock(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction = db.begin_with_options(options).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    }
+    Ok(transaction)
+}

@@ -1,1 +1,98 @@
-//! pricing-seed
+//! The price list: CSV files with source and day, checked, into rows.
+//!
+//! What a provider's public pages leave open is left out, so that it is recorded as unpriced and
+//! never as zero. Where sources conflict the higher price stands, and its source says so.
+
+mod check;
+mod export;
+mod read;
+#[cfg(test)]
+mod tests;
+mod upsert;
+
+use domain::provider::ProviderKind;
+use sea_orm::{ConnectionTrait, DbErr};
+use time::OffsetDateTime;
+
+pub use export::export_csv;
+pub use read::PriceRow;
+
+/// The lists that come with the program.
+const FILES: &[(ProviderKind, &str, &str)] = &[
+    (ProviderKind::Openai, "openai.csv", include_str!("../prices/openai.csv")),
+    (ProviderKind::Azure, "azure.csv", include_str!("../prices/azure.csv")),
+    (ProviderKind::Groq, "groq.csv", include_str!("../prices/groq.csv")),
+    (ProviderKind::Local, "local.csv", include_str!("../prices/local.csv")),
+];
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SeedReport {
+    /// Rows that are new.
+    pub inserted: u64,
+    /// Rows whose price, rounding or source changed.
+    pub updated: u64,
+    /// Rows that were there already.
+    pub unchanged: u64,
+    /// Rows that a person has set, which the lists that come with the program leave as they are.
+    pub kept: u64,
+}
+
+/// Why prices were not taken. Nothing has been written, but for [`SeedError::Database`].
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// A line cannot be used.
+    #[error("{file}, line {line}: {reason}")]
+    Line {
+        /// Name of the list.
+        file: String,
+        /// Line in it, counted from 1 with the header.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database refused.
+    #[error("the price list cannot be written to the database")]
+    Database(#[from] DbErr),
+    /// Rows cannot be written as CSV.
+    #[error("the price list cannot be written as CSV: {0}")]
+    Export(String),
+}
+
+/// Reads and checks the lists that come with the program.
+///
+/// # Errors
+/// [`SeedError::Line`].
+pub fn shipped_prices() -> Result<Vec<PriceRow>, SeedError> {
+    let mut rows = Vec::new();
+    for (kind, file, text) in FILES {
+        rows.extend(read::read(file, text, Some(*kind))?);
+    }
+    Ok(rows)
+}
+
+/// Writes the lists that come with the program. A second run changes nothing; prices that a person
+/// has set are kept. `now` is the time of the log line alone: rows carry their own dates.
+///
+/// # Errors
+/// [`SeedError`].
+pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<SeedReport, SeedError> {
+    let report = upsert::upsert(db, &shipped_prices()?, upsert::Author::Seed).await?;
+    tracing::info!(
+        at = %now,
+        inserted = report.inserted,
+        updated = report.updated,
+        unchanged = report.unchanged,
+        kept = report.kept,
+        "the price list is in place"
+    );
+    Ok(report)
+}
+
+/// Writes a person's list, which has a column `provider` beside those of the shipped ones.
+///
+/// # Errors
+/// [`SeedError`]; `file` is the name in its messages.
+pub async fn import_csv(db: &impl ConnectionTrait, file: &str, text: &str) -> Result<SeedReport, SeedError> {
+    upsert::upsert(db, &read::read(file, text, None)?, upsert::Author::Person).await
+}

@@ -3,6 +3,8 @@
 //! A request takes the snapshot once and keeps it to its end. A change builds a new one and swaps it
 //! in whole; when that fails, the last good one stays.
 
+pub mod load;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

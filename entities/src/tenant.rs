@@ -1,0 +1,28 @@
+//! Organisations.
+
+use sea_orm::entity::prelude::*;
+
+use crate::Id;
+
+/// One row of `tenants`.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "tenants")]
+pub struct Model {
+    /// Its id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Id,
+    /// Unique name.
+    pub name: String,
+    /// Models without a price are refused for every key of the tenant.
+    pub refuse_unpriced: bool,
+    /// `file`, `api` or `cli`.
+    pub managed_by: String,
+    /// When it was made.
+    pub created_at: TimeDateTimeWithTimeZone,
+}
+
+/// No relations: rows are joined by their ids where a query needs it.
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,79 @@
+//! Tenants.
+
+use domain::ids::TenantId;
+use entities::{Id, tenant};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{ManagedBy, stored};
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Unique name.
+    pub name: String,
+    /// Models without a price are refused for every key of the tenant.
+    pub refuse_unpriced: bool,
+    /// Who made it.
+    pub managed_by: ManagedBy,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+/// Makes or changes the tenant of this name; gives its id, which never changes.
+///
+/// # Errors
+/// The database's.
+pub async fn upsert_tenant(
+    db: &impl ConnectionTrait,
+    name: &str,
+    refuse_unpriced: bool,
+    managed_by: ManagedBy,
+    now: OffsetDateTime,
+) -> Result<TenantId, DbErr> {
+    let row = tenant::ActiveModel {
+        id: Set(Id(Uuid::now_v7())),
+        name: Set(name.to_owned()),
+        refuse_unpriced: Set(refuse_unpriced),
+        managed_by: Set(managed_by.as_str().to_owned()),
+        created_at: Set(stored(now)),
+    };
+    let update = OnConflict::column(tenant::Column::Name)
+        .update_columns([tenant::Column::RefuseUnpriced, tenant::Column::ManagedBy])
+        .to_owned();
+    tenant::Entity::insert(row).on_conflict(update).exec_without_returning(db).await?;
+    let tenant = find_tenant_by_name(db, name).await?;
+    tenant.map(|tenant| tenant.id).ok_or_else(|| DbErr::RecordNotFound(format!("tenant {name}")))
+}
+
+/// The tenant of this name.
+///
+/// # Errors
+/// The database's.
+pub async fn find_tenant_by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<Tenant>, DbErr> {
+    let row = tenant::Entity::find().filter(tenant::Column::Name.eq(name)).one(db).await?;
+    row.map(from_row).transpose()
+}
+
+/// Every tenant, by name.
+///
+/// # Errors
+/// The database's.
+pub async fn list_tenants(db: &impl ConnectionTrait) -> Result<Vec<Tenant>, DbErr> {
+    let rows = tenant::Entity::find().order_by_asc(tenant::Column::Name).all(db).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+fn from_row(row: tenant::Model) -> Result<Tenant, DbErr> {
+    Ok(Tenant {
+        id: TenantId(row.id.0),
+        name: row.name,
+        refuse_unpriced: row.refuse_unpriced,
+        managed_by: ManagedBy::parse(&row.managed_by)?,
+        created_at: row.created_at,
+    })
+}

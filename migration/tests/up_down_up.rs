@@ -1,0 +1,52 @@
+//! Every migration goes forward, back and forward again, on both databases.
+
+use migration::{down, status, up};
+use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+
+const TABLES: [&str; 8] =
+    ["tenants", "virtual_keys", "providers", "models", "voices", "prices", "settings", "usage_records"];
+
+async fn has_table(db: &DatabaseConnection, table: &str) -> bool {
+    db.execute_unprepared(&format!("SELECT 1 FROM {table} LIMIT 1")).await.is_ok()
+}
+
+async fn check(db: &DatabaseConnection) {
+    assert!(status(db).await.unwrap().iter().all(|step| !step.applied));
+    up(db).await.unwrap();
+    up(db).await.unwrap();
+    assert!(status(db).await.unwrap().iter().all(|step| step.applied));
+    for table in TABLES {
+        assert!(has_table(db, table).await, "{table} is there after up");
+    }
+    down(db, None).await.unwrap();
+    for table in TABLES {
+        assert!(!has_table(db, table).await, "{table} is gone after down");
+    }
+    up(db).await.unwrap();
+    assert!(has_table(db, "usage_records").await);
+}
+
+#[tokio::test]
+async fn sqlite() {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options.max_connections(1).min_connections(1);
+    check(&Database::connect(options).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgresql_and_replicas_that_start_together() {
+    let url = std::env::var("ANTIPHON_TEST_POSTGRES_URL").expect(
+        "ANTIPHON_TEST_POSTGRES_URL is not set: `make test` sets it, as does `scripts/postgres-for-tests.sh start`",
+    );
+    let schema = format!("up_down_up_{}", std::process::id());
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(4).set_schema_search_path(schema.clone());
+    let db = Database::connect(options).await.unwrap();
+    db.execute_unprepared(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE")).await.unwrap();
+    db.execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.unwrap();
+    let (first, second, third) = tokio::join!(up(&db), up(&db), up(&db));
+    assert!(first.is_ok() && second.is_ok() && third.is_ok(), "{first:?} {second:?} {third:?}");
+    down(&db, None).await.unwrap();
+    check(&db).await;
+    db.execute_unprepared(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
+}

@@ -1,0 +1,70 @@
+//! The platform's price list as CSV, in the form that an import takes.
+
+use entities::price;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, Time};
+
+use crate::SeedError;
+
+/// A cell that begins so would be run as a formula by a spreadsheet.
+pub(crate) const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Every row ever in force, in a fixed order.
+///
+/// # Errors
+/// [`SeedError::Database`], [`SeedError::Export`].
+pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> {
+    let rows = price::Entity::find()
+        .filter(price::Column::TenantId.is_null())
+        .order_by_asc(price::Column::ProviderKind)
+        .order_by_asc(price::Column::Model)
+        .order_by_asc(price::Column::Operation)
+        .order_by_asc(price::Column::Unit)
+        .order_by_asc(price::Column::EffectiveFrom)
+        .all(db)
+        .await?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = [
+        "provider",
+        "model",
+        "operation",
+        "unit",
+        "price_usd",
+        "minimum_ms",
+        "rounding_ms",
+        "effective_from",
+        "source",
+        "read_on",
+    ];
+    writer.write_record(header).map_err(failed)?;
+    for row in rows {
+        let line = [
+            row.provider_kind,
+            guard(row.model),
+            row.operation,
+            row.unit,
+            row.usd,
+            row.minimum_ms.to_string(),
+            row.rounding_ms.to_string(),
+            moment(row.effective_from)?,
+            guard(row.source),
+            guard(row.read_on),
+        ];
+        writer.write_record(line).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(failed)?;
+    String::from_utf8(bytes).map_err(failed)
+}
+
+fn moment(time: OffsetDateTime) -> Result<String, SeedError> {
+    if time.time() == Time::MIDNIGHT { Ok(time.date().to_string()) } else { time.format(&Rfc3339).map_err(failed) }
+}
+
+fn guard(cell: String) -> String {
+    if cell.starts_with(FORMULA) { format!("'{cell}") } else { cell }
+}
+
+fn failed(error: impl std::fmt::Display) -> SeedError {
+    SeedError::Export(error.to_string())
+}
