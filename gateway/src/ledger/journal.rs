@@ -10,6 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::segment::{self, Piece};
@@ -48,6 +49,8 @@ pub(super) struct Journal {
     dir: PathBuf,
     limits: JournalLimits,
     files: Mutex<Files>,
+    /// The last append failed on the file system.
+    failing: AtomicBool,
     /// Held for its lock, which the kernel frees with the file.
     _lock: File,
 }
@@ -80,7 +83,16 @@ impl Journal {
             files.bytes += length;
             files.next = number + 1;
         }
-        Ok((Self { dir: dir.to_owned(), limits, files: Mutex::new(files), _lock: lock }, recovery))
+        Ok((
+            Self {
+                dir: dir.to_owned(),
+                limits,
+                files: Mutex::new(files),
+                failing: AtomicBool::new(false),
+                _lock: lock,
+            },
+            recovery,
+        ))
     }
 
     /// Appends one record; its place is after everything appended before.
@@ -94,7 +106,21 @@ impl Journal {
         if files.bytes + size > self.limits.max_bytes {
             return Err(LedgerError::Full { bytes: files.bytes, max_bytes: self.limits.max_bytes });
         }
-        self.write(&mut files, &entry).map_err(LedgerError::io(&self.dir))
+        let written = self.write(&mut files, &entry).map_err(LedgerError::io(&self.dir));
+        self.failing.store(written.is_err(), Ordering::Relaxed);
+        written
+    }
+
+    /// After a failed append, whether the disk takes bytes again: while it does not, no work must be
+    /// begun that could not be recorded. Costs nothing otherwise.
+    pub(super) fn probe(&self) -> Result<(), LedgerError> {
+        if !self.failing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.dir.join("probe");
+        std::fs::write(&path, [0; 4096]).and_then(|()| std::fs::remove_file(&path)).map_err(LedgerError::io(&path))?;
+        self.failing.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads records after `from`, at most `most` of them and not beyond `last`.

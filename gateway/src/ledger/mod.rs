@@ -162,7 +162,8 @@ impl Ledger {
         let (journal, recovery) = Journal::open(dir, limits)?;
         let queue = Queue {
             memory: VecDeque::new(),
-            spilled: recovery.records > 0,
+            // Damage alone counts as well: it is passed over like records, so that its segment can go.
+            spilled: journal.end() > Position::default(),
             taken: Position::default(),
             last: journal.end(),
             appended: recovery.records,
@@ -212,8 +213,9 @@ impl Ledger {
     /// finds room when it ends.
     ///
     /// # Errors
-    /// `Full`, which a client sees as 503 `overloaded`.
+    /// `Full`, or `Io` while the disk takes nothing; a client sees either as 503 `overloaded`.
     pub fn accepts(&self) -> Result<(), LedgerError> {
+        self.0.shared.journal.probe()?;
         let bytes = self.0.shared.journal.bytes();
         if bytes < self.0.shared.limits.refuse_work_from() {
             return Ok(());

@@ -247,6 +247,39 @@ async fn closing_with_the_database_away_keeps_the_records_for_the_next_start() {
     assert_eq!(database.count(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_takes_nothing_no_work_is_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::default();
+    let ledger = Ledger::open(dir.path(), small(), database.clone()).unwrap();
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    assert!(matches!(ledger.record(record(1)), Err(LedgerError::Io { .. })));
+    assert!(ledger.accepts().is_err() && !ledger.health().accepts_work);
+    std::fs::create_dir(dir.path()).unwrap();
+    ledger.accepts().unwrap();
+    ledger.record(record(1)).unwrap();
+    ledger.flush().await;
+    assert_eq!(database.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_with_nothing_but_damage_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), small()).unwrap();
+    append(&journal, 1);
+    drop(journal);
+    let path = files(dir.path(), "journal").remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let database = Database::default();
+    let ledger = reopen(dir.path(), small(), &database).await;
+    assert_eq!(ledger.recovery().damaged, 1);
+    ledger.flush().await;
+    assert_eq!(database.count(), 0);
+    assert!(files(dir.path(), "journal").is_empty() && files(dir.path(), "corrupt").len() == 1);
+}
+
 #[test]
 fn damage_in_the_middle_is_kept_and_the_rest_is_read() {
     let dir = tempfile::tempdir().unwrap();
