@@ -1,0 +1,60 @@
+//! Heads made by hand, whole files in `tests/fixtures`, and whatever proptest thinks of.
+
+use domain::audio::SampleRate;
+use proptest::prelude::*;
+
+use super::*;
+use crate::encode::wav_header;
+
+fn exact(container: Container, duration_ms: u64) -> Option<Probe> {
+    Some(Probe { container, duration_ms: Some(duration_ms), exact: true })
+}
+
+#[test]
+fn a_wave_lasts_as_long_as_its_bytes() {
+    let head = wav_header(SampleRate(16_000), Some(32_000));
+    assert_eq!(probe(&head, Some(32_044)), exact(Container::Wav, 1000));
+}
+
+#[test]
+fn a_wave_that_claims_too_much_is_measured_by_its_bytes() {
+    for claim in [None, Some(0), Some(4_000_000)] {
+        let head = wav_header(SampleRate(16_000), claim);
+        assert_eq!(probe(&head, Some(32_044)), exact(Container::Wav, 1000), "{claim:?}");
+    }
+}
+
+#[test]
+fn a_streamed_wave_of_unknown_size_has_no_length() {
+    let head = wav_header(SampleRate(16_000), None);
+    assert_eq!(probe(&head, None), Some(told(Container::Wav, None)));
+}
+
+#[test]
+fn files_that_are_not_audio_are_told_apart() {
+    let texts: [&[u8]; 6] = [
+        b"PK\x03\x04\x14\x00\x00\x00\x08\x00",
+        b"Hello, this is a text and not audio at all.",
+        b"%PDF-1.7",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x24\x00\x00\x00AVI LIST",
+        b"",
+    ];
+    for text in texts {
+        assert_eq!(probe(text, Some(text.len() as u64)), None, "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_fail(bytes in proptest::collection::vec(any::<u8>(), 0..600),
+                             total in proptest::option::of(any::<u64>()), start in 0..8_usize) {
+        let marks: [&[u8]; 8] = [
+            b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"OggS", b"\0\0\0\x08ftyp",
+            b"\x1A\x45\xDF\xA3", b"ID3\x04\0\0", b"\xFF\xFB\x90\x64", b"",
+        ];
+        let file = [marks[start], &bytes].concat();
+        let found = probe(&file, total);
+        prop_assert!(found.is_none_or(|found| !found.exact || found.duration_ms.is_some()));
+    }
+}
