@@ -35,7 +35,7 @@ fn flags_go_before_environment_before_file() {
     let file = "server: { gateway: { bind: \"127.0.0.1:1001\" } }\nlimits: { max_upload_mib: 3, session_idle: 7m }\n";
     let variables = environment(&[("ANTIPHON_SERVER__GATEWAY__BIND", "127.0.0.1:1002")]);
     let flag = Override { flag: "--bind", field: "server.gateway.bind", text: "127.0.0.1:1003".to_owned() };
-    let bind = |environment, flags| Config::parse(file, environment, flags).unwrap().server.gateway.bind;
+    let bind = |environment: &Environment, flags: &[Override]| Config::parse(file, environment, flags).unwrap().server.gateway.bind;
     assert_eq!(bind(&Environment::new(), &[]), "127.0.0.1:1001");
     assert_eq!(bind(&variables, &[]), "127.0.0.1:1002");
     assert_eq!(bind(&variables, &[flag]), "127.0.0.1:1003");
