@@ -5,6 +5,7 @@
 //! synchronous, so that a guard's drop can call it. Nothing leaves the journal before the database
 //! has answered for it.
 
+mod database;
 mod journal;
 mod record;
 mod segment;
