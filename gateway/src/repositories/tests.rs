@@ -1,1 +1,293 @@
-//! Repository tests.
+//! Every repository on both databases.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{ProviderId, RequestId, SessionId, TenantId, UsageRecordId, VirtualKeyId};
+use domain::key::KeyHash;
+use domain::money::NanoUsd;
+use domain::provider::{Operation, ProviderKind};
+use domain::routing::{Strategy, Target};
+use domain::usage::{Usage, UsageSource, UsageStatus};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use secrecy::{ExposeSecret, SecretString};
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::keys::{StoredKey, all_active_keys, find_key, list_keys, revoke_key, revoke_undeclared_keys, upsert_key};
+use super::tenants::{find_tenant_by_name, upsert_tenant};
+use super::{ManagedBy, connect, models, prices, providers, usage};
+use crate::ledger::UsageRecord;
+use crate::snapshot::load::{LoadError, load};
+use crate::snapshot::{Budget, BudgetWindow, Key, ProviderAccount, Route};
+
+const NOW: OffsetDateTime = datetime!(2026-11-21 12:00:00.123456 UTC);
+const MONTH: OffsetDateTime = datetime!(2026-11-01 0:00 UTC);
+
+async fn sqlite() -> (tempfile::TempDir, DatabaseConnection) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/not/there/yet.db", folder.path().display());
+    let db = connect(&url).await.unwrap();
+    migration::up(&db).await.unwrap();
+    (folder, db)
+}
+
+/// A database of its own on the test server, and how to remove it.
+async fn postgres() -> (DatabaseConnection, DatabaseConnection, String) {
+    let url = std::env::var("ANTIPHON_TEST_POSTGRES_URL").expect(
+        "ANTIPHON_TEST_POSTGRES_URL is not set: `make test` sets it, as does `scripts/postgres-for-tests.sh start`",
+    );
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let server = connect(&url).await.unwrap();
+    server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let db = connect(&format!("{base}/{name}")).await.unwrap();
+    migration::up(&db).await.unwrap();
+    (db, server, name)
+}
+
+#[tokio::test]
+async fn everything_on_sqlite() {
+    let (_folder, db) = sqlite().await;
+    check_all(&db).await;
+}
+
+#[tokio::test]
+async fn everything_on_postgresql() {
+    let (db, server, name) = postgres().await;
+    check_all(&db).await;
+    db.close().await.unwrap();
+    server.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+}
+
+async fn check_all(db: &DatabaseConnection) {
+    let acme = upsert_tenant(db, "acme", false, ManagedBy::File, NOW).await.unwrap();
+    let other = upsert_tenant(db, "other", false, ManagedBy::Api, NOW).await.unwrap();
+    a_tenant_keeps_its_id(db, acme).await;
+    keys_keep_their_policy_and_their_tenant(db, acme, other).await;
+    a_revoked_key_stays_revoked_unless_the_file_did_it(db, acme).await;
+    records_are_written_once(db, acme).await;
+    a_turn_recorded_twice_does_not_hold_up_others(db, acme).await;
+    spending_counts_from_the_first_moment_of_the_window(db, acme).await;
+    the_view_has_all_of_it(db, acme).await;
+}
+
+async fn a_tenant_keeps_its_id(db: &DatabaseConnection, acme: TenantId) {
+    assert_eq!(upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap(), acme);
+    assert!(find_tenant_by_name(db, "acme").await.unwrap().unwrap().refuse_unpriced);
+    upsert_tenant(db, "acme", false, ManagedBy::File, NOW).await.unwrap();
+}
+
+fn key(tenant: TenantId, hash: u8, managed_by: ManagedBy) -> StoredKey {
+    let key = Key {
+        id: VirtualKeyId(Uuid::now_v7()),
+        tenant,
+        name: format!("key {hash}"),
+        operations: vec![Operation::Speech],
+        models: vec!["tts-*".into()],
+        requests_per_minute: Some(600),
+        max_concurrent_sessions: None,
+        budget: Some(Budget { amount: NanoUsd(100_000_000_000), window: BudgetWindow::Monthly }),
+        max_upload_bytes: Some(1 << 40),
+        expires_at: Some(NOW + Duration::DAY),
+        refuse_unpriced: false,
+    };
+    StoredKey {
+        key,
+        hash: KeyHash([hash; 32]),
+        pepper_version: 1,
+        redacted: "sk-ap-…last".into(),
+        managed_by,
+        revoked_at: None,
+        created_at: NOW,
+    }
+}
+
+async fn keys_keep_their_policy_and_their_tenant(db: &DatabaseConnection, acme: TenantId, other: TenantId) {
+    let new = key(acme, 1, ManagedBy::Api);
+    super::keys::insert_key(db, &new).await.unwrap();
+    assert!(super::keys::insert_key(db, &new).await.is_err(), "a secret exists once");
+    let found = find_key(db, acme, new.key.id).await.unwrap().unwrap();
+    assert_eq!(format!("{found:?}"), format!("{new:?}"));
+    assert_eq!(found.hash, new.hash);
+    assert!(find_key(db, other, new.key.id).await.unwrap().is_none(), "not another tenant's");
+    assert!(list_keys(db, other).await.unwrap().is_empty());
+    assert!(!revoke_key(db, Some(other), new.key.id, ManagedBy::Api, NOW).await.unwrap());
+    let stolen = key(other, 1, ManagedBy::File);
+    assert!(upsert_key(db, &stolen).await.is_err(), "a secret of one tenant cannot be declared by another");
+}
+
+async fn a_revoked_key_stays_revoked_unless_the_file_did_it(db: &DatabaseConnection, acme: TenantId) {
+    let active = async || all_active_keys(db).await.unwrap().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>();
+    let first = key(acme, 2, ManagedBy::File);
+    let id = upsert_key(db, &first).await.unwrap();
+    let mut again = key(acme, 2, ManagedBy::File);
+    again.key.requests_per_minute = None;
+    assert_eq!(upsert_key(db, &again).await.unwrap(), id, "the row is kept, and so is what it spent");
+    assert_eq!(find_key(db, acme, id).await.unwrap().unwrap().key.requests_per_minute, None);
+
+    assert_eq!(revoke_undeclared_keys(db, &[], NOW).await.unwrap(), 1);
+    assert!(!active().await.contains(&first.hash));
+    upsert_key(db, &again).await.unwrap();
+    assert!(active().await.contains(&first.hash), "declared again");
+    assert_eq!(revoke_undeclared_keys(db, &[first.hash], NOW).await.unwrap(), 0);
+
+    assert!(revoke_key(db, None, id, ManagedBy::Cli, NOW).await.unwrap());
+    assert!(!revoke_key(db, None, id, ManagedBy::Cli, NOW).await.unwrap(), "once");
+    upsert_key(db, &again).await.unwrap();
+    assert!(!active().await.contains(&first.hash), "a restart does not bring a leaked key back");
+}
+
+fn record(tenant: TenantId, key: VirtualKeyId, started_at: OffsetDateTime, cost: Option<i64>) -> UsageRecord {
+    UsageRecord {
+        id: UsageRecordId(Uuid::now_v7()),
+        request_id: RequestId(Uuid::now_v7()),
+        session_id: None,
+        sequence: 0,
+        tenant_id: tenant,
+        key_id: key,
+        user_tag: Some("u".into()),
+        tags: Some("team=a".into()),
+        operation: Operation::Transcription,
+        model_asked: "whisper-1".into(),
+        provider_kind: ProviderKind::Openai,
+        provider: "openai".into(),
+        model_served: "whisper-1".into(),
+        usage: Usage { audio_in_ms: 8_470, ..Usage::default() },
+        usage_source: UsageSource::Measured,
+        cost: cost.map(NanoUsd),
+        price_id: None,
+        status: UsageStatus::Ok,
+        attempts: 1,
+        cache: None,
+        ttfb_ms: Some(12),
+        latency_ms: 34,
+        started_at,
+        ended_at: started_at,
+    }
+}
+
+async fn records_are_written_once(db: &DatabaseConnection, acme: TenantId) {
+    let key = VirtualKeyId(Uuid::now_v7());
+    let records: Vec<_> = (0..1_203).map(|_| record(acme, key, NOW, Some(5))).collect();
+    assert_eq!(usage::insert_batch(db, &records[..700]).await.unwrap(), 700);
+    assert_eq!(usage::insert_batch(db, &records).await.unwrap(), 503, "a replay adds what is missing");
+    assert_eq!(usage::insert_batch(db, &records).await.unwrap(), 0);
+    assert_eq!(usage::insert_batch(db, &[]).await.unwrap(), 0);
+    assert_eq!(usage::count(db).await.unwrap(), 1_203);
+    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(6_015));
+
+    let one = &records[42];
+    let found = usage::find_by_request(db, key, one.request_id).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].id, found[0].cost, found[0].started_at), (one.id, one.cost, NOW));
+    assert_eq!((found[0].usage, found[0].ttfb_ms), (one.usage, Some(12)));
+    let stranger = VirtualKeyId(Uuid::now_v7());
+    assert!(usage::find_by_request(db, stranger, one.request_id).await.unwrap().is_empty());
+}
+
+async fn a_turn_recorded_twice_does_not_hold_up_others(db: &DatabaseConnection, acme: TenantId) {
+    let key = VirtualKeyId(Uuid::now_v7());
+    let mut first = record(acme, key, NOW, Some(1));
+    first.session_id = Some(SessionId(Uuid::now_v7()));
+    let twin = UsageRecord { id: UsageRecordId(Uuid::now_v7()), ..first.clone() };
+    let next = UsageRecord { id: UsageRecordId(Uuid::now_v7()), sequence: 1, ..first.clone() };
+    assert_eq!(usage::insert_batch(db, &[first, twin, next]).await.unwrap(), 2);
+    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(2));
+}
+
+async fn spending_counts_from_the_first_moment_of_the_window(db: &DatabaseConnection, acme: TenantId) {
+    let (key, idle) = (VirtualKeyId(Uuid::now_v7()), VirtualKeyId(Uuid::now_v7()));
+    let records = [
+        record(acme, key, MONTH - Duration::milliseconds(1), Some(1)),
+        record(acme, key, MONTH - Duration::milliseconds(100), Some(2)),
+        record(acme, key, MONTH, Some(10)),
+        record(acme, key, MONTH + Duration::milliseconds(500), Some(20)),
+        // The same moment as the second record, told in another zone.
+        record(acme, key, datetime!(2026-11-01 1:59:59.9 +2), Some(4)),
+        record(acme, key, NOW, None),
+    ];
+    usage::insert_batch(db, &records).await.unwrap();
+    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(30));
+    assert_eq!(usage::spent_since(db, idle, MONTH).await.unwrap(), NanoUsd::ZERO);
+    let windows = [(key, OffsetDateTime::UNIX_EPOCH), (idle, MONTH)];
+    let spent = usage::spent_by_key(db, &windows).await.unwrap();
+    assert_eq!(spent.get(&key), Some(&NanoUsd(37)));
+    assert_eq!(spent.get(&idle), None);
+}
+
+async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {
+    pricing_seed::seed(db, NOW).await.unwrap();
+    let account = ProviderAccount {
+        id: ProviderId(Uuid::now_v7()),
+        name: "groq".into(),
+        kind: ProviderKind::Groq,
+        base_url: "https://api.groq.com/openai/v1".into(),
+        api_key: None,
+        region: Some("us".into()),
+        allow_insecure: false,
+    };
+    let id = providers::upsert_provider(db, &account, ManagedBy::File, NOW).await.unwrap();
+    providers::set_credential(db, id, Some(b"sealed".to_vec())).await.unwrap();
+    let changed = ProviderAccount { id: ProviderId(Uuid::now_v7()), region: None, ..account };
+    assert_eq!(providers::upsert_provider(db, &changed, ManagedBy::File, NOW).await.unwrap(), id);
+    let target: Target =
+        serde_json::from_str(r#"{"provider":"groq","model":"whisper-large-v3-turbo","quality":0.9}"#).unwrap();
+    for (name, tenant) in [("fast", None), ("fast", Some(acme)), ("mine", Some(acme)), ("old", None)] {
+        let route = Route { name: name.into(), tenant, strategy: Strategy::Latency, targets: vec![target.clone()] };
+        models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
+        models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
+    }
+    let declared = [("fast".to_owned(), None), ("fast".to_owned(), Some(acme)), ("mine".to_owned(), Some(acme))];
+    assert_eq!(models::delete_undeclared_models(db, ManagedBy::File, &declared).await.unwrap(), 1);
+    let voice = BTreeMap::from([("local".to_owned(), "slt".to_owned())]);
+    models::upsert_voice(db, "narrator", &voice, ManagedBy::File).await.unwrap();
+    upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap();
+
+    let open = |owner: ProviderId, sealed: &[u8]| {
+        assert_eq!((owner, sealed), (id, b"sealed".as_slice()));
+        Ok(SecretString::from("gsk-secret"))
+    };
+    let view = load(db, &open).await.unwrap();
+    let groq = &view.providers["groq"];
+    assert_eq!(groq.api_key.as_ref().unwrap().expose_secret(), "gsk-secret");
+    assert_eq!(groq.region, None);
+    assert_eq!(view.models.keys().collect::<Vec<_>>(), ["fast", "mine"]);
+    assert_eq!(view.models["fast"].tenant, None, "a tenant cannot take a name of the platform");
+    assert_eq!(view.models["mine"].targets[0].quality, Some(0.9));
+    assert_eq!(view.voices["narrator"], voice);
+    assert!(view.keys[&KeyHash([1; 32])].refuse_unpriced, "the tenant's rule holds for its keys");
+    let price = view.prices_at(ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Transcription, NOW);
+    assert_eq!((price.len(), price[0].usd.to_string().as_str()), (1, "0.04"));
+    assert!(prices::list_prices(db, Some(acme)).await.unwrap().is_empty());
+
+    let refuse = |_: ProviderId, _: &[u8]| Err("wrong master key".into());
+    assert!(matches!(load(db, &refuse).await, Err(LoadError::Credential { provider, .. }) if provider == "groq"));
+}
+
+#[tokio::test]
+async fn sqlite_lets_readers_and_writers_work_side_by_side() {
+    let (folder, db) = sqlite().await;
+    let url = format!("sqlite://{}/not/there/yet.db", folder.path().display());
+    let beside = connect(&url).await.unwrap();
+    let tenant = TenantId(Uuid::now_v7());
+    let key = VirtualKeyId(Uuid::now_v7());
+    let batch = || (0..50).map(|_| record(tenant, key, NOW, None)).collect::<Vec<_>>();
+    let (one, two, three, four) = (batch(), batch(), batch(), batch());
+    let results = tokio::join!(
+        usage::insert_batch(&db, &one),
+        usage::insert_batch(&beside, &two),
+        usage::insert_batch(&db, &three),
+        usage::insert_batch(&beside, &four),
+    );
+    for result in [results.0, results.1, results.2, results.3] {
+        assert_eq!(result.unwrap(), 50);
+    }
+    assert_eq!(usage::count(&beside).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_is_an_error() {
+    assert!(connect("sqlite:///proc/antiphon/x.db").await.is_err());
+    assert!(connect("mysql://localhost/x").await.is_err());
+}
