@@ -1,0 +1,47 @@
+//! The control endpoints below `/_`: script, counts, requests.
+
+use http::{Method, Response, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Rule, Shared, answer::json_answer, body::ScriptBody, lock};
+
+/// One rule or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Rules {
+    Many(Vec<Rule>),
+    One(Box<Rule>),
+}
+
+/// Answers one control request.
+pub(super) async fn handle(shared: &Shared, parts: &Parts, body: Incoming) -> Response<ScriptBody> {
+    match (&parts.method, parts.uri.path()) {
+        (&Method::POST, "/_script") => add(shared, body).await,
+        (&Method::DELETE, "/_script") => {
+            lock(&shared.rules).clear();
+            json_answer(200, &json!({"rules": 0}))
+        }
+        (&Method::GET, "/_counts") => json_answer(200, &json!(shared.counts())),
+        (&Method::DELETE, "/_counts") => {
+            shared.reset_counts();
+            json_answer(200, &json!(shared.counts()))
+        }
+        (&Method::GET, "/_requests") => json_answer(200, &json!(*lock(&shared.requests))),
+        _ => json_answer(404, &json!({"error": "no such control endpoint"})),
+    }
+}
+
+async fn add(shared: &Shared, body: Incoming) -> Response<ScriptBody> {
+    let Ok(raw) = body.collect().await else {
+        return json_answer(400, &json!({"error": "the body broke off"}));
+    };
+    match serde_json::from_slice(&raw.to_bytes()) {
+        Ok(Rules::One(rule)) => lock(&shared.rules).push(*rule),
+        Ok(Rules::Many(more)) => lock(&shared.rules).extend(more),
+        Err(error) => return json_answer(400, &json!({"error": format!("not a rule: {error}")})),
+    }
+    json_answer(200, &json!({"rules": lock(&shared.rules).len()}))
+}

@@ -1,0 +1,200 @@
+//! Exact counts of what was delivered, per path and model, for the checks that compare them with usage records.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Amounts of one answer, or the sum over many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Amounts {
+    /// Answers (realtime: turns).
+    pub answers: u64,
+    /// Milliseconds of audio received and answered for.
+    pub audio_in_ms: u64,
+    /// Milliseconds of audio sent.
+    pub audio_out_ms: u64,
+    /// Characters to be spoken, of the answers begun.
+    pub characters: u64,
+    /// Input tokens reported in `usage`.
+    pub tokens_in: u64,
+    /// Output tokens reported in `usage`.
+    pub tokens_out: u64,
+    /// Bytes of answers' bodies handed to the connection.
+    pub bytes_out: u64,
+}
+
+impl Amounts {
+    fn add(&mut self, other: &Self) {
+        self.answers += other.answers;
+        self.audio_in_ms += other.audio_in_ms;
+        self.audio_out_ms += other.audio_out_ms;
+        self.characters += other.characters;
+        self.tokens_in += other.tokens_in;
+        self.tokens_out += other.tokens_out;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
+/// The counts of one path and model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Count {
+    /// Path below the version, such as `audio/speech`.
+    pub path: String,
+    /// Model asked for.
+    pub model: String,
+    /// Requests that reached the point where path and model are known.
+    pub requests: u64,
+    /// Requests answered with an error status, scripted or not.
+    pub refused: u64,
+    /// Answers whose last byte was handed to the connection.
+    pub whole: Amounts,
+    /// Answers that were begun and not finished, by script or because the peer left.
+    pub cut: Amounts,
+    /// Realtime: frames received.
+    pub frames_in: u64,
+    /// Realtime: frames sent.
+    pub frames_out: u64,
+    /// Realtime: decoded bytes of appended audio.
+    pub appended_bytes: u64,
+    /// Realtime: sessions open now.
+    pub open_sessions: u64,
+}
+
+/// All counts of an upstream and everything it found wrong with what it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Counts {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Bytes of request bodies received.
+    pub bytes_in: u64,
+    /// One entry per path and model.
+    pub by: Vec<Count>,
+    /// What no well-behaved gateway sends: the client's key, unknown headers or fields.
+    pub violations: Vec<String>,
+}
+
+impl Counts {
+    /// The counts of one path, over all models.
+    #[must_use]
+    pub fn of(&self, path: &str) -> Count {
+        let mut sum = Count { path: path.to_owned(), ..Count::default() };
+        for count in self.by.iter().filter(|count| count.path == path) {
+            sum.requests += count.requests;
+            sum.refused += count.refused;
+            sum.whole.add(&count.whole);
+            sum.cut.add(&count.cut);
+            sum.frames_in += count.frames_in;
+            sum.frames_out += count.frames_out;
+            sum.appended_bytes += count.appended_bytes;
+            sum.open_sessions += count.open_sessions;
+        }
+        sum
+    }
+}
+
+/// The live counters of one path and model. What changes with every frame is atomic, the rest behind one lock.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) requests: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) frames_in: AtomicU64,
+    pub(super) frames_out: AtomicU64,
+    pub(super) appended_bytes: AtomicU64,
+    pub(super) open_sessions: AtomicU64,
+    sums: Mutex<(Amounts, Amounts)>,
+}
+
+impl Line {
+    /// Books one finished answer or turn.
+    pub(super) fn whole(&self, amounts: &Amounts) {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).0.add(&Amounts { answers: 1, ..*amounts });
+    }
+
+    /// Books one answer or turn that was begun and not finished.
+    pub(super) fn cut(&self, amounts: &Amounts) {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).1.add(&Amounts { answers: 1, ..*amounts });
+    }
+}
+
+/// The table of lines.
+#[derive(Debug, Default)]
+pub(super) struct Table(Mutex<BTreeMap<(String, String), Arc<Line>>>);
+
+impl Table {
+    pub(super) fn line(&self, path: &str, model: &str) -> Arc<Line> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lines.entry((path.to_owned(), model.to_owned())).or_default())
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn read(&self) -> Vec<Count> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|((path, model), line)| read_line(path, model, line)).collect()
+    }
+}
+
+fn read_line(path: &str, model: &str, line: &Line) -> Count {
+    let (whole, cut) = *line.sums.lock().unwrap_or_else(PoisonError::into_inner);
+    Count {
+        path: path.to_owned(),
+        model: model.to_owned(),
+        requests: line.requests.load(Ordering::Relaxed),
+        refused: line.refused.load(Ordering::Relaxed),
+        whole,
+        cut,
+        frames_in: line.frames_in.load(Ordering::Relaxed),
+        frames_out: line.frames_out.load(Ordering::Relaxed),
+        appended_bytes: line.appended_bytes.load(Ordering::Relaxed),
+        open_sessions: line.open_sessions.load(Ordering::Relaxed),
+    }
+}
+
+/// Follows one answer to its end: finished it counts as whole, dropped before that as cut.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    line: Arc<Line>,
+    amounts: Amounts,
+    /// Bytes of the body per millisecond of audio, where the body is audio.
+    audio_bytes_per_ms: u64,
+    finished: bool,
+}
+
+impl Receipt {
+    pub(super) fn new(line: Arc<Line>, amounts: Amounts) -> Self {
+        Self { line, amounts, audio_bytes_per_ms: 0, finished: false }
+    }
+
+    pub(super) fn audio(line: Arc<Line>, amounts: Amounts, bytes_per_ms: u64) -> Self {
+        Self { line, amounts, audio_bytes_per_ms: bytes_per_ms, finished: false }
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.amounts.bytes_out += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(ms) = self.amounts.bytes_out.checked_div(self.audio_bytes_per_ms) {
+            self.amounts.audio_out_ms = ms;
+        }
+        if self.finished {
+            self.line.whole(&self.amounts);
+        } else {
+            self.line.cut(&self.amounts);
+        }
+    }
+}
