@@ -1,4 +1,5 @@
 //! Every migration goes forward, back and forward again, on both databases.
+#![expect(clippy::unwrap_used, reason = "the checks below are shared by the tests")]
 
 use migration::{down, status, up};
 use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
