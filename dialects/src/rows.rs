@@ -187,6 +187,15 @@ const NEWER: &[&str] = &[
     "gpt-realtime",
     "gpt-realtime-mini",
 ];
+const AZURE_NEWER: &[&str] = &[
+    "gpt-4o-mini-tts",
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-2",
+    "gpt-realtime-1.5",
+    "gpt-realtime",
+    "gpt-realtime-mini",
+];
 /// Models of speech alone: realtime sessions lack these voices.
 const SPEECH_ONLY: &[&str] = &["gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15", "tts-1", "tts-1-hd"];
 const AZURE_SPEECH_ONLY: &[&str] = &["gpt-4o-mini-tts", "tts", "tts-hd"];
@@ -196,11 +205,11 @@ const fn voice(name: &'static str, models: &'static [&'static str]) -> WellKnown
     WellKnownVoice { name, language: None, gender: None, models }
 }
 
-const fn openai_voices(speech_only: &'static [&'static str]) -> [WellKnownVoice; 13] {
+const fn openai_voices(newer: &'static [&'static str], speech_only: &'static [&'static str]) -> [WellKnownVoice; 13] {
     [
         voice("alloy", EVERY),
         voice("ash", EVERY),
-        voice("ballad", NEWER),
+        voice("ballad", newer),
         voice("coral", EVERY),
         voice("echo", EVERY),
         voice("fable", speech_only),
@@ -208,14 +217,14 @@ const fn openai_voices(speech_only: &'static [&'static str]) -> [WellKnownVoice;
         voice("nova", speech_only),
         voice("sage", EVERY),
         voice("shimmer", EVERY),
-        voice("verse", NEWER),
-        voice("marin", NEWER),
-        voice("cedar", NEWER),
+        voice("verse", newer),
+        voice("marin", newer),
+        voice("cedar", newer),
     ]
 }
 
-const OPENAI_VOICES: &[WellKnownVoice] = &openai_voices(SPEECH_ONLY);
-const AZURE_VOICES: &[WellKnownVoice] = &openai_voices(AZURE_SPEECH_ONLY);
+const OPENAI_VOICES: &[WellKnownVoice] = &openai_voices(NEWER, SPEECH_ONLY);
+const AZURE_VOICES: &[WellKnownVoice] = &openai_voices(AZURE_NEWER, AZURE_SPEECH_ONLY);
 
 const fn spoken(
     name: &'static str,

@@ -42,7 +42,7 @@ impl Passthrough {
             Ok(event) => event,
             Err(error) => return self.refuse(&not_json(&error), &Value::Null, actions),
         };
-        let before = self.transcriber.clone();
+        let before = (self.transcriber.clone(), self.transcriber_named);
         match self.rewrite_session(&mut event) {
             Ok(changed) if changed || names_model(frame) => {
                 actions.push(Action::ToUpstream(event.to_string()));
@@ -50,7 +50,7 @@ impl Passthrough {
             }
             Ok(_) => Flow::Forward,
             Err(refusal) => {
-                self.transcriber = before;
+                (self.transcriber, self.transcriber_named) = before;
                 self.refuse(&refusal, &event, actions)
             }
         }
@@ -77,7 +77,8 @@ impl Passthrough {
     /// Puts the provider's names in; says whether anything changed.
     fn rewrite_session(&mut self, event: &mut Value) -> Result<bool, Refusal> {
         let Some(session) = event.get_mut("session") else { return Ok(false) };
-        let mut changed = self.config.transcription && self.name_transcriber(session);
+        let unnamed = self.config.transcription && !self.transcriber_named;
+        let mut changed = unnamed && self.name_transcriber(session);
         if let Some(model) = session.get_mut("model") {
             self.session_model(model, SESSION_MODEL)?;
             changed = true;
@@ -90,6 +91,7 @@ impl Passthrough {
                     let Some(model) = transcription.get_mut("model") else { continue };
                     let wire = self.transcription_model(model, param)?;
                     self.transcriber = Some(wire.clone());
+                    self.transcriber_named = true;
                     *model = Value::String(wire);
                     changed = true;
                 }

@@ -55,7 +55,9 @@ pub struct Passthrough {
     config: PassthroughConfig,
     /// The provider's name of the model that transcribes the input now.
     transcriber: Option<String>,
-    /// The last session of the provider's had a transcriber, or the client set one.
+    /// A transcription session's model has been named to the provider.
+    transcriber_named: bool,
+    /// Numbers the events that are written here.
     errors_sent: u64,
 }
 
@@ -64,7 +66,7 @@ impl Passthrough {
     #[must_use]
     pub fn new(config: PassthroughConfig) -> Self {
         let transcriber = config.transcription.then(|| config.wire_model.clone());
-        Self { config, transcriber, errors_sent: 0 }
+        Self { config, transcriber, transcriber_named: false, errors_sent: 0 }
     }
 }
 

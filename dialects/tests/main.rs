@@ -1,0 +1,8 @@
+//! What the dialects promise, in one binary.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
+
+mod contract;
+mod golden;
+mod property;
+mod realtime;
+mod streams;
