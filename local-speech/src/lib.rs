@@ -4,6 +4,7 @@
 mod child;
 mod flite;
 mod pocketsphinx;
+mod realtime;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use domain::transcription::Transcript;
 use tokio::sync::Semaphore;
 
 pub use crate::flite::{SpeechBody, SpeechOutput, VOICES};
+pub use crate::realtime::LocalSession;
 
 /// Why local speech could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,5 +174,13 @@ impl LocalSpeech {
     /// [`LocalError::BadAudio`] for files that cannot be decoded; the others as named.
     pub async fn transcribe(&self, file: PathBuf, words: bool) -> Result<Transcript, LocalError> {
         pocketsphinx::transcribe(&self.shared, file, words).await
+    }
+
+    /// Opens a transcription session in the language of `OpenAI`'s Realtime API; `model` is the
+    /// name the client used, `id_prefix` makes item ids unique among sessions. The session ends
+    /// when either end of its channels is dropped.
+    #[must_use]
+    pub fn open_transcription(&self, model: String, id_prefix: &str) -> LocalSession {
+        realtime::open(self.clone(), model, id_prefix)
     }
 }
