@@ -1,6 +1,7 @@
 //! `tenants`: organisations and their virtual keys.
 
 use domain::provider::Operation;
+use gateway::snapshot::BudgetWindow;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -74,4 +75,35 @@ pub(crate) enum Window {
     Daily,
     /// From the first of the month.
     Monthly,
+}
+
+impl Window {
+    /// As it is written in the file and in output.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
+        }
+    }
+}
+
+impl From<Window> for BudgetWindow {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Total => Self::Total,
+            Window::Daily => Self::Daily,
+            Window::Monthly => Self::Monthly,
+        }
+    }
+}
+
+impl From<BudgetWindow> for Window {
+    fn from(window: BudgetWindow) -> Self {
+        match window {
+            BudgetWindow::Total => Self::Total,
+            BudgetWindow::Daily => Self::Daily,
+            BudgetWindow::Monthly => Self::Monthly,
+        }
+    }
 }

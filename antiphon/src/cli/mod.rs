@@ -1,0 +1,95 @@
+//! The command line: one file per command.
+
+mod config;
+mod key;
+mod migrate;
+mod output;
+mod prices;
+mod serve;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+pub(crate) use key::{tenant_of, unlimited_key};
+
+use crate::config::{Config, Override, environment};
+
+/// A gateway for voice APIs: one key, one dialect, every provider.
+#[derive(Debug, Parser)]
+#[command(name = "antiphon", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Configuration file; antiphon.yaml in the working directory unless told
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Database, such as `sqlite://data/antiphon.db` or `postgres://USER:PASSWORD@HOST/NAME`
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Folder for the journal, spooled uploads and the generated master key
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: data plane and metrics
+    Serve(serve::Serve),
+    /// Serve the data plane alone
+    Gateway(serve::Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Bring the database's tables up to date, or back
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
+    /// Make, list and revoke virtual keys, beside a running gateway too
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Fill and read the price list
+    #[command(subcommand)]
+    Prices(prices::Prices),
+}
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// Whatever prevents it, told in one line.
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { common, command } = arguments;
+    match command {
+        Command::Serve(serve) | Command::Gateway(serve) => serve::run(serve, &common).await,
+        Command::Config(command) => config::run(&command, &common),
+        Command::Migrate(command) => migrate::run(command, &common).await,
+        Command::Key(command) => key::run(command, &common).await,
+        Command::Prices(command) => prices::run(command, &common).await,
+    }
+}
+
+impl Common {
+    /// The configuration, with the flags of every command and `more` of one command on top.
+    fn load(&self, more: Vec<Override>) -> Result<Config> {
+        let flag = |flag, field, text: &Option<String>| text.clone().map(|text| Override { flag, field, text });
+        let mut overrides: Vec<Override> = [
+            flag("--database-url", "database.url", &self.database_url),
+            flag("--data-dir", "server.data_dir", &self.data_dir),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        overrides.extend(more);
+        Ok(Config::load(self.config.as_deref(), &environment(), &overrides)?)
+    }
+}

@@ -1,0 +1,81 @@
+//! `antiphon prices`: the price list.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use entities::price;
+use pricing_seed::SeedReport;
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Common, output};
+use crate::store;
+
+/// `antiphon prices …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Prices {
+    /// Write the lists that come with the program; a second run changes nothing
+    Seed,
+    /// Write a list of your own, in the form that export prints
+    Import {
+        /// The CSV file
+        file: PathBuf,
+    },
+    /// Print the price list as CSV, or as JSON
+    Export,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
+    let config = common.load(Vec::new())?;
+    let db = store::open(&config.database).await?;
+    let report = match command {
+        Prices::Export if common.json => return output::json(&rows(&db).await?),
+        Prices::Export => return output::text(&pricing_seed::export_csv(&db).await?),
+        Prices::Seed => pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?,
+        Prices::Import { file } => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(&file).with_context(|| format!("{name} cannot be read"))?;
+            pricing_seed::import_csv(&db, &name, &text).await?
+        }
+    };
+    store::announce_change(&db).await?;
+    print_report(report, common.json)
+}
+
+fn print_report(report: SeedReport, as_json: bool) -> Result<()> {
+    let SeedReport { inserted, updated, unchanged, kept } = report;
+    if as_json {
+        return output::json(
+            &json!({ "inserted": inserted, "updated": updated, "unchanged": unchanged, "kept": kept }),
+        );
+    }
+    output::line(&format!(
+        "{inserted} new, {updated} changed, {unchanged} unchanged, {kept} of your own kept as they are"
+    ))
+}
+
+/// The platform's list, in a fixed order.
+async fn rows(db: &DatabaseConnection) -> Result<Vec<Value>> {
+    let rows = price::Entity::find()
+        .filter(price::Column::TenantId.is_null())
+        .order_by_asc(price::Column::ProviderKind)
+        .order_by_asc(price::Column::Model)
+        .order_by_asc(price::Column::Operation)
+        .order_by_asc(price::Column::Unit)
+        .order_by_asc(price::Column::EffectiveFrom)
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(json!({
+                "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
+                "price_usd": row.usd, "minimum_ms": row.minimum_ms, "rounding_ms": row.rounding_ms,
+                "effective_from": row.effective_from.format(&Rfc3339)?, "source": row.source, "read_on": row.read_on,
+            }))
+        })
+        .collect()
+}

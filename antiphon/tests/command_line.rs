@@ -1,0 +1,199 @@
+//! The command line from outside, on SQLite in a folder of its own.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with nothing in it, and the program that runs there with an empty environment.
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
+        command.args(arguments).current_dir(self.path()).env_clear();
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn refusal(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message.trim_end().lines().count(), 1, "one line: {message}");
+        message
+    }
+
+    /// Starts the gateway and reads what it prints until it has said that it is ready.
+    fn serve(&self) -> (Serving, String) {
+        let arguments = ["serve", "--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = String::new();
+        loop {
+            let Some(line) = lines.next() else { panic!("it ended before it was ready: {printed}") };
+            let line = line.unwrap();
+            printed.push_str(&line);
+            printed.push('\n');
+            // The last line of either greeting.
+            if line.contains("-o hello.wav") || line.starts_with("Antiphon is ready: ") {
+                return (Serving(child), printed);
+            }
+        }
+    }
+}
+
+/// A gateway that ends with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
+    let machine = Machine::new();
+    let created = machine.json(&[
+        "key", "create", "--tenant", "acme", "--name", "ci", "--operation", "speech", "--operation", "realtime",
+        "--model", "tts-*", "--rpm", "60", "--sessions", "2", "--budget-usd", "12.50", "--budget-window", "monthly",
+        "--expires-at", "2031-01-02T03:04:05Z",
+    ]);
+    let secret = created["key"].as_str().unwrap();
+    assert!(domain::key::is_well_formed(secret));
+    assert_eq!(created["tenant"], "acme");
+    assert_eq!(created["budget"], serde_json::json!({ "usd": "12.5", "window": "monthly" }));
+
+    let listed = machine.json(&["key", "list", "--tenant", "acme"]);
+    assert!(!listed.to_string().contains(secret));
+    let listed = &listed[0];
+    assert_eq!(listed["id"], created["id"]);
+    assert_eq!(listed["operations"], serde_json::json!(["speech", "realtime"]));
+    assert_eq!(listed["models"], serde_json::json!(["tts-*"]));
+    assert_eq!((&listed["requests_per_minute"], &listed["max_concurrent_sessions"]), (&60.into(), &2.into()));
+    assert_eq!(listed["expires_at"], "2031-01-02T03:04:05Z");
+    assert_eq!(listed["revoked_at"], Value::Null);
+
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(machine.json(&["key", "revoke", id])["revoked"], true);
+    assert_ne!(machine.json(&["key", "list", "--tenant", "acme"])[0]["revoked_at"], Value::Null);
+    assert!(machine.refusal(&["key", "revoke", id]).contains("revoked already"));
+    assert!(machine.refusal(&["key", "list", "--tenant", "nobody"]).contains("no tenant \"nobody\""));
+
+    let database = std::fs::read(machine.path().join("data/antiphon.db")).unwrap();
+    let secret = secret.as_bytes();
+    assert!(!database.windows(secret.len()).any(|window| window == secret), "the secret is not in the database");
+}
+
+#[test]
+fn an_exchanged_master_key_is_an_error_and_not_a_set_of_dead_keys() {
+    let machine = Machine::new();
+    machine.json(&["key", "create", "--tenant", "acme", "--name", "a"]);
+    std::fs::remove_file(machine.path().join("data/master.key")).unwrap();
+    let message = machine.refusal(&["key", "create", "--tenant", "acme", "--name", "b"]);
+    assert!(message.contains("not the one this database was made with"), "{message}");
+}
+
+#[test]
+fn migrations_go_up_down_and_up_again() {
+    let machine = Machine::new();
+    let applied = |steps: Value| steps.as_array().unwrap().iter().all(|step| step["applied"] == true);
+    assert!(!applied(machine.json(&["migrate", "status"])));
+    assert!(applied(machine.json(&["migrate", "up"])));
+    assert!(!applied(machine.json(&["migrate", "down"])));
+    assert!(applied(machine.json(&["migrate", "up"])));
+}
+
+#[test]
+fn prices_are_seeded_once_and_exported_with_their_source() {
+    let machine = Machine::new();
+    assert!(machine.json(&["prices", "seed"])["inserted"].as_u64().unwrap() > 0);
+    assert_eq!(machine.json(&["prices", "seed"])["inserted"], 0);
+    let rows = machine.json(&["prices", "export"]);
+    assert!(rows.as_array().unwrap().iter().all(|row| !row["source"].as_str().unwrap().is_empty()));
+
+    let csv = machine.run(&["prices", "export"]).stdout;
+    std::fs::write(machine.path().join("own.csv"), &csv).unwrap();
+    let report = machine.json(&["prices", "import", "own.csv"]);
+    assert_eq!(report["inserted"], 0, "an export can be imported: {report}");
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_name_and_line() {
+    let machine = Machine::new();
+    std::fs::write(machine.path().join("antiphon.yaml"), "limits: { max_upload_mib: 1 }\nservr: {}\n").unwrap();
+    for arguments in [&["config", "check", "antiphon.yaml"][..], &["serve"], &["key", "list", "--tenant", "x"]] {
+        let message = machine.refusal(arguments);
+        assert!(message.contains("antiphon.yaml: line 2: ") && message.contains("servr"), "{message}");
+    }
+    assert!(machine.refusal(&["config", "check", "missing.yaml"]).contains("missing.yaml"));
+}
+
+#[test]
+fn postgres_without_a_master_key_is_refused_before_keys_are_made() {
+    let Ok(url) = std::env::var("ANTIPHON_TEST_POSTGRES_URL") else { return };
+    let machine = Machine::new();
+    let message =
+        machine.refusal(&["key", "create", "--tenant", "acme", "--name", "a", "--database-url", &url]);
+    assert!(message.contains("secrets.master_key is missing"), "{message}");
+}
+
+#[test]
+fn the_first_start_shows_the_demo_key_and_the_second_does_not() {
+    let machine = Machine::new();
+    let (serving, printed) = machine.serve();
+    assert_eq!(printed.matches("key  sk-ap-").count(), 1, "{printed}");
+    assert!(printed.contains("curl http://127.0.0.1:"), "{printed}");
+    drop(serving);
+
+    let (_serving, printed) = machine.serve();
+    assert!(!printed.contains("sk-ap-"), "{printed}");
+    let keys = machine.json(&["key", "list", "--tenant", "default"]);
+    assert_eq!(keys.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn keys_that_are_dropped_from_the_file_are_revoked_at_the_next_start() {
+    let machine = Machine::new();
+    let declare = |keys: &str| {
+        let text = format!("tenants:\n  - name: acme\n    keys: [{keys}]\n");
+        std::fs::write(machine.path().join("antiphon.yaml"), text).unwrap();
+    };
+    let one = "{ name: one, key: aaaaaaaaaaaaaaaaaaaaaaaa }";
+    let two = "{ name: two, key: bbbbbbbbbbbbbbbbbbbbbbbb }";
+    declare(&format!("{one}, {two}"));
+    let (serving, printed) = machine.serve();
+    assert!(!printed.contains("sk-ap-"), "no demo key beside declared ones");
+    drop(serving);
+
+    declare(two);
+    drop(machine.serve());
+    let keys = machine.json(&["key", "list", "--tenant", "acme"]);
+    let revoked = |name: &str| {
+        let key = keys.as_array().unwrap().iter().find(|key| key["name"] == name).unwrap();
+        (key["managed_by"] == "file", key["revoked_at"] != Value::Null)
+    };
+    assert_eq!((revoked("one"), revoked("two")), ((true, true), (true, false)));
+}

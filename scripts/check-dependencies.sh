@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The direction of dependencies: domain and dialects do no I/O, so nothing that does may be in their
+# tree; planes meet in the database, so the gateway never depends on an admin crate.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+forbid() {
+    local crate=$1 pattern=$2 found
+    found=$(cargo tree --locked --quiet -p "$crate" --edges normal --prefix none --format '{p}' | awk '{print $1}' |
+        sort -u | grep -xE "$pattern" || true)
+    if [ -n "$found" ]; then
+        echo "$crate must not depend on: $(echo "$found" | tr '\n' ' ')" >&2
+        failed=1
+    fi
+}
+
+io='tokio|actix-web|actix-http|sea-orm|sqlx|fred|redis|hyper|reqwest|awc|tokio-tungstenite'
+forbid domain "$io|dialects|audio|local-speech|entities|migration|gateway|antiphon"
+forbid dialects "$io|audio|local-speech|entities|migration|gateway|antiphon"
+forbid audio "$io|dialects|local-speech|entities|migration|gateway|antiphon"
+forbid entities 'domain|dialects|gateway|antiphon'
+forbid migration 'entities|domain|dialects|gateway|antiphon'
+forbid gateway 'admin|migration|pricing-seed|antiphon'
+[ "$failed" -eq 0 ] && echo "dependencies point inward"
+exit "$failed"
