@@ -37,8 +37,7 @@ pub(crate) async fn read_setting(db: &impl ConnectionTrait, name: &str) -> Resul
 /// Writes one row of `settings`.
 pub(crate) async fn write_setting(db: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), DbErr> {
     let row = setting::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_owned()) };
-    let update =
-        OnConflict::column(setting::Column::Name).update_column(setting::Column::Value).to_owned();
+    let update = OnConflict::column(setting::Column::Name).update_column(setting::Column::Value).to_owned();
     setting::Entity::insert(row).on_conflict(update).exec_without_returning(db).await?;
     Ok(())
 }

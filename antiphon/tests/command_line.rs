@@ -77,9 +77,28 @@ impl Drop for Serving {
 fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     let machine = Machine::new();
     let created = machine.json(&[
-        "key", "create", "--tenant", "acme", "--name", "ci", "--operation", "speech", "--operation", "realtime",
-        "--model", "tts-*", "--rpm", "60", "--sessions", "2", "--budget-usd", "12.50", "--budget-window", "monthly",
-        "--expires-at", "2031-01-02T03:04:05Z",
+        "key",
+        "create",
+        "--tenant",
+        "acme",
+        "--name",
+        "ci",
+        "--operation",
+        "speech",
+        "--operation",
+        "realtime",
+        "--model",
+        "tts-*",
+        "--rpm",
+        "60",
+        "--sessions",
+        "2",
+        "--budget-usd",
+        "12.50",
+        "--budget-window",
+        "monthly",
+        "--expires-at",
+        "2031-01-02T03:04:05Z",
     ]);
     let secret = created["key"].as_str().unwrap();
     assert!(domain::key::is_well_formed(secret));
@@ -155,8 +174,7 @@ fn a_wrong_file_is_refused_with_its_name_and_line() {
 fn postgres_without_a_master_key_is_refused_before_keys_are_made() {
     let Ok(url) = std::env::var("ANTIPHON_TEST_POSTGRES_URL") else { return };
     let machine = Machine::new();
-    let message =
-        machine.refusal(&["key", "create", "--tenant", "acme", "--name", "a", "--database-url", &url]);
+    let message = machine.refusal(&["key", "create", "--tenant", "acme", "--name", "a", "--database-url", &url]);
     assert!(message.contains("secrets.master_key is missing"), "{message}");
 }
 

@@ -133,9 +133,8 @@ fn make_key(pepper: &Pepper, tenant: TenantId, create: Create) -> Result<(String
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).context("the system gives no random bytes")?;
     let secret = domain::key::format_key(random);
-    let budget = create
-        .budget_usd
-        .map(|usd| Budget { amount: NanoUsd::from_usd(usd), window: create.budget_window.into() });
+    let budget =
+        create.budget_usd.map(|usd| Budget { amount: NanoUsd::from_usd(usd), window: create.budget_window.into() });
     let stored = StoredKey {
         key: Policy {
             id: VirtualKeyId(uuid::Uuid::now_v7()),

@@ -70,7 +70,8 @@ pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
 
 fn check_listeners(config: &Config) -> Result<(), ConfigError> {
     let server = &config.server;
-    let listeners = [("gateway", &server.gateway.bind), ("admin", &server.admin.bind), ("metrics", &server.metrics.bind)];
+    let listeners =
+        [("gateway", &server.gateway.bind), ("admin", &server.admin.bind), ("metrics", &server.metrics.bind)];
     for (name, bind) in listeners {
         if bind.parse::<SocketAddr>().is_err() {
             return Err(ConfigError::of(format!(
@@ -82,6 +83,10 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_database(config: &Config) -> Result<(), ConfigError> {
+    let redis = config.redis.as_ref().map(|redis| redis.url.expose_secret());
+    if redis.is_some_and(|url| !url.starts_with("redis://") && !url.starts_with("rediss://")) {
+        return Err(ConfigError::of("redis.url: expected redis://… or rediss://…"));
+    }
     let database = &config.database;
     if database.is_postgres() || database.url.starts_with("sqlite:") {
         return Ok(());
@@ -173,9 +178,7 @@ fn is_private(url: &Url) -> bool {
     };
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use redis::RedisConfig;
 pub(crate) use secrets::SecretsConfig;
 pub(crate) use server::ServerConfig;
 pub(crate) use telemetry::{LogFormat, TelemetryConfig};
-pub(crate) use tenants::{BudgetConfig, KeyConfig, TenantConfig, Window};
+pub(crate) use tenants::{KeyConfig, TenantConfig, Window};
 pub(crate) use timeouts::TimeoutsConfig;
 pub(crate) use voices::VoiceConfig;
 

@@ -8,6 +8,5 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedisConfig {
     /// `redis://…` or `rediss://…`; its password is part of it.
-    #[serde(default, deserialize_with = "super::value::present")]
-    pub(crate) url: Option<SecretString>,
+    pub(crate) url: SecretString,
 }

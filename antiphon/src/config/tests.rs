@@ -35,7 +35,9 @@ fn flags_go_before_environment_before_file() {
     let file = "server: { gateway: { bind: \"127.0.0.1:1001\" } }\nlimits: { max_upload_mib: 3, session_idle: 7m }\n";
     let variables = environment(&[("ANTIPHON_SERVER__GATEWAY__BIND", "127.0.0.1:1002")]);
     let flag = Override { flag: "--bind", field: "server.gateway.bind", text: "127.0.0.1:1003".to_owned() };
-    let bind = |environment: &Environment, flags: &[Override]| Config::parse(file, environment, flags).unwrap().server.gateway.bind;
+    let bind = |environment: &Environment, flags: &[Override]| {
+        Config::parse(file, environment, flags).unwrap().server.gateway.bind
+    };
     assert_eq!(bind(&Environment::new(), &[]), "127.0.0.1:1001");
     assert_eq!(bind(&variables, &[]), "127.0.0.1:1002");
     assert_eq!(bind(&variables, &[flag]), "127.0.0.1:1003");
@@ -154,7 +156,10 @@ fn what_cannot_work_is_refused_in_one_line() {
         ("voices: [{ name: v, map: { nobody: x } }]".to_owned(), "no provider \"nobody\""),
         ("tenants: [{ name: a }, { name: a }]".to_owned(), "tenant \"a\" is declared twice"),
         ("tenants: [{ name: a, keys: [{ name: k, key: short }] }]".to_owned(), "20 characters"),
-        ("tenants: [{ name: a, keys: [{ name: k, key: sk-aaaaaaaaaaaaaaaaaaaa, operations: [sing] }] }]".to_owned(), "sing"),
+        (
+            "tenants: [{ name: a, keys: [{ name: k, key: sk-aaaaaaaaaaaaaaaaaaaa, operations: [sing] }] }]".to_owned(),
+            "sing",
+        ),
         ("database: { url: \"mysql://x\" }".to_owned(), "expected sqlite"),
         ("server: { gateway: { bind: \"8080\" } }".to_owned(), "server.gateway.bind"),
         ("timeouts: { ping: 0s }".to_owned(), "timeouts.ping"),
