@@ -1,6 +1,75 @@
 //! The data plane: sockets, clocks, admission, forwarding, metering.
+//!
+//! Start reading at [`startup`] (routes and the order of middleware), then `pipeline/` (what happens
+//! to one call) and `realtime/session.rs` (the one loop of a session).
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use domain::key::Pepper;
+use local_speech::LocalSpeech;
+use sea_orm::DatabaseConnection;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+use crate::limits::Limits;
+use crate::pipeline::health::Health;
+use crate::realtime::registry::Sessions;
+use crate::realtime::secrets::ClientSecrets;
+use crate::settings::GatewaySettings;
+use crate::snapshot::Snapshot;
+use crate::upstream::client::UpstreamClient;
+
+pub mod error;
+pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod pipeline;
+pub mod realtime;
 pub mod repositories;
+pub mod settings;
 pub mod snapshot;
+pub mod startup;
+pub mod telemetry;
+pub mod upstream;
+
+/// What every call shares, in one process.
+pub struct Gateway {
+    /// The view that new calls take.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Hashes keys.
+    pub pepper: Pepper,
+    /// Rates, budgets, sessions.
+    pub limits: Limits,
+    /// Usage records.
+    pub ledger: Ledger,
+    /// Breakers and latencies.
+    pub health: Health,
+    /// As told at start.
+    pub settings: GatewaySettings,
+    /// Read for `/v1/usage`; never on the way of an audio call.
+    pub database: DatabaseConnection,
+    /// Issues and redeems client secrets.
+    pub secrets: ClientSecrets,
+    /// flite and `PocketSphinx`.
+    pub local: LocalSpeech,
+    /// Open realtime sessions.
+    pub sessions: Sessions,
+    /// Cancelled when the process shall end: no new sessions from then on.
+    pub draining: CancellationToken,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What one worker thread has: the shared gateway and its own connections.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Shared by all workers.
+    pub gateway: Arc<Gateway>,
+    /// This thread's pools.
+    pub client: UpstreamClient,
+}

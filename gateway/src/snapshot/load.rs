@@ -38,11 +38,13 @@ pub enum LoadError {
 /// [`LoadError`]: nothing is left out silently, so a view is whole or there is none.
 pub async fn load(db: &impl ConnectionTrait, decrypt: &Decrypt<'_>) -> Result<Snapshot, LoadError> {
     let mut snapshot = Snapshot {
-        keys: keys::all_active_keys(db).await?.into_iter().map(|(hash, key)| (hash, Arc::new(key))).collect(),
         prices: prices::list_prices(db, None).await?,
         voices: models::list_voices(db).await?,
         ..Snapshot::default()
     };
+    for (hash, key) in keys::all_active_keys(db).await? {
+        snapshot.insert_key(hash, key);
+    }
     for stored in providers::list_providers(db).await? {
         let mut account = stored.account;
         if let Some(sealed) = stored.credential {

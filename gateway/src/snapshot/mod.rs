@@ -22,6 +22,8 @@ use time::OffsetDateTime;
 pub struct Snapshot {
     /// Keys that may be used, by their hash. Revoked keys are not in it.
     pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// The hash of each key, by its row.
+    pub keys_by_id: HashMap<VirtualKeyId, KeyHash>,
     /// Accounts at providers, by configured name.
     pub providers: BTreeMap<String, Arc<ProviderAccount>>,
     /// Routes, by the name a client asks for.
@@ -45,6 +47,18 @@ pub struct DatedPrice {
 }
 
 impl Snapshot {
+    /// A key by its row. Client secrets name it so, and sessions remember it so.
+    #[must_use]
+    pub fn key_by_id(&self, id: VirtualKeyId) -> Option<&Arc<Key>> {
+        self.keys_by_id.get(&id).and_then(|hash| self.keys.get(hash))
+    }
+
+    /// Enters a key.
+    pub fn insert_key(&mut self, hash: KeyHash, key: Key) {
+        self.keys_by_id.insert(key.id, hash);
+        self.keys.insert(hash, Arc::new(key));
+    }
+
     /// The prices in force at `now`, one row per unit.
     #[must_use]
     pub fn prices_at(&self, kind: ProviderKind, model: &str, operation: Operation, now: OffsetDateTime) -> Vec<Price> {

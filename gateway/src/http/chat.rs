@@ -1,0 +1,46 @@
+//! `POST /v1/chat/completions` and `/v1/embeddings`.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::provider::Operation;
+
+use crate::Worker;
+use crate::error::GatewayError;
+use crate::http::body::read_json;
+use crate::http::extract::caller;
+use crate::pipeline::json::forward_json;
+
+/// Chat completions.
+///
+/// # Errors
+/// As the pipeline's.
+pub async fn create_chat_completion(
+    worker: Data<Worker>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, GatewayError> {
+    create(&worker, &request, payload, Operation::Chat).await
+}
+
+/// Embeddings.
+///
+/// # Errors
+/// As the pipeline's.
+pub async fn create_embedding(
+    worker: Data<Worker>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, GatewayError> {
+    create(&worker, &request, payload, Operation::Embeddings).await
+}
+
+async fn create(
+    worker: &Worker,
+    request: &HttpRequest,
+    payload: Payload,
+    operation: Operation,
+) -> Result<HttpResponse, GatewayError> {
+    let caller = caller(worker, request, operation)?;
+    let body = read_json(worker, request, payload).await?;
+    Box::pin(forward_json(worker, &caller.snapshot, &caller.principal, caller.facts, &body)).await
+}

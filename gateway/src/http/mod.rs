@@ -1,0 +1,14 @@
+//! Handlers: extract, call one function of the pipeline, shape the reply.
+
+pub mod body;
+pub mod chat;
+pub mod client_secrets;
+pub mod extract;
+pub mod headers;
+pub mod health;
+pub mod models;
+pub mod speech;
+pub mod transcriptions;
+pub mod upload;
+pub mod usage;
+pub mod voices;

@@ -1,0 +1,47 @@
+//! `POST /v1/audio/transcriptions` and `/v1/audio/translations`.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::provider::Operation;
+
+use crate::Worker;
+use crate::error::GatewayError;
+use crate::http::extract::caller;
+use crate::http::upload::Upload;
+use crate::pipeline::transcription::transcribe;
+
+/// Speech to text.
+///
+/// # Errors
+/// As the pipeline's.
+pub async fn create_transcription(
+    worker: Data<Worker>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, GatewayError> {
+    create(&worker, &request, payload, Operation::Transcription).await
+}
+
+/// Speech to English text.
+///
+/// # Errors
+/// As the pipeline's.
+pub async fn create_translation(
+    worker: Data<Worker>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, GatewayError> {
+    create(&worker, &request, payload, Operation::Translation).await
+}
+
+async fn create(
+    worker: &Worker,
+    request: &HttpRequest,
+    payload: Payload,
+    operation: Operation,
+) -> Result<HttpResponse, GatewayError> {
+    let caller = caller(worker, request, operation)?;
+    let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.settings.limits.max_upload_bytes);
+    let upload = Upload::open(&worker.gateway, limit, request, payload)?;
+    Box::pin(transcribe(worker, &caller.snapshot, &caller.principal, caller.facts, upload)).await
+}

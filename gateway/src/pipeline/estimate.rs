@@ -1,0 +1,92 @@
+//! What a call will cost, before it is made: the amount that is reserved.
+
+use domain::money::NanoUsd;
+use domain::pricing::{Cost, Price, cost};
+use domain::provider::Operation;
+use domain::usage::Usage;
+use time::OffsetDateTime;
+
+use crate::pipeline::route::Candidate;
+use crate::snapshot::Snapshot;
+
+/// Audio tokens of a second of speech in. Source: `OpenAI`'s rule of thumb, read 2026-11-21.
+const AUDIO_TOKENS_IN_PER_S: u64 = 10;
+/// Audio tokens of a second of speech out. Source: `OpenAI`'s rule of thumb, read 2026-11-21.
+const AUDIO_TOKENS_OUT_PER_S: u64 = 20;
+/// Answer tokens reserved for a chat that sets no maximum.
+const CHAT_TOKENS_OUT: u64 = 4096;
+
+/// The prices in force for a candidate. Models that transcribe inside a realtime session are priced
+/// as transcription where they have no realtime price.
+#[must_use]
+pub fn prices(snapshot: &Snapshot, candidate: &Candidate, operation: Operation, now: OffsetDateTime) -> Vec<Price> {
+    let found = snapshot.prices_at(candidate.account.kind, &candidate.model.model, operation, now);
+    let other = match operation {
+        Operation::Realtime | Operation::Translation => Operation::Transcription,
+        _ => return found,
+    };
+    if found.is_empty() {
+        return snapshot.prices_at(candidate.account.kind, &candidate.model.model, other, now);
+    }
+    found
+}
+
+/// Upper estimate for `usage` under `prices`; `None` while unpriced.
+#[must_use]
+pub fn amount(usage: &Usage, prices: &[Price]) -> Option<NanoUsd> {
+    match cost(usage, prices) {
+        Cost::Known(amount, _) => Some(amount),
+        Cost::Unpriced => None,
+    }
+}
+
+/// What `audio_ms` of transcription will use, with the tokens that a model billed by tokens reports.
+#[must_use]
+pub fn transcription(audio_ms: u64) -> Usage {
+    let seconds = audio_ms.div_ceil(1000);
+    Usage {
+        audio_in_ms: audio_ms,
+        audio_tokens_in: seconds.saturating_mul(AUDIO_TOKENS_IN_PER_S),
+        // Four tokens a second are fast speech.
+        text_tokens_out: seconds.saturating_mul(4).max(16),
+        requests: 1,
+        ..Usage::default()
+    }
+}
+
+/// What speaking `characters` will use. Speech runs at about 15 characters a second; ten are
+/// reserved against slow voices.
+#[must_use]
+pub fn speech(characters: u64) -> Usage {
+    let seconds = characters.div_ceil(10).max(1);
+    Usage {
+        characters,
+        audio_out_ms: seconds.saturating_mul(1000),
+        text_tokens_in: characters.div_ceil(3),
+        audio_tokens_out: seconds.saturating_mul(AUDIO_TOKENS_OUT_PER_S),
+        requests: 1,
+        ..Usage::default()
+    }
+}
+
+/// What a chat or an embedding of `body_bytes` will use.
+#[must_use]
+pub fn json(operation: Operation, body_bytes: u64, max_tokens_out: Option<u64>) -> Usage {
+    let text_tokens_out = if operation == Operation::Chat { max_tokens_out.unwrap_or(CHAT_TOKENS_OUT) } else { 0 };
+    Usage { text_tokens_in: body_bytes.div_ceil(3).max(1), text_tokens_out, requests: 1, ..Usage::default() }
+}
+
+/// What a window of a realtime session may use: half a minute in and half a minute out.
+#[must_use]
+pub fn realtime_window() -> Usage {
+    Usage {
+        audio_in_ms: 30_000,
+        audio_out_ms: 30_000,
+        audio_tokens_in: 30 * AUDIO_TOKENS_IN_PER_S,
+        audio_tokens_out: 30 * AUDIO_TOKENS_OUT_PER_S,
+        text_tokens_in: 1000,
+        text_tokens_out: 300,
+        requests: 1,
+        ..Usage::default()
+    }
+}

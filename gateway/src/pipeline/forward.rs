@@ -1,0 +1,213 @@
+//! Sends one request to one target and judges the head of the answer.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dialects::registry::AuthStyle;
+use domain::error::ErrorKind;
+use domain::limits::MAX_UPSTREAM_JSON_BYTES;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use secrecy::ExposeSecret;
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::pipeline::route::Candidate;
+use crate::telemetry::names;
+use crate::upstream::client::{Body, UpstreamClient};
+
+/// Longest `retry-after` that is passed on: a provider that says "in a year" is not believed.
+const MAX_RETRY_AFTER_S: u64 = 3600;
+/// Bytes read of a refusal.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// A body that is known whole.
+#[must_use]
+pub fn whole(body: Vec<u8>) -> (Body, u64) {
+    let length = body.len() as u64;
+    (Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(), length)
+}
+
+/// Builds a POST for a candidate. Only what is set here travels: nothing of the client's headers.
+///
+/// # Errors
+/// The configured URL or credential cannot be sent.
+pub fn post(
+    candidate: &Candidate,
+    path: &str,
+    content_type: &str,
+    body: Body,
+    length: Option<u64>,
+) -> Result<Request<Body>, GatewayError> {
+    let url = format!("{}{}{path}", candidate.account.base_url, candidate.row.path_prefix);
+    let mut request = Request::builder().method(Method::POST).uri(url).header(CONTENT_TYPE, content_type);
+    request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
+    if let Some(length) = length {
+        request = request.header(CONTENT_LENGTH, length);
+    }
+    if let Some((name, value)) = credential(candidate)? {
+        request = request.header(name, value);
+    }
+    request.body(body).map_err(|error| GatewayError::internal(&error))
+}
+
+/// The credential header of a candidate.
+///
+/// # Errors
+/// The configured credential is no header value.
+pub fn credential(candidate: &Candidate) -> Result<Option<(HeaderName, HeaderValue)>, GatewayError> {
+    let (AuthStyle::Header(name, before), Some(key)) = (candidate.row.auth, &candidate.account.api_key) else {
+        return Ok(None);
+    };
+    let name = HeaderName::from_bytes(name.as_bytes()).unwrap_or(AUTHORIZATION);
+    let value = HeaderValue::from_str(&format!("{before}{}", key.expose_secret()));
+    let mut value = value.map_err(|_| GatewayError::internal(&"a provider's credential is no header value"))?;
+    value.set_sensitive(true);
+    Ok(Some((name, value)))
+}
+
+/// Waits for the head of an answer, and turns a refusal into an error.
+///
+/// # Errors
+/// `UpstreamTimeout`, `UpstreamError`, or what the provider's refusal means.
+pub async fn judge(
+    gateway: &Gateway,
+    candidate: &Candidate,
+    answer: impl Future<Output = Result<Response<Incoming>, GatewayError>>,
+) -> Result<Response<Incoming>, GatewayError> {
+    let first_byte = gateway.settings.timeouts.first_byte;
+    let outcome = match tokio::time::timeout(first_byte, answer).await {
+        Ok(Ok(response)) if response.status().is_success() => return Ok(response),
+        Ok(Ok(response)) => Err(refusal(gateway, candidate, response).await),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time.")),
+    };
+    outcome.inspect_err(|error| {
+        if matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout) {
+            gateway.health.failed(candidate);
+        }
+        tracing::warn!(provider = %candidate.account.name, model = %candidate.model.model, %error, "target failed");
+    })
+}
+
+/// Sends and judges in one step.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn forward(
+    gateway: &Gateway,
+    client: &UpstreamClient,
+    candidate: &Candidate,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, GatewayError> {
+    judge(gateway, candidate, client.send(candidate.account.allow_insecure, request)).await
+}
+
+async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
+    let idle = gateway.settings.timeouts.idle;
+    let body = collect(response.into_body(), MAX_REFUSAL_BYTES, idle).await.unwrap_or_default();
+    let fault = (candidate.row.fault)(status, &body);
+    if fault.credential_refused {
+        tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
+        names::credential_refused(&candidate.account.name);
+    }
+    let error = GatewayError::from(fault);
+    match (error.kind(), retry_after) {
+        (ErrorKind::UpstreamRateLimited, after) => error.with_retry_after(after.unwrap_or(1)),
+        _ => error,
+    }
+}
+
+/// Seconds of a `retry-after`, whether it gives seconds or a date, within sane bounds.
+fn parse_retry_after(value: &str) -> u64 {
+    if let Ok(seconds) = value.trim().parse::<u64>() {
+        return seconds.clamp(1, MAX_RETRY_AFTER_S);
+    }
+    if let Ok(seconds) = value.trim().parse::<f64>()
+        && seconds.is_finite()
+    {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped on both sides")]
+        return seconds.ceil().clamp(1.0, 3600.0) as u64;
+    }
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let date = time::PrimitiveDateTime::parse(value.trim(), format).map(time::PrimitiveDateTime::assume_utc);
+    let seconds = date.map_or(1, |date| (date - time::OffsetDateTime::now_utc()).whole_seconds());
+    u64::try_from(seconds).unwrap_or(1).clamp(1, MAX_RETRY_AFTER_S)
+}
+
+/// Reads a whole answer, up to `limit` bytes.
+///
+/// # Errors
+/// `UpstreamError` when it is longer or breaks off, `UpstreamTimeout` when it stalls.
+pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, GatewayError> {
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(idle, body.frame()).await;
+        let frame =
+            frame.map_err(|_| GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider's answer stalled."))?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| cut(&error))?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        if rest.len() + first.as_ref().map_or(0, Bytes::len) + chunk.len() > limit {
+            return Err(GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is too long."));
+        }
+        match &first {
+            None => first = Some(chunk),
+            Some(head) => {
+                if rest.is_empty() {
+                    rest.extend_from_slice(head);
+                    first = Some(Bytes::new());
+                }
+                rest.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+}
+
+/// Reads a whole JSON answer.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn collect_json(gateway: &Gateway, body: Incoming) -> Result<Bytes, GatewayError> {
+    collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.settings.timeouts.idle).await
+}
+
+/// A provider that breaks off.
+#[must_use]
+pub fn cut(error: &dyn std::fmt::Display) -> GatewayError {
+    tracing::warn!(%error, "the provider's answer broke off");
+    GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer broke off.")
+}
+
+impl From<io::Error> for GatewayError {
+    /// Faults of our own files: the spool.
+    fn from(error: io::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_retry_after;
+
+    #[test]
+    fn retry_after_is_read_in_every_form_and_never_believed_beyond_an_hour() {
+        assert_eq!(parse_retry_after("7"), 7);
+        assert_eq!(parse_retry_after("0.2"), 1);
+        assert_eq!(parse_retry_after("99999999999"), 3600);
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), 1);
+        assert_eq!(parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT"), 3600);
+        assert_eq!(parse_retry_after("soon"), 1);
+        assert_eq!(parse_retry_after("-5"), 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! Close codes: which are relayed, and what our own mean.
+//!
+//! | what happened | code to the client |
+//! | --- | --- |
+//! | the provider closed with a code that may be sent | that code and reason |
+//! | the provider vanished (1005, 1006, 1015 or no frame) | 1011 |
+//! | a message over the bound, or in too many fragments | 1009 |
+//! | text that is not UTF-8 | 1007 |
+//! | a violation of the protocol | 1002 |
+//! | revoked, budget spent, slow reader, idle, too old | 1008 |
+//! | drain | 1001 |
+//! | the provider does not read | 1013 |
+
+use actix_ws::{CloseCode, CloseReason, ProtocolError};
+
+/// How a session ends, as the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Close code.
+    pub code: u16,
+    /// At most 123 bytes are sent of it.
+    pub reason: String,
+}
+
+impl Ending {
+    /// An ending with a reason.
+    #[must_use]
+    pub fn new(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned() }
+    }
+
+    /// What the client gets when the provider closes with `code`.
+    #[must_use]
+    pub fn relayed(code: u16, reason: &str) -> Self {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::new(code, reason),
+            _ => Self::new(1011, "the provider ended the session abnormally"),
+        }
+    }
+
+    /// What a client gets that broke the protocol.
+    #[must_use]
+    pub fn violated(error: &ProtocolError) -> Self {
+        match error {
+            ProtocolError::Overflow => Self::new(1009, "the message is too long"),
+            other if other.to_string().to_lowercase().contains("utf") => Self::new(1007, "the text is not UTF-8"),
+            _ => Self::new(1002, "the frame breaks the protocol"),
+        }
+    }
+
+    /// For the client's socket.
+    #[must_use]
+    pub fn frame(&self) -> CloseReason {
+        let reason: String = self.reason.chars().take(100).collect();
+        CloseReason { code: CloseCode::from(self.code), description: (!reason.is_empty()).then_some(reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_must_not_be_sent_become_1011() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 2000, 5000] {
+            assert_eq!(Ending::relayed(code, "x").code, 1011, "{code}");
+        }
+        assert_eq!(Ending::relayed(4001, "expired"), Ending::new(4001, "expired"));
+    }
+}

@@ -1,0 +1,10 @@
+//! Realtime sessions: refused before the upgrade where the fault is known by then, driven by one
+//! loop afterwards.
+
+pub mod close;
+pub mod fragments;
+pub mod open;
+pub mod registry;
+pub mod secrets;
+pub mod session;
+pub mod upstream;

@@ -1,0 +1,192 @@
+//! Opens a session: authenticate → route → admit → connect, all before the upgrade, so that what is
+//! known to fail is refused with its status.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use dialects::openai::realtime::{Passthrough, PassthroughConfig};
+use domain::error::{ErrorKind, Retry};
+use domain::ids::SessionId;
+use domain::pricing::Price;
+use domain::provider::Operation;
+use uuid::Uuid;
+
+use crate::Worker;
+use crate::error::GatewayError;
+use crate::http::extract::{Caller, caller};
+use crate::limits::Want;
+use crate::pipeline::estimate;
+use crate::pipeline::meter::Meter;
+use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::transcription::refuse_unpriced;
+use crate::realtime::session::{Pending, Session, Upstream};
+use crate::realtime::upstream::connect;
+
+/// The subprotocol that browsers ask for beside the one that carries their key.
+const SUBPROTOCOL: &str = "realtime";
+
+#[derive(Debug, Default)]
+struct Asked {
+    model: Option<String>,
+    transcription: bool,
+}
+
+/// `GET /v1/realtime`.
+///
+/// # Errors
+/// Whatever is known to fail before the upgrade.
+pub async fn create_session(
+    worker: Data<Worker>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, GatewayError> {
+    let gateway = &worker.gateway;
+    let mut caller = caller(&worker, &request, Operation::Realtime)?;
+    let asked = asked(&request, &caller)?;
+    if gateway.draining.is_cancelled() || gateway.sessions.len() >= gateway.settings.limits.max_sessions {
+        let message = "The gateway takes no more sessions at the moment.";
+        return Err(GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5));
+    }
+    gateway.ledger.accepts()?;
+    // A transcription session may name its model in its first event; what it opens is then decided
+    // by that event. Its slot and its window are reserved now.
+    let candidates = match &asked.model {
+        Some(model) => Some(candidates(&worker, &caller, model)?),
+        None => {
+            if !(caller.principal.key.operations.is_empty()
+                || caller.principal.key.operations.contains(&Operation::Realtime))
+            {
+                caller.principal.require(Operation::Realtime, "")?;
+            }
+            None
+        }
+    };
+    caller.facts.model_asked = asked.model.clone().unwrap_or_default();
+    let window = candidates.iter().flatten().filter_map(|candidate| window(&caller, candidate)).max();
+    let want = Want { cost: window, session: true };
+    let permit = gateway.limits.admit(&caller.principal.key, &want, caller.facts.started_at, caller.facts.started)?;
+    let session = SessionId(Uuid::now_v7());
+    let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(session));
+    let upstream = match candidates {
+        Some(candidates) => Upstream::Connected(Box::new(
+            connect_first(&worker, &caller, candidates, asked.transcription, &mut meter).await?,
+        )),
+        None => Upstream::Awaited,
+    };
+    let (response, client, messages) = actix_ws::handle_with_protocols(&request, payload, &[SUBPROTOCOL])
+        .map_err(|error| GatewayError::invalid("upgrade", format!("This is not a WebSocket handshake: {error}.")))?;
+    let entered = gateway.sessions.enter(session, caller.principal.key.id);
+    let session =
+        Session::new(worker.get_ref().clone(), caller, session, client, messages, meter, upstream, asked.transcription);
+    actix_web::rt::spawn(async move {
+        session.run(entered).await;
+    });
+    Ok(response)
+}
+
+fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> {
+    let mut asked = Asked::default();
+    for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+        match name.as_ref() {
+            "model" => asked.model = Some(value.into_owned()),
+            "intent" if value == "transcription" => asked.transcription = true,
+            "intent" => return Err(GatewayError::invalid("intent", "`intent` takes `transcription` only.")),
+            _ => {}
+        }
+    }
+    if let Some(grant) = &caller.principal.grant {
+        asked.transcription |= grant.transcription;
+        asked.model = asked.model.or_else(|| grant.model.clone());
+    }
+    if asked.model.is_none() && !asked.transcription {
+        return Err(GatewayError::invalid("model", "The query has no `model`."));
+    }
+    Ok(asked)
+}
+
+/// The targets that can hold the session, best first.
+///
+/// # Errors
+/// As [`route`]'s, and what the key may not.
+pub(super) fn candidates(worker: &Worker, caller: &Caller, model: &str) -> Result<Vec<Candidate>, GatewayError> {
+    caller.principal.require(Operation::Realtime, model)?;
+    let found = route(
+        &caller.snapshot,
+        &worker.gateway.health,
+        caller.principal.key.tenant,
+        Operation::Realtime,
+        model,
+        caller.facts.region.as_deref(),
+        &|candidate| window(caller, candidate).map(|amount| amount.0),
+    )?;
+    refuse_unpriced(&caller.principal, found.iter().map(|candidate| window(caller, candidate)))?;
+    Ok(found)
+}
+
+/// What is reserved ahead for a session at a candidate.
+pub(super) fn window(caller: &Caller, candidate: &Candidate) -> Option<domain::money::NanoUsd> {
+    let prices = estimate::prices(&caller.snapshot, candidate, Operation::Realtime, caller.facts.started_at);
+    estimate::amount(&estimate::realtime_window(), &prices)
+}
+
+/// Connects the first candidate that accepts.
+///
+/// # Errors
+/// The last failure, when none does.
+pub(super) async fn connect_first(
+    worker: &Worker,
+    caller: &Caller,
+    candidates: Vec<Candidate>,
+    transcription: bool,
+    meter: &mut Meter,
+) -> Result<Pending, GatewayError> {
+    let mut last: Option<GatewayError> = None;
+    for candidate in candidates {
+        meter.attempt();
+        match connect(&worker.gateway, &candidate, transcription).await {
+            Ok(leg) => {
+                meter.served_by(&caller.snapshot, &candidate);
+                let asked_model = meter.facts().model_asked.clone();
+                let dialect = Passthrough::new(PassthroughConfig {
+                    asked_model,
+                    wire_model: candidate.model.wire_name.clone(),
+                    transcription,
+                    transcription_models: transcription_models(caller, &candidate),
+                });
+                let window = window(caller, &candidate);
+                return Ok(Pending { leg, dialect, candidate, window });
+            }
+            Err(error) if error.retry() == Retry::NextTarget => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")))
+}
+
+/// Models that may transcribe the input of a session at this provider: routes with a target there,
+/// and the ones that the provider is known to have.
+fn transcription_models(caller: &Caller, candidate: &Candidate) -> Vec<(String, String)> {
+    let key = &caller.principal.key;
+    let transcribes = |operations: &[Operation]| operations.contains(&Operation::Transcription);
+    let known = candidate.row.models.iter().filter(|known| transcribes(known.operations));
+    let known = known.map(|known| (known.name.to_owned(), known.name.to_owned()));
+    let routes = caller.snapshot.models.values().filter(|route| route.tenant.is_none_or(|owner| owner == key.tenant));
+    let declared = routes.flat_map(|route| {
+        let here = route.targets.iter().filter(|target| target.provider == candidate.account.name);
+        here.map(|target| {
+            let wire = target.options.get("deployment").unwrap_or(&target.model).clone();
+            (route.name.clone(), wire)
+        })
+    });
+    declared.chain(known).filter(|(name, _)| crate::pipeline::authenticate::may_use(key, name)).collect()
+}
+
+/// Prices of a model that transcribes inside a session.
+pub(super) fn transcriber_prices(caller: &Caller, candidate: &Candidate, model: &str) -> Vec<Price> {
+    let mut of_model = candidate.clone();
+    // A deployment is priced as the model behind it.
+    let behind = caller.snapshot.models.values().flat_map(|route| &route.targets).find(|target| {
+        target.provider == candidate.account.name && target.options.get("deployment").is_some_and(|name| name == model)
+    });
+    of_model.model.model = behind.map_or(model, |target| &target.model).to_owned();
+    estimate::prices(&caller.snapshot, &of_model, Operation::Realtime, caller.facts.started_at)
+}

@@ -1,0 +1,267 @@
+//! The provider's side of a session: a WebSocket, or the recogniser on this machine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::error::ErrorKind;
+use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
+use futures_util::{SinkExt, StreamExt};
+use local_speech::LocalSession;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use url::{Host, Url};
+use uuid::Uuid;
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::pipeline::forward::credential;
+use crate::pipeline::route::Candidate;
+use crate::telemetry::names;
+use crate::upstream::client::is_public;
+
+/// Buffers of a provider's socket. Frames of 20 ms of audio are 1 to 2 KiB; bigger ones grow the
+/// buffer for as long as they pass.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that may wait for a provider that reads slowly.
+const MAX_WRITE_BUFFER_BYTES: usize = MAX_UPSTREAM_MESSAGE_BYTES + 1024 * 1024;
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// A connected provider.
+pub enum Leg {
+    /// Over the network.
+    Socket(Box<Socket>),
+    /// In this process.
+    Local(LocalSession),
+}
+
+/// A provider's WebSocket.
+pub struct Socket(WebSocketStream<Box<dyn Io>>);
+
+impl std::fmt::Debug for Leg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Socket(_) => "Socket",
+            Self::Local(_) => "Local",
+        })
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Socket")
+    }
+}
+
+/// What came from the provider.
+#[derive(Debug)]
+pub enum FromUpstream {
+    /// An event.
+    Text(Bytes),
+    /// Bytes, which no provider of OpenAI's language sends.
+    Binary,
+    /// The peer lives.
+    Pong,
+    /// It closed, with its code and reason.
+    Closed(u16, String),
+}
+
+impl Leg {
+    /// Waits for the next thing to happen.
+    pub async fn next(&mut self) -> FromUpstream {
+        match self {
+            Self::Local(session) => match session.from.recv().await {
+                Some(event) => FromUpstream::Text(event.into()),
+                None => FromUpstream::Closed(1000, String::new()),
+            },
+            Self::Socket(socket) => loop {
+                return match socket.0.next().await {
+                    Some(Ok(Message::Text(text))) => FromUpstream::Text(text.into()),
+                    Some(Ok(Message::Binary(_))) => FromUpstream::Binary,
+                    Some(Ok(Message::Pong(_) | Message::Ping(_))) => FromUpstream::Pong,
+                    Some(Ok(Message::Frame(_))) => continue,
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        FromUpstream::Closed(frame.code.into(), frame.reason.to_string())
+                    }
+                    Some(Ok(Message::Close(None))) | None => FromUpstream::Closed(1005, String::new()),
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "the provider's socket failed");
+                        FromUpstream::Closed(1006, String::new())
+                    }
+                };
+            },
+        }
+    }
+
+    /// Sends an event, within `deadline`. `Err` when the provider is gone or does not read.
+    ///
+    /// # Errors
+    /// Whether the deadline passed.
+    pub async fn send(&mut self, text: Bytes, deadline: Duration) -> Result<(), SendError> {
+        match self {
+            Self::Local(session) => {
+                let text = String::from_utf8(text.into()).map_err(|_| SendError::Gone)?;
+                within(deadline, async { session.to.send(text).await.map_err(|_| SendError::Gone) }).await
+            }
+            Self::Socket(socket) => {
+                let text = Utf8Bytes::try_from(text).map_err(|_| SendError::Gone)?;
+                within(deadline, async { socket.0.send(Message::Text(text)).await.map_err(|_| SendError::Gone) }).await
+            }
+        }
+    }
+
+    /// Asks whether the provider lives.
+    ///
+    /// # Errors
+    /// It is gone or does not read.
+    pub async fn ping(&mut self, deadline: Duration) -> Result<(), SendError> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::Socket(socket) => {
+                let ping = Message::Ping(Bytes::new());
+                within(deadline, async { socket.0.send(ping).await.map_err(|_| SendError::Gone) }).await
+            }
+        }
+    }
+
+    /// Whether the provider answers pings.
+    #[must_use]
+    pub fn answers_pings(&self) -> bool {
+        matches!(self, Self::Socket(_))
+    }
+
+    /// Says goodbye. A provider that does not listen is left.
+    pub async fn close(&mut self, code: u16, deadline: Duration) {
+        if let Self::Socket(socket) = self {
+            let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::default() };
+            if let Err(error) =
+                within(deadline, async { socket.0.close(Some(frame)).await.map_err(|_| SendError::Gone) }).await
+            {
+                tracing::debug!(?error, "the provider was gone before the goodbye");
+            }
+        }
+    }
+}
+
+/// Why nothing could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// The peer does not read.
+    TooSlow,
+    /// The peer is gone.
+    Gone,
+}
+
+async fn within(deadline: Duration, send: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
+    tokio::time::timeout(deadline, send).await.unwrap_or(Err(SendError::TooSlow))
+}
+
+/// Connects a session's provider.
+///
+/// # Errors
+/// The provider cannot be reached or refuses.
+pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
+    if candidate.row.in_process {
+        if !transcription {
+            let message = "The local provider holds transcription sessions only (`intent=transcription`).";
+            return Err(GatewayError::invalid("model", message));
+        }
+        return Ok(Leg::Local(
+            gateway.local.open_transcription(candidate.model.model.clone(), &Uuid::now_v7().simple().to_string()),
+        ));
+    }
+    let timeouts = &gateway.settings.timeouts;
+    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(candidate, transcription));
+    let dialled = match dial.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not accept the session in time."))
+        }
+    };
+    dialled.map(|socket| Leg::Socket(Box::new(socket))).inspect_err(|error| {
+        tracing::warn!(provider = %candidate.account.name, %error, "the session could not be opened");
+        gateway.health.failed(candidate);
+    })
+}
+
+async fn dial(candidate: &Candidate, transcription: bool) -> Result<Socket, GatewayError> {
+    let Some(opener) = candidate.row.realtime else {
+        return Err(GatewayError::invalid("model", "The model cannot hold realtime sessions."));
+    };
+    let path = opener.path(&candidate.model, transcription);
+    let address = format!("{}{}{path}", candidate.account.base_url, candidate.row.path_prefix);
+    let address = address.replacen("http", "ws", 1);
+    let url = Url::parse(&address).map_err(|error| GatewayError::internal(&error))?;
+    let stream = connect_stream(&url, candidate.account.allow_insecure).await?;
+    let mut request = address.into_client_request().map_err(|error| GatewayError::internal(&error))?;
+    if let Some((name, value)) = credential(candidate)? {
+        request.headers_mut().insert(name, value);
+    }
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(MAX_UPSTREAM_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_UPSTREAM_MESSAGE_BYTES));
+    match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+        Ok((socket, _)) => Ok(Socket(socket)),
+        Err(Error::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let fault = (candidate.row.fault)(response.status().as_u16(), body);
+            if fault.credential_refused {
+                tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
+                names::credential_refused(&candidate.account.name);
+            }
+            Err(fault.into())
+        }
+        Err(error) => Err(unreachable(&error)),
+    }
+}
+
+async fn connect_stream(url: &Url, insecure: bool) -> Result<Box<dyn Io>, GatewayError> {
+    let port = url.port_or_known_default().unwrap_or(443);
+    let addresses: Vec<SocketAddr> = match url.host() {
+        Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
+        Some(Host::Ipv6(ip)) => vec![(ip, port).into()],
+        Some(Host::Domain(name)) => {
+            tokio::net::lookup_host((name, port)).await.map_err(|error| unreachable(&error))?.collect()
+        }
+        None => return Err(GatewayError::internal(&"a provider's base URL has no host")),
+    };
+    let allowed: Vec<SocketAddr> =
+        addresses.into_iter().filter(|address| insecure || is_public(address.ip())).collect();
+    let stream = TcpStream::connect(allowed.as_slice()).await.map_err(|error| unreachable(&error))?;
+    stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+    if url.scheme() != "wss" {
+        return Ok(Box::new(stream));
+    }
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let name = ServerName::try_from(host).map_err(|error| GatewayError::internal(&error))?;
+    let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(|error| unreachable(&error))?;
+    Ok(Box::new(stream))
+}
+
+fn tls() -> Arc<ClientConfig> {
+    static CONFIG: std::sync::OnceLock<Arc<ClientConfig>> = std::sync::OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    });
+    Arc::clone(config)
+}
+
+fn unreachable(error: &dyn std::fmt::Display) -> GatewayError {
+    tracing::warn!(%error, "the provider could not be reached");
+    GatewayError::upstream(ErrorKind::UpstreamError, "The provider could not be reached.")
+}

@@ -1,0 +1,90 @@
+//! What the data plane is told at start. Durations and sizes as the configuration file names them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of one gateway process.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where clients connect. Port 0 picks a free one.
+    pub bind: SocketAddr,
+    /// Where Prometheus scrapes; `None` for no listener.
+    pub metrics_bind: Option<SocketAddr>,
+    /// Worker threads; `None` for one per core.
+    pub workers: Option<usize>,
+    /// Folder for the journal and for spooled uploads.
+    pub data_dir: PathBuf,
+    /// Bounds.
+    pub limits: GatewayLimits,
+    /// Clocks.
+    pub timeouts: Timeouts,
+    /// Signs client secrets.
+    pub client_secret_key: [u8; 32],
+}
+
+/// Bounds on what clients may send.
+#[derive(Debug, Clone)]
+pub struct GatewayLimits {
+    /// Bytes of an uploaded file, where the key says nothing.
+    pub max_upload_bytes: u64,
+    /// Bytes of a request's headers.
+    pub max_header_bytes: usize,
+    /// Realtime sessions of this process.
+    pub max_sessions: usize,
+    /// Longest life of a realtime session.
+    pub session_max_age: Duration,
+    /// Longest silence of a realtime session.
+    pub session_idle: Duration,
+    /// Bytes of the usage journal before new work is refused.
+    pub max_journal_bytes: u64,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// For a request's headers.
+    pub header_read: Duration,
+    /// Window in which a body must progress by 1 KiB/s.
+    pub body_idle: Duration,
+    /// To connect to a provider.
+    pub connect: Duration,
+    /// From a request's last byte to the answer's first.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For one write to a WebSocket.
+    pub write: Duration,
+    /// Between two pings.
+    pub ping: Duration,
+    /// From SIGTERM to the end.
+    pub drain: Duration,
+}
+
+impl Default for GatewayLimits {
+    fn default() -> Self {
+        Self {
+            max_upload_bytes: 25 * 1024 * 1024,
+            max_header_bytes: 64 * 1024,
+            max_sessions: 10_000,
+            session_max_age: Duration::from_secs(3600),
+            session_idle: Duration::from_secs(300),
+            max_journal_bytes: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            body_idle: Duration::from_secs(15),
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(10),
+            ping: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

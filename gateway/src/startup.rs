@@ -1,0 +1,364 @@
+//! Builds the data plane and runs it to its end: routes, the order of middleware, drain.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpMessage, HttpServer, ResponseError};
+use arc_swap::ArcSwap;
+use domain::error::ErrorKind;
+use domain::key::Pepper;
+use domain::money::NanoUsd;
+use local_speech::{LocalLimits, LocalSpeech};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sea_orm::DatabaseConnection;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
+
+use crate::error::GatewayError;
+use crate::http::extract::Arrival;
+use crate::ledger::{JournalLimits, Ledger, LedgerError};
+use crate::limits::{Limits, bounds};
+use crate::pipeline::health::Health;
+use crate::realtime::open::create_session;
+use crate::realtime::registry::Sessions;
+use crate::realtime::secrets::ClientSecrets;
+use crate::snapshot::{BudgetWindow, Snapshot};
+use crate::telemetry::names;
+use crate::upstream::client::UpstreamClient;
+use crate::{Gateway, Worker, http, repositories};
+
+/// Why the data plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or may not be used.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder cannot be made.
+    #[error("cannot use the data folder {folder}: {source}")]
+    Folder {
+        /// Which folder.
+        folder: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The usage journal cannot be opened.
+    #[error("cannot open the usage journal: {0}")]
+    Journal(#[from] LedgerError),
+    /// The database does not answer.
+    #[error("cannot read the database: {0}")]
+    Database(#[from] sea_orm::DbErr),
+    /// The server failed while it ran.
+    #[error("the server failed: {0}")]
+    Serve(#[from] io::Error),
+}
+
+/// A data plane that is ready to run.
+pub struct Application {
+    gateway: Arc<Gateway>,
+    server: Server,
+    metrics: Option<Server>,
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Application {
+    /// Opens the journal, restores what keys have spent, and binds the listeners.
+    ///
+    /// # Errors
+    /// Whatever keeps the data plane from starting.
+    pub async fn build(
+        settings: GatewaySettings,
+        database: DatabaseConnection,
+        snapshot: Snapshot,
+        pepper: Pepper,
+    ) -> Result<Self, StartError> {
+        let spool = settings.data_dir.join("spool");
+        std::fs::create_dir_all(&spool)
+            .map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
+        let journal = JournalLimits { max_bytes: settings.limits.max_journal_bytes, ..JournalLimits::default() };
+        let ledger = Ledger::open(&settings.data_dir.join("journal"), journal, database.clone())?;
+        // What the last run left in the journal counts as spent before anything is admitted.
+        tokio::time::timeout(Duration::from_secs(10), ledger.flush()).await.unwrap_or(());
+        let limits = Limits::new();
+        restore_spend(&limits, &database, &snapshot).await?;
+
+        let gateway = Arc::new(Gateway {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            pepper,
+            limits,
+            ledger,
+            health: Health::default(),
+            secrets: ClientSecrets::new(&settings.client_secret_key),
+            database,
+            local: LocalSpeech::detect(LocalLimits::default()),
+            sessions: Sessions::default(),
+            draining: CancellationToken::new(),
+            settings: settings.clone(),
+        });
+        let (listener, address) = listen(settings.bind)?;
+        let server = serve(Arc::clone(&gateway), listener, &settings)?;
+        let (metrics, metrics_address) = match settings.metrics_bind {
+            Some(bind) => {
+                let (listener, address) = listen(bind)?;
+                (Some(serve_metrics(listener)?), Some(address))
+            }
+            None => (None, None),
+        };
+        Ok(Self { gateway, server, metrics, address, metrics_address })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where Prometheus scrapes.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// The running gateway, for whoever swaps snapshots.
+    #[must_use]
+    pub fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
+    }
+
+    /// Serves until `stop` resolves, then drains: no new sessions, open ones told and closed with a
+    /// frame, requests in flight finished, the journal flushed.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let drain = self.gateway.settings.timeouts.drain;
+        let handle = self.server.handle();
+        let metrics = self.metrics.map(|metrics| {
+            let handle = metrics.handle();
+            (handle, actix_web::rt::spawn(metrics))
+        });
+        let server = actix_web::rt::spawn(self.server);
+        let observer = actix_web::rt::spawn(observe(Arc::clone(&self.gateway)));
+        stop.await;
+        tracing::info!("draining");
+        self.gateway.draining.cancel();
+        if tokio::time::timeout(drain, self.gateway.sessions.ended()).await.is_err() {
+            tracing::warn!(open = self.gateway.sessions.len(), "sessions were still open at the end of the drain");
+        }
+        stop_server(&handle).await;
+        let health = self.gateway.ledger.close(drain).await;
+        if health.pending_records > 0 {
+            tracing::warn!(records = health.pending_records, "usage records stay in the journal for the next start");
+        }
+        observer.abort();
+        if let Some((handle, task)) = metrics {
+            stop_server(&handle).await;
+            task.abort();
+        }
+        server.await.map_err(io::Error::other)??;
+        Ok(())
+    }
+}
+
+async fn stop_server(handle: &ServerHandle) {
+    handle.stop(true).await;
+}
+
+/// Keeps gauges current.
+async fn observe(gateway: Arc<Gateway>) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        beat.tick().await;
+        names::journal_pending(gateway.ledger.health().pending_records);
+        // Keys expire without anybody swapping a snapshot.
+        gateway.sessions.end_revoked(&gateway.snapshot.load(), OffsetDateTime::now_utc());
+    }
+}
+
+/// Swaps a new view in. Calls in flight keep theirs; sessions of revoked keys end.
+pub fn swap_snapshot(gateway: &Gateway, snapshot: Snapshot) {
+    gateway.sessions.end_revoked(&snapshot, OffsetDateTime::now_utc());
+    gateway.snapshot.store(Arc::new(snapshot));
+}
+
+/// Sets every budget's counter from the records in the database: counters are rebuilt, never added to.
+async fn restore_spend(limits: &Limits, database: &DatabaseConnection, snapshot: &Snapshot) -> Result<(), StartError> {
+    let now = OffsetDateTime::now_utc();
+    for key in snapshot.keys.values() {
+        let Some(budget) = key.budget else { continue };
+        let start = window_start(budget.window, now);
+        let spent: NanoUsd = repositories::usage::spent_since(database, key.id, start).await?;
+        limits.seed_spent(key.id, budget.window, start, spent);
+    }
+    Ok(())
+}
+
+fn window_start(window: BudgetWindow, now: OffsetDateTime) -> OffsetDateTime {
+    bounds(window, now).map_or(OffsetDateTime::UNIX_EPOCH, |(start, _)| start)
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound().map_err(|source| StartError::Listen { address, source })
+}
+
+fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySettings) -> Result<Server, StartError> {
+    let connect = settings.timeouts.connect;
+    let mut server = HttpServer::new(move || {
+        let worker = Data::new(Worker { gateway: Arc::clone(&gateway), client: UpstreamClient::new(connect) });
+        App::new()
+            .app_data(worker)
+            .configure(routes)
+            .default_service(web::to(not_found))
+            // Outermost, so that every answer carries its request id, refusals too.
+            .wrap(from_fn(identify))
+    })
+    .tcp_nodelay(true)
+    .keep_alive(Duration::from_secs(75))
+    .client_request_timeout(settings.timeouts.header_read)
+    .h1_allow_half_closed(true)
+    .shutdown_timeout(settings.timeouts.drain.as_secs())
+    .max_connections(settings.limits.max_sessions.saturating_mul(2).max(1024))
+    .disable_signals();
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+/// Everything below `/v1` authenticates in its handler, through the one function that makes a
+/// `Caller`; only the two health routes and the 404 do not.
+fn routes(config: &mut web::ServiceConfig) {
+    let not_allowed = || web::to(method_not_allowed);
+    config
+        .service(web::resource("/healthz").get(http::health::get_health).default_service(not_allowed()))
+        .service(web::resource("/readyz").get(http::health::get_readiness).default_service(not_allowed()))
+        .service(
+            web::scope("/v1")
+                .service(
+                    web::resource("/audio/transcriptions")
+                        .post(http::transcriptions::create_transcription)
+                        .default_service(not_allowed()),
+                )
+                .service(
+                    web::resource("/audio/translations")
+                        .post(http::transcriptions::create_translation)
+                        .default_service(not_allowed()),
+                )
+                .service(
+                    web::resource("/audio/speech").post(http::speech::create_speech).default_service(not_allowed()),
+                )
+                .service(web::resource("/audio/voices").get(http::voices::list_voices).default_service(not_allowed()))
+                .service(
+                    web::resource("/chat/completions")
+                        .post(http::chat::create_chat_completion)
+                        .default_service(not_allowed()),
+                )
+                .service(web::resource("/embeddings").post(http::chat::create_embedding).default_service(not_allowed()))
+                .service(web::resource("/models").get(http::models::list_models).default_service(not_allowed()))
+                .service(web::resource("/models/{id:.+}").get(http::models::get_model).default_service(not_allowed()))
+                .service(
+                    web::resource("/realtime/client_secrets")
+                        .post(http::client_secrets::create_client_secret)
+                        .default_service(not_allowed()),
+                )
+                .service(web::resource("/realtime").get(create_session).default_service(not_allowed()))
+                .service(web::resource("/usage").get(http::usage::get_usage).default_service(not_allowed()))
+                .service(
+                    web::resource("/usage/{id}").get(http::usage::get_request_usage).default_service(not_allowed()),
+                ),
+        );
+}
+
+async fn not_found() -> Result<&'static str, GatewayError> {
+    Err(GatewayError::caller(ErrorKind::NotFound, "There is nothing at this path."))
+}
+
+async fn method_not_allowed() -> Result<&'static str, GatewayError> {
+    Err(GatewayError::caller(ErrorKind::MethodNotAllowed, "This path does not take this method."))
+}
+
+/// Gives each request its id, refuses heads that are too long, and counts what was refused.
+async fn identify(
+    request: actix_web::dev::ServiceRequest,
+    next: Next<impl actix_web::body::MessageBody + 'static>,
+) -> Result<ServiceResponse<actix_web::body::BoxBody>, actix_web::Error> {
+    let arrival = Arrival::now();
+    request.extensions_mut().insert(arrival);
+    let limit =
+        request.app_data::<Data<Worker>>().map_or(usize::MAX, |worker| worker.gateway.settings.limits.max_header_bytes);
+    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let mut response = if head > limit {
+        let refused = actix_web::HttpResponse::build(actix_web::http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        request.into_response(head_too_long(refused, limit))
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    if let Some(error) = response.response().error().and_then(|error| error.as_error::<GatewayError>()) {
+        names::failed(error.kind());
+        tracing::info!(request_id = %arrival.request_id, status = error.status_code().as_u16(), %error, "refused");
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let timing = format!("gateway;dur={:.1}", arrival.at.elapsed().as_secs_f64() * 1000.0);
+    if let Ok(timing) = HeaderValue::from_str(&timing) {
+        headers.insert(HeaderName::from_static("server-timing"), timing);
+    }
+    Ok(response)
+}
+
+fn head_too_long(mut response: actix_web::HttpResponseBuilder, limit: usize) -> actix_web::HttpResponse {
+    let error = GatewayError::caller(ErrorKind::InvalidRequest, format!("The headers are longer than {limit} bytes."));
+    response.force_close().json(error.body())
+}
+
+fn serve_metrics(listener: TcpListener) -> Result<Server, StartError> {
+    let handle = exporter();
+    let server = HttpServer::new(move || {
+        let handle = handle.clone();
+        App::new().route("/metrics", web::get().to(move || std::future::ready(handle.render())))
+    });
+    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+/// The process has one recorder, however many gateways tests start in it.
+fn exporter() -> PrometheusHandle {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder was installed before");
+            }
+            names::describe();
+            handle
+        })
+        .clone()
+}

@@ -1,0 +1,3 @@
+//! Metrics of the data plane.
+
+pub mod names;

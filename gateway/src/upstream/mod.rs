@@ -1,0 +1,3 @@
+//! Towards providers: the HTTP client.
+
+pub mod client;
