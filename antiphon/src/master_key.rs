@@ -56,16 +56,22 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
+/// Refuses a configuration that must name a master key and does not, before anything is opened.
+pub(crate) fn require(config: &Config) -> Result<()> {
+    if config.secrets.master_key.is_none() && config.database.is_postgres() {
+        bail!("secrets.master_key is missing: on PostgreSQL it must be set (ANTIPHON_SECRETS__MASTER_KEY)");
+    }
+    Ok(())
+}
+
 /// The master key that belongs to this database.
 ///
 /// # Errors
 /// None is configured for PostgreSQL; it is malformed; it is not the one the database was made with.
 pub(crate) async fn obtain(config: &Config, db: &DatabaseConnection) -> Result<MasterKey> {
+    require(config)?;
     let key = match &config.secrets.master_key {
         Some(text) => MasterKey::parse(text).context("secrets.master_key")?,
-        None if config.database.is_postgres() => {
-            bail!("secrets.master_key is missing: on PostgreSQL it must be set (ANTIPHON_SECRETS__MASTER_KEY)")
-        }
         None => from_file(&config.data_dir())?,
     };
     let check = STANDARD.encode(key.derive("antiphon master key check v1"));

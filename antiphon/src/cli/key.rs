@@ -76,6 +76,9 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
 /// Runs the command.
 pub(super) async fn run(command: Key, common: &Common) -> Result<()> {
     let config = common.load(Vec::new())?;
+    if matches!(command, Key::Create(_)) {
+        master_key::require(&config)?;
+    }
     let db = store::open(&config.database).await?;
     match command {
         Key::Create(create) => print_created(create, &config, &db, common.json).await,

@@ -1,6 +1,7 @@
 //! `antiphon serve`: from the configuration to a gateway that runs until it is told to stop.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub(super) async fn run(serve: Serve, common: &Common) -> Result<()> {
     ];
     let config = common.load(flags.into_iter().flatten().collect())?;
     start_logging(&config.telemetry)?;
+    master_key::require(&config)?;
     if config.redis.is_some() {
         tracing::warn!("redis is configured, but this version counts limits in each process");
     }
@@ -157,7 +159,10 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
 /// Logs to the standard error, so that what commands print stays apart.
 fn start_logging(config: &TelemetryConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("telemetry.log (or ANTIPHON_LOG)")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
         LogFormat::Pretty => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
