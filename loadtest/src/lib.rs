@@ -4,5 +4,8 @@
 //! The upstream is a library too, so that the gateway's own tests run it in process:
 //! `loadtest::upstream::start(Config::default())`.
 
+pub mod bench;
+pub mod load;
+pub mod process;
 pub mod upstream;
 pub mod wav;

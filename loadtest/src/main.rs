@@ -1,9 +1,14 @@
 //! The command line of the load suite.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use loadtest::upstream::{self, Config, Fault, Kind};
+use loadtest::{
+    bench,
+    load::{self, Options, Scenario},
+    process,
+    upstream::{self, Config, Fault, Kind},
+};
 
 /// Scripted upstream and load generator for a voice-API gateway.
 #[derive(Debug, Parser)]
@@ -17,6 +22,10 @@ struct Cli {
 enum Command {
     /// Serve as a provider that speaks OpenAI's dialect, until interrupted.
     Upstream(UpstreamArgs),
+    /// Put load on a gateway on this machine and report latencies, errors, CPU time and memory.
+    Run(RunArgs),
+    /// Compare direct, nginx and the gateway in one table.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -38,12 +47,99 @@ struct UpstreamArgs {
     chunk_ms: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// `http://HOST:PORT` of the gateway; loopback addresses only.
+    #[arg(long)]
+    target: String,
+    /// Bearer credential.
+    #[arg(long)]
+    key: String,
+    /// What to do.
+    #[arg(long, value_enum)]
+    scenario: Scenario,
+    /// Connections or sessions.
+    #[arg(long, default_value_t = 8)]
+    concurrency: usize,
+    /// Seconds.
+    #[arg(long, default_value_t = 10)]
+    duration: u64,
+    /// Operations per second over all connections; as fast as possible without it.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Bytes to upload or to have spoken: 32 KiB or 64 KiB without it.
+    #[arg(long)]
+    bytes: Option<usize>,
+    /// Model to ask for; one that fits the scenario without it.
+    #[arg(long)]
+    model: Option<String>,
+    /// Realtime: every how many frames the upstream (started with the same value) sends one back; 0 for none.
+    #[arg(long, default_value_t = 1)]
+    echo_every: u32,
+    /// Process to measure.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// The gateway's binary.
+    #[arg(long)]
+    antiphon: PathBuf,
+    /// How often each figure is taken, alternating between the sides.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    process::raise_open_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match cli.command {
         Command::Upstream(args) => runtime.block_on(serve(args)),
+        Command::Run(args) => runtime.block_on(Box::pin(run(args))),
+        Command::Bench(args) => runtime.block_on(Box::pin(compare(args))),
     }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let (model, bytes) = match args.scenario {
+        Scenario::Transcription => ("whisper-1", 32 * 1024),
+        Scenario::Speech => ("tts-1", 64 * 1024),
+        Scenario::Realtime | Scenario::Idle => ("gpt-realtime-2.1", 0),
+    };
+    let report = load::run(&Options {
+        target: load::loopback(&args.target)?,
+        key: args.key,
+        scenario: args.scenario,
+        concurrency: args.concurrency,
+        duration: Duration::from_secs(args.duration),
+        bytes: args.bytes.unwrap_or(bytes),
+        rate: args.rate,
+        model: args.model.unwrap_or_else(|| model.to_owned()),
+        echo_every: args.echo_every,
+        pid: args.pid,
+    })
+    .await?;
+    if args.json {
+        say(&serde_json::to_string(&report)?);
+    } else {
+        say(&format!("{report:#?}"));
+    }
+    anyhow::ensure!(report.errors == 0, "{} failed", report.errors);
+    Ok(())
+}
+
+async fn compare(args: BenchArgs) -> anyhow::Result<()> {
+    let table = bench::run(&args.antiphon, args.rounds).await?;
+    say(&if args.json { serde_json::to_string(&table)? } else { table.text() });
+    Ok(())
 }
 
 async fn serve(args: UpstreamArgs) -> anyhow::Result<()> {
