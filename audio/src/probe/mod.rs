@@ -23,7 +23,7 @@ pub enum Container {
     Flac,
     /// Ogg with Vorbis, Opus or FLAC.
     Ogg,
-    /// MP4, M4A, QuickTime.
+    /// MP4, M4A, `QuickTime`.
     Mp4,
     /// `WebM` and Matroska.
     WebM,

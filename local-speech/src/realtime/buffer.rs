@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use audio::{Activity, ActivitySettings, AudioError, Detector, Resampler, g711};
-use domain::audio::{RealtimeFormat, SampleRate};
+use domain::audio::RealtimeFormat;
+
+use super::narrowband::Widener;
 
 /// Samples per millisecond at the rate of recognition.
 const PER_MS: u64 = 16;
@@ -24,7 +26,7 @@ pub(super) enum Cut {
 /// Audio since the last cut.
 pub(super) struct InputBuffer {
     format: RealtimeFormat,
-    resampler: Resampler,
+    converter: Converter,
     odd: Option<u8>,
     detector: Option<Detector>,
     samples: VecDeque<i16>,
@@ -41,7 +43,7 @@ impl InputBuffer {
     pub(super) fn new(format: RealtimeFormat, turns: Option<ActivitySettings>) -> Result<Self, AudioError> {
         Ok(Self {
             format,
-            resampler: resampler(format)?,
+            converter: Converter::new(format)?,
             odd: None,
             detector: turns.map(Detector::new),
             samples: VecDeque::new(),
@@ -60,7 +62,7 @@ impl InputBuffer {
         turns: Option<ActivitySettings>,
     ) -> Result<(), AudioError> {
         if format != self.format {
-            self.resampler = resampler(format)?;
+            self.converter = Converter::new(format)?;
             self.format = format;
             self.odd = None;
         }
@@ -84,7 +86,7 @@ impl InputBuffer {
     /// Takes bytes in the session's format.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, AudioError> {
         let decoded = self.decode(bytes);
-        let samples = self.resampler.push(&decoded)?;
+        let samples = self.converter.push(&decoded)?;
         let mut cuts = Vec::new();
         // Steps of 20 ms keep a long append from running past the end of an utterance.
         for part in samples.chunks(320) {
@@ -183,10 +185,26 @@ impl InputBuffer {
     }
 }
 
-fn resampler(format: RealtimeFormat) -> Result<Resampler, AudioError> {
-    let from = match format {
-        RealtimeFormat::Pcm16(rate) => rate,
-        RealtimeFormat::Pcmu | RealtimeFormat::Pcma => SampleRate(8_000),
-    };
-    Resampler::new(from, crate::pocketsphinx::MODEL_RATE)
+/// From the rate of the session to that of recognition.
+enum Converter {
+    Wide(Box<Resampler>),
+    Narrow(Widener),
+}
+
+impl Converter {
+    fn new(format: RealtimeFormat) -> Result<Self, AudioError> {
+        match format {
+            RealtimeFormat::Pcm16(rate) => {
+                Ok(Self::Wide(Box::new(Resampler::new(rate, crate::pocketsphinx::MODEL_RATE)?)))
+            }
+            RealtimeFormat::Pcmu | RealtimeFormat::Pcma => Ok(Self::Narrow(Widener::default())),
+        }
+    }
+
+    fn push(&mut self, samples: &[i16]) -> Result<Vec<i16>, AudioError> {
+        match self {
+            Self::Wide(resampler) => resampler.push(samples),
+            Self::Narrow(widener) => Ok(widener.push(samples)),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod events;
+mod narrowband;
 mod session;
 #[cfg(test)]
 mod tests;
