@@ -34,4 +34,4 @@ lint:
 
 bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
-	$(TARGET_DIR)/release/loadtest bench --gateway $(TARGET_DIR)/release/antiphon
+	$(TARGET_DIR)/release/loadtest bench --antiphon $(TARGET_DIR)/release/antiphon

@@ -47,8 +47,9 @@ impl Machine {
     /// Starts the gateway and reads what it prints until it has said that it is ready.
     fn serve(&self) -> (Serving, String) {
         let arguments = ["serve", "--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut serving = Serving(child);
+        let mut lines = BufReader::new(serving.0.stdout.take().unwrap()).lines();
         let mut printed = String::new();
         loop {
             let Some(line) = lines.next() else { panic!("it ended before it was ready: {printed}") };
@@ -57,7 +58,7 @@ impl Machine {
             printed.push('\n');
             // The last line of either greeting.
             if line.contains("-o hello.wav") || line.starts_with("Antiphon is ready: ") {
-                return (Serving(child), printed);
+                return (serving, printed);
             }
         }
     }
