@@ -1,5 +1,5 @@
 //! The scripted upstream over real sockets: what a gateway's tests rely on.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails ends its test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 use futures_util::{SinkExt, StreamExt};
 use loadtest::{

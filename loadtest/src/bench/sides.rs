@@ -30,8 +30,10 @@ impl Drop for Side {
     fn drop(&mut self) {
         let Some(child) = self.child.as_mut() else { return };
         // SIGTERM first: nginx's workers would outlive a master that is killed.
-        if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let told = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        if !matches!(told, Some(Ok(()))) {
+            return;
         }
         let patience = Instant::now() + Duration::from_secs(3);
         while Instant::now() < patience && matches!(child.try_wait(), Ok(None)) {

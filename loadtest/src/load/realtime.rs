@@ -56,7 +56,10 @@ async fn open(options: &Options) -> anyhow::Result<WebSocketStream<TcpStream>> {
 async fn idle(socket: &mut WebSocketStream<TcpStream>, end: Instant) -> anyhow::Result<()> {
     loop {
         match tokio::time::timeout_at(end.into(), socket.next()).await {
-            Err(_) => return Ok(drop(socket.close(None).await)),
+            Err(_) => {
+                drop(socket.close(None).await);
+                return Ok(());
+            }
             Ok(Some(Ok(Message::Close(frame)))) => bail!("closed: {frame:?}"),
             Ok(Some(Ok(_))) => {}
             Ok(Some(Err(error))) => return Err(error.into()),
@@ -103,7 +106,8 @@ async fn talk(
             () = tokio::time::sleep_until((end + PATIENCE).into()) => bail!("{} echoes never came", waiting.len()),
         }
         if Instant::now() >= end && waiting.is_empty() {
-            return Ok(drop(socket.close(None).await));
+            drop(socket.close(None).await);
+            return Ok(());
         }
     }
 }

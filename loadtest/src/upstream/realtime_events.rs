@@ -1,5 +1,6 @@
 //! The state of one realtime session and the events it sends, as OpenAI's Realtime reference (GA) documents them,
 //! read 2026-11-21.
+#![expect(clippy::indexing_slicing, reason = "reading a JSON value by name gives null where it is absent")]
 
 use std::{borrow::Cow, collections::VecDeque, sync::atomic::Ordering};
 
@@ -262,7 +263,10 @@ impl Session {
 
     fn create_item(&mut self, shared: &Shared, text: &str) {
         let mut change: Value = serde_json::from_str(text).unwrap_or_default();
-        let mut item = change["item"].take();
+        let mut item = change.get_mut("item").map(Value::take).unwrap_or_default();
+        if !item.is_object() {
+            return self.push(error(shared, "missing_required_parameter", "item is missing.", Some("item"), None));
+        }
         if item["id"].as_str().is_none() {
             item["id"] = json!(self.next_item());
         }

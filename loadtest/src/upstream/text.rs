@@ -1,4 +1,5 @@
 //! `/chat/completions`, `/embeddings` and `/models`.
+#![expect(clippy::indexing_slicing, reason = "reading a JSON value by name gives null where it is absent")]
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::Response;
