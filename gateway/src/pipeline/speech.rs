@@ -94,7 +94,7 @@ pub async fn speak(
                     bytes_out: 0,
                     known,
                 };
-                let response = head(&request, wanted, &candidate, &meter);
+                let response = head(request.format(), wanted, &candidate, &meter);
                 return Ok(finish_response(
                     response,
                     streamed(answer.into_body(), tap, meter, gateway.settings.timeouts.idle, known),
@@ -127,10 +127,10 @@ fn plan(
         }
         match candidate.row.speech {
             Some(dialect) => match dialect.request(&request, &candidate.model) {
+                Ok(_) if candidate.row.in_process => planned.push((candidate, request, None)),
                 Ok(plan) => planned.push((candidate, request, Some(plan))),
                 Err(error) => reason = reason.or(Some(error)),
             },
-            None if candidate.row.in_process => planned.push((candidate, request, None)),
             None => {}
         }
     }
@@ -142,14 +142,14 @@ fn plan(
 }
 
 fn head(
-    request: &SpeechRequest,
+    format: SpeechFormat,
     wanted: StreamFormat,
     candidate: &Candidate,
     meter: &Meter,
 ) -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     match wanted {
-        StreamFormat::Audio => response.insert_header((CONTENT_TYPE, request.format().content_type())),
+        StreamFormat::Audio => response.insert_header((CONTENT_TYPE, format.content_type())),
         StreamFormat::Sse => {
             response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"))
         }
@@ -231,9 +231,12 @@ async fn local(
     let known = Usage { characters: request.characters(), requests: 1, ..Usage::default() };
     meter.set_usage(known, UsageSource::Measured);
     let wanted = request.stream_format.unwrap_or_default();
-    let response = head(request, wanted, candidate, &meter);
+    // A request that names no format gets what this machine makes; the others were refused by name.
+    let format =
+        if output.content_type == SpeechFormat::Pcm.content_type() { SpeechFormat::Pcm } else { SpeechFormat::Wav };
+    let response = head(format, wanted, candidate, &meter);
     let transcoder = (wanted == StreamFormat::Sse).then(|| SpeechTranscoder::new(StreamFormat::Audio, wanted));
-    let tap = SpeechTap { transcoder, reported: None, format: request.format(), wanted, bytes_out: 0, known };
+    let tap = SpeechTap { transcoder, reported: None, format, wanted, bytes_out: 0, known };
     let state = (output.body, tap, Some(meter));
     let body = futures_util::stream::unfold(state, move |(mut body, mut tap, mut meter)| async move {
         meter.as_ref()?;

@@ -152,7 +152,7 @@ impl Session {
         if self.upstream.is_none() {
             let event = json!({"type": "session.created", "event_id": self.event_id(), "session":
                 {"type": "transcription", "object": "realtime.transcription_session", "id": format!("sess_{}", self.id.0.simple())}});
-            if self.to_client(event.to_string().into()).await.is_err() {
+            if self.send_client(event.to_string().into()).await.is_err() {
                 return;
             }
         }
@@ -195,8 +195,8 @@ impl Session {
     /// Does what has to be done; `Err` ends the session.
     async fn handle(&mut self, happened: Happened) -> Result<(), Ending> {
         match happened {
-            Happened::Upstream(frame) => self.from_upstream(frame).await,
-            Happened::Client(message) => self.from_client(message).await,
+            Happened::Upstream(frame) => self.on_upstream(frame).await,
+            Happened::Client(message) => self.on_client(message).await,
             Happened::Tick => self.tick().await,
             Happened::Drain => {
                 let drain = self.worker.gateway.settings.timeouts.drain;
@@ -212,7 +212,7 @@ impl Session {
         }
     }
 
-    async fn from_client(&mut self, message: Option<Result<Message, actix_ws::ProtocolError>>) -> Result<(), Ending> {
+    async fn on_client(&mut self, message: Option<Result<Message, actix_ws::ProtocolError>>) -> Result<(), Ending> {
         let text = match message {
             None => return Err(Ending::new(1006, "")),
             Some(Err(error)) => return Err(Ending::violated(&error)),
@@ -255,7 +255,7 @@ impl Session {
             if is_type(&text, "response.create") {
                 self.turn_open = true;
             }
-            self.to_upstream(text.into_bytes()).await?;
+            self.send_upstream(text.into_bytes()).await?;
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Session {
     async fn open_upstream(&mut self, text: &str) -> Result<(), Ending> {
         let update: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         let model = update.pointer("/session/audio/input/transcription/model").and_then(serde_json::Value::as_str);
-        let Some(model) = model.filter(|_| update["type"] == "session.update") else {
+        let Some(model) = model.filter(|_| update.get("type").is_some_and(|kind| kind == "session.update")) else {
             let message = "Send `session.update` with `session.audio.input.transcription.model` first.";
             return self.tell(&GatewayError::invalid("session", message)).await;
         };
@@ -292,7 +292,7 @@ impl Session {
         Ok(())
     }
 
-    async fn from_upstream(&mut self, frame: FromUpstream) -> Result<(), Ending> {
+    async fn on_upstream(&mut self, frame: FromUpstream) -> Result<(), Ending> {
         let text = match frame {
             FromUpstream::Text(text) => text,
             FromUpstream::Pong => {
@@ -320,7 +320,7 @@ impl Session {
         if flow == Flow::Forward {
             // What a turn used is in the journal before the client sees that the turn is over.
             let spent = self.carry_out().await;
-            self.to_client(text).await?;
+            self.send_client(text).await?;
             return spent;
         }
         self.carry_out().await
@@ -334,8 +334,8 @@ impl Session {
         let mut spent = Ok(());
         for action in std::mem::take(&mut self.actions) {
             match action {
-                Action::ToClient(event) => self.to_client(event.into()).await?,
-                Action::ToUpstream(event) => self.to_upstream(event.into()).await?,
+                Action::ToClient(event) => self.send_client(event.into()).await?,
+                Action::ToUpstream(event) => self.send_upstream(event.into()).await?,
                 Action::Used(turn) => spent = self.used(&turn),
             }
         }
@@ -407,7 +407,7 @@ impl Session {
     async fn drained(&mut self) -> Result<(), Ending> {
         let event = json!({"type": "error", "event_id": self.event_id(), "error": {"type": "server_error", "code": "server_draining",
             "message": "The gateway is restarting: open a new session.", "param": null, "event_id": null}});
-        self.to_client(event.to_string().into()).await?;
+        self.send_client(event.to_string().into()).await?;
         Err(Ending::new(1001, "the gateway is restarting"))
     }
 
@@ -418,10 +418,10 @@ impl Session {
     async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
         names::failed(error.kind());
         let event = error.event(&self.event_id());
-        self.to_client(event.into()).await
+        self.send_client(event.into()).await
     }
 
-    async fn to_client(&mut self, text: ByteString) -> Result<(), Ending> {
+    async fn send_client(&mut self, text: ByteString) -> Result<(), Ending> {
         self.frames.1 += 1;
         let write = self.worker.gateway.settings.timeouts.write;
         match tokio::time::timeout(write, self.client.text(text)).await {
@@ -431,7 +431,7 @@ impl Session {
         }
     }
 
-    async fn to_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
+    async fn send_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
         self.frames.0 += 1;
         let write = self.worker.gateway.settings.timeouts.write;
         match &mut self.upstream {
