@@ -177,8 +177,8 @@ impl LocalSpeech {
     }
 
     /// Opens a transcription session in the language of `OpenAI`'s Realtime API; `model` is the
-    /// name the client used, `id_prefix` makes item ids unique among sessions. The session ends
-    /// when either end of its channels is dropped.
+    /// name the client used, `id_prefix` makes item ids unique among sessions. Must be called
+    /// inside a tokio runtime.
     #[must_use]
     pub fn open_transcription(&self, model: String, id_prefix: &str) -> LocalSession {
         realtime::open(self.clone(), model, id_prefix)

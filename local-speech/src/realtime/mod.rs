@@ -17,8 +17,8 @@ use crate::LocalSpeech;
 /// Events waiting in either direction; a full channel holds the sender back.
 const QUEUE: usize = 64;
 
-/// Both ends of a session, as the client holds them. Dropping either ends the session and any
-/// recognition still running for it.
+/// Both ends of a session, as the client holds them. Dropping `to` ends the session once what was
+/// committed is transcribed; dropping `from` ends it and its recognition at once.
 #[derive(Debug)]
 pub struct LocalSession {
     /// Client events, one JSON text each.

@@ -207,6 +207,7 @@ impl Session {
         }
         let item = self.open.take().unwrap_or_default();
         self.interim_at_ms = 0;
+        self.stop_interim();
         self.waiting.push_back(Job { item, last: true, samples });
         Ok(())
     }
@@ -345,7 +346,11 @@ impl Session {
     fn close_item(&mut self) {
         self.open = None;
         self.interim_at_ms = 0;
-        // Nobody waits for the words of audio that was thrown away.
+        self.stop_interim();
+    }
+
+    /// Nobody waits for interim words of audio that was thrown away or is complete.
+    fn stop_interim(&mut self) {
         if self.interim_running {
             self.running = None;
             self.interim_running = false;
