@@ -1,0 +1,245 @@
+"""Starts the real gateway before scripted providers, once for all tests.
+
+Four scripted upstreams stand in for OpenAI, Azure OpenAI, Groq and a self-hosted server; the `local`
+provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
+`LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
+"""
+
+import io
+import json
+import math
+import os
+import pathlib
+import re
+import signal
+import struct
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import wave
+
+import openai
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Longest wait for something that should happen at once.
+PATIENCE_S = 30.0
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+
+KEY = "sk-e2e-everything-is-allowed-0001"
+ONLY_SPEECH = "sk-e2e-only-speech-is-allowed-0002"
+ONLY_TTS_1 = "sk-e2e-only-one-model-is-allowed-0003"
+ONE_A_MINUTE = "sk-e2e-one-request-per-minute-0004"
+NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
+
+CONFIG = """
+server:
+  gateway: {{ bind: "127.0.0.1:0" }}
+  metrics: {{ bind: "127.0.0.1:0" }}
+  data_dir: data
+database: {{ url: "sqlite://data/antiphon.db" }}
+providers:
+  - {{ name: openai, kind: openai, api_key: sk-upstream, base_url: "{openai}/v1", allow_insecure: true }}
+  - {{ name: azure, kind: azure, api_key: sk-upstream, base_url: "{azure}", allow_insecure: true }}
+  - {{ name: groq, kind: groq, api_key: sk-upstream, base_url: "{groq}/openai/v1", allow_insecure: true }}
+  - {{ name: own, kind: openai-compatible, api_key: sk-upstream, base_url: "{self_hosted}/v1", allow_insecure: true }}
+models:
+  - name: stt
+    strategy: priority
+    targets:
+      - {{ provider: openai, model: whisper-1, priority: 1 }}
+      - {{ provider: groq, model: whisper-large-v3, priority: 2 }}
+  - name: talk
+    strategy: priority
+    targets: [{{ provider: azure, model: gpt-realtime, options: {{ deployment: our-realtime }} }}]
+tenants:
+  - name: acme
+    keys:
+      - {{ name: all, key: {KEY} }}
+      - {{ name: speech, key: {ONLY_SPEECH}, operations: [speech] }}
+      - {{ name: tts, key: {ONLY_TTS_1}, models: ["openai/tts-1"] }}
+      - {{ name: slow, key: {ONE_A_MINUTE}, requests_per_minute: 1 }}
+      - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
+voices:
+  - {{ name: narrator, map: {{ openai: marin, local: slt }} }}
+"""
+
+
+def binary(name):
+    """The path of a program of this workspace."""
+    told = os.environ.get(f"{name.upper()}_BIN")
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    path = pathlib.Path(told) if told else ROOT / target / "debug" / name
+    assert path.is_file(), f"{path} is missing: cargo build -p {name}"
+    return path
+
+
+def wait_for(found):
+    """Asks until the answer is not None."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer is not None:
+            return answer
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing came within {PATIENCE_S:.0f} s")
+
+
+class Program:
+    """A child process whose output goes to a file, and the address that it prints."""
+
+    def __init__(self, command, folder, name):
+        # No variable of the developer's may add a provider.
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        self.log = folder / f"{name}.log"
+        self.out = folder / f"{name}.out"
+        with self.log.open("wb") as log, self.out.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=log)
+        self.url = wait_for(self.address)
+
+    def address(self):
+        assert self.process.poll() is None, f"ended at its start: {self.log.read_text()}"
+        found = re.search(r"http://[\d.]+:\d+", self.out.read_text())
+        return found and found.group()
+
+    def stop(self, how):
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE_S)
+
+
+class Upstream(Program):
+    """A scripted provider."""
+
+    def __init__(self, kind, folder):
+        super().__init__([binary("loadtest"), "upstream", "--kind", kind], folder, kind)
+
+    def _control(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, method=method)) as answer:
+            return json.load(answer)
+
+    def script(self, path, times=1, **fault):
+        """The next `times` requests whose path ends in `path` get the fault."""
+        self._control("POST", "/_script", {"path": path, "times": times, "fault": fault})
+
+    def requests(self):
+        return self._control("GET", "/_requests")
+
+    def violations(self):
+        """What the upstream saw that no provider should: the client's key, unknown fields, ...."""
+        return self._control("GET", "/_counts")["violations"]
+
+    def reset(self):
+        self._control("DELETE", "/_script")
+
+
+class Gateway(Program):
+    """The gateway, and clients of it."""
+
+    def __init__(self, folder, upstreams):
+        urls = {kind.replace("-", "_"): upstream.url for kind, upstream in upstreams.items()}
+        (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}))
+        super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
+        wait_for(self.ready)
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(self.url + "/readyz") as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            return None
+
+    def client(self, key=KEY, **options):
+        """The official SDK, without its own retries: what the gateway answers is what is seen."""
+        options.setdefault("max_retries", 0)
+        return openai.OpenAI(api_key=key, base_url=f"{self.url}/v1", timeout=PATIENCE_S, **options)
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """A test that waits for an event that never comes fails instead of hanging."""
+
+    def fail(*_):
+        raise TimeoutError("the test took too long")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(180)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("antiphon")
+
+
+@pytest.fixture(scope="session")
+def all_upstreams(folder):
+    kinds = ["openai", "azure", "groq", "self-hosted"]
+    started = {}
+    try:
+        for kind in kinds:
+            started[kind] = Upstream(kind, folder)
+        yield started
+        violations = {kind: upstream.violations() for kind, upstream in started.items()}
+        assert not any(violations.values()), f"what no provider may see: {violations}"
+    finally:
+        for upstream in started.values():
+            upstream.stop(signal.SIGINT)
+
+
+@pytest.fixture(scope="session")
+def gateway(folder, all_upstreams):
+    gateway = Gateway(folder, all_upstreams)
+    try:
+        yield gateway
+    finally:
+        status = gateway.stop(signal.SIGTERM)
+    assert status == 0, gateway.log.read_text()
+    log = gateway.log.read_text()
+    for secret in (KEY, ONLY_SPEECH, "sk-upstream"):
+        assert secret not in log, "a credential is in the log"
+    assert "panicked" not in log, log
+
+
+@pytest.fixture
+def upstreams(all_upstreams):
+    """The scripted providers, with no script left over for the next test."""
+    yield all_upstreams
+    for upstream in all_upstreams.values():
+        upstream.reset()
+
+
+@pytest.fixture(scope="session")
+def client(gateway):
+    with gateway.client() as client:
+        yield client
+
+
+def wav_of(pcm, rate):
+    """A WAV file around 16-bit mono samples."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(pcm)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """2.5 seconds of a tone as a WAV file: what the scripted providers "hear" needs no words."""
+    samples = (int(8000 * math.sin(2 * math.pi * 440 * n / 16000)) for n in range(40000))
+    return ("tone.wav", wav_of(b"".join(struct.pack("<h", sample) for sample in samples), 16000), "audio/wav")
+
+
+@pytest.fixture(scope="session")
+def spoken(client):
+    """A sentence that `local` spoke, as a WAV file."""
+    with client.audio.speech.with_streaming_response.create(
+        model="local/flite", voice="slt", input="This is a test of the speech system.", response_format="wav"
+    ) as answer:
+        return ("spoken.wav", answer.read(), "audio/wav")
