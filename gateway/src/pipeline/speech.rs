@@ -125,13 +125,11 @@ fn plan(
                 request.voice = Voice::Name(voice.clone());
             }
         }
-        match candidate.row.speech {
-            Some(dialect) => match dialect.request(&request, &candidate.model) {
-                Ok(_) if candidate.row.in_process => planned.push((candidate, request, None)),
-                Ok(plan) => planned.push((candidate, request, Some(plan))),
-                Err(error) => reason = reason.or(Some(error)),
-            },
-            None => {}
+        let Some(dialect) = candidate.row.speech else { continue };
+        match dialect.request(&request, &candidate.model) {
+            Ok(_) if candidate.row.in_process => planned.push((candidate, request, None)),
+            Ok(plan) => planned.push((candidate, request, Some(plan))),
+            Err(error) => reason = reason.or(Some(error)),
         }
     }
     match (planned.is_empty(), reason) {

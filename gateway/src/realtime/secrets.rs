@@ -111,8 +111,8 @@ mod tests {
         assert_eq!(ours.redeem(&secret, now), Some(grant));
         assert_eq!(ours.redeem(&secret, now + Duration::seconds(10)), None, "expired");
         assert_eq!(theirs.redeem(&secret, now), None, "signed by another");
-        let (head, signature) = secret.rsplit_once('.').unwrap();
-        assert_eq!(ours.redeem(&format!("{head}.A{}", &signature[1..]), now).is_some(), signature.starts_with('A'));
+        let (head, _) = secret.rsplit_once('.').unwrap();
+        assert_eq!(ours.redeem(&format!("{head}.AAAA"), now), None, "another signature");
         assert_eq!(ours.redeem("ek-ap-eyJhbGciOiJub25lIn0.e30.", now), None, "no algorithm");
     }
 }
