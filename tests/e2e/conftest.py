@@ -237,9 +237,17 @@ def tone():
 
 
 @pytest.fixture(scope="session")
-def spoken(client):
-    """A sentence that `local` spoke, as a WAV file."""
-    with client.audio.speech.with_streaming_response.create(
-        model="local/flite", voice="slt", input="This is a test of the speech system.", response_format="wav"
-    ) as answer:
-        return ("spoken.wav", answer.read(), "audio/wav")
+def local_speech(client):
+    """Speaks a sentence by `local`: as samples at 24 kHz, or as a WAV file."""
+
+    def speak(text, response_format="pcm"):
+        asked = {"model": "local/flite", "voice": "slt", "input": text, "response_format": response_format}
+        return client.audio.speech.create(**asked).content
+
+    return speak
+
+
+@pytest.fixture(scope="session")
+def spoken(local_speech):
+    """A sentence that `local` spoke, as a WAV file to upload."""
+    return ("spoken.wav", local_speech("This is a test of the speech system.", "wav"), "audio/wav")
