@@ -85,7 +85,7 @@ impl Upload {
             parts: 0,
             file_name: String::new(),
             content_type: String::new(),
-            spool: Spool::new(&gateway.settings.data_dir.join("spool")),
+            spool: Spool::new(&gateway.settings.data_dir.join("spool"), content_length),
             max_file_bytes,
             content_length,
         })

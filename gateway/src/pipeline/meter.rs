@@ -159,6 +159,10 @@ impl Meter {
         self.record(status);
         self.sequence += 1;
         self.usage = Usage::default();
+        // The next turn begins where this one ended: its times and its day are its own.
+        self.facts.started = Instant::now();
+        self.facts.started_at = OffsetDateTime::now_utc();
+        self.first_byte = None;
         self.served = Some(served);
     }
 

@@ -14,13 +14,17 @@ use crate::upstream::client::Body;
 
 /// Bytes kept in memory; a bigger file moves to disk.
 const IN_MEMORY: u64 = 1024 * 1024;
+/// Bytes of a file in memory that is known to be bigger than that anyway: enough to be probed and to
+/// be sent while the rest arrives.
+const IN_MEMORY_OF_BIG: u64 = 256 * 1024;
 /// Bytes gathered for one write to disk, and read back at once.
-const DISK_CHUNK: usize = 256 * 1024;
+const DISK_CHUNK: usize = 128 * 1024;
 
 /// A file that is being received or has been.
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
+    memory_limit: u64,
     memory: Vec<Bytes>,
     waiting: BytesMut,
     disk: Option<File>,
@@ -28,10 +32,19 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// An empty spool that overflows into `folder`.
+    /// An empty spool that overflows into `folder`. `announced` is how many bytes are to come, where
+    /// that is known.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), memory: Vec::new(), waiting: BytesMut::new(), disk: None, len: 0 }
+    pub fn new(folder: &Path, announced: Option<u64>) -> Self {
+        let memory_limit = if announced.is_some_and(|bytes| bytes > IN_MEMORY) { IN_MEMORY_OF_BIG } else { IN_MEMORY };
+        Self {
+            folder: folder.to_owned(),
+            memory_limit,
+            memory: Vec::new(),
+            waiting: BytesMut::new(),
+            disk: None,
+            len: 0,
+        }
     }
 
     /// Bytes received so far.
@@ -54,7 +67,7 @@ impl Spool {
         self.len += chunk.len() as u64;
         if self.disk.is_none() {
             self.memory.push(chunk);
-            if self.len <= IN_MEMORY {
+            if self.len <= self.memory_limit {
                 return Ok(());
             }
             self.disk = Some(tempfile::tempfile_in(&self.folder)?);
@@ -223,7 +236,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for size in [0_usize, 10, 3 * 1024 * 1024 + 17] {
             let content: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
-            let mut spool = Spool::new(folder.path());
+            let mut spool = Spool::new(folder.path(), Some(size as u64));
             for chunk in content.chunks(70_000) {
                 spool.push(Bytes::copy_from_slice(chunk)).await.unwrap();
             }

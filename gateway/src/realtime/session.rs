@@ -174,8 +174,8 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        // Not biased: a provider that never pauses must not keep the client's `response.cancel` waiting.
         tokio::select! {
-            biased;
             () = entered.revoked.cancelled() => Happened::Revoked,
             () = self.worker.gateway.draining.cancelled(), if draining => Happened::Drain,
             () = tokio::time::sleep_until(due.into()) => Happened::Tick,

@@ -68,6 +68,8 @@ fn pool(connect: Duration, anywhere: bool) -> Client<HttpsConnector<HttpConnecto
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(50))
         .pool_max_idle_per_host(256)
+        // Bytes that may wait for a provider that reads slowly; the default is six times that.
+        .http1_max_buf_size(64 * 1024)
         .build(https)
 }
 
