@@ -1,7 +1,9 @@
 //! A form that is read as it arrives: fields in any order, the file into a spool.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,8 @@ const FORM_OVERHEAD_BYTES: u64 = MAX_FORM_TEXT_BYTES as u64 + 64 * 1024;
 /// A form on its way in.
 pub struct Upload {
     form: Multipart,
+    /// Set when the body has ended.
+    ended: Rc<Cell<bool>>,
     open_file: Option<Field>,
     file_seen: bool,
     complete: bool,
@@ -75,8 +79,10 @@ impl Upload {
             return Err(too_large(max_file_bytes, content_length));
         }
         let watched = Watched::new(payload, gateway.settings.timeouts.body_idle);
+        let ended = Rc::clone(&watched.ended);
         Ok(Self {
             form: Multipart::new(request.headers(), watched),
+            ended,
             open_file: None,
             file_seen: false,
             complete: false,
@@ -127,12 +133,12 @@ impl Upload {
     /// The form is malformed, too long or too slow.
     pub async fn receive_chunk(&mut self) -> Result<Option<Bytes>, GatewayError> {
         let Some(file) = &mut self.open_file else { return Ok(None) };
-        match file.next().await {
+        match next_item(file, &self.ended).await {
             None => {
                 self.open_file = None;
                 Ok(None)
             }
-            Some(Err(error)) => Err(form_error(&error)),
+            Some(Err(error)) => Err(error),
             Some(Ok(chunk)) => {
                 if self.spool.len() + chunk.len() as u64 > self.max_file_bytes {
                     return Err(too_large(self.max_file_bytes, None));
@@ -145,11 +151,11 @@ impl Upload {
 
     async fn receive_fields(&mut self) -> Result<(), GatewayError> {
         loop {
-            let Some(field) = self.form.next().await else {
+            let Some(field) = next_item(&mut self.form, &self.ended).await else {
                 self.complete = true;
                 return Ok(());
             };
-            let field = field.map_err(|error| form_error(&error))?;
+            let field = field?;
             self.parts += 1;
             if self.parts > MAX_FORM_PARTS {
                 return Err(GatewayError::invalid("file", format!("The form has more than {MAX_FORM_PARTS} parts.")));
@@ -177,8 +183,8 @@ impl Upload {
 
     async fn receive_text(&mut self, mut field: Field, name: &str) -> Result<String, GatewayError> {
         let mut text = BytesMut::new();
-        while let Some(chunk) = field.next().await {
-            let chunk = chunk.map_err(|error| form_error(&error))?;
+        while let Some(chunk) = next_item(&mut field, &self.ended).await {
+            let chunk = chunk?;
             self.text_bytes += chunk.len();
             if text.len() + chunk.len() > MAX_FORM_FIELD_BYTES || self.text_bytes > MAX_FORM_TEXT_BYTES {
                 return Err(GatewayError::invalid(name, format!("The field `{name}` is too long.")));
@@ -339,6 +345,21 @@ fn too_large(limit: u64, sent: Option<u64>) -> GatewayError {
         .with_param("file")
 }
 
+/// The next item of a form or of a field. When the body ends inside what could be a boundary, the
+/// parser goes on waiting for the rest of it, which will never come.
+async fn next_item<T>(
+    stream: &mut (impl Stream<Item = Result<T, MultipartError>> + Unpin),
+    ended: &Cell<bool>,
+) -> Option<Result<T, GatewayError>> {
+    let broken = || GatewayError::invalid("file", "The form breaks off before its end.");
+    std::future::poll_fn(|context| match stream.poll_next_unpin(context) {
+        Poll::Ready(item) => Poll::Ready(item.map(|item| item.map_err(|error| form_error(&error)))),
+        Poll::Pending if ended.get() => Poll::Ready(Some(Err(broken()))),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
 fn form_error(error: &MultipartError) -> GatewayError {
     match error {
         MultipartError::Payload(payload) => payload_error(payload, "file"),
@@ -363,12 +384,13 @@ pub(crate) struct Watched {
     window: Duration,
     waited: Duration,
     bytes: u64,
+    ended: Rc<Cell<bool>>,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Watched {
     pub(crate) fn new(payload: Payload, window: Duration) -> Self {
-        Self { payload, window, waited: Duration::ZERO, bytes: 0, waiting: None }
+        Self { payload, window, waited: Duration::ZERO, bytes: 0, ended: Rc::default(), waiting: None }
     }
 
     fn is_too_slow(&mut self) -> bool {
@@ -410,7 +432,10 @@ impl Stream for Watched {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            ended => ended,
+            ended => {
+                self.ended.set(true);
+                ended
+            }
         }
     }
 }

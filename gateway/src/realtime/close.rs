@@ -43,6 +43,9 @@ impl Ending {
     pub fn violated(error: &ProtocolError) -> Self {
         match error {
             ProtocolError::Overflow => Self::new(1009, "the message is too long"),
+            // Text that is not UTF-8 comes as invalid data; everything else that is wrong with the
+            // connection itself means that the client is gone without a goodbye.
+            ProtocolError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::new(1006, ""),
             other if other.to_string().to_lowercase().contains("utf") => Self::new(1007, "the text is not UTF-8"),
             _ => Self::new(1002, "the frame breaks the protocol"),
         }

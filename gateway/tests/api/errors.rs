@@ -1,0 +1,191 @@
+//! Every row of the error table, over the wire.
+
+use std::time::Duration;
+
+use domain::provider::Operation;
+use loadtest::upstream::{Fault, Rule};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::helpers::{
+    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, speech, transcription, two_seconds,
+};
+
+#[tokio::test]
+async fn what_cannot_be_read_is_400_and_names_the_field() {
+    let app = TestApp::new().await;
+    let audio = two_seconds();
+    let no_model = app.call(form(KEY, &[Part::File("a.wav", &audio)])).await;
+    no_model.assert_error(400, "invalid_request");
+    assert_eq!(no_model.json()["error"]["param"], "model");
+    for (field, value) in [("response_format", "docx"), ("temperature", "7"), ("stream", "perhaps")] {
+        let answer = app.call(transcription(KEY, "stt", &[(field, value)])).await;
+        answer.assert_error(400, "invalid_request");
+        assert_eq!(answer.json()["error"]["param"], field);
+    }
+    let body = json!({"model": "tts", "input": "Hello"});
+    let answer = app.call(post_json("/v1/audio/speech", KEY, &body)).await;
+    answer.assert_error(400, "invalid_request");
+    assert_eq!(answer.json()["error"]["param"], "voice");
+    for path in ["/v1/audio/speech", "/v1/chat/completions", "/v1/embeddings"] {
+        app.call(post(path, KEY, "{\"model\":", "application/json")).await.assert_error(400, "invalid_request");
+        app.call(post_json(path, KEY, &json!({}))).await.assert_error(400, "invalid_request");
+    }
+    app.call(post("/v1/audio/transcriptions", KEY, "{}", "application/json"))
+        .await
+        .assert_error(400, "invalid_request");
+    assert_eq!(app.one.requests(), [], "the provider was never asked");
+}
+
+#[tokio::test]
+async fn every_bad_key_is_the_same_401() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-expired-key-of-the-tests", |key| key.expires_at = Some(OffsetDateTime::UNIX_EPOCH));
+    let app = setup.start().await;
+    let mut bodies = Vec::new();
+    for key in ["", "sk-ap-nobody-knows-this-key", "sk-ap-expired-key-of-the-tests", "ek-ap-nonsense"] {
+        let answer = app.call(speech(key, "tts", "Hello")).await;
+        answer.assert_error(401, "invalid_api_key");
+        bodies.push(answer.text());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "one message for all: {bodies:?}");
+    app.call(transcription("", "stt", &[])).await.assert_error(401, "invalid_api_key");
+    app.call(get("/v1/models", "")).await.assert_error(401, "invalid_api_key");
+}
+
+#[tokio::test]
+async fn what_a_key_may_not_is_403() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-speaks-only-and-one-model", |key| {
+        key.operations = vec![Operation::Speech];
+        key.models = vec!["tts*".to_owned(), "unpriced".to_owned()];
+        key.refuse_unpriced = true;
+    });
+    let app = setup.start().await;
+    let key = "sk-ap-speaks-only-and-one-model";
+    app.call(transcription(key, "tts", &[])).await.assert_error(403, "operation_not_allowed");
+    app.call(speech(key, "both-tts", "Hello")).await.assert_error(403, "model_not_allowed");
+    app.call(speech(key, "unpriced", "Hello")).await.assert_error(403, "model_unpriced");
+    assert_eq!(app.call(speech(key, "tts", "Hello")).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_a_wrong_method_is_405() {
+    let app = TestApp::new().await;
+    app.call(speech(KEY, "no-such-model", "Hello")).await.assert_error(404, "model_not_found");
+    app.call(transcription(KEY, "no-such-model", &[])).await.assert_error(404, "model_not_found");
+    app.call(get("/v1/nothing/here", KEY)).await.assert_error(404, "not_found");
+    app.call(get("/v1/usage/not-an-id", KEY)).await.assert_error(404, "not_found");
+    app.call(get("/v1/audio/speech", KEY)).await.assert_error(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn too_large_is_413_and_no_audio_is_415() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-small-files-only-please", |key| key.max_upload_bytes = Some(10_000));
+    let app = setup.start().await;
+    app.call(transcription("sk-ap-small-files-only-please", "stt", &[])).await.assert_error(413, "file_too_large");
+
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.resize(4000, 0);
+    let parts = [Part::Field("model", "stt"), Part::File("song.mp3", &zip)];
+    app.call(form(KEY, &parts)).await.assert_error(415, "unsupported_audio");
+    let mut encoded = transcription(KEY, "stt", &[]);
+    encoded.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    app.call(encoded).await.assert_error(415, "unsupported_audio");
+    assert_eq!(app.one.counts().of("audio/transcriptions").whole.answers, 0);
+}
+
+#[tokio::test]
+async fn limits_are_429_and_say_when_to_come_back() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-one-request-per-minute", |key| key.requests_per_minute = Some(1));
+    setup.key("sk-ap-no-money-to-speak-of", |key| key.budget = budget(10));
+    let app = setup.start().await;
+    assert_eq!(app.call(speech("sk-ap-one-request-per-minute", "tts", "Hello")).await.status, 200);
+    let answer = app.call(speech("sk-ap-one-request-per-minute", "tts", "Hello")).await;
+    answer.assert_error(429, "rate_limit_exceeded");
+    assert!((1..=60).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+    let answer = app.call(speech("sk-ap-no-money-to-speak-of", "tts", "Hello")).await;
+    answer.assert_error(429, "budget_exceeded");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(app.one.counts().of("audio/speech").requests, 1, "what is refused costs nothing");
+}
+
+fn status(status: u16) -> Fault {
+    Fault { status: Some(status), ..Fault::default() }
+}
+
+#[tokio::test]
+async fn a_failing_provider_is_429_or_502_and_never_blamed_on_the_client() {
+    let app = TestApp::new().await;
+    let mut limited = status(429);
+    limited.headers.insert("retry-after".to_owned(), "7".to_owned());
+    app.one.script(Rule::once("audio/speech", limited));
+    let answer = app.call(speech(KEY, "tts", "Hello")).await;
+    answer.assert_error(429, "upstream_rate_limited");
+    assert_eq!(answer.header("retry-after"), "7");
+    for fault in [status(500), status(503), status(401), Fault { html: true, ..Fault::default() }] {
+        app.one.script(Rule::once("", fault.clone()));
+        app.call(transcription(KEY, "stt", &[])).await.assert_error(502, "upstream_error");
+    }
+    for request in [
+        speech(KEY, "tts", "Hello"),
+        post_json(
+            "/v1/chat/completions",
+            KEY,
+            &json!({"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}),
+        ),
+        post_json("/v1/embeddings", KEY, &json!({"model": "embed", "input": "Hi"})),
+    ] {
+        app.one.script(Rule::once("", Fault { html: true, ..Fault::default() }));
+        app.call(request).await.assert_error(502, "upstream_error");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_is_502_and_then_503() {
+    let mut setup = Setup::new().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    setup.provider("one", &format!("http://{free}/v1"));
+    let app = setup.start().await;
+    for _ in 0..5 {
+        app.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
+    }
+    let answer = app.call(speech(KEY, "tts", "Hello")).await;
+    answer.assert_error(503, "no_healthy_target");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_is_504() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.first_byte = Duration::from_millis(200);
+    let app = setup.start().await;
+    for request in [speech(KEY, "tts", "Hello"), transcription(KEY, "stt", &[])] {
+        app.one.script(Rule::once("", Fault { hang: true, ..Fault::default() }));
+        app.call(request).await.assert_error(504, "upstream_timeout");
+    }
+}
+
+#[tokio::test]
+async fn a_draining_gateway_refuses_new_work_and_finishes_the_old() {
+    let mut app = TestApp::new().await;
+    app.one.script(Rule::once("audio/speech", Fault { bytes: Some(40_960), chunk_ms: Some(50), ..Fault::default() }));
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    session.say(&json!({"type": "response.create"})).await;
+    session.until("response.created").await;
+    let address = app.address;
+    let slow = app.call(speech(KEY, "tts", "A long story"));
+    let slow = slow.await;
+    assert!(slow.whole && slow.body.len() == 40_960);
+    session.until("response.done").await;
+    app.begin_drain();
+    let event = session.until("error").await;
+    assert_eq!(event["error"]["code"], "server_draining");
+    assert_eq!(session.closed().await, 1001);
+    app.ended().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}

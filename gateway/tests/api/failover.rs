@@ -1,0 +1,66 @@
+//! What happens when a provider breaks, or the client leaves.
+
+use domain::usage::UsageStatus;
+use http_body_util::BodyExt;
+use loadtest::upstream::{Fault, Rule};
+use serde_json::json;
+
+use crate::helpers::{KEY, TestApp, post_json, soon, speech, transcription};
+
+#[tokio::test]
+async fn the_next_target_serves_what_the_first_could_not() {
+    let app = TestApp::new().await;
+    for fault in [
+        Fault { status: Some(500), ..Fault::default() },
+        Fault { status: Some(429), ..Fault::default() },
+        Fault { status: Some(401), ..Fault::default() },
+        Fault { html: true, ..Fault::default() },
+    ] {
+        for request in [transcription(KEY, "both-stt", &[]), speech(KEY, "both-tts", "Hello")] {
+            app.one.script(Rule::once("", fault.clone()));
+            let answer = app.call(request).await;
+            assert_eq!(answer.status, 200, "{fault:?}: {}", answer.text());
+            assert_eq!((answer.header("x-antiphon-provider"), answer.header("x-antiphon-attempts")), ("two", "2"));
+            let records = app.records(&answer).await;
+            assert_eq!((records.len(), records[0].provider.as_str(), records[0].attempts), (1, "two", 2));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_client_is_not_tried_elsewhere() {
+    let app = TestApp::new().await;
+    app.one.script(Rule::once("", Fault { status: Some(400), ..Fault::default() }));
+    app.call(speech(KEY, "both-tts", "Hello")).await.assert_error(400, "invalid_request");
+    assert_eq!(app.two.counts().of("audio/speech").requests, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_seen_as_broken_and_billed_as_such() {
+    let app = TestApp::new().await;
+    app.one.script(Rule::once("audio/speech", Fault { cut_after_bytes: Some(10_000), ..Fault::default() }));
+    let answer = app.call(speech(KEY, "tts", "Hello, this is long")).await;
+    assert_eq!((answer.status, answer.whole), (200, false), "the client must not take half for the whole");
+    assert_eq!(answer.body.len(), 10_000);
+    assert_eq!(app.billed(&answer).await, (Some(19 * 15_000), UsageStatus::UpstreamError));
+
+    app.one.script(Rule::once("chat/completions", Fault { cut_after_bytes: Some(600), ..Fault::default() }));
+    let body = json!({"model": "chat", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let answer = app.call(post_json("/v1/chat/completions", KEY, &body)).await;
+    assert!(!answer.whole && !answer.text().contains("[DONE]"));
+    assert_eq!(app.billed(&answer).await.1, UsageStatus::UpstreamError);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_recorded() {
+    let app = TestApp::new().await;
+    let slow = Fault { bytes: Some(4096 * 2000), chunk_ms: Some(10), ..Fault::default() };
+    app.one.script(Rule::once("audio/speech", slow));
+    let mut response = app.open(speech(KEY, "tts", "Hello")).await;
+    let id = response.headers()["x-request-id"].to_str().unwrap().parse().unwrap();
+    soon(response.body_mut().frame()).await.unwrap().unwrap();
+    drop(response);
+    let records = app.records_of(KEY, id).await;
+    assert_eq!((records[0].status, records[0].cost.map(|cost| cost.0)), (UsageStatus::ClientClosed, Some(75_000)));
+    assert!(records[0].usage.audio_out_ms > 0, "billed for what was delivered");
+}

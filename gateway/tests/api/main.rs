@@ -1,0 +1,15 @@
+//! The data plane over real sockets, with a scripted upstream in process as its provider.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
+mod audio;
+mod errors;
+mod failover;
+mod forms;
+mod helpers;
+mod races;
+mod realtime;

@@ -1,0 +1,31 @@
+//! Many at once, where only some may.
+
+use futures_util::future::join_all;
+
+use crate::helpers::{Setup, budget, speech};
+
+/// 15 000 nano-dollars for a character at 15 dollars a million.
+const ONE_CALL: i64 = 10 * 15_000;
+
+#[tokio::test]
+async fn of_two_hundred_racers_a_budget_for_ten_admits_ten() {
+    let mut setup = Setup::new().await;
+    setup.settings.workers = Some(2);
+    setup.key("sk-ap-a-budget-for-ten-calls", |key| key.budget = budget(10 * ONE_CALL));
+    let app = setup.start().await;
+    let calls = (0..200).map(|_| app.call(speech("sk-ap-a-budget-for-ten-calls", "tts", "ten chars.")));
+    let answers = join_all(calls).await;
+    let served: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+    assert_eq!(served.len(), 10);
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        refused.assert_error(429, "budget_exceeded");
+    }
+    let mut spent = 0;
+    for answer in served {
+        let id = answer.header("x-request-id").parse().unwrap();
+        let records = app.records_of("sk-ap-a-budget-for-ten-calls", id).await;
+        spent += records.iter().filter_map(|record| record.cost).map(|cost| cost.0).sum::<i64>();
+    }
+    assert_eq!(spent, 10 * ONE_CALL);
+    assert_eq!(app.one.counts().of("audio/speech").requests, 10);
+}

@@ -1,0 +1,223 @@
+//! Realtime sessions: turns, refusals, and every way in which one ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::provider::Operation;
+use domain::usage::{UsageSource, UsageStatus};
+use gateway::snapshot::Snapshot;
+use gateway::startup::swap_snapshot;
+use loadtest::upstream::{CloseWs, Fault, Rule};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use crate::helpers::{KEY, Setup, TestApp, budget, close_code, post_json, soon};
+
+const RESPOND: &str = "response.create";
+
+#[tokio::test]
+async fn a_turn_is_relayed_recorded_and_priced() {
+    let app = TestApp::new().await;
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    let created = session.until("session.created").await;
+    assert_eq!(created["session"]["model"], "live", "the client sees the name that it asked for");
+    session.say(&json!({"type": RESPOND})).await;
+    let done = session.until("response.done").await;
+    assert_eq!(done["response"]["usage"]["output_tokens"], 26);
+    let records = app.records_of(KEY, session.id).await;
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    // 12 text tokens in at 4 dollars, 6 out at 16, 20 audio tokens out at 64, each a million.
+    assert_eq!(record.cost.map(|cost| cost.0), Some(12 * 4000 + 6 * 16_000 + 20 * 64_000));
+    assert_eq!((record.operation, record.status), (Operation::Realtime, UsageStatus::Ok));
+    assert_eq!((record.usage_source, record.sequence), (UsageSource::Reported, 0));
+    session.say(&json!({"type": RESPOND})).await;
+    session.until("response.done").await;
+    soon(async {
+        while app.records_of(KEY, session.id).await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    session.socket.close(None).await.unwrap();
+    assert_eq!(app.one.counts().violations, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_session_cannot_switch_to_another_model() {
+    let app = TestApp::new().await;
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    session.say(&json!({"type": "session.update", "session": {"type": "realtime", "model": "secret"}})).await;
+    let error = session.until("error").await;
+    assert!(error["error"]["message"].is_string(), "{error}");
+    session.say(&json!({"type": "session.update", "session": {"type": "realtime", "model": "live"}})).await;
+    assert_eq!(session.until("session.updated").await["session"]["model"], "live");
+}
+
+/// A masked frame; the mask is zero, so that the payload stays readable.
+fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    let mask = if masked { 0x80 } else { 0 };
+    match u16::try_from(payload.len()) {
+        Ok(short) if short < 126 => frame.push(mask | payload.len() as u8),
+        Ok(short) => {
+            frame.push(mask | 126);
+            frame.extend(short.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(mask | 127);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    if masked {
+        frame.extend([0; 4]);
+    }
+    frame.extend(payload);
+    frame
+}
+
+#[tokio::test]
+async fn frames_that_break_the_protocol_end_the_session_with_their_code() {
+    let app = TestApp::new().await;
+    let huge = frame(0x81, true, &vec![b'a'; 17 * 1024 * 1024]);
+    for (what, bytes, code) in [
+        ("not UTF-8", frame(0x81, true, b"\xff\xfe"), 1007),
+        ("unmasked", frame(0x81, false, b"{}"), 1002),
+        ("reserved opcode", frame(0x83, true, b"{}"), 1002),
+        ("reserved bit", frame(0xC1, true, b"{}"), 1002),
+        ("a continuation of nothing", frame(0x80, true, b"{}"), 1002),
+        ("too long", huge, 1009),
+    ] {
+        let mut stream = app.raw_realtime().await;
+        drop(stream.write_all(&bytes).await);
+        assert_eq!(close_code(&mut stream).await, code, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_provider_s_close_is_relayed_and_its_vanishing_is_1011() {
+    let app = TestApp::new().await;
+    for (sent, seen) in [(4001, 4001), (1000, 1000), (1013, 1013), (1006, 1011)] {
+        let close = CloseWs { code: sent, reason: "because".to_owned(), after_frames: 1 };
+        app.one.script(Rule::once("realtime", Fault { close_ws: Some(close), ..Fault::default() }));
+        let mut session = app.realtime("model=live", KEY).await.unwrap();
+        session.say(&json!({"type": "input_audio_buffer.clear"})).await;
+        assert_eq!(session.closed().await, seen);
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_to_fail_is_refused_before_the_upgrade() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-may-transcribe-and-no-more", |key| key.operations = vec![Operation::Transcription]);
+    setup.key("sk-ap-has-one-session-at-a-time", |key| key.max_concurrent_sessions = Some(1));
+    setup.key("sk-ap-has-no-money-for-sessions", |key| key.budget = budget(1));
+    let app = setup.start().await;
+    let refusal = |status: u16, code: &str| (status, code.to_owned());
+    assert_eq!(app.refused("model=live", "").await, refusal(401, "invalid_api_key"));
+    assert_eq!(app.refused("model=live", "sk-ap-nobody").await, refusal(401, "invalid_api_key"));
+    let key = "sk-ap-may-transcribe-and-no-more";
+    assert_eq!(app.refused("model=live", key).await, refusal(403, "operation_not_allowed"));
+    assert_eq!(app.refused("model=none", KEY).await, refusal(404, "model_not_found"));
+    assert_eq!(app.refused("", KEY).await, refusal(400, "invalid_request"));
+    let key = "sk-ap-has-no-money-for-sessions";
+    assert_eq!(app.refused("model=live", key).await, refusal(429, "budget_exceeded"));
+    let key = "sk-ap-has-one-session-at-a-time";
+    let mut first = app.realtime("model=live", key).await.unwrap();
+    first.until("session.created").await;
+    assert_eq!(app.refused("model=live", key).await, refusal(429, "session_limit_exceeded"));
+    first.socket.close(None).await.unwrap();
+    first.closed().await;
+    soon(async { while app.refused("model=live", key).await.0 != 101 {} }).await;
+    app.one.script(Rule::once("realtime", Fault { status: Some(500), ..Fault::default() }));
+    assert_eq!(app.refused("model=live", KEY).await, refusal(502, "upstream_error"));
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_key_is_revoked() {
+    let app = TestApp::new().await;
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    swap_snapshot(&app.gateway, Snapshot::default());
+    assert_eq!(session.until("error").await["error"]["code"], "invalid_api_key");
+    assert_eq!(session.closed().await, 1008);
+    assert_eq!(app.refused("model=live", KEY).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_budget_is_spent() {
+    let mut setup = Setup::new().await;
+    // The window that is reserved at the start costs 56.8 millionths of a dollar and more; one turn
+    // takes 1.4 millionths of it, so that a second window cannot be reserved.
+    let window = 300 * 32_000 + 600 * 64_000 + 1000 * 4000 + 300 * 16_000;
+    setup.key("sk-ap-money-for-one-turn-only", |key| key.budget = budget(window + 1_000_000));
+    let app = setup.start().await;
+    let mut session = app.realtime("model=live", "sk-ap-money-for-one-turn-only").await.unwrap();
+    session.until("session.created").await;
+    session.say(&json!({"type": RESPOND})).await;
+    assert_eq!(session.until("error").await["error"]["code"], "budget_exceeded");
+    assert_eq!(session.closed().await, 1008);
+    let records = app.records_of("sk-ap-money-for-one-turn-only", session.id).await;
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000), "the turn that spent it is billed");
+}
+
+#[tokio::test]
+async fn a_draining_gateway_tells_its_sessions_and_takes_no_more() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain = Duration::from_secs(7);
+    let mut app = setup.start().await;
+    // A turn that goes on holds the drain open.
+    app.one.script(Rule::once("realtime", Fault { chunk_ms: Some(30), ..Fault::default() }));
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    session.say(&json!({"type": RESPOND})).await;
+    session.until("response.created").await;
+    app.begin_drain();
+    soon(app.gateway.draining.cancelled()).await;
+    assert_eq!(app.refused("model=live", KEY).await, (503, "overloaded".to_owned()));
+    session.until("response.done").await;
+    assert_eq!(session.until("error").await["error"]["code"], "server_draining");
+    assert_eq!(session.closed().await, 1001);
+    app.ended().await;
+}
+
+#[tokio::test]
+async fn a_client_secret_opens_its_own_model_and_nothing_else() {
+    let app = TestApp::new().await;
+    let body = json!({"session": {"type": "realtime", "model": "live"}});
+    let answer = app.call(post_json("/v1/realtime/client_secrets", KEY, &body)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let secret = answer.json()["value"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("ek-ap-"));
+    let mut session = app.realtime("model=live", &secret).await.unwrap();
+    session.until("session.created").await;
+    assert_eq!(app.refused("model=secret", &secret).await, (403, "model_not_allowed".to_owned()));
+    let again = app.call(post_json("/v1/realtime/client_secrets", &secret, &body)).await;
+    again.assert_error(403, "operation_not_allowed");
+    let forged = format!("{secret}x");
+    assert_eq!(app.refused("model=live", &forged).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_mid_answer_is_billed_for_what_the_provider_reports() {
+    let app = TestApp::new().await;
+    app.one.script(Rule::once("realtime", Fault { chunk_ms: Some(10), ..Fault::default() }));
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    session.say(&json!({"type": RESPOND})).await;
+    session.until("response.created").await;
+    let id = session.id;
+    drop(session);
+    let records = app.records_of(KEY, id).await;
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].status, records[0].usage_source), (UsageStatus::ClientClosed, UsageSource::Reported));
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000));
+    let gateway = Arc::clone(&app.gateway);
+    soon(async {
+        while !gateway.sessions.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
