@@ -104,6 +104,8 @@ class Program:
         return found and found.group()
 
     def stop(self, how):
+        ended = self.process.poll()
+        assert ended is None, f"{self.process.args} ended by itself with {ended}: {self.log.read_text()}"
         self.process.send_signal(how)
         return self.process.wait(PATIENCE_S)
 
