@@ -315,6 +315,11 @@ async fn identify(
     let mut response = if head > limit {
         let refused = actix_web::HttpResponse::build(actix_web::http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         request.into_response(head_too_long(refused, limit))
+    } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
+        // Many servers take `content_length` for `content-length`: two readings of one head.
+        let error = GatewayError::caller(ErrorKind::InvalidRequest, "A header's name has an underscore.");
+        let refused = actix_web::HttpResponse::BadRequest().force_close().json(error.body());
+        request.into_response(refused)
     } else {
         next.call(request).await?.map_into_boxed_body()
     };

@@ -4,8 +4,11 @@ use domain::usage::UsageStatus;
 use http_body_util::BodyExt;
 use loadtest::upstream::{Fault, Rule};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
-use crate::helpers::{KEY, TestApp, post_json, soon, speech, transcription};
+use crate::helpers::{
+    BOUNDARY, KEY, Part, Setup, TestApp, budget, form, form_body, get, post_json, soon, speech, transcription,
+};
 
 #[tokio::test]
 async fn the_next_target_serves_what_the_first_could_not() {
@@ -63,4 +66,43 @@ async fn a_client_that_hangs_up_is_recorded() {
     let records = app.records_of(KEY, id).await;
     assert_eq!((records[0].status, records[0].cost.map(|cost| cost.0)), (UsageStatus::ClientClosed, Some(75_000)));
     assert!(records[0].usage.audio_out_ms > 0, "billed for what was delivered");
+}
+
+#[tokio::test]
+async fn a_large_upload_is_sent_again_to_the_next_target() {
+    let app = TestApp::new().await;
+    let large = loadtest::wav::sample(4 * 1024 * 1024);
+    // Answered while the file is still on its way, and after all of it.
+    for early in [true, false] {
+        app.one.script(Rule::once("", Fault { status: Some(503), early, ..Fault::default() }));
+        let parts = [Part::Field("model", "both-stt"), Part::File("a.wav", &large)];
+        let answer = app.call(form(KEY, &parts)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-antiphon-provider"), "two");
+        assert_eq!(app.two.requests().pop().unwrap().file.unwrap().bytes, large.len() as u64);
+        assert_eq!(app.records(&answer).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_sends_holds_nothing() {
+    let mut setup = Setup::new().await;
+    setup.key("sk-ap-leaves-in-the-middle-of-it", |key| key.budget = budget(1_000_000_000));
+    let app = setup.start().await;
+    let large = loadtest::wav::sample(4 * 1024 * 1024);
+    let body = form_body(&[Part::Field("model", "stt"), Part::File("a.wav", &large)]);
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-ap-leaves-in-the-middle-of-it\r\n\
+         content-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = app.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body[..2 * 1024 * 1024]).await.unwrap();
+    let reserved = |usage: &serde_json::Value| usage["reserved_usd"].as_str().unwrap() != "0";
+    let usage = || async { app.call(get("/v1/usage", "sk-ap-leaves-in-the-middle-of-it")).await.json() };
+    soon(async { while !reserved(&usage().await) {} }).await;
+    drop(stream);
+    soon(async { while reserved(&usage().await) {} }).await;
+    assert_eq!(app.one.counts().of("audio/transcriptions").whole.answers, 0, "half a file is never transcribed");
 }

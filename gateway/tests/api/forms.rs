@@ -114,3 +114,34 @@ async fn requests_with_two_meanings_are_400() {
     }
     assert_eq!(app.one.requests(), []);
 }
+
+#[tokio::test]
+async fn ambiguous_heads_are_400() {
+    let app = TestApp::new().await;
+    for (what, head) in [
+        ("obsolete folding", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: 1\r\n 2\r\n\r\n"),
+        ("NUL in a value", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: \0\r\n\r\n"),
+        ("a name with a space", "GET /healthz HTTP/1.1\r\nhost: x\r\nx a: 1\r\n\r\n"),
+        ("underscore", "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent_length: 1\r\n\r\n"),
+    ] {
+        let answer = app.raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn odd_but_legal_clients_are_answered() {
+    let app = TestApp::new().await;
+    let body = r#"{"model":"tts","input":"Hello","voice":"marin"}"#;
+    let head = format!(
+        "POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = app.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "a header sent twice and a half-closed connection: {answer}");
+    assert!(answer.ends_with("0\r\n\r\n"), "whole");
+}

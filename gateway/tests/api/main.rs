@@ -1,6 +1,7 @@
 //! The data plane over real sockets, with a scripted upstream in process as its provider.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test says what is wrong by panicking"

@@ -11,7 +11,7 @@ use loadtest::upstream::{CloseWs, Fault, Rule};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::helpers::{KEY, Setup, TestApp, budget, close_code, post_json, soon};
+use crate::helpers::{KEY, Setup, TestApp, budget, close_code, get, post_json, soon};
 
 const RESPOND: &str = "response.create";
 
@@ -220,4 +220,30 @@ async fn a_client_that_leaves_mid_answer_is_billed_for_what_the_provider_reports
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_transcription_session_is_billed_by_its_seconds() {
+    let app = TestApp::new().await;
+    let mut session = app.realtime("intent=transcription", KEY).await.unwrap();
+    session.until("session.created").await;
+    let input = json!({"transcription": {"model": "whisper-1"}, "turn_detection": null});
+    let update = json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input": input}}});
+    session.say(&update).await;
+    session.until("session.updated").await;
+    // Half a second of silence at 24 kHz: 24 000 bytes are 32 000 characters of base64.
+    session.say(&json!({"type": "input_audio_buffer.append", "audio": "A".repeat(32_000)})).await;
+    session.say(&json!({"type": "input_audio_buffer.commit"})).await;
+    let done = session.until("conversation.item.input_audio_transcription.completed").await;
+    assert!(done["transcript"].as_str().unwrap().contains("quick brown"));
+    let records = app.records_of(KEY, session.id).await;
+    assert_eq!((records.len(), records[0].cost.map(|cost| cost.0)), (1, Some(50_000)), "half a second");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_400() {
+    let app = TestApp::new().await;
+    app.call(get("/v1/realtime?model=live", KEY)).await.assert_error(400, "invalid_request");
+    app.call(get("/v1/realtime?model=live&intent=dance", KEY)).await.assert_error(400, "invalid_request");
+    assert!(app.gateway.sessions.is_empty());
 }
