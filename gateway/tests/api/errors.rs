@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use domain::provider::Operation;
+use http_body_util::BodyExt;
 use loadtest::upstream::{Fault, Rule};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::helpers::{
-    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, speech, transcription, two_seconds,
+    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, soon, speech, transcription, two_seconds,
 };
 
 #[tokio::test]
@@ -170,22 +171,41 @@ async fn a_provider_that_does_not_answer_is_504() {
 }
 
 #[tokio::test]
-async fn a_draining_gateway_refuses_new_work_and_finishes_the_old() {
-    let mut app = TestApp::new().await;
-    app.one.script(Rule::once("audio/speech", Fault { bytes: Some(40_960), chunk_ms: Some(50), ..Fault::default() }));
-    let mut session = app.realtime("model=live", KEY).await.unwrap();
-    session.until("session.created").await;
-    session.say(&json!({"type": "response.create"})).await;
-    session.until("response.created").await;
-    let address = app.address;
-    let slow = app.call(speech(KEY, "tts", "A long story"));
-    let slow = slow.await;
-    assert!(slow.whole && slow.body.len() == 40_960);
-    session.until("response.done").await;
+async fn a_draining_gateway_finishes_what_it_began() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain = Duration::from_secs(8);
+    let mut app = setup.start().await;
+    let slow = Fault { bytes: Some(40_960), chunk_ms: Some(50), ..Fault::default() };
+    app.one.script(Rule::once("audio/speech", slow));
+    let response = app.open(speech(KEY, "tts", "A long story")).await;
     app.begin_drain();
-    let event = session.until("error").await;
-    assert_eq!(event["error"]["code"], "server_draining");
-    assert_eq!(session.closed().await, 1001);
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    assert_eq!(body.len(), 40_960);
     app.ended().await;
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(tokio::net::TcpStream::connect(app.address).await.is_err(), "nobody listens any more");
+    assert_eq!(app.gateway.ledger.health().pending_records, 0, "its record is in the database");
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_the_body() {
+    let app = TestApp::new().await;
+    let head = |key: &str, length: u64| {
+        format!(
+            "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-type: multipart/form-data; boundary=b\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let unknown = app.raw(head("sk-ap-nobody", 20_000_000).as_bytes()).await;
+    assert!(unknown.starts_with("HTTP/1.1 401"), "{unknown}");
+    let large = app.raw(head(KEY, 100_000_000).as_bytes()).await;
+    assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_408() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.header_read = Duration::from_millis(300);
+    let app = setup.start().await;
+    let answer = app.raw(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::helpers::{Setup, budget, speech};
+use crate::helpers::{Setup, budget, soon, speech};
 
 /// 15 000 nano-dollars for a character at 15 dollars a million.
 const ONE_CALL: i64 = 10 * 15_000;
@@ -28,4 +28,22 @@ async fn of_two_hundred_racers_a_budget_for_ten_admits_ten() {
     }
     assert_eq!(spent, 10 * ONE_CALL);
     assert_eq!(app.one.counts().of("audio/speech").requests, 10);
+}
+
+#[tokio::test]
+async fn of_fifty_sessions_at_once_a_key_for_five_gets_five() {
+    let mut setup = Setup::new().await;
+    setup.settings.workers = Some(2);
+    setup.key("sk-ap-five-sessions-at-a-time", |key| key.max_concurrent_sessions = Some(5));
+    let app = setup.start().await;
+    let opened = join_all((0..50).map(|_| app.realtime("model=live", "sk-ap-five-sessions-at-a-time"))).await;
+    assert_eq!(opened.iter().filter(|session| session.is_ok()).count(), 5);
+    drop(opened);
+    soon(async {
+        while !app.gateway.sessions.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(app.realtime("model=live", "sk-ap-five-sessions-at-a-time").await.is_ok(), "a slot that was left is free");
 }

@@ -247,3 +247,27 @@ async fn what_is_no_handshake_is_400() {
     app.call(get("/v1/realtime?model=live&intent=dance", KEY)).await.assert_error(400, "invalid_request");
     assert!(app.gateway.sessions.is_empty());
 }
+
+#[tokio::test]
+async fn a_full_gateway_takes_no_more_sessions() {
+    let mut setup = Setup::new().await;
+    setup.settings.limits.max_sessions = 1;
+    let app = setup.start().await;
+    let mut first = app.realtime("model=live", KEY).await.unwrap();
+    first.until("session.created").await;
+    assert_eq!(app.refused("model=live", KEY).await, (503, "overloaded".to_owned()));
+}
+
+#[tokio::test]
+async fn a_session_that_is_idle_or_old_is_ended_with_a_reason() {
+    for old in [true, false] {
+        let mut setup = Setup::new().await;
+        let limits = &mut setup.settings.limits;
+        let clock = if old { &mut limits.session_max_age } else { &mut limits.session_idle };
+        *clock = Duration::from_millis(300);
+        let app = setup.start().await;
+        let mut session = app.realtime("model=live", KEY).await.unwrap();
+        session.until("error").await;
+        assert_eq!(session.closed().await, 1008);
+    }
+}
