@@ -189,7 +189,13 @@ impl From<DialectError> for GatewayError {
 impl From<Fault> for GatewayError {
     fn from(fault: Fault) -> Self {
         let origin = if fault.retry == Retry::No { Origin::Caller } else { Origin::Upstream };
-        let error = Self::new(fault.kind, origin, fault.retry, fault.message);
+        // The provider's sentence would tell the client that its own key is wrong.
+        let message = if fault.credential_refused {
+            "The provider refused the gateway's credential; the operator has been alerted.".to_owned()
+        } else {
+            fault.message
+        };
+        let error = Self::new(fault.kind, origin, fault.retry, message);
         match fault.param {
             Some(param) => error.with_param(&param),
             None => error,
@@ -217,10 +223,12 @@ mod tests {
         let fault = Fault {
             kind: ErrorKind::UpstreamError,
             retry: Retry::NextTarget,
-            message: "no".into(),
+            message: "Incorrect API key provided.".into(),
             param: None,
             credential_refused: true,
         };
-        assert_eq!(GatewayError::from(fault).status_code(), StatusCode::BAD_GATEWAY);
+        let error = GatewayError::from(fault);
+        assert_eq!(error.status_code(), StatusCode::BAD_GATEWAY);
+        assert!(error.message().contains("gateway's credential"), "{error}");
     }
 }
