@@ -85,7 +85,12 @@ impl Spool {
         let Some(disk) = &self.disk else { return Ok(()) };
         let mut file = disk.try_clone()?;
         let bytes = std::mem::take(&mut self.waiting);
-        tokio::task::spawn_blocking(move || file.write_all(&bytes)).await.map_err(io::Error::other)?
+        let write = move || (file.write_all(&bytes), bytes);
+        // The buffer comes back and is filled again: one a file, whichever thread wrote it.
+        let (written, mut bytes) = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?;
+        bytes.clear();
+        self.waiting = bytes;
+        written
     }
 
     /// The first bytes, up to `limit`, for probing.
