@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 pub use self::journal::Recovery;
 use self::journal::{Batch, Journal, Position};
 pub use self::record::UsageRecord;
+use self::writer::BATCH_RECORDS;
 pub use self::writer::Sink;
 
 /// Bounds of a journal and its queue.
@@ -200,13 +201,18 @@ impl Ledger {
     pub fn record(&self, record: UsageRecord) -> Result<(), LedgerError> {
         let json = serde_json::to_vec(&record).map_err(LedgerError::Json)?;
         let shared = &self.0.shared;
-        {
+        let waiting = {
             // The queue's lock spans the append, so that both have one order.
             let mut queue = shared.queue();
             let place = shared.journal.append(&json)?;
             queue.push(place, record, shared.limits.max_queued);
+            queue.waiting()
+        };
+        // The writer looks again at its first record and at a full batch; to wake it for each record
+        // between the two would cost more than the append.
+        if waiting == 1 || waiting >= BATCH_RECORDS {
+            shared.appended.notify_one();
         }
-        shared.appended.notify_one();
         Ok(())
     }
 
@@ -286,6 +292,11 @@ impl Shared {
 }
 
 impl Queue {
+    /// Records that wait for the writer; a whole batch's worth when some are in the journal alone.
+    fn waiting(&self) -> usize {
+        if self.spilled { BATCH_RECORDS } else { self.memory.len() }
+    }
+
     fn push(&mut self, place: Position, record: UsageRecord, max_queued: usize) {
         self.last = place;
         self.appended += 1;

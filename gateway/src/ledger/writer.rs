@@ -10,7 +10,7 @@ use super::journal::{Batch, Position};
 use super::{Shared, UsageRecord};
 
 /// Records of one insert.
-const BATCH_RECORDS: usize = 500;
+pub(super) const BATCH_RECORDS: usize = 500;
 /// How long the first record of a batch waits for others.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// Pauses between attempts while the database is away.
@@ -125,9 +125,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 impl Shared {
-    /// Records that wait for the writer; a whole batch's worth when some are in the journal alone.
     fn waiting(&self) -> usize {
-        let queue = self.queue();
-        if queue.spilled { BATCH_RECORDS } else { queue.memory.len() }
+        self.queue().waiting()
     }
 }
