@@ -17,11 +17,20 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    spare_huge_pages();
     let arguments = cli::Arguments::parse();
     match actix_web::rt::System::new().block_on(cli::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Small pages only: a huge page that holds one buffer of a slow upload costs 2 MiB, and the allocator
+/// asks the kernel for them.
+fn spare_huge_pages() {
+    // An old kernel that refuses costs memory, nothing else.
+    #[cfg(target_os = "linux")]
+    drop(rustix::thread::disable_transparent_huge_pages(true));
 }
 
 /// One line on the standard error, causes included.
