@@ -28,9 +28,11 @@ fn main() -> ExitCode {
 /// Small pages only: a huge page that holds one buffer of a slow upload costs 2 MiB, and the allocator
 /// asks the kernel for them.
 fn spare_huge_pages() {
-    // An old kernel that refuses costs memory, nothing else.
     #[cfg(target_os = "linux")]
-    drop(rustix::thread::disable_transparent_huge_pages(true));
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        // Costs memory, nothing else.
+        tracing::debug!(%error, "huge pages stay on");
+    }
 }
 
 /// One line on the standard error, causes included.
