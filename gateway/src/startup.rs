@@ -308,7 +308,7 @@ async fn identify(
     next: Next<impl actix_web::body::MessageBody + 'static>,
 ) -> Result<ServiceResponse<actix_web::body::BoxBody>, actix_web::Error> {
     let arrival = Arrival::now();
-    request.extensions_mut().insert(arrival);
+    request.extensions_mut().insert(arrival.clone());
     let limit =
         request.app_data::<Data<Worker>>().map_or(usize::MAX, |worker| worker.gateway.settings.limits.max_header_bytes);
     let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();

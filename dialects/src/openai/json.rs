@@ -100,6 +100,7 @@ struct ChatState {
     groq_usage: Option<Usage>,
     done: bool,
     failed: bool,
+    deltas: u64,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +115,8 @@ impl ChatSse {
     /// `client_wants_usage` is [`chat_stream_wants_usage`] of the client's own body.
     #[must_use]
     pub fn new(client_wants_usage: bool) -> Self {
-        let state = ChatState { client_wants_usage, usage: None, groq_usage: None, done: false, failed: false };
+        let state =
+            ChatState { client_wants_usage, usage: None, groq_usage: None, done: false, failed: false, deltas: 0 };
         Self { splitter: Splitter::default(), state }
     }
 
@@ -129,6 +131,18 @@ impl ChatSse {
             state.take(event, out);
             Ok(())
         })
+    }
+
+    /// Usage, once the provider has told it.
+    #[must_use]
+    pub fn reported(&self) -> Option<Usage> {
+        self.state.usage.or(self.state.groq_usage)
+    }
+
+    /// Chunks passed on: about as many as text tokens that were delivered.
+    #[must_use]
+    pub fn deltas(&self) -> u64 {
+        self.state.deltas
     }
 
     /// The provider's stream ended: appends what was held back, and says how it ended.
@@ -150,6 +164,8 @@ impl ChatState {
             self.done = true;
         } else if self.is_usage_only(data) && !self.client_wants_usage {
             return;
+        } else {
+            self.deltas += 1;
         }
         out.extend_from_slice(event.raw);
     }

@@ -150,6 +150,12 @@ impl SpeechTranscoder {
         }
     }
 
+    /// Usage, once the provider has told it.
+    #[must_use]
+    pub fn reported(&self) -> Option<Usage> {
+        self.state.usage
+    }
+
     /// The provider's stream ended. `usage_for_sse` goes into the closing event where we write it
     /// ourselves; what the provider reported is returned.
     ///

@@ -8,6 +8,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
 use crate::http::extract::caller;
+use crate::pipeline::call::Call;
 use crate::pipeline::json::forward_json;
 
 /// Chat completions.
@@ -19,7 +20,7 @@ pub async fn create_chat_completion(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    create(&worker, &request, payload, Operation::Chat).await
+    create(worker, &request, payload, Operation::Chat).await
 }
 
 /// Embeddings.
@@ -31,16 +32,16 @@ pub async fn create_embedding(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    create(&worker, &request, payload, Operation::Embeddings).await
+    create(worker, &request, payload, Operation::Embeddings).await
 }
 
 async fn create(
-    worker: &Worker,
+    worker: Data<Worker>,
     request: &HttpRequest,
     payload: Payload,
     operation: Operation,
 ) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(worker, request, operation)?;
-    let body = read_json(worker, request, payload).await?;
-    Box::pin(forward_json(worker, &caller.snapshot, &caller.principal, caller.facts, &body)).await
+    let caller = caller(&worker, request, operation)?;
+    let body = read_json(&worker, request, payload).await?;
+    Call::attend(worker, caller, |call, facts| forward_json(call, facts, body)).await
 }

@@ -1,5 +1,6 @@
 //! The caller of a request, and the facts that every stage needs.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,31 +14,34 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::pipeline::authenticate::{Principal, authenticate};
 use crate::pipeline::meter::CallFacts;
+use crate::pipeline::progress::Progress;
 use crate::snapshot::Snapshot;
 
 /// Longest `x-antiphon-user` and `x-antiphon-tags` that are kept.
 const MAX_TAG_BYTES: usize = 512;
 
 /// Set on every request by the outermost middleware.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Arrival {
     /// As `x-request-id` says.
     pub request_id: RequestId,
     /// Monotonic.
     pub at: Instant,
+    /// How far the call is.
+    pub progress: Rc<Progress>,
 }
 
 impl Arrival {
     /// A new arrival.
     #[must_use]
     pub fn now() -> Self {
-        Self { request_id: RequestId(Uuid::now_v7()), at: Instant::now() }
+        Self { request_id: RequestId(Uuid::now_v7()), at: Instant::now(), progress: Rc::default() }
     }
 
     /// The arrival of a request.
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
-        request.extensions().get::<Self>().copied().unwrap_or_else(Self::now)
+        request.extensions().get::<Self>().cloned().unwrap_or_else(Self::now)
     }
 }
 
@@ -50,6 +54,8 @@ pub struct Caller {
     pub principal: Principal,
     /// What the call is known by.
     pub facts: CallFacts,
+    /// How far the call is.
+    pub progress: Rc<Progress>,
 }
 
 /// Authenticates a request.
@@ -73,7 +79,7 @@ pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> R
         operation,
         model_asked: String::new(),
     };
-    Ok(Caller { snapshot, principal, facts })
+    Ok(Caller { snapshot, principal, facts, progress: arrival.progress })
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
 use crate::http::extract::caller;
+use crate::pipeline::call::Call;
 use crate::pipeline::speech::speak;
 
 /// Text to speech.
@@ -32,5 +33,5 @@ pub async fn create_speech(
         return Err(GatewayError::invalid("input", "`input` is empty."));
     }
     caller.facts.model_asked.clone_from(&speech.model);
-    Box::pin(speak(&worker, &caller.snapshot, &caller.principal, caller.facts, speech)).await
+    Call::attend(worker, caller, |call, facts| speak(call, facts, speech)).await
 }

@@ -8,6 +8,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::caller;
 use crate::http::upload::Upload;
+use crate::pipeline::call::Call;
 use crate::pipeline::transcription::transcribe;
 
 /// Speech to text.
@@ -19,7 +20,7 @@ pub async fn create_transcription(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    create(&worker, &request, payload, Operation::Transcription).await
+    create(worker, &request, payload, Operation::Transcription).await
 }
 
 /// Speech to English text.
@@ -31,17 +32,17 @@ pub async fn create_translation(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    create(&worker, &request, payload, Operation::Translation).await
+    create(worker, &request, payload, Operation::Translation).await
 }
 
 async fn create(
-    worker: &Worker,
+    worker: Data<Worker>,
     request: &HttpRequest,
     payload: Payload,
     operation: Operation,
 ) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(worker, request, operation)?;
+    let caller = caller(&worker, request, operation)?;
     let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.settings.limits.max_upload_bytes);
     let upload = Upload::open(&worker.gateway, limit, request, payload)?;
-    Box::pin(transcribe(worker, &caller.snapshot, &caller.principal, caller.facts, upload)).await
+    Call::attend(worker, caller, |call, facts| transcribe(call, facts, upload)).await
 }

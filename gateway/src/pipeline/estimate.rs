@@ -76,6 +76,26 @@ pub fn json(operation: Operation, body_bytes: u64, max_tokens_out: Option<u64>) 
     Usage { text_tokens_in: body_bytes.div_ceil(3).max(1), text_tokens_out, requests: 1, ..Usage::default() }
 }
 
+/// What of an expected use is billed when the provider had the whole request and nobody saw an answer:
+/// what went in.
+#[must_use]
+pub fn undelivered(expected: &Usage) -> Usage {
+    Usage { text_tokens_out: 0, audio_tokens_out: 0, audio_out_ms: 0, ..*expected }
+}
+
+/// Audio tokens of speech that was delivered.
+#[must_use]
+pub fn spoken_tokens(audio_out_ms: u64) -> u64 {
+    audio_out_ms.saturating_mul(AUDIO_TOKENS_OUT_PER_S).div_ceil(1000)
+}
+
+/// Text tokens of an answer of so many bytes. Source: `OpenAI`'s rule of thumb of four letters a
+/// token, read 2026-11-21.
+#[must_use]
+pub fn text_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(4)
+}
+
 /// What a window of a realtime session may use: half a minute in and half a minute out.
 #[must_use]
 pub fn realtime_window() -> Usage {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use dialects::registry::AuthStyle;
@@ -16,9 +16,10 @@ use secrecy::ExposeSecret;
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::pipeline::call::Call;
 use crate::pipeline::route::Candidate;
 use crate::telemetry::names;
-use crate::upstream::client::{Body, UpstreamClient};
+use crate::upstream::client::Body;
 
 /// Longest `retry-after` that is passed on: a provider that says "in a year" is not believed.
 const MAX_RETRY_AFTER_S: u64 = 3600;
@@ -75,23 +76,20 @@ pub fn credential(candidate: &Candidate) -> Result<Option<(HeaderName, HeaderVal
 /// # Errors
 /// `UpstreamTimeout`, `UpstreamError`, or what the provider's refusal means.
 pub async fn judge(
-    gateway: &Gateway,
+    call: &Call,
     candidate: &Candidate,
     answer: impl Future<Output = Result<Response<Incoming>, GatewayError>>,
 ) -> Result<Response<Incoming>, GatewayError> {
-    let first_byte = gateway.settings.timeouts.first_byte;
-    let outcome = match tokio::time::timeout(first_byte, answer).await {
-        Ok(Ok(response)) if response.status().is_success() => return Ok(response),
+    let gateway = call.gateway();
+    let dispatched = Instant::now();
+    let answer = tokio::time::timeout(gateway.settings.timeouts.first_byte, answer).await;
+    call.progress.waited(dispatched.elapsed());
+    match answer {
+        Ok(Ok(response)) if response.status().is_success() => Ok(response),
         Ok(Ok(response)) => Err(refusal(gateway, candidate, response).await),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time.")),
-    };
-    outcome.inspect_err(|error| {
-        if matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout) {
-            gateway.health.failed(candidate);
-        }
-        tracing::warn!(provider = %candidate.account.name, model = %candidate.model.model, %error, "target failed");
-    })
+    }
 }
 
 /// Sends and judges in one step.
@@ -99,12 +97,17 @@ pub async fn judge(
 /// # Errors
 /// As [`judge`].
 pub async fn forward(
-    gateway: &Gateway,
-    client: &UpstreamClient,
+    call: &Call,
     candidate: &Candidate,
     request: Request<Body>,
 ) -> Result<Response<Incoming>, GatewayError> {
-    judge(gateway, candidate, client.send(candidate.account.allow_insecure, request)).await
+    judge(call, candidate, call.worker.client.send(candidate.account.allow_insecure, request)).await
+}
+
+/// The content type of an answer; empty where it has none.
+#[must_use]
+pub fn content_type_of(answer: &Response<Incoming>) -> &str {
+    answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {

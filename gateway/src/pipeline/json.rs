@@ -6,20 +6,18 @@ use bytes::Bytes;
 use dialects::contract::JsonRequest;
 use dialects::openai::json::{ChatSse, chat_stream_wants_usage};
 use dialects::openai::usage::json_usage;
-use domain::error::{ErrorKind, Retry};
-use domain::usage::{Usage, UsageSource, UsageStatus};
+use domain::error::ErrorKind;
+use domain::usage::{Usage, UsageSource};
+use hyper::body::Incoming;
 use serde::Deserialize;
 
-use crate::Worker;
 use crate::error::GatewayError;
-use crate::limits::Want;
-use crate::pipeline::authenticate::Principal;
+use crate::pipeline::admit::{admit, cannot, nothing_left};
+use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
-use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::route::Candidate;
 use crate::pipeline::streamed::{Tap, streamed};
-use crate::pipeline::transcription::refuse_unpriced;
 use crate::pipeline::{estimate, forward};
-use crate::snapshot::Snapshot;
 
 /// The few fields that decide something here; the rest travels as it came.
 #[derive(Deserialize)]
@@ -35,110 +33,113 @@ struct Asked {
 ///
 /// # Errors
 /// Whatever keeps it from being served, after every target that could help was tried.
-pub async fn forward_json(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    principal: &Principal,
-    mut facts: CallFacts,
-    body: &[u8],
-) -> Result<HttpResponse, GatewayError> {
-    let gateway = &worker.gateway;
-    let asked: Asked = serde_json::from_slice(body).map_err(|error| {
+pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Result<HttpResponse, GatewayError> {
+    let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         GatewayError::invalid("body", format!("The body is not the JSON that is expected: {error}."))
     })?;
     let model = asked.model.ok_or_else(|| GatewayError::invalid("model", "The body has no `model`."))?;
     facts.model_asked.clone_from(&model);
-    principal.require(facts.operation, &model)?;
-    let expected = estimate::json(facts.operation, body.len() as u64, asked.max_completion_tokens.or(asked.max_tokens));
-    let price = |candidate: &Candidate| {
-        let prices = estimate::prices(snapshot, candidate, facts.operation, facts.started_at);
-        estimate::amount(&expected, &prices)
-    };
-    let candidates = route(
-        snapshot,
-        &gateway.health,
-        principal.key.tenant,
-        facts.operation,
-        &model,
-        facts.region.as_deref(),
-        &|candidate| price(candidate).map(|amount| amount.0),
-    )?;
-    let mut planned: Vec<(Candidate, JsonRequest)> = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        if let Some(dialect) = candidate.row.json {
-            let request = dialect.request(facts.operation, body, &candidate.model)?;
-            planned.push((candidate, request));
-        }
-    }
-    refuse_unpriced(principal, planned.iter().map(|(candidate, _)| price(candidate)))?;
-    let cost = planned.iter().filter_map(|(candidate, _)| price(candidate)).max();
-    gateway.ledger.accepts()?;
-    let permit =
-        gateway.limits.admit(&principal.key, &Want { cost, session: false }, facts.started_at, facts.started)?;
-    let mut meter = Meter::open(gateway, facts, permit, None);
+    let operation = facts.operation;
+    call.principal.require(operation, &model)?;
+    let expected = estimate::json(operation, body.len() as u64, asked.max_completion_tokens.or(asked.max_tokens));
+    let (planned, mut meter) = admit(&call, facts, &model, &expected, |candidate| {
+        let dialect = candidate.row.json.ok_or_else(|| cannot("be asked this"))?;
+        dialect.request(operation, &body, &candidate.model)
+    })?;
 
+    let sent = estimate::undelivered(&expected);
+    let serving = Serving { call: &call, expected, sent, body: &body, streams: asked.stream == Some(true) };
     let mut last: Option<GatewayError> = None;
-    for (candidate, request) in planned {
+    for target in planned {
+        let Some(request) = target.request else { continue };
         meter.attempt();
-        let (payload, length) = forward::whole(request.body);
-        let post = forward::post(&candidate, &request.path, "application/json", payload, Some(length))?;
-        let answer = match forward::forward(gateway, &worker.client, &candidate, post).await {
-            Ok(answer) => answer,
-            Err(error) if error.retry() == Retry::NextTarget => {
-                last = Some(error);
-                continue;
+        match serving.serve(&target.candidate, request, &mut meter).await {
+            Ok(Served::Whole(answer)) => return Ok(respond(&call, answer, &target.candidate, meter)),
+            Ok(Served::Stream(body)) => {
+                return Ok(respond_stream(&call, &target.candidate, body, serving.tap(), meter));
             }
-            Err(error) => return Err(error),
-        };
-        let content_type = answer.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if asked.stream == Some(true) && content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
-            meter.served_by(snapshot, &candidate);
-            let mut response = HttpResponse::Ok();
-            response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
-            crate::http::headers::served(&mut response, &candidate, &meter);
-            let tap = ChatTap { sniffer: ChatSse::new(chat_stream_wants_usage(body)), reported: None };
-            let idle = gateway.settings.timeouts.idle;
-            return Ok(response.streaming(streamed(answer.into_body(), tap, meter, idle, expected)));
-        }
-        match whole_answer(worker, snapshot, &candidate, answer, &mut meter, expected).await {
-            Ok(bytes) => {
-                let mut response = HttpResponse::Ok();
-                response.insert_header((CONTENT_TYPE, "application/json"));
-                meter.first_byte();
-                crate::http::headers::served(&mut response, &candidate, &meter);
-                meter.finish(UsageStatus::Ok);
-                return Ok(response.body(bytes));
-            }
-            Err(error) => last = Some(error),
+            Err(error) => last = Some(call.failed(&mut meter, &target.candidate, error)?),
         }
     }
-    Err(last.unwrap_or_else(|| GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")))
+    Err(last.unwrap_or_else(nothing_left))
 }
 
-async fn whole_answer(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    candidate: &Candidate,
-    answer: http::Response<hyper::body::Incoming>,
-    meter: &mut Meter,
+/// What a target made of the call.
+enum Served {
+    Whole(Bytes),
+    Stream(Incoming),
+}
+
+struct Serving<'a> {
+    call: &'a Call,
     expected: Usage,
-) -> Result<Bytes, GatewayError> {
-    let bytes = forward::collect_json(&worker.gateway, answer.into_body()).await?;
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
-        worker.gateway.health.failed(candidate);
-        return Err(GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is not JSON."));
+    /// What of it goes in.
+    sent: Usage,
+    body: &'a [u8],
+    streams: bool,
+}
+
+impl Serving<'_> {
+    async fn serve(
+        &self,
+        candidate: &Candidate,
+        request: JsonRequest,
+        meter: &mut Meter,
+    ) -> Result<Served, GatewayError> {
+        let call = self.call;
+        let (payload, length) = forward::whole(request.body);
+        let post = forward::post(candidate, &request.path, "application/json", payload, Some(length))?;
+        call.dispatched(meter, candidate, &self.sent);
+        let answer = forward::forward(call, candidate, post).await?;
+        if self.streams && forward::content_type_of(&answer).starts_with("text/event-stream") {
+            meter.served_by(&call.snapshot, candidate);
+            return Ok(Served::Stream(answer.into_body()));
+        }
+        let bytes = forward::collect_json(call.gateway(), answer.into_body()).await?;
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
+            return Err(GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is not JSON."));
+        }
+        meter.served_by(&call.snapshot, candidate);
+        match json_usage(meter.facts().operation, &bytes) {
+            Some(usage) => meter.set_usage(Usage { requests: 1, ..usage }, UsageSource::Reported),
+            None => meter.set_usage(self.estimated(bytes.len()), UsageSource::Estimated),
+        }
+        Ok(Served::Whole(bytes))
     }
-    meter.served_by(snapshot, candidate);
-    match json_usage(meter.facts().operation, &bytes) {
-        Some(usage) => meter.set_usage(Usage { requests: 1, ..usage }, UsageSource::Reported),
-        None => meter.set_usage(expected, UsageSource::Estimated),
+
+    fn tap(&self) -> ChatTap {
+        ChatTap { sniffer: ChatSse::new(chat_stream_wants_usage(self.body)), sent: self.sent }
     }
-    Ok(bytes)
+
+    /// What an answer of so many bytes used that does not say it itself.
+    fn estimated(&self, answer_bytes: usize) -> Usage {
+        let text_tokens_out = estimate::text_tokens(answer_bytes as u64).min(self.expected.text_tokens_out);
+        Usage { text_tokens_out, ..self.expected }
+    }
+}
+
+fn respond(call: &Call, answer: Bytes, candidate: &Candidate, mut meter: Meter) -> HttpResponse {
+    meter.first_byte();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    crate::http::headers::served(&mut response, candidate, &meter);
+    meter.finish(call.progress.ending());
+    response.body(answer)
+}
+
+fn respond_stream(call: &Call, candidate: &Candidate, body: Incoming, tap: ChatTap, mut meter: Meter) -> HttpResponse {
+    // What it will cost is known at its end.
+    meter.set_usage(Usage::default(), UsageSource::Estimated);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
+    crate::http::headers::served(&mut response, candidate, &meter);
+    response.streaming(streamed(body, tap, meter, call.gateway().settings.timeouts.idle))
 }
 
 struct ChatTap {
     sniffer: ChatSse,
-    reported: Option<Usage>,
+    /// What went in.
+    sent: Usage,
 }
 
 impl Tap for ChatTap {
@@ -151,14 +152,14 @@ impl Tap for ChatTap {
     fn finish(&mut self) -> Result<Bytes, GatewayError> {
         let mut rest = Vec::new();
         let end = self.sniffer.finish(&mut rest);
-        self.reported = end.usage;
         if end.complete { Ok(rest.into()) } else { Err(forward::cut(&"no [DONE]")) }
     }
 
-    fn usage(&self, known: Usage) -> (Usage, UsageSource) {
-        match self.reported {
+    fn usage(&self) -> (Usage, UsageSource) {
+        match self.sniffer.reported() {
             Some(usage) => (Usage { requests: 1, ..usage }, UsageSource::Reported),
-            None => (known, UsageSource::Estimated),
+            // A chunk is about one token.
+            None => (Usage { text_tokens_out: self.sniffer.deltas(), ..self.sent }, UsageSource::Estimated),
         }
     }
 }

@@ -87,6 +87,11 @@ impl Meter {
         self.attempts += 1;
     }
 
+    /// The last target was not tried after all: what it was to be asked changed before it had it.
+    pub fn take_back_attempt(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
     /// How many targets were tried.
     #[must_use]
     pub fn attempts(&self) -> u32 {
@@ -99,11 +104,26 @@ impl Meter {
         &self.facts
     }
 
+    /// `candidate` has the whole request: should nothing more be heard of it, `expected` is billed.
+    pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, expected: &Usage) {
+        let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
+        self.served = Some(Served { candidate: candidate.clone(), prices });
+        self.set_usage(*expected, UsageSource::Estimated);
+    }
+
+    /// The candidate that had the request failed before it delivered anything: it bills nothing.
+    pub fn failed(&mut self) {
+        self.served = None;
+        self.set_usage(Usage::default(), UsageSource::Estimated);
+    }
+
     /// `candidate` accepted the call: from now on it is billed.
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
-        let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
         self.gateway.health.succeeded(candidate, self.facts.operation, self.facts.started.elapsed());
-        self.served = Some(Served { candidate: candidate.clone(), prices });
+        if self.served.is_none() {
+            let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
+            self.served = Some(Served { candidate: candidate.clone(), prices });
+        }
     }
 
     /// The answer's first byte is about to leave.

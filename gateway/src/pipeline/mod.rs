@@ -1,14 +1,18 @@
-//! The hot path, one stage per file: authenticate → route → admit → forward → meter. The functions
+//! The hot path, one stage per file: authenticate → admit (with route) → forward → meter. The functions
 //! that walk it top to bottom are [`transcription::transcribe`], [`speech::speak`] and
 //! [`json::forward_json`]; realtime sessions walk it in `realtime/`.
 
+pub mod admit;
 pub mod authenticate;
+pub mod call;
 pub mod estimate;
 pub mod forward;
 pub mod health;
 pub mod json;
 pub mod meter;
+pub mod progress;
 pub mod route;
+mod send_form;
 pub mod speech;
 pub mod spool;
 pub mod streamed;

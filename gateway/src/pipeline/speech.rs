@@ -7,147 +7,116 @@ use dialects::contract::SpeechPlan;
 use dialects::error::DialectError;
 use dialects::openai::speech::SpeechTranscoder;
 use domain::audio::{PCM_24K, RealtimeFormat, SpeechFormat};
-use domain::error::{ErrorKind, Retry};
+use domain::error::ErrorKind;
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
 use domain::usage::{Usage, UsageSource, UsageStatus};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
+use hyper::body::Incoming;
+use local_speech::SpeechOutput;
 
-use crate::Worker;
 use crate::error::GatewayError;
-use crate::limits::Want;
-use crate::pipeline::authenticate::Principal;
+use crate::pipeline::admit::{admit, cannot, nothing_left};
+use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
-use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::route::Candidate;
 use crate::pipeline::streamed::{Tap, streamed};
-use crate::pipeline::transcription::refuse_unpriced;
 use crate::pipeline::{estimate, forward};
-use crate::snapshot::Snapshot;
 
 /// Serves one speech request.
 ///
 /// # Errors
 /// Whatever keeps it from being served, after every target that could help was tried.
-pub async fn speak(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    principal: &Principal,
-    facts: CallFacts,
-    request: SpeechRequest,
-) -> Result<HttpResponse, GatewayError> {
-    let gateway = &worker.gateway;
-    principal.require(facts.operation, &request.model)?;
+pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Result<HttpResponse, GatewayError> {
+    call.principal.require(facts.operation, &request.model)?;
     let expected = estimate::speech(request.characters());
-    let price = |candidate: &Candidate| {
-        let prices = estimate::prices(snapshot, candidate, facts.operation, facts.started_at);
-        estimate::amount(&expected, &prices)
-    };
-    let candidates = route(
-        snapshot,
-        &gateway.health,
-        principal.key.tenant,
-        facts.operation,
-        &request.model,
-        facts.region.as_deref(),
-        &|candidate| price(candidate).map(|amount| amount.0),
-    )?;
-    let planned = plan(snapshot, candidates, &request)?;
-    refuse_unpriced(principal, planned.iter().map(|(candidate, ..)| price(candidate)))?;
-    let cost = planned.iter().filter_map(|(candidate, ..)| price(candidate)).max();
-    gateway.ledger.accepts()?;
-    let permit =
-        gateway.limits.admit(&principal.key, &Want { cost, session: false }, facts.started_at, facts.started)?;
-    let mut meter = Meter::open(gateway, facts, permit, None);
+    let (planned, mut meter) =
+        admit(&call, facts, &request.model, &expected, |candidate| write(&call, candidate, &request))?;
 
+    let sent = estimate::undelivered(&expected);
     let mut last: Option<GatewayError> = None;
-    for (candidate, request, plan) in planned {
+    for target in planned {
+        let Some(spoken) = target.request else { continue };
         meter.attempt();
-        let Some(plan) = plan else {
-            return local(worker, snapshot, &candidate, &request, meter).await;
-        };
-        let (body, length) = forward::whole(plan.request.body);
-        let post = forward::post(&candidate, &plan.request.path, "application/json", body, Some(length))?;
-        match forward::forward(gateway, &worker.client, &candidate, post).await {
-            Ok(answer) => {
-                let content_type =
-                    answer.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                let content_type = content_type.unwrap_or_default();
-                if content_type.starts_with("text/html") || content_type.starts_with("application/json") {
-                    last = Some(GatewayError::upstream(
-                        ErrorKind::UpstreamError,
-                        "The provider answered with something that is not audio.",
-                    ));
-                    gateway.health.failed(&candidate);
-                    continue;
-                }
-                // Some models ignore `stream_format` and answer with raw audio: what came decides.
-                let delivery =
-                    if content_type.starts_with("text/event-stream") { StreamFormat::Sse } else { StreamFormat::Audio };
-                let wanted = request.stream_format.unwrap_or_default();
-                meter.served_by(snapshot, &candidate);
-                let known = Usage { characters: request.characters(), requests: 1, ..Usage::default() };
-                let tap = SpeechTap {
-                    transcoder: (delivery != wanted || delivery == StreamFormat::Sse)
-                        .then(|| SpeechTranscoder::new(delivery, wanted)),
-                    reported: None,
-                    format: request.format(),
-                    wanted,
-                    bytes_out: 0,
-                    known,
-                };
-                let response = head(request.format(), wanted, &candidate, &meter);
-                return Ok(finish_response(
-                    response,
-                    streamed(answer.into_body(), tap, meter, gateway.settings.timeouts.idle, known),
-                ));
+        match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
+            Ok(Served::Provider(body, tap)) => {
+                let response = head(&tap, &target.candidate, &meter);
+                let idle = call.gateway().settings.timeouts.idle;
+                return Ok(finish_response(response, streamed(body, tap, meter, idle)));
             }
-            Err(error) if error.retry() == Retry::NextTarget => last = Some(error),
-            Err(error) => return Err(error),
+            Ok(Served::Local(output, tap)) => {
+                let response = head(&tap, &target.candidate, &meter);
+                return Ok(finish_response(response, streamed_locally(output, tap, meter)));
+            }
+            Err(error) => last = Some(call.failed(&mut meter, &target.candidate, error)?),
         }
     }
-    Err(last.unwrap_or_else(|| GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")))
+    Err(last.unwrap_or_else(nothing_left))
 }
 
-type Planned = (Candidate, SpeechRequest, Option<SpeechPlan>);
-
-/// The targets that can speak the request, each with its own voice. When none can, the first reason.
-fn plan(
-    snapshot: &Snapshot,
-    candidates: Vec<Candidate>,
-    request: &SpeechRequest,
-) -> Result<Vec<Planned>, GatewayError> {
-    let mut reason: Option<DialectError> = None;
-    let mut planned = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let mut request = request.clone();
-        if let Some(map) = snapshot.voices.get(request.voice.as_str()) {
-            let mapped = map.get(&candidate.account.name).or_else(|| map.get(candidate.account.kind.as_str()));
-            if let Some(voice) = mapped {
-                request.voice = Voice::Name(voice.clone());
-            }
-        }
-        let Some(dialect) = candidate.row.speech else { continue };
-        match dialect.request(&request, &candidate.model) {
-            Ok(_) if candidate.row.in_process => planned.push((candidate, request, None)),
-            Ok(plan) => planned.push((candidate, request, Some(plan))),
-            Err(error) => reason = reason.or(Some(error)),
-        }
-    }
-    match (planned.is_empty(), reason) {
-        (true, Some(error)) => Err(error.into()),
-        (true, None) => Err(GatewayError::invalid("model", "The model cannot speak.")),
-        _ => Ok(planned),
-    }
+/// What a target is asked, in its own voice; without a plan it speaks on this machine.
+struct Spoken {
+    request: SpeechRequest,
+    plan: Option<SpeechPlan>,
 }
 
-fn head(
-    format: SpeechFormat,
-    wanted: StreamFormat,
+fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<Spoken, DialectError> {
+    let dialect = candidate.row.speech.ok_or_else(|| cannot("speak"))?;
+    let mut request = request.clone();
+    if let Some(map) = call.snapshot.voices.get(request.voice.as_str()) {
+        let mapped = map.get(&candidate.account.name).or_else(|| map.get(candidate.account.kind.as_str()));
+        if let Some(voice) = mapped {
+            request.voice = Voice::Name(voice.clone());
+        }
+    }
+    let plan = dialect.request(&request, &candidate.model)?;
+    Ok(Spoken { request, plan: (!candidate.row.in_process).then_some(plan) })
+}
+
+/// What a target made of the call.
+enum Served {
+    Provider(Incoming, SpeechTap),
+    Local(SpeechOutput, SpeechTap),
+}
+
+async fn serve(
+    call: &Call,
     candidate: &Candidate,
-    meter: &Meter,
-) -> actix_web::HttpResponseBuilder {
+    spoken: Spoken,
+    sent: &Usage,
+    meter: &mut Meter,
+) -> Result<Served, GatewayError> {
+    let Spoken { request, plan } = spoken;
+    let wanted = request.stream_format.unwrap_or_default();
+    let Some(plan) = plan else {
+        let output = call.gateway().local.speak(&request).await?;
+        meter.served_by(&call.snapshot, candidate);
+        // A request that names no format gets what this machine makes; the others were refused by name.
+        let is_pcm = output.content_type == SpeechFormat::Pcm.content_type();
+        let format = if is_pcm { SpeechFormat::Pcm } else { SpeechFormat::Wav };
+        let tap = SpeechTap::new(StreamFormat::Audio, wanted, format, sent, meter);
+        return Ok(Served::Local(output, tap));
+    };
+    let (body, length) = forward::whole(plan.request.body);
+    let post = forward::post(candidate, &plan.request.path, "application/json", body, Some(length))?;
+    call.dispatched(meter, candidate, sent);
+    let answer = forward::forward(call, candidate, post).await?;
+    let content_type = forward::content_type_of(&answer);
+    if content_type.starts_with("text/html") || content_type.starts_with("application/json") {
+        let message = "The provider answered with something that is not audio.";
+        return Err(GatewayError::upstream(ErrorKind::UpstreamError, message));
+    }
+    // Some models ignore `stream_format` and answer with raw audio: what came decides.
+    let is_events = content_type.starts_with("text/event-stream");
+    let delivery = if is_events { StreamFormat::Sse } else { StreamFormat::Audio };
+    meter.served_by(&call.snapshot, candidate);
+    let tap = SpeechTap::new(delivery, wanted, request.format(), sent, meter);
+    Ok(Served::Provider(answer.into_body(), tap))
+}
+
+fn head(tap: &SpeechTap, candidate: &Candidate, meter: &Meter) -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
-    match wanted {
-        StreamFormat::Audio => response.insert_header((CONTENT_TYPE, format.content_type())),
+    match tap.wanted {
+        StreamFormat::Audio => response.insert_header((CONTENT_TYPE, tap.format.content_type())),
         StreamFormat::Sse => {
             response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"))
         }
@@ -158,18 +127,63 @@ fn head(
 
 fn finish_response(
     mut response: actix_web::HttpResponseBuilder,
-    body: impl futures_util::Stream<Item = Result<Bytes, GatewayError>> + 'static,
+    body: impl Stream<Item = Result<Bytes, GatewayError>> + 'static,
 ) -> HttpResponse {
     response.streaming(body)
 }
 
 struct SpeechTap {
     transcoder: Option<SpeechTranscoder>,
-    reported: Option<Usage>,
     format: SpeechFormat,
     wanted: StreamFormat,
     bytes_out: u64,
-    known: Usage,
+    /// What went in, with tokens where those are billed and have to be estimated.
+    sent: Usage,
+    by_tokens: bool,
+}
+
+impl SpeechTap {
+    /// For an answer that comes as `delivery`, in the account of who serves it.
+    fn new(
+        delivery: StreamFormat,
+        wanted: StreamFormat,
+        format: SpeechFormat,
+        sent: &Usage,
+        meter: &mut Meter,
+    ) -> Self {
+        let counted = Usage { characters: sent.characters, requests: 1, ..Usage::default() };
+        meter.set_usage(counted, UsageSource::Measured);
+        // Where characters alone have no price the model is billed by tokens, which only it can count.
+        let by_tokens = meter.cost().is_none();
+        let transcodes = delivery != wanted || delivery == StreamFormat::Sse;
+        let transcoder = transcodes.then(|| SpeechTranscoder::new(delivery, wanted));
+        Self { transcoder, format, wanted, bytes_out: 0, sent: if by_tokens { *sent } else { counted }, by_tokens }
+    }
+
+    /// Length of what was delivered, where bytes say it.
+    fn audio_out_ms(&self) -> u64 {
+        match (self.wanted, self.format) {
+            (StreamFormat::Audio, SpeechFormat::Pcm) => RealtimeFormat::Pcm16(PCM_24K).duration_ms(self.bytes_out),
+            (StreamFormat::Audio, SpeechFormat::Wav) => {
+                RealtimeFormat::Pcm16(PCM_24K).duration_ms(self.bytes_out.saturating_sub(44))
+            }
+            _ => 0,
+        }
+    }
+
+    /// About how long it is in any format: events carry three bytes in four, and compressed audio has
+    /// the bit rate that OpenAI's voices are usually sent with.
+    fn estimated_ms(&self) -> u64 {
+        let audio = if self.wanted == StreamFormat::Sse { self.bytes_out / 4 * 3 } else { self.bytes_out };
+        let bytes_per_ms = match self.format {
+            SpeechFormat::Pcm | SpeechFormat::Wav => 48,
+            SpeechFormat::Flac => 24,
+            SpeechFormat::Mp3 => 16,
+            SpeechFormat::Aac => 8,
+            SpeechFormat::Opus => 4,
+        };
+        audio.div_ceil(bytes_per_ms)
+    }
 }
 
 impl Tap for SpeechTap {
@@ -185,65 +199,42 @@ impl Tap for SpeechTap {
     }
 
     fn finish(&mut self) -> Result<Bytes, GatewayError> {
+        let (usage, _) = self.usage();
         let mut out = Vec::new();
         if let Some(transcoder) = &mut self.transcoder {
-            self.reported = transcoder.finish(&self.known, &mut out)?;
+            transcoder.finish(&usage, &mut out)?;
         }
         Ok(out.into())
     }
 
-    fn usage(&self, known: Usage) -> (Usage, UsageSource) {
-        let audio_out_ms = self.audio_out_ms();
-        match self.reported {
-            Some(usage) => {
-                (Usage { characters: known.characters, requests: 1, audio_out_ms, ..usage }, UsageSource::Reported)
-            }
-            None => (Usage { audio_out_ms, ..known }, UsageSource::Measured),
+    fn usage(&self) -> (Usage, UsageSource) {
+        let (characters, audio_out_ms) = (self.sent.characters, self.audio_out_ms());
+        if let Some(usage) = self.transcoder.as_ref().and_then(SpeechTranscoder::reported) {
+            return (Usage { characters, requests: 1, audio_out_ms, ..usage }, UsageSource::Reported);
         }
+        if !self.by_tokens {
+            return (Usage { audio_out_ms, ..self.sent }, UsageSource::Measured);
+        }
+        let audio_tokens_out = estimate::spoken_tokens(self.estimated_ms());
+        (Usage { audio_out_ms, audio_tokens_out, ..self.sent }, UsageSource::Estimated)
     }
 }
 
-impl SpeechTap {
-    /// Length of what was delivered, where bytes say it.
-    fn audio_out_ms(&self) -> u64 {
-        match (self.wanted, self.format) {
-            (StreamFormat::Audio, SpeechFormat::Pcm) => RealtimeFormat::Pcm16(PCM_24K).duration_ms(self.bytes_out),
-            (StreamFormat::Audio, SpeechFormat::Wav) => {
-                RealtimeFormat::Pcm16(PCM_24K).duration_ms(self.bytes_out.saturating_sub(44))
-            }
-            _ => 0,
-        }
-    }
-}
-
-/// Speech on this machine.
-async fn local(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    candidate: &Candidate,
-    request: &SpeechRequest,
-    mut meter: Meter,
-) -> Result<HttpResponse, GatewayError> {
-    let output = worker.gateway.local.speak(request).await?;
-    meter.served_by(snapshot, candidate);
-    let known = Usage { characters: request.characters(), requests: 1, ..Usage::default() };
-    meter.set_usage(known, UsageSource::Measured);
-    let wanted = request.stream_format.unwrap_or_default();
-    // A request that names no format gets what this machine makes; the others were refused by name.
-    let format =
-        if output.content_type == SpeechFormat::Pcm.content_type() { SpeechFormat::Pcm } else { SpeechFormat::Wav };
-    let response = head(format, wanted, candidate, &meter);
-    let transcoder = (wanted == StreamFormat::Sse).then(|| SpeechTranscoder::new(StreamFormat::Audio, wanted));
-    let tap = SpeechTap { transcoder, reported: None, format, wanted, bytes_out: 0, known };
+/// Speech of this machine, as it comes out of its program.
+fn streamed_locally(
+    output: SpeechOutput,
+    tap: SpeechTap,
+    meter: Meter,
+) -> impl Stream<Item = Result<Bytes, GatewayError>> {
     let state = (output.body, tap, Some(meter));
-    let body = futures_util::stream::unfold(state, move |(mut body, mut tap, mut meter)| async move {
+    futures_util::stream::unfold(state, |(mut body, mut tap, mut meter)| async move {
         meter.as_ref()?;
         let step = match body.next().await {
             Some(Ok(chunk)) => tap.feed(chunk),
             Some(Err(error)) => Err(error.into()),
             None => {
                 let rest = tap.finish();
-                let (usage, source) = tap.usage(known);
+                let (usage, source) = tap.usage();
                 if let Some(mut meter) = meter.take() {
                     meter.set_usage(usage, source);
                     meter.finish(UsageStatus::Ok);
@@ -267,6 +258,5 @@ async fn local(
             }
         }
         Some((step, (body, tap, meter)))
-    });
-    Ok(finish_response(response, body))
+    })
 }

@@ -28,8 +28,8 @@ pub trait Tap: 'static {
     /// The stream ended before its end: the client must see an abort.
     fn finish(&mut self) -> Result<Bytes, GatewayError>;
 
-    /// What has been used so far, given what was known when the call was admitted.
-    fn usage(&self, known: Usage) -> (Usage, UsageSource);
+    /// What has been used so far, and how that is known.
+    fn usage(&self) -> (Usage, UsageSource);
 }
 
 struct State<T> {
@@ -37,7 +37,6 @@ struct State<T> {
     tap: T,
     meter: Option<Meter>,
     idle: Duration,
-    known: Usage,
 }
 
 /// The client's body. Dropped early, it records that the client left.
@@ -46,10 +45,11 @@ pub fn streamed<T: Tap>(
     tap: T,
     mut meter: Meter,
     idle: Duration,
-    known: Usage,
 ) -> impl Stream<Item = Result<Bytes, GatewayError>> {
-    meter.set_usage(known, UsageSource::Estimated);
-    let state = State { body, tap, meter: Some(meter), idle, known };
+    // A client that leaves before the first piece is billed for what was used until then.
+    let (usage, source) = tap.usage();
+    meter.set_usage(usage, source);
+    let state = State { body, tap, meter: Some(meter), idle };
     stream::unfold(state, |mut state| async move { state.next().await.map(|item| (item, state)) })
 }
 
@@ -72,7 +72,7 @@ impl<T: Tap> State<T> {
                     let meter = self.meter.as_mut()?;
                     meter.first_byte();
                     // Kept current, so that a client that leaves is billed for what was delivered.
-                    let (usage, source) = self.tap.usage(self.known);
+                    let (usage, source) = self.tap.usage();
                     meter.set_usage(usage, source);
                     return Some(Ok(out));
                 }
@@ -85,7 +85,7 @@ impl<T: Tap> State<T> {
         match self.tap.finish() {
             Ok(rest) => {
                 let mut meter = self.meter.take()?;
-                let (usage, source) = self.tap.usage(self.known);
+                let (usage, source) = self.tap.usage();
                 meter.set_usage(usage, source);
                 meter.finish(UsageStatus::Ok);
                 (!rest.is_empty()).then_some(Ok(rest))
@@ -96,7 +96,7 @@ impl<T: Tap> State<T> {
 
     fn fail(&mut self, error: GatewayError) -> GatewayError {
         if let Some(mut meter) = self.meter.take() {
-            let (usage, source) = self.tap.usage(self.known);
+            let (usage, source) = self.tap.usage();
             meter.set_usage(usage, source);
             meter.finish(UsageStatus::UpstreamError);
         }

@@ -1,7 +1,5 @@
 //! Transcription and translation: authenticated and parsed up to the file by the handler, then
-//! route → admit → forward while the upload still arrives → render → meter.
-
-use std::io;
+//! admit → forward while the upload still arrives → render → meter.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,390 +7,271 @@ use audio::probe;
 use bytes::Bytes;
 use dialects::contract::{FormRequest, Reply, TranscriptionDialect};
 use dialects::error::DialectError;
-use dialects::multipart;
 use dialects::openai::transcription::{TranscriptSse, render};
-use domain::error::{ErrorKind, Retry};
+use domain::error::ErrorKind;
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
-use domain::usage::{Usage, UsageSource, UsageStatus};
-use http::Response;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use tokio::sync::mpsc;
-use uuid::Uuid;
+use domain::usage::{Usage, UsageSource};
+use hyper::body::Incoming;
 
-use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::upload::Upload;
-use crate::limits::Want;
-use crate::pipeline::authenticate::Principal;
+use crate::pipeline::admit::{admit, admit_again, cannot, nothing_left};
+use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
-use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::route::Candidate;
+use crate::pipeline::send_form::{Sent, send_form};
 use crate::pipeline::streamed::{Tap, streamed};
 use crate::pipeline::{estimate, forward};
-use crate::snapshot::Snapshot;
 
 /// Bytes looked at to know what an upload is.
 const PROBE_BYTES: usize = 64 * 1024;
-/// Pieces of an upload between the client's socket and the provider's.
-const UPLOAD_QUEUE: usize = 4;
-
-/// A target with the form it wants.
-type Planned = (Candidate, &'static dyn TranscriptionDialect, FormRequest);
+/// Length that is reserved where nothing tells one.
+const UNKNOWN_LENGTH_MS: u64 = 60_000;
 
 /// Serves one transcription or translation.
 ///
 /// # Errors
 /// Whatever keeps it from being served, after every target that could help was tried.
-pub async fn transcribe(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    principal: &Principal,
-    mut facts: CallFacts,
-    mut upload: Upload,
-) -> Result<HttpResponse, GatewayError> {
-    let gateway = &worker.gateway;
+pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) -> Result<HttpResponse, GatewayError> {
     upload.receive_head(PROBE_BYTES).await?;
     if !upload.is_complete() && !upload.names_model() {
         upload.receive_rest().await?;
     }
     let mut request = upload.request()?;
+    let operation = facts.operation;
     facts.model_asked.clone_from(&request.model);
-    principal.require(facts.operation, &request.model)?;
-
-    let probed = probe(&upload.spool().head(PROBE_BYTES), upload.file_bytes_expected());
-    let Some(probed) = probed else {
-        return Err(GatewayError::caller(
-            ErrorKind::UnsupportedAudio,
-            "The file is not audio in a format that is known here.",
-        )
-        .with_param("file"));
-    };
-    // A budget is held exactly where the length is known, so a file whose header does not tell it is
-    // received and measured before the provider sees any of it.
-    let mut audio_ms = probed.duration_ms.filter(|_| probed.exact);
-    if audio_ms.is_none() && principal.key.budget.is_some() {
-        upload.receive_rest().await?;
+    call.principal.require(operation, &request.model)?;
+    let mut fields = upload.field_count();
+    let length = Length::of(&call, &mut upload).await?;
+    if upload.field_count() != fields {
+        fields = upload.field_count();
         request = upload.request()?;
-        audio_ms = measure(&mut upload).await?;
     }
-    let expected = estimate::transcription(audio_ms.or(probed.duration_ms).unwrap_or(60_000));
-
-    let price = |candidate: &Candidate| {
-        let prices = estimate::prices(snapshot, candidate, facts.operation, facts.started_at);
-        estimate::amount(&expected, &prices)
-    };
-    let candidates = route(
-        snapshot,
-        &gateway.health,
-        principal.key.tenant,
-        facts.operation,
-        &request.model,
-        facts.region.as_deref(),
-        &|candidate| price(candidate).map(|amount| amount.0),
-    )?;
-    let mut planned = plan(candidates, facts.operation, &request)?;
-    refuse_unpriced(principal, planned.iter().map(|(candidate, ..)| price(candidate)))?;
-    // The dearest target that may be tried is reserved, so that failover cannot break the budget.
-    let cost = planned.iter().filter_map(|(candidate, ..)| price(candidate)).max();
-    gateway.ledger.accepts()?;
-    let want = Want { cost, session: false };
-    let permit = gateway.limits.admit(&principal.key, &want, facts.started_at, facts.started)?;
-    let mut meter = Meter::open(gateway, facts, permit, None);
+    let expected = estimate::transcription(length.reserved_ms());
+    let (mut planned, mut meter) =
+        admit(&call, facts, &request.model, &expected, |candidate| write(candidate, operation, &request))?;
 
     let mut last: Option<GatewayError> = None;
     let mut next = 0;
-    while let Some((candidate, dialect, form)) = planned.get(next).cloned() {
-        next += 1;
-        meter.attempt();
-        let answer = if candidate.row.in_process {
-            upload.receive_rest().await?;
-            return local(worker, snapshot, &candidate, &request, &mut upload, meter).await;
-        } else if upload.is_complete() {
-            replay(worker, &candidate, &form, &mut upload).await
-        } else {
-            match pump(worker, &candidate, &form, &mut upload).await {
-                Ok(Pumped::Answer(answer)) => judge_early(worker, &candidate, answer).await,
-                Ok(Pumped::FieldsFollowed) => {
-                    // Fields after the file change what is asked. The provider has not seen the end of
-                    // the form, so it has done nothing yet: it is asked again, whole.
-                    request = upload.request()?;
-                    planned = plan(
-                        planned.into_iter().map(|(candidate, ..)| candidate).collect(),
-                        meter.facts().operation,
-                        &request,
-                    )?;
-                    next -= 1;
-                    continue;
-                }
-                Err(error) => Err(error),
-            }
+    while let Some(target) = planned.get(next) {
+        let Some(form) = &target.request else {
+            next += 1;
+            continue;
         };
-        match answer {
-            Ok(response) => {
-                if !upload.is_complete() {
-                    upload.receive_rest().await?;
-                }
-                let served =
-                    Serving { worker, snapshot, candidate: &candidate, dialect, form: &form, request: &request };
-                match served.answer(response, &mut upload, audio_ms, &mut meter).await {
-                    Ok(Answer::Whole(reply)) => return Ok(respond(reply, &candidate, meter)),
-                    Ok(Answer::Stream(body, usage)) => {
-                        return Ok(respond_stream(worker, &candidate, body, usage, meter));
-                    }
-                    Err(error) if error.retry() == Retry::NextTarget => last = Some(error),
-                    Err(error) => return Err(error),
-                }
+        let candidate = &target.candidate;
+        let serving = Serving { call: &call, candidate, form, request: &request, length };
+        meter.attempt();
+        match serving.serve(&mut upload, &mut meter).await {
+            Ok(Served::Whole(reply)) => return Ok(respond(&call, reply, candidate, meter)),
+            Ok(Served::Stream(body, tap)) => return Ok(respond_stream(&call, candidate, body, tap, meter)),
+            Ok(Served::FieldsFollowed) => meter.take_back_attempt(),
+            Err(error) => {
+                last = Some(call.failed(&mut meter, candidate, error)?);
+                next += 1;
+                upload.receive_rest().await?;
             }
-            Err(error) if error.retry() == Retry::NextTarget => {
-                if !upload.is_complete() {
-                    upload.receive_rest().await?;
-                    request = upload.request()?;
-                }
-                last = Some(error);
+        }
+        if upload.field_count() != fields {
+            fields = upload.field_count();
+            request = upload.request()?;
+            if let Some(left) = planned.get_mut(next..).filter(|left| !left.is_empty()) {
+                admit_again(&call, &mut meter, left, &expected, |candidate| write(candidate, operation, &request))?;
             }
-            Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or_else(|| GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")))
+    Err(last.unwrap_or_else(nothing_left))
 }
 
-/// The targets that can serve the request, with their forms. When none can, the first reason.
-fn plan(
-    candidates: Vec<Candidate>,
-    operation: Operation,
-    request: &TranscriptionRequest,
-) -> Result<Vec<Planned>, GatewayError> {
-    let mut reason: Option<DialectError> = None;
-    let mut planned = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let Some(dialect) = candidate.row.transcription else { continue };
-        match dialect.request(operation, request, &candidate.model) {
-            Ok(form) => planned.push((candidate, dialect, form)),
-            Err(error) => reason = reason.or(Some(error)),
+/// A form in a provider's words, and who reads the answer to it.
+struct Form {
+    dialect: &'static dyn TranscriptionDialect,
+    request: FormRequest,
+}
+
+fn write(candidate: &Candidate, operation: Operation, request: &TranscriptionRequest) -> Result<Form, DialectError> {
+    let dialect = candidate.row.transcription.ok_or_else(|| cannot("transcribe"))?;
+    Ok(Form { dialect, request: dialect.request(operation, request, &candidate.model)? })
+}
+
+/// How long the audio is, as far as that is known before it was measured.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    exact_ms: Option<u64>,
+    guessed_ms: Option<u64>,
+}
+
+impl Length {
+    /// Reads it out of the file's head. A budget is held exactly where the length is known, so a file
+    /// whose header does not tell it is received and measured before the provider sees any of it.
+    async fn of(call: &Call, upload: &mut Upload) -> Result<Self, GatewayError> {
+        let probed = probe(&upload.spool().head(PROBE_BYTES), upload.file_bytes_expected()).ok_or_else(|| {
+            let message = "The file is not audio in a format that is known here.";
+            GatewayError::caller(ErrorKind::UnsupportedAudio, message).with_param("file")
+        })?;
+        let mut exact_ms = probed.duration_ms.filter(|_| probed.exact);
+        if exact_ms.is_none() && call.principal.key.budget.is_some() {
+            upload.receive_rest().await?;
+            exact_ms = measure(upload).await;
+        }
+        Ok(Self { exact_ms, guessed_ms: probed.duration_ms })
+    }
+
+    /// What is reserved for; never nothing, which would count as unpriced.
+    fn reserved_ms(self) -> u64 {
+        self.exact_ms.or(self.guessed_ms).unwrap_or(UNKNOWN_LENGTH_MS).max(1)
+    }
+
+    /// What goes in, as far as it is known now. An unknown length is no quantity: unpriced, not free.
+    fn expected(self) -> Usage {
+        let nothing = Usage { requests: 1, ..Usage::default() };
+        let known = self.exact_ms.or(self.guessed_ms);
+        known.map_or(nothing, |audio_ms| estimate::undelivered(&estimate::transcription(audio_ms)))
+    }
+
+    /// The length to bill by, measured where the head did not tell it.
+    async fn billed(mut self, upload: &mut Upload) -> Self {
+        if self.exact_ms.is_none() {
+            self.exact_ms = measure(upload).await;
+        }
+        self
+    }
+
+    /// Milliseconds, and how they are known.
+    fn used(self) -> (u64, UsageSource) {
+        match (self.exact_ms, self.guessed_ms) {
+            (Some(exact), _) => (exact, UsageSource::Measured),
+            (None, guessed) => (guessed.unwrap_or_default(), UsageSource::Estimated),
         }
     }
-    match (planned.is_empty(), reason) {
-        (true, Some(error)) => Err(error.into()),
-        (true, None) => Err(GatewayError::invalid("model", "The model cannot transcribe.")),
-        _ => Ok(planned),
-    }
 }
 
-/// A key that refuses what cannot be priced gets only targets whose price is known.
-pub(crate) fn refuse_unpriced(
-    principal: &Principal,
-    mut prices: impl Iterator<Item = Option<domain::money::NanoUsd>>,
-) -> Result<(), GatewayError> {
-    if principal.key.refuse_unpriced && prices.any(|price| price.is_none()) {
-        return Err(GatewayError::caller(
-            ErrorKind::ModelUnpriced,
-            "No price is known for this model, and this key refuses such models.",
-        ));
-    }
-    Ok(())
+/// The length of a file that is here whole. A file that cannot be measured fails no call.
+async fn measure(upload: &mut Upload) -> Option<u64> {
+    let reader = match upload.spool_mut().reader().await {
+        Ok(reader) => reader,
+        Err(error) => {
+            tracing::error!(%error, "a spooled upload could not be read back");
+            return None;
+        }
+    };
+    tokio::task::spawn_blocking(move || audio::measure(reader)).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an upload could not be measured");
+        None
+    })
 }
 
-enum Pumped {
-    Answer(Result<Response<Incoming>, GatewayError>),
+/// What a target made of the call.
+enum Served {
+    Whole(Reply),
+    Stream(Incoming, EventTap),
+    /// Fields after the file change what is asked; the provider has done nothing yet.
     FieldsFollowed,
 }
 
-/// Sends the form while the file still arrives.
-async fn pump(
-    worker: &Worker,
-    candidate: &Candidate,
-    form: &FormRequest,
-    upload: &mut Upload,
-) -> Result<Pumped, GatewayError> {
-    let boundary = boundary();
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(UPLOAD_QUEUE);
-    let chunks =
-        futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(|chunk| chunk.map(chunk_frame)));
-    let body = StreamBody::new(chunks).boxed_unsync();
-    let request = forward::post(candidate, &form.path, &content_type(&boundary), body, None)?;
-    let answer = worker.client.send(candidate.account.allow_insecure, request);
-    let mut answer = std::pin::pin!(answer);
-
-    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
-    let mut waiting: Vec<Bytes> = upload.spool().in_memory();
-    waiting.insert(0, Bytes::from(head));
-    waiting.reverse();
-    loop {
-        let chunk = match waiting.pop() {
-            Some(chunk) => chunk,
-            None => tokio::select! {
-                biased;
-                early = &mut answer => return Ok(Pumped::Answer(early)),
-                chunk = upload.receive_chunk() => match chunk? {
-                    Some(chunk) => chunk,
-                    None => break,
-                },
-            },
-        };
-        if chunk.is_empty() {
-            continue;
-        }
-        tokio::select! {
-            biased;
-            early = &mut answer => return Ok(Pumped::Answer(early)),
-            sent = sender.send(chunk) => if sent.is_err() {
-                break;
-            },
-        }
-    }
-    let fields_before = upload.field_count();
-    upload.receive_rest().await?;
-    if upload.field_count() != fields_before {
-        return Ok(Pumped::FieldsFollowed);
-    }
-    // A closed queue means that the provider stopped reading: its answer or error says why.
-    drop(sender.send(Bytes::from(multipart::trailer(&boundary))).await);
-    drop(sender);
-    let first_byte = worker.gateway.settings.timeouts.first_byte;
-    let late = || GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time.");
-    Ok(Pumped::Answer(tokio::time::timeout(first_byte, answer).await.unwrap_or_else(|_| Err(late()))))
-}
-
-fn chunk_frame(chunk: Bytes) -> Result<Frame<Bytes>, io::Error> {
-    // An empty chunk marks an upload that broke off: the provider must not take it for whole.
-    if chunk.is_empty() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(Frame::data(chunk)) }
-}
-
-async fn judge_early(
-    worker: &Worker,
-    candidate: &Candidate,
-    answer: Result<Response<Incoming>, GatewayError>,
-) -> Result<Response<Incoming>, GatewayError> {
-    forward::judge(&worker.gateway, candidate, std::future::ready(answer)).await
-}
-
-/// Sends the form with a file that is here whole.
-async fn replay(
-    worker: &Worker,
-    candidate: &Candidate,
-    form: &FormRequest,
-    upload: &mut Upload,
-) -> Result<Response<Incoming>, GatewayError> {
-    let boundary = boundary();
-    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
-    let tail = multipart::trailer(&boundary);
-    let (body, length) = upload.spool_mut().body(head, tail).await?;
-    let request = forward::post(candidate, &form.path, &content_type(&boundary), body, Some(length))?;
-    forward::forward(&worker.gateway, &worker.client, candidate, request).await
-}
-
-enum Answer {
-    Whole(Reply),
-    Stream(Incoming, Usage),
-}
-
 struct Serving<'a> {
-    worker: &'a Worker,
-    snapshot: &'a Snapshot,
+    call: &'a Call,
     candidate: &'a Candidate,
-    dialect: &'static dyn TranscriptionDialect,
-    form: &'a FormRequest,
+    form: &'a Form,
     request: &'a TranscriptionRequest,
+    length: Length,
 }
 
 impl Serving<'_> {
-    /// Reads or passes on the answer, with the length of the audio as the base of the bill.
-    async fn answer(
-        &self,
-        response: Response<Incoming>,
-        upload: &mut Upload,
-        known_ms: Option<u64>,
-        meter: &mut Meter,
-    ) -> Result<Answer, GatewayError> {
-        let content_type = response.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().to_owned();
-        if self.form.streams && content_type.starts_with("text/event-stream") {
-            meter.served_by(self.snapshot, self.candidate);
-            let audio_in_ms = match known_ms {
-                Some(known) => known,
-                None => measure(upload).await?.unwrap_or_default(),
-            };
-            return Ok(Answer::Stream(response.into_body(), estimate::transcription(audio_in_ms)));
+    async fn serve(&self, upload: &mut Upload, meter: &mut Meter) -> Result<Served, GatewayError> {
+        if self.candidate.row.in_process {
+            return self.serve_locally(upload, meter).await;
         }
-        let body = forward::collect_json(&self.worker.gateway, response.into_body()).await?;
+        let (call, candidate, form) = (self.call, self.candidate, &self.form.request);
+        let response = match send_form(call, candidate, form, upload, meter, &self.length.expected()).await? {
+            Sent::Answered(response) => response,
+            Sent::FieldsFollowed => return Ok(Served::FieldsFollowed),
+        };
+        upload.receive_rest().await?;
+        let content_type = forward::content_type_of(&response).to_owned();
+        if form.streams && content_type.starts_with("text/event-stream") {
+            meter.served_by(&call.snapshot, candidate);
+            let tap = EventTap::new(self.length.billed(upload).await, meter);
+            return Ok(Served::Stream(response.into_body(), tap));
+        }
+        let body = forward::collect_json(call.gateway(), response.into_body()).await?;
         let operation = meter.facts().operation;
-        let reply = self.dialect.reply(operation, self.request, &self.candidate.model, &content_type, &body)?;
-        meter.served_by(self.snapshot, self.candidate);
-        let (usage, source) = settle(&reply, known_ms, upload).await?;
+        let reply = self.form.dialect.reply(operation, self.request, &candidate.model, &content_type, &body)?;
+        meter.served_by(&call.snapshot, candidate);
+        let (usage, source) = settle(&reply, self.length, upload).await;
         meter.set_usage(usage, source);
-        Ok(Answer::Whole(reply))
+        Ok(Served::Whole(reply))
+    }
+
+    /// Transcription on this machine.
+    async fn serve_locally(&self, upload: &mut Upload, meter: &mut Meter) -> Result<Served, GatewayError> {
+        let fields = upload.field_count();
+        upload.receive_rest().await?;
+        if upload.field_count() != fields {
+            return Ok(Served::FieldsFollowed);
+        }
+        let file = upload.spool_mut().to_named_file().await?;
+        let transcript = self.call.gateway().local.transcribe(file.path().to_owned(), true).await?;
+        let reply = render(meter.facts().operation, self.request, &transcript)
+            .ok_or_else(|| GatewayError::invalid("response_format", "The local provider has no speakers."))?;
+        meter.served_by(&self.call.snapshot, self.candidate);
+        let audio_in_ms = transcript.duration_ms.unwrap_or_default();
+        meter.set_usage(Usage { audio_in_ms, requests: 1, ..Usage::default() }, UsageSource::Measured);
+        Ok(Served::Whole(reply))
     }
 }
 
 /// What is billed: the provider's own count where it gives one, else its length, else ours.
-async fn settle(
-    reply: &Reply,
-    known_ms: Option<u64>,
-    upload: &mut Upload,
-) -> Result<(Usage, UsageSource), GatewayError> {
+async fn settle(reply: &Reply, length: Length, upload: &mut Upload) -> (Usage, UsageSource) {
     let reported = reply.usage.unwrap_or_default();
     if reported.audio_in_ms > 0 || reply.duration_ms.is_some() {
         let audio_in_ms = reported.audio_in_ms.max(reply.duration_ms.unwrap_or_default());
-        return Ok((Usage { audio_in_ms, requests: 1, ..reported }, UsageSource::Reported));
+        return (Usage { audio_in_ms, requests: 1, ..reported }, UsageSource::Reported);
     }
-    let measured = match known_ms {
-        Some(known) => Some(known),
-        None => measure(upload).await?,
-    };
-    let source = match (reply.usage.is_some(), measured) {
-        (true, _) => UsageSource::Reported,
-        (false, Some(_)) => UsageSource::Measured,
-        (false, None) => UsageSource::Estimated,
-    };
-    Ok((Usage { audio_in_ms: measured.unwrap_or_default(), requests: 1, ..reported }, source))
+    let (audio_in_ms, source) = length.billed(upload).await.used();
+    let source = if reply.usage.is_some() { UsageSource::Reported } else { source };
+    (Usage { audio_in_ms, requests: 1, ..reported }, source)
 }
 
-async fn measure(upload: &mut Upload) -> Result<Option<u64>, GatewayError> {
-    let reader = upload.spool_mut().reader().await?;
-    tokio::task::spawn_blocking(move || audio::measure(reader)).await.map_err(|error| GatewayError::internal(&error))
-}
-
-/// Transcription on this machine.
-async fn local(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    candidate: &Candidate,
-    request: &TranscriptionRequest,
-    upload: &mut Upload,
-    mut meter: Meter,
-) -> Result<HttpResponse, GatewayError> {
-    let file = upload.spool_mut().to_named_file().await?;
-    let transcript = worker.gateway.local.transcribe(file.path().to_owned(), true).await?;
-    let reply = render(meter.facts().operation, request, &transcript)
-        .ok_or_else(|| GatewayError::invalid("response_format", "The local provider has no speakers."))?;
-    meter.served_by(snapshot, candidate);
-    let audio_in_ms = transcript.duration_ms.unwrap_or_default();
-    meter.set_usage(Usage { audio_in_ms, requests: 1, ..Usage::default() }, UsageSource::Measured);
-    Ok(respond(reply, candidate, meter))
-}
-
-fn respond(reply: Reply, candidate: &Candidate, mut meter: Meter) -> HttpResponse {
+fn respond(call: &Call, reply: Reply, candidate: &Candidate, mut meter: Meter) -> HttpResponse {
     meter.first_byte();
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, reply.content_type));
     crate::http::headers::served(&mut response, candidate, &meter);
-    meter.finish(UsageStatus::Ok);
+    meter.finish(call.progress.ending());
     response.body(reply.body)
 }
 
-fn respond_stream(worker: &Worker, candidate: &Candidate, body: Incoming, usage: Usage, meter: Meter) -> HttpResponse {
+fn respond_stream(call: &Call, candidate: &Candidate, body: Incoming, tap: EventTap, meter: Meter) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    let tap = EventTap { sniffer: TranscriptSse::new(), reported: None };
-    response.streaming(streamed(body, tap, meter, worker.gateway.settings.timeouts.idle, usage))
+    response.streaming(streamed(body, tap, meter, call.gateway().settings.timeouts.idle))
 }
 
 /// Passes events on as they are and reads the usage of the last.
 struct EventTap {
     sniffer: TranscriptSse,
-    reported: Option<Usage>,
+    audio_in_ms: u64,
+    /// What is billed where the provider reports nothing.
+    unreported: (Usage, UsageSource),
+}
+
+impl EventTap {
+    /// For audio of this length, in the account of who serves it.
+    fn new(length: Length, meter: &mut Meter) -> Self {
+        let (audio_in_ms, source) = length.used();
+        let counted = Usage { audio_in_ms, requests: 1, ..Usage::default() };
+        meter.set_usage(counted, source);
+        // Where time alone has no price the model is billed by tokens, of which nobody knows any yet. An
+        // unknown length stays unknown.
+        let unreported = if meter.cost().is_some() || audio_in_ms == 0 {
+            (counted, source)
+        } else {
+            (estimate::undelivered(&estimate::transcription(audio_in_ms)), UsageSource::Estimated)
+        };
+        Self { sniffer: TranscriptSse::new(), audio_in_ms, unreported }
+    }
 }
 
 impl Tap for EventTap {
@@ -402,26 +281,20 @@ impl Tap for EventTap {
     }
 
     fn finish(&mut self) -> Result<Bytes, GatewayError> {
-        let end = self.sniffer.finish();
-        self.reported = end.usage;
-        if end.complete { Ok(Bytes::new()) } else { Err(forward::cut(&"no transcript.text.done")) }
+        if self.sniffer.finish().complete { Ok(Bytes::new()) } else { Err(forward::cut(&"no transcript.text.done")) }
     }
 
-    fn usage(&self, known: Usage) -> (Usage, UsageSource) {
-        match self.reported {
-            Some(usage) => {
-                let audio_in_ms = if usage.audio_in_ms > 0 { usage.audio_in_ms } else { known.audio_in_ms };
+    fn usage(&self) -> (Usage, UsageSource) {
+        match (self.sniffer.reported(), self.unreported) {
+            (Some(usage), _) => {
+                let audio_in_ms = if usage.audio_in_ms > 0 { usage.audio_in_ms } else { self.audio_in_ms };
                 (Usage { audio_in_ms, requests: 1, ..usage }, UsageSource::Reported)
             }
-            None => (known, UsageSource::Measured),
+            // A delta is about one token.
+            (None, (usage, source)) if usage.has_tokens() => {
+                (Usage { text_tokens_out: self.sniffer.deltas(), ..usage }, source)
+            }
+            (None, unreported) => unreported,
         }
     }
-}
-
-fn boundary() -> String {
-    format!("antiphon-{}", Uuid::now_v7().simple())
-}
-
-fn content_type(boundary: &str) -> String {
-    format!("multipart/form-data; boundary={boundary}")
 }

@@ -14,10 +14,10 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Caller, caller};
 use crate::limits::Want;
+use crate::pipeline::admit::refuse_unpriced;
 use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
-use crate::pipeline::transcription::refuse_unpriced;
 use crate::realtime::session::{Pending, Session, Upstream};
 use crate::realtime::upstream::connect;
 

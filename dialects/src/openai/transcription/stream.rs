@@ -23,6 +23,7 @@ struct State {
     usage: Option<Usage>,
     done: bool,
     unreadable: bool,
+    deltas: u64,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +53,18 @@ impl TranscriptSse {
         self.state.unreadable = fed.is_err();
     }
 
+    /// Usage, once the provider has told it.
+    #[must_use]
+    pub fn reported(&self) -> Option<Usage> {
+        self.state.usage
+    }
+
+    /// Events before the last: about as many as text tokens that were delivered.
+    #[must_use]
+    pub fn deltas(&self) -> u64 {
+        self.state.deltas
+    }
+
     /// The stream ended: whether `transcript.text.done` came, and the usage in it.
     pub fn finish(&mut self) -> StreamEnd {
         let state = &mut self.state;
@@ -67,6 +80,7 @@ impl State {
     fn take(&mut self, event: &Event<'_>) {
         let Some(data) = event.data.as_deref() else { return };
         if memchr::memmem::find(data, b"transcript.text.done").is_none() {
+            self.deltas += 1;
             return;
         }
         let Ok(event) = serde_json::from_slice::<DoneEvent<'_>>(data) else { return };

@@ -1,0 +1,132 @@
+//! From a request to an admitted call: price → route → write each target's request → reserve → open
+//! the account.
+
+use dialects::error::DialectError;
+use domain::error::ErrorKind;
+use domain::money::NanoUsd;
+use domain::usage::Usage;
+
+use crate::error::GatewayError;
+use crate::limits::Want;
+use crate::pipeline::authenticate::Principal;
+use crate::pipeline::call::Call;
+use crate::pipeline::estimate;
+use crate::pipeline::meter::{CallFacts, Meter};
+use crate::pipeline::route::{Candidate, route};
+
+/// A target in the order of the route, with the request in its own words.
+#[derive(Debug)]
+pub struct Planned<R> {
+    /// The target.
+    pub candidate: Candidate,
+    /// What it is sent; `None` where it cannot serve what is asked.
+    pub request: Option<R>,
+}
+
+/// Admits a call: finds the targets that can serve it and reserves what the dearest of them may cost,
+/// so that failover cannot break the budget.
+///
+/// # Errors
+/// Nothing serves the model or the request, or a limit does not hold it. Nothing is held then.
+pub fn admit<R>(
+    call: &Call,
+    facts: CallFacts,
+    model: &str,
+    expected: &Usage,
+    write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+) -> Result<(Vec<Planned<R>>, Meter), GatewayError> {
+    let gateway = call.gateway();
+    let candidates = route(
+        &call.snapshot,
+        &gateway.health,
+        call.principal.key.tenant,
+        facts.operation,
+        model,
+        facts.region.as_deref(),
+        &|candidate| price(call, &facts, candidate, expected).map(|amount| amount.0),
+    )?;
+    let mut planned = candidates.into_iter().map(|candidate| Planned { candidate, request: None }).collect::<Vec<_>>();
+    let cost = plan(call, &facts, &mut planned, expected, write)?;
+    gateway.ledger.accepts()?;
+    let want = Want { cost, session: false };
+    let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
+    Ok((planned, Meter::open(gateway, facts, permit, None)))
+}
+
+/// Writes the requests of the targets that are left again, since what is asked has changed, and holds
+/// more of the budget where it has become dearer.
+///
+/// # Errors
+/// None of them can serve it now, or the budget does not hold it.
+pub fn admit_again<R>(
+    call: &Call,
+    meter: &mut Meter,
+    left: &mut [Planned<R>],
+    expected: &Usage,
+    write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+) -> Result<(), GatewayError> {
+    let cost = plan(call, meter.facts(), left, expected, write)?;
+    meter.keep_reserved(cost)?;
+    Ok(())
+}
+
+/// Writes each target's request, and gives the cost of the dearest that can serve it.
+fn plan<R>(
+    call: &Call,
+    facts: &CallFacts,
+    planned: &mut [Planned<R>],
+    expected: &Usage,
+    mut write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+) -> Result<Option<NanoUsd>, GatewayError> {
+    let mut reason: Option<DialectError> = None;
+    for target in &mut *planned {
+        match write(&target.candidate) {
+            Ok(request) => target.request = Some(request),
+            Err(error) => {
+                target.request = None;
+                reason = reason.or(Some(error));
+            }
+        }
+    }
+    let able = || planned.iter().filter(|target| target.request.is_some());
+    if let (None, Some(reason)) = (able().next(), reason) {
+        return Err(reason.into());
+    }
+    let price = |target: &Planned<R>| price(call, facts, &target.candidate, expected);
+    refuse_unpriced(&call.principal, able().map(price))?;
+    Ok(able().filter_map(price).max())
+}
+
+fn price(call: &Call, facts: &CallFacts, candidate: &Candidate, expected: &Usage) -> Option<NanoUsd> {
+    let prices = estimate::prices(&call.snapshot, candidate, facts.operation, facts.started_at);
+    estimate::amount(expected, &prices)
+}
+
+/// A key that refuses what cannot be priced gets only targets whose price is known.
+///
+/// # Errors
+/// `ModelUnpriced`.
+pub fn refuse_unpriced(
+    principal: &Principal,
+    mut prices: impl Iterator<Item = Option<NanoUsd>>,
+) -> Result<(), GatewayError> {
+    if principal.key.refuse_unpriced && prices.any(|price| price.is_none()) {
+        return Err(GatewayError::caller(
+            ErrorKind::ModelUnpriced,
+            "No price is known for this model, and this key refuses such models.",
+        ));
+    }
+    Ok(())
+}
+
+/// What is told when no target could be asked at all.
+#[must_use]
+pub fn nothing_left() -> GatewayError {
+    GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")
+}
+
+/// What a target says that lacks an operation altogether.
+#[must_use]
+pub fn cannot(what: &str) -> DialectError {
+    DialectError::Unsupported { param: "model", message: format!("The model cannot {what}.") }
+}

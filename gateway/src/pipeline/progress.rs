@@ -1,0 +1,101 @@
+//! How far a call is, and what happens to it when its client hangs up.
+//!
+//! The server drops a handler's future as soon as it sees that the client is gone. A provider that
+//! has the whole request by then works on and bills it, so the rest of the call is run without the
+//! client: its record has what the provider reports, and what was reserved for it stays held until
+//! then. A call that no provider has begun to serve is just dropped.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use domain::usage::UsageStatus;
+
+/// What the handler, the pipeline and the middleware tell each other about one call.
+#[derive(Debug, Default)]
+pub struct Progress {
+    in_flight: Cell<bool>,
+    client_left: Cell<bool>,
+    upstream: Cell<Duration>,
+}
+
+impl Progress {
+    /// A provider has the whole request.
+    pub fn dispatched(&self) {
+        self.in_flight.set(true);
+    }
+
+    /// That provider failed: nobody works on the call now.
+    pub fn failed(&self) {
+        self.in_flight.set(false);
+    }
+
+    /// Whether the client is gone, so that no other target shall be asked.
+    #[must_use]
+    pub fn client_left(&self) -> bool {
+        self.client_left.get()
+    }
+
+    /// How a call ends whose provider delivered everything.
+    #[must_use]
+    pub fn ending(&self) -> UsageStatus {
+        if self.client_left() { UsageStatus::ClientClosed } else { UsageStatus::Ok }
+    }
+
+    /// A provider was waited for.
+    pub fn waited(&self, time: Duration) {
+        self.upstream.set(self.upstream.get() + time);
+    }
+
+    /// How long providers were waited for, failed ones included.
+    #[must_use]
+    pub fn upstream(&self) -> Duration {
+        self.upstream.get()
+    }
+}
+
+/// A call's future, with a client that waits for it. Dropped while a provider is at work, the rest
+/// of it goes on by itself for as long as a provider may take to answer.
+#[derive(Debug)]
+pub struct Attended<F: Future + 'static> {
+    exchange: Option<Pin<Box<F>>>,
+    progress: Rc<Progress>,
+    patience: Duration,
+}
+
+impl<F: Future + 'static> Attended<F> {
+    /// `patience` bounds what is done after the client has left.
+    #[must_use]
+    pub fn new(progress: Rc<Progress>, patience: Duration, exchange: F) -> Self {
+        Self { exchange: Some(Box::pin(exchange)), progress, patience }
+    }
+}
+
+impl<F: Future + 'static> Future for Attended<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Pending };
+        let output = std::task::ready!(exchange.as_mut().poll(context));
+        self.exchange = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<F: Future + 'static> Drop for Attended<F> {
+    fn drop(&mut self) {
+        let Some(exchange) = self.exchange.take().filter(|_| self.progress.in_flight.get()) else { return };
+        self.progress.client_left.set(true);
+        let patience = self.patience;
+        // Should it be dropped as well, at the deadline or with its worker, the account that it holds
+        // records an estimate.
+        actix_web::rt::spawn(async move {
+            if tokio::time::timeout(patience, exchange).await.is_err() {
+                tracing::warn!("the client left, and the provider did not finish in time");
+            }
+        });
+    }
+}

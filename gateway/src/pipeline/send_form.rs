@@ -1,0 +1,168 @@
+//! Sends a form with a file to a provider: while the file still arrives, or again once it is here.
+
+use std::io;
+
+use bytes::Bytes;
+use dialects::contract::FormRequest;
+use dialects::multipart;
+use domain::error::ErrorKind;
+use domain::usage::Usage;
+use http::Response;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::error::GatewayError;
+use crate::http::upload::Upload;
+use crate::pipeline::call::Call;
+use crate::pipeline::forward;
+use crate::pipeline::meter::Meter;
+use crate::pipeline::route::Candidate;
+use crate::upstream::client::Body;
+
+/// Pieces of an upload between the client's socket and the provider's.
+const UPLOAD_QUEUE: usize = 4;
+
+/// What came of sending a form.
+pub(super) enum Sent {
+    /// The provider accepted it.
+    Answered(Response<Incoming>),
+    /// Fields after the file change what is asked. The provider has not seen the end of the form, so
+    /// it has done nothing.
+    FieldsFollowed,
+}
+
+/// Sends the form to a candidate, from the spool where the upload is complete. Once the candidate has
+/// all of it, `expected` is what it bills should nothing more be heard of it.
+///
+/// # Errors
+/// As [`forward::judge`]'s, or the client's upload is at fault.
+pub(super) async fn send_form(
+    call: &Call,
+    candidate: &Candidate,
+    form: &FormRequest,
+    upload: &mut Upload,
+    meter: &mut Meter,
+    expected: &Usage,
+) -> Result<Sent, GatewayError> {
+    if upload.is_complete() {
+        let request = replay(candidate, form, upload).await?;
+        call.dispatched(meter, candidate, expected);
+        return forward::forward(call, candidate, request).await.map(Sent::Answered);
+    }
+    pump(call, candidate, form, upload, meter, expected).await
+}
+
+/// Sends the form while the file still arrives.
+async fn pump(
+    call: &Call,
+    candidate: &Candidate,
+    form: &FormRequest,
+    upload: &mut Upload,
+    meter: &mut Meter,
+    expected: &Usage,
+) -> Result<Sent, GatewayError> {
+    let boundary = boundary();
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(UPLOAD_QUEUE);
+    let chunks = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(frame));
+    let body = StreamBody::new(chunks).boxed_unsync();
+    let request = forward::post(candidate, &form.path, &content_type(&boundary), body, None)?;
+    let answer = call.worker.client.send(candidate.account.allow_insecure, request);
+    let mut answer = std::pin::pin!(answer);
+    let idle = call.gateway().settings.timeouts.idle;
+
+    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
+    let mut waiting: Vec<Bytes> = upload.spool().in_memory();
+    waiting.insert(0, Bytes::from(head));
+    waiting.reverse();
+    loop {
+        let chunk = match waiting.pop() {
+            Some(chunk) => chunk,
+            None => tokio::select! {
+                biased;
+                early = &mut answer => return answered_early(call, candidate, early, meter, expected).await,
+                chunk = upload.receive_chunk() => match chunk? {
+                    Some(chunk) => chunk,
+                    None => break,
+                },
+            },
+        };
+        if chunk.is_empty() {
+            continue;
+        }
+        tokio::select! {
+            biased;
+            early = &mut answer => return answered_early(call, candidate, early, meter, expected).await,
+            sent = tokio::time::timeout(idle, sender.send(chunk)) => match sent {
+                Ok(Ok(())) => {}
+                // A closed queue means that the provider stopped reading: its answer or error says why.
+                Ok(Err(_)) => break,
+                Err(_) => return Err(unread()),
+            },
+        }
+    }
+    let fields_before = upload.field_count();
+    upload.receive_rest().await?;
+    if upload.field_count() != fields_before {
+        return Ok(Sent::FieldsFollowed);
+    }
+    call.dispatched(meter, candidate, expected);
+    let ending = async {
+        for last in [Bytes::from(multipart::trailer(&boundary)), Bytes::new()] {
+            if sender.send(last).await.is_err() {
+                break;
+            }
+        }
+        answer.await
+    };
+    forward::judge(call, candidate, ending).await.map(Sent::Answered)
+}
+
+fn unread() -> GatewayError {
+    GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider does not read the request.")
+}
+
+/// The next piece of a body. Only an empty chunk ends it: a queue that closes without one belongs to
+/// an upload that broke off, which the provider must not take for whole.
+fn frame(chunk: Option<Bytes>) -> Option<io::Result<Frame<Bytes>>> {
+    match chunk {
+        Some(chunk) if chunk.is_empty() => None,
+        Some(chunk) => Some(Ok(Frame::data(chunk))),
+        None => Some(Err(io::ErrorKind::ConnectionAborted.into())),
+    }
+}
+
+/// Judges what came before the provider had the whole form.
+async fn answered_early(
+    call: &Call,
+    candidate: &Candidate,
+    answer: Result<Response<Incoming>, GatewayError>,
+    meter: &mut Meter,
+    expected: &Usage,
+) -> Result<Sent, GatewayError> {
+    let answer = forward::judge(call, candidate, std::future::ready(answer)).await?;
+    call.dispatched(meter, candidate, expected);
+    Ok(Sent::Answered(answer))
+}
+
+/// The form with a file that is here whole.
+async fn replay(
+    candidate: &Candidate,
+    form: &FormRequest,
+    upload: &mut Upload,
+) -> Result<http::Request<Body>, GatewayError> {
+    let boundary = boundary();
+    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
+    let tail = multipart::trailer(&boundary);
+    let (body, length) = upload.spool_mut().body(head, tail).await?;
+    forward::post(candidate, &form.path, &content_type(&boundary), body, Some(length))
+}
+
+fn boundary() -> String {
+    format!("antiphon-{}", Uuid::now_v7().simple())
+}
+
+fn content_type(boundary: &str) -> String {
+    format!("multipart/form-data; boundary={boundary}")
+}
