@@ -106,7 +106,7 @@ impl Application {
             pepper,
             limits,
             ledger,
-            health: Health::default(),
+            health: Health::new(settings.timeouts.breaker_open),
             secrets: ClientSecrets::new(&settings.client_secret_key),
             database,
             local: LocalSpeech::detect(LocalLimits::default()),
@@ -331,8 +331,7 @@ async fn identify(
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    let timing = format!("gateway;dur={:.1}", arrival.at.elapsed().as_secs_f64() * 1000.0);
-    if let Ok(timing) = HeaderValue::from_str(&timing) {
+    if let Some(timing) = http::headers::server_timing(arrival.at.elapsed(), arrival.progress.upstream()) {
         headers.insert(HeaderName::from_static("server-timing"), timing);
     }
     Ok(response)

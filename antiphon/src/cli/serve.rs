@@ -151,6 +151,7 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
             write: timeouts.write,
             ping: timeouts.ping,
             drain: timeouts.drain,
+            ..Timeouts::default()
         },
         client_secret_key,
     })

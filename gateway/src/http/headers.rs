@@ -1,5 +1,8 @@
 //! Response headers that say what happened.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
@@ -22,5 +25,30 @@ pub fn served(response: &mut HttpResponseBuilder, candidate: &Candidate, meter: 
         if let Ok(reset) = HeaderValue::from_str(&reset) {
             response.insert_header((HeaderName::from_static("x-ratelimit-reset-requests"), reset));
         }
+    }
+}
+
+/// `Server-Timing`: how long the gateway itself took until the answer's head, and how long it waited
+/// for providers.
+#[must_use]
+pub fn server_timing(total: Duration, upstream: Duration) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(56);
+    let own = total.saturating_sub(upstream).as_micros();
+    let upstream = upstream.as_micros();
+    let (own_ms, own_us, upstream_ms, upstream_us) = (own / 1000, own % 1000, upstream / 1000, upstream % 1000);
+    write!(text, "gateway;dur={own_ms}.{own_us:03}, upstream;dur={upstream_ms}.{upstream_us:03}").ok()?;
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_milliseconds_with_decimals() {
+        let timing = server_timing(Duration::from_micros(12_345), Duration::from_micros(2_005)).unwrap();
+        assert_eq!(timing, "gateway;dur=10.340, upstream;dur=2.005");
+        let timing = server_timing(Duration::ZERO, Duration::from_micros(7)).unwrap();
+        assert_eq!(timing, "gateway;dur=0.000, upstream;dur=0.007");
     }
 }

@@ -44,9 +44,8 @@ impl Call {
         F: Future<Output = Result<HttpResponse, GatewayError>> + 'static,
     {
         let Caller { snapshot, principal, facts, progress } = caller;
-        let patience = worker.gateway.settings.timeouts.first_byte;
-        let call = Self { worker, snapshot, principal, progress: Rc::clone(&progress) };
-        Attended::new(progress, patience, run(call, facts)).await
+        let call = Self { worker: worker.clone(), snapshot, principal, progress: Rc::clone(&progress) };
+        Attended::new(worker, progress, run(call, facts)).await
     }
 
     /// The gateway.

@@ -10,14 +10,14 @@ use crate::pipeline::route::Candidate;
 
 /// Failures in a row that open a breaker.
 const FAILURES_TO_OPEN: u32 = 5;
-/// How long an open breaker refuses before one request may probe.
-const OPEN_FOR: Duration = Duration::from_secs(10);
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.2;
 
 /// Health of every target, in this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
+    /// How long an open breaker refuses before one request may probe.
+    open_for: Duration,
     targets: DashMap<(String, String), State>,
     draws: AtomicU64,
 }
@@ -30,26 +30,23 @@ struct State {
 }
 
 impl Health {
+    /// Nothing known yet. A breaker that opens refuses for `open_for`, then lets one call probe.
+    #[must_use]
+    pub fn new(open_for: Duration) -> Self {
+        Self { open_for, targets: DashMap::new(), draws: AtomicU64::new(0) }
+    }
+
     /// Whether a target may be tried: its breaker is closed, or it is time for a probe.
     #[must_use]
     pub fn allows(&self, candidate: &Candidate) -> bool {
         let Some(mut state) = self.targets.get_mut(&key(candidate)) else { return true };
-        match state.open_until {
-            None => true,
-            Some(until) if Instant::now() < until => false,
-            Some(_) => {
-                // One probe at a time: the others see an open breaker until it is back.
-                state.open_until = Some(Instant::now() + OPEN_FOR);
-                true
-            }
-        }
+        state.allows(Instant::now(), self.open_for)
     }
 
     /// A target answered, after `ttfb`.
     pub fn succeeded(&self, candidate: &Candidate, operation: Operation, ttfb: Duration) {
         let mut state = self.targets.entry(key(candidate)).or_default();
-        state.failures = 0;
-        state.open_until = None;
+        state.recovered();
         let new = ttfb.as_secs_f64() * 1000.0;
         match state.ttfb_ms.iter_mut().find(|(of, _)| *of == operation) {
             Some((_, mean)) => *mean += (new - *mean) * NEWEST,
@@ -60,10 +57,7 @@ impl Health {
     /// A target failed in a way that speaks against it.
     pub fn failed(&self, candidate: &Candidate) {
         let mut state = self.targets.entry(key(candidate)).or_default();
-        state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES_TO_OPEN {
-            state.open_until = Some(Instant::now() + OPEN_FOR);
-        }
+        state.failed(Instant::now(), self.open_for);
     }
 
     /// Decayed mean of the time to first byte.
@@ -83,6 +77,61 @@ impl Health {
     }
 }
 
+impl State {
+    fn allows(&mut self, now: Instant, open_for: Duration) -> bool {
+        match self.open_until {
+            None => true,
+            Some(until) if now < until => false,
+            Some(_) => {
+                // One probe at a time: the others see an open breaker until it is back.
+                self.open_until = Some(now + open_for);
+                true
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Instant, open_for: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES_TO_OPEN {
+            self.open_until = Some(now + open_for);
+        }
+    }
+
+    fn recovered(&mut self) {
+        self.failures = 0;
+        self.open_until = None;
+    }
+}
+
 fn key(candidate: &Candidate) -> (String, String) {
     (candidate.account.name.clone(), candidate.target.model.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN_FOR: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_breaker_opens_lets_one_probe_through_and_opens_again_when_that_fails() {
+        let start = Instant::now();
+        let mut state = State::default();
+        for _ in 0..FAILURES_TO_OPEN {
+            assert!(state.allows(start, OPEN_FOR), "closed until it has failed often enough");
+            state.failed(start, OPEN_FOR);
+        }
+        assert!(!state.allows(start + OPEN_FOR / 2, OPEN_FOR), "open");
+        let later = start + OPEN_FOR;
+        assert!(state.allows(later, OPEN_FOR), "half-open: the probe");
+        assert!(!state.allows(later, OPEN_FOR), "and no second call beside it");
+        state.failed(later, OPEN_FOR);
+        assert!(!state.allows(later + OPEN_FOR / 2, OPEN_FOR), "open again");
+        let latest = later + OPEN_FOR;
+        assert!(state.allows(latest, OPEN_FOR));
+        state.recovered();
+        assert!(state.allows(latest, OPEN_FOR) && state.allows(latest, OPEN_FOR), "closed");
+        state.failed(latest, OPEN_FOR);
+        assert!(state.allows(latest, OPEN_FOR), "one failure is not many");
+    }
 }

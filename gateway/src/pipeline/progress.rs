@@ -3,7 +3,8 @@
 //! The server drops a handler's future as soon as it sees that the client is gone. A provider that
 //! has the whole request by then works on and bills it, so the rest of the call is run without the
 //! client: its record has what the provider reports, and what was reserved for it stays held until
-//! then. A call that no provider has begun to serve is just dropped.
+//! then. A call that no provider has begun to serve is just dropped, and one that is still at work
+//! when the gateway stops is recorded by estimate: its account sees to that when it is dropped.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -12,7 +13,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::web::Data;
 use domain::usage::UsageStatus;
+
+use crate::Worker;
 
 /// What the handler, the pipeline and the middleware tell each other about one call.
 #[derive(Debug, Default)]
@@ -63,14 +67,14 @@ impl Progress {
 pub struct Attended<F: Future + 'static> {
     exchange: Option<Pin<Box<F>>>,
     progress: Rc<Progress>,
-    patience: Duration,
+    worker: Data<Worker>,
 }
 
 impl<F: Future + 'static> Attended<F> {
-    /// `patience` bounds what is done after the client has left.
+    /// Runs `exchange`, whose state is in `progress`.
     #[must_use]
-    pub fn new(progress: Rc<Progress>, patience: Duration, exchange: F) -> Self {
-        Self { exchange: Some(Box::pin(exchange)), progress, patience }
+    pub fn new(worker: Data<Worker>, progress: Rc<Progress>, exchange: F) -> Self {
+        Self { exchange: Some(Box::pin(exchange)), progress, worker }
     }
 }
 
@@ -89,12 +93,15 @@ impl<F: Future + 'static> Drop for Attended<F> {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take().filter(|_| self.progress.in_flight.get()) else { return };
         self.progress.client_left.set(true);
-        let patience = self.patience;
-        // Should it be dropped as well, at the deadline or with its worker, the account that it holds
-        // records an estimate.
+        let worker = self.worker.clone();
         actix_web::rt::spawn(async move {
-            if tokio::time::timeout(patience, exchange).await.is_err() {
-                tracing::warn!("the client left, and the provider did not finish in time");
+            tokio::select! {
+                finished = tokio::time::timeout(worker.gateway.settings.timeouts.first_byte, exchange) => {
+                    if finished.is_err() {
+                        tracing::warn!("the client left, and the provider did not finish in time");
+                    }
+                }
+                () = worker.gateway.draining.cancelled() => {}
             }
         });
     }

@@ -1,9 +1,10 @@
 //! What a client gets when all goes well, and that each call is one record with its exact cost.
 
 use domain::usage::{UsageSource, UsageStatus};
+use loadtest::upstream::{Fault, Rule};
 use serde_json::json;
 
-use crate::helpers::{KEY, TestApp, get, post_json, speech, transcription};
+use crate::helpers::{KEY, TestApp, get, operations, post_json, speech, transcription};
 
 /// Two seconds at 0.006 dollars a minute.
 const TWO_SECONDS: Option<i64> = Some(200_000);
@@ -99,6 +100,36 @@ async fn a_client_can_ask_what_there_is_and_what_a_call_cost() {
     let usage = app.call(get(&format!("/v1/usage/{}", answer.header("x-request-id")), KEY)).await.json();
     assert_eq!(usage["data"][0]["cost_usd"], "0.000075", "{usage}");
     assert_eq!(app.call(get("/v1/usage", KEY)).await.json()["spent_usd"], "0.000075");
+}
+
+/// Milliseconds of the gateway and of the provider, as `Server-Timing` tells them.
+fn timing(answer: &str) -> (f64, f64) {
+    let (gateway, upstream) = answer.split_once(", ").unwrap_or_else(|| panic!("{answer:?}"));
+    let ms = |part: &str, name: &str| part.strip_prefix(name).unwrap().parse().unwrap();
+    (ms(gateway, "gateway;dur="), ms(upstream, "upstream;dur="))
+}
+
+#[tokio::test]
+async fn every_answer_says_where_its_time_went() {
+    let app = TestApp::new().await;
+    for status in [None, Some(500)] {
+        for (path, request) in operations(KEY) {
+            app.one.script(Rule::once(path, Fault { delay_ms: Some(30), status, ..Fault::default() }));
+            let answer = app.call(request).await;
+            assert_eq!(answer.status, if status.is_some() { 502 } else { 200 }, "{path}");
+            let (gateway, upstream) = timing(answer.header("server-timing"));
+            assert!(gateway > 0.0 && upstream >= 30.0, "{path}: {}", answer.header("server-timing"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_characters_cost_is_known_before_the_speech_starts() {
+    let app = TestApp::new().await;
+    let answer = app.call(speech(KEY, "tts", "Hello")).await;
+    assert_eq!(answer.header("x-antiphon-cost-usd"), "0.000075");
+    let by_tokens = app.call(speech(KEY, "tts-tokens", "Hello")).await;
+    assert_eq!((by_tokens.status, by_tokens.header("x-antiphon-cost-usd")), (200, ""));
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@
 mod audio;
 mod errors;
 mod failover;
+mod faults;
 mod forms;
+mod hangups;
 mod helpers;
 mod races;
 mod realtime;

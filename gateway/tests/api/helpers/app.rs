@@ -1,57 +1,40 @@
-//! A gateway on a port of its own, two scripted upstreams behind it, and small clients.
+//! A running gateway and small clients of it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::ids::{PriceId, ProviderId, RequestId, TenantId, VirtualKeyId};
-use domain::key::{KeyHash, Pepper};
-use domain::money::NanoUsd;
-use domain::pricing::{Price, Unit};
-use domain::provider::{Operation, ProviderKind};
-use domain::routing::{Strategy, Target};
+use domain::ids::RequestId;
+use domain::key::KeyHash;
 use domain::usage::UsageStatus;
+use entities::usage_record;
 use futures_util::{SinkExt, StreamExt};
+use gateway::Gateway;
 use gateway::repositories::usage::{StoredUsage, find_by_request};
-use gateway::settings::{GatewayLimits, GatewaySettings, Timeouts};
-use gateway::snapshot::{Budget, BudgetWindow, DatedPrice, Key, ProviderAccount, Route, Snapshot};
-use gateway::startup::Application;
-use gateway::{Gateway, repositories};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use loadtest::upstream::{self, UpstreamHandle};
-use rust_decimal::Decimal;
-use secrecy::SecretString;
-use serde_json::{Value, json};
+use loadtest::upstream::UpstreamHandle;
+use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use uuid::Uuid;
 
-/// The key that may do everything.
-pub(crate) const KEY: &str = "sk-ap-the-key-of-these-tests";
+use super::requests::KEY;
+use super::setup::{Setup, pepper};
+
 /// Bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits for something that must happen soon.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("this should have happened by now")
-}
-
-/// What a test may change before the gateway starts.
-pub(crate) struct Setup {
-    pub(crate) settings: GatewaySettings,
-    pub(crate) snapshot: Snapshot,
-    pub(crate) one: UpstreamHandle,
-    pub(crate) two: UpstreamHandle,
-    folder: tempfile::TempDir,
 }
 
 /// A running gateway.
@@ -65,151 +48,19 @@ pub(crate) struct TestApp {
     _folder: tempfile::TempDir,
 }
 
-fn pepper() -> Pepper {
-    Pepper::new(&[7; 32])
-}
-
-fn target(provider: &str, model: &str, priority: i32) -> Target {
-    Target {
-        provider: provider.to_owned(),
-        model: model.to_owned(),
-        weight: 1,
-        priority,
-        quality: None,
-        region: None,
-        options: BTreeMap::new(),
-    }
-}
-
-impl Setup {
-    pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let one = upstream::start(upstream::Config::default()).await.unwrap();
-        let two = upstream::start(upstream::Config::default()).await.unwrap();
-        let timeouts = Timeouts { drain: Duration::from_secs(2), ..Timeouts::default() };
-        let settings = GatewaySettings {
-            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
-            metrics_bind: None,
-            workers: Some(1),
-            data_dir: folder.path().to_owned(),
-            limits: GatewayLimits::default(),
-            timeouts,
-            client_secret_key: [9; 32],
-        };
-        let mut setup = Self { settings, snapshot: Snapshot::default(), one, two, folder };
-        setup.configure();
-        setup
-    }
-
-    fn configure(&mut self) {
-        for (name, base_url) in [("one", self.one.base_url()), ("two", self.two.base_url())] {
-            self.provider(name, &base_url);
-        }
-        for (name, model) in [
-            ("stt", "whisper-1"),
-            ("stt-stream", "gpt-4o-transcribe"),
-            ("tts", "tts-1"),
-            ("chat", "gpt-4o-mini"),
-            ("embed", "text-embedding-3-small"),
-            ("live", "gpt-realtime-2.1"),
-            ("secret", "gpt-realtime-2.1"),
-            ("unpriced", "nobody-priced-this"),
-        ] {
-            self.route(name, vec![target("one", model, 0)]);
-        }
-        self.route("both-stt", vec![target("one", "whisper-1", 0), target("two", "whisper-1", 1)]);
-        self.route("both-tts", vec![target("one", "tts-1", 0), target("two", "tts-1", 1)]);
-        self.price("whisper-1", Operation::Transcription, Unit::AudioMinute, "0.006");
-        self.price("tts-1", Operation::Speech, Unit::MillionCharacters, "15");
-        self.price("text-embedding-3-small", Operation::Embeddings, Unit::TextIn, "0.02");
-        for (model, operation, prices) in [
-            ("gpt-4o-mini", Operation::Chat, ["0.15", "0.60", "0", "0"]),
-            ("gpt-4o-transcribe", Operation::Transcription, ["2.5", "10", "6", "0"]),
-            ("gpt-realtime-2.1", Operation::Realtime, ["4", "16", "32", "64"]),
-        ] {
-            let units = [Unit::TextIn, Unit::TextOut, Unit::AudioIn, Unit::AudioOut];
-            for (unit, usd) in units.into_iter().zip(prices) {
-                self.price(model, operation, unit, usd);
-            }
-        }
-        self.key(KEY, |_| {});
-    }
-
-    /// Adds or replaces a provider.
-    pub(crate) fn provider(&mut self, name: &str, base_url: &str) {
-        let account = ProviderAccount {
-            id: ProviderId(Uuid::now_v7()),
-            name: name.to_owned(),
-            kind: ProviderKind::Openai,
-            base_url: base_url.to_owned(),
-            api_key: Some(SecretString::from("sk-upstream")),
-            region: None,
-            allow_insecure: true,
-        };
-        self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
-    }
-
-    fn route(&mut self, name: &str, targets: Vec<Target>) {
-        let route = Route { name: name.to_owned(), tenant: None, strategy: Strategy::Priority, targets };
-        self.snapshot.models.insert(name.to_owned(), Arc::new(route));
-    }
-
-    fn price(&mut self, model: &str, operation: Operation, unit: Unit, usd: &str) {
-        let usd: Decimal = usd.parse().unwrap();
-        let price = Price { id: PriceId(Uuid::now_v7()), unit, usd, minimum_ms: 0, rounding_ms: 0 };
-        let dated = DatedPrice { price, effective_from: time::OffsetDateTime::UNIX_EPOCH };
-        self.snapshot.prices.entry((ProviderKind::Openai, model.to_owned(), operation)).or_default().push(dated);
-    }
-
-    /// Adds a key of the tenant's, changed by `change`.
-    pub(crate) fn key(&mut self, secret: &str, change: impl FnOnce(&mut Key)) {
-        let mut key = Key {
-            id: VirtualKeyId(Uuid::now_v7()),
-            tenant: TenantId(Uuid::from_u128(1)),
-            name: "test".to_owned(),
-            operations: Vec::new(),
-            models: Vec::new(),
-            requests_per_minute: None,
-            max_concurrent_sessions: None,
-            budget: None,
-            max_upload_bytes: None,
-            expires_at: None,
-            refuse_unpriced: false,
-        };
-        change(&mut key);
-        self.snapshot.insert_key(KeyHash::of(&pepper(), secret), key);
-    }
-
-    /// Starts the gateway on a thread with a runtime of its own, as the binary does.
-    pub(crate) async fn start(self) -> TestApp {
-        let Self { settings, snapshot, one, two, folder } = self;
-        let url = format!("sqlite://{}/test.db", folder.path().display());
-        let (started, start) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ending, ended) = oneshot::channel();
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let database = repositories::connect(&url).await.unwrap();
-                migration::up(&database).await.unwrap();
-                let application = Application::build(settings, database, snapshot, pepper()).await.unwrap();
-                assert!(started.send((application.address(), application.gateway())).is_ok());
-                application.run_until(async move { drop(stopped.await) }).await.unwrap();
-                ending.send(()).unwrap_or(());
-            });
-        });
-        let (address, gateway) = soon(start).await.unwrap();
-        TestApp { address, gateway, one, two, stop: Some(stop), ended: Some(ended), _folder: folder }
-    }
-}
-
-/// A budget for a key's whole life.
-pub(crate) fn budget(nano_usd: i64) -> Option<Budget> {
-    Some(Budget { amount: NanoUsd(nano_usd), window: BudgetWindow::Total })
-}
-
 impl TestApp {
     pub(crate) async fn new() -> Self {
         Setup::new().await.start().await
+    }
+
+    pub(super) fn running(
+        address: SocketAddr,
+        gateway: Arc<Gateway>,
+        [one, two]: [UpstreamHandle; 2],
+        (stop, ended): (oneshot::Sender<()>, oneshot::Receiver<()>),
+        folder: tempfile::TempDir,
+    ) -> Self {
+        Self { address, gateway, one, two, stop: Some(stop), ended: Some(ended), _folder: folder }
     }
 
     /// What SIGTERM does.
@@ -252,6 +103,20 @@ impl TestApp {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes, whole }
     }
 
+    /// Sends a whole request on a connection of its own and leaves it to the caller.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> TcpStream {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut head = format!("{} {} HTTP/1.1\r\ncontent-length: {}\r\n", parts.method, parts.uri, body.len());
+        for (name, value) in &parts.headers {
+            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        let mut stream = self.connect().await;
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        stream
+    }
+
     /// Sends bytes as they are and reads until the gateway closes or has answered whole.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
@@ -280,6 +145,13 @@ impl TestApp {
             }
         })
         .await
+    }
+
+    /// Every record that has reached the database, oldest first.
+    pub(crate) async fn all_records(&self) -> Vec<usage_record::Model> {
+        self.gateway.ledger.flush().await;
+        let all = usage_record::Entity::find().order_by_asc(usage_record::Column::Id);
+        all.all(&self.gateway.database).await.unwrap()
     }
 
     /// The one record of a call: its cost in nano-dollars and how it ended.
@@ -403,77 +275,6 @@ impl Answer {
         assert!(!self.header("x-request-id").is_empty());
         assert!(!text.contains("sk-upstream"), "a provider's credential: {text}");
     }
-}
-
-pub(crate) fn post(path: &str, key: &str, body: impl Into<Bytes>, content_type: &str) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(Method::POST).uri(path).header("host", "gateway");
-    request = request.header("content-type", content_type);
-    if !key.is_empty() {
-        request = request.header("authorization", format!("Bearer {key}"));
-    }
-    request.body(Full::new(body.into())).unwrap()
-}
-
-pub(crate) fn post_json(path: &str, key: &str, body: &Value) -> Request<Full<Bytes>> {
-    post(path, key, body.to_string(), "application/json")
-}
-
-pub(crate) fn get(path: &str, key: &str) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().uri(path).header("host", "gateway");
-    if !key.is_empty() {
-        request = request.header("authorization", format!("Bearer {key}"));
-    }
-    request.body(Full::default()).unwrap()
-}
-
-pub(crate) fn speech(key: &str, model: &str, input: &str) -> Request<Full<Bytes>> {
-    let body = json!({"model": model, "input": input, "voice": "marin", "response_format": "pcm"});
-    post_json("/v1/audio/speech", key, &body)
-}
-
-/// Two seconds of WAV: 64 000 bytes of samples at 16 kHz.
-pub(crate) fn two_seconds() -> Vec<u8> {
-    loadtest::wav::sample(44 + 64_000)
-}
-
-/// One part of a form: a field, or a file.
-pub(crate) enum Part<'a> {
-    Field(&'a str, &'a str),
-    File(&'a str, &'a [u8]),
-}
-
-pub(crate) const BOUNDARY: &str = "----a-boundary-of-the-tests";
-
-pub(crate) fn form_body(parts: &[Part<'_>]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for part in parts {
-        body.extend_from_slice(format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=").as_bytes());
-        match part {
-            Part::Field(name, value) => body.extend_from_slice(format!("\"{name}\"\r\n\r\n{value}").as_bytes()),
-            Part::File(name, bytes) => {
-                body.extend_from_slice(format!("\"file\"; filename=\"{name}\"\r\n").as_bytes());
-                body.extend_from_slice(b"content-type: audio/wav\r\n\r\n");
-                body.extend_from_slice(bytes);
-            }
-        }
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    body
-}
-
-pub(crate) fn form(key: &str, parts: &[Part<'_>]) -> Request<Full<Bytes>> {
-    let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
-    post("/v1/audio/transcriptions", key, form_body(parts), &content_type)
-}
-
-/// A usual transcription request.
-pub(crate) fn transcription(key: &str, model: &str, more: &[(&str, &str)]) -> Request<Full<Bytes>> {
-    let audio = two_seconds();
-    let mut parts = vec![Part::Field("model", model)];
-    parts.extend(more.iter().map(|(name, value)| Part::Field(name, value)));
-    parts.push(Part::File("a.wav", &audio));
-    form(key, &parts)
 }
 
 /// A client's side of a realtime session.

@@ -1,0 +1,200 @@
+//! What providers do wrong, for each operation: the client gets the right status and code, and nothing
+//! is billed that was not delivered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::limits::MAX_UPSTREAM_JSON_BYTES;
+use loadtest::upstream::{Fault, Rule};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::helpers::{KEY, Part, Setup, TestApp, form, operations, soon, speech};
+
+fn status(status: u16) -> Fault {
+    Fault { status: Some(status), ..Fault::default() }
+}
+
+fn limited(retry_after: &str) -> Fault {
+    let mut fault = status(429);
+    fault.headers.insert("retry-after".to_owned(), retry_after.to_owned());
+    fault
+}
+
+/// A gateway whose breakers never keep a test waiting.
+async fn app() -> TestApp {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.breaker_open = Duration::ZERO;
+    setup.settings.timeouts.first_byte = Duration::from_millis(300);
+    setup.settings.timeouts.idle = Duration::from_millis(300);
+    setup.start().await
+}
+
+#[tokio::test]
+async fn every_fault_has_its_status_and_bills_nothing() {
+    let app = app().await;
+    let hang = Fault { hang: true, ..Fault::default() };
+    let html = Fault { html: true, ..Fault::default() };
+    let cut = Fault { cut_after_bytes: Some(20), ..Fault::default() };
+    for (fault, code, error, retry_after) in [
+        (status(500), 502, "upstream_error", ""),
+        (status(503), 502, "upstream_error", ""),
+        (status(401), 502, "upstream_error", ""),
+        (status(403), 502, "upstream_error", ""),
+        (status(404), 502, "upstream_error", ""),
+        (status(408), 504, "upstream_timeout", ""),
+        (status(400), 400, "invalid_request", ""),
+        (limited("7"), 429, "upstream_rate_limited", "7"),
+        (limited("Wed, 21 Oct 2015 07:28:00 GMT"), 429, "upstream_rate_limited", "1"),
+        (limited("Fri, 31 Dec 2100 23:59:59 GMT"), 429, "upstream_rate_limited", "3600"),
+        (limited("99999999999999999999"), 429, "upstream_rate_limited", "3600"),
+        (hang, 504, "upstream_timeout", ""),
+        (html, 502, "upstream_error", ""),
+        (cut, 502, "upstream_error", ""),
+    ] {
+        for (path, request) in operations(KEY) {
+            // Speech flows: its head has left when it breaks.
+            if path == "audio/speech" && fault.cut_after_bytes.is_some() {
+                continue;
+            }
+            app.one.script(Rule::once(path, fault.clone()));
+            let answer = app.call(request).await;
+            answer.assert_error(code, error);
+            assert_eq!(answer.header("retry-after"), retry_after, "{path} {fault:?}");
+            assert!(!answer.text().contains("Incorrect API key"), "{path}: it is not the client's key");
+        }
+    }
+    assert!(app.all_records().await.is_empty(), "nothing was delivered");
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_connections_is_502_for_every_operation() {
+    let mut setup = Setup::new().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    setup.provider("one", &format!("http://{free}/v1"));
+    let app = setup.start().await;
+    for (_, request) in operations(KEY) {
+        app.call(request).await.assert_error(502, "upstream_error");
+    }
+    assert!(app.all_records().await.is_empty());
+}
+
+/// A provider by hand: whatever `serve` does with each connection.
+async fn provider<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    base_url
+}
+
+/// Answers as soon as a request begins and reads the rest of it for as long as it comes; without a
+/// status it neither answers nor reads.
+async fn answer_early(mut stream: TcpStream, status: u16) {
+    let mut request = vec![0; 64 * 1024];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    if status == 0 {
+        return std::future::pending().await;
+    }
+    let head = format!("HTTP/1.1 {status} Early\r\ncontent-type: application/json\r\nretry-after: 7\r\n");
+    let body = "{\"text\":\"Early\",\"error\":{\"message\":\"Incorrect API key provided.\"}}";
+    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    while stream.read(&mut request).await.is_ok_and(|count| count > 0) {}
+}
+
+#[tokio::test]
+async fn an_answer_before_the_upload_is_complete_ends_the_call_at_once() {
+    let large = loadtest::wav::sample(8 * 1024 * 1024);
+    for (status, code, error) in [
+        (413, 413, "file_too_large"),
+        (401, 502, "upstream_error"),
+        (429, 429, "upstream_rate_limited"),
+        (0, 504, "upstream_timeout"),
+    ] {
+        let mut setup = Setup::new().await;
+        setup.settings.timeouts.idle = Duration::from_millis(300);
+        setup.provider("one", &provider(move |stream| answer_early(stream, status)).await);
+        let app = setup.start().await;
+        let answer = app.call(form(KEY, &[Part::Field("model", "stt"), Part::File("a.wav", &large)])).await;
+        answer.assert_error(code, error);
+        assert!(!answer.text().contains("Incorrect API key") || status != 401);
+        assert!(app.all_records().await.is_empty(), "{status}");
+    }
+}
+
+const GIBIBYTE: usize = 1024 * 1024 * 1024;
+
+/// What a provider could write of an answer before the gateway hung up, and how often it has.
+#[derive(Debug, Default)]
+struct Flood {
+    written: AtomicUsize,
+    hung_up: AtomicUsize,
+}
+
+/// Answers with a JSON text of a gibibyte.
+async fn pour(mut stream: TcpStream, flood: Arc<Flood>) {
+    let mut request = vec![0; 256 * 1024];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {GIBIBYTE}\r\n\r\n\"");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let block = vec![b'x'; 256 * 1024];
+    while flood.written.load(Ordering::Relaxed) < GIBIBYTE && stream.write_all(&block).await.is_ok() {
+        flood.written.fetch_add(block.len(), Ordering::Relaxed);
+    }
+    flood.hung_up.fetch_add(1, Ordering::Relaxed);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_gibibyte_is_cut_off_at_the_bound() {
+    let flood = Arc::<Flood>::default();
+    let poured = Arc::clone(&flood);
+    let mut setup = Setup::new().await;
+    setup.provider("one", &provider(move |stream| pour(stream, Arc::clone(&poured))).await);
+    let app = setup.start().await;
+    let json = operations(KEY).into_iter().filter(|(path, _)| *path != "audio/speech");
+    for (served, (path, request)) in json.enumerate() {
+        flood.written.store(0, Ordering::Relaxed);
+        app.call(request).await.assert_error(502, "upstream_error");
+        soon(async {
+            while flood.hung_up.load(Ordering::Relaxed) <= served {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // What both ends' socket buffers hold comes on top of the bound.
+        let written = flood.written.load(Ordering::Relaxed);
+        assert!(written < MAX_UPSTREAM_JSON_BYTES + 16 * 1024 * 1024, "{path}: {written} bytes were taken");
+    }
+    assert!(app.all_records().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_breaker_spares_a_failing_target_and_closes_when_it_is_well_again() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.breaker_open = Duration::from_secs(1);
+    let app = setup.start().await;
+    app.one.script(Rule { path: String::new(), model: None, times: 5, fault: status(500) });
+    for _ in 0..5 {
+        app.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
+    }
+    let spared = app.call(speech(KEY, "tts", "Hello")).await;
+    spared.assert_error(503, "no_healthy_target");
+    assert!(spared.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(app.one.counts().of("audio/speech").requests, 5, "an open breaker asks nobody");
+    // The route's other target serves meanwhile, at the first attempt.
+    let served = app.call(speech(KEY, "both-tts", "Hello")).await;
+    assert_eq!((served.header("x-antiphon-provider"), served.header("x-antiphon-attempts")), ("two", "1"));
+    // It becomes half-open, and the probe finds the target well.
+    soon(async { while app.call(speech(KEY, "tts", "Hello")).await.status == 503 {} }).await;
+    for _ in 0..3 {
+        assert_eq!(app.call(speech(KEY, "tts", "Hello")).await.status, 200);
+    }
+}

@@ -1,0 +1,11 @@
+//! A gateway on a port of its own, two scripted upstreams behind it, and small clients.
+
+mod app;
+mod requests;
+mod setup;
+
+pub(crate) use app::{TestApp, close_code, read_answer, soon};
+pub(crate) use requests::{
+    BOUNDARY, KEY, Part, form, form_body, get, operations, post, post_json, speech, transcription, two_seconds,
+};
+pub(crate) use setup::{Setup, budget, target};

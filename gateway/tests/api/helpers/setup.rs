@@ -1,0 +1,178 @@
+//! What a gateway under test is told: two scripted upstreams, models, prices and keys.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ids::{PriceId, ProviderId, TenantId, VirtualKeyId};
+use domain::key::{KeyHash, Pepper};
+use domain::money::NanoUsd;
+use domain::pricing::{Price, Unit};
+use domain::provider::{Operation, ProviderKind};
+use domain::routing::{Strategy, Target};
+use gateway::repositories;
+use gateway::settings::{GatewayLimits, GatewaySettings, Timeouts};
+use gateway::snapshot::{Budget, BudgetWindow, DatedPrice, Key, ProviderAccount, Route, Snapshot};
+use gateway::startup::Application;
+use loadtest::upstream::{self, UpstreamHandle};
+use rust_decimal::Decimal;
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::app::{TestApp, soon};
+use super::requests::KEY;
+
+/// What a test may change before the gateway starts.
+pub(crate) struct Setup {
+    pub(crate) settings: GatewaySettings,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) one: UpstreamHandle,
+    pub(crate) two: UpstreamHandle,
+    folder: tempfile::TempDir,
+}
+
+pub(super) fn pepper() -> Pepper {
+    Pepper::new(&[7; 32])
+}
+
+pub(crate) fn target(provider: &str, model: &str, priority: i32) -> Target {
+    Target {
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        weight: 1,
+        priority,
+        quality: None,
+        region: None,
+        options: BTreeMap::new(),
+    }
+}
+
+impl Setup {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let one = upstream::start(upstream::Config::default()).await.unwrap();
+        let two = upstream::start(upstream::Config::default()).await.unwrap();
+        let timeouts = Timeouts { drain: Duration::from_secs(2), ..Timeouts::default() };
+        let settings = GatewaySettings {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_bind: None,
+            workers: Some(1),
+            data_dir: folder.path().to_owned(),
+            limits: GatewayLimits::default(),
+            timeouts,
+            client_secret_key: [9; 32],
+        };
+        let mut setup = Self { settings, snapshot: Snapshot::default(), one, two, folder };
+        setup.configure();
+        setup
+    }
+
+    fn configure(&mut self) {
+        for (name, base_url) in [("one", self.one.base_url()), ("two", self.two.base_url())] {
+            self.provider(name, &base_url);
+        }
+        for (name, model) in [
+            ("stt", "whisper-1"),
+            ("stt-stream", "gpt-4o-transcribe"),
+            ("tts", "tts-1"),
+            ("tts-tokens", "gpt-4o-mini-tts"),
+            ("chat", "gpt-4o-mini"),
+            ("embed", "text-embedding-3-small"),
+            ("live", "gpt-realtime-2.1"),
+            ("secret", "gpt-realtime-2.1"),
+            ("unpriced", "nobody-priced-this"),
+        ] {
+            self.route(name, vec![target("one", model, 0)]);
+        }
+        self.route("both-stt", vec![target("one", "whisper-1", 0), target("two", "whisper-1", 1)]);
+        self.route("both-tts", vec![target("one", "tts-1", 0), target("two", "tts-1", 1)]);
+        self.price("whisper-1", Operation::Transcription, Unit::AudioMinute, "0.006");
+        self.price("tts-1", Operation::Speech, Unit::MillionCharacters, "15");
+        self.price("text-embedding-3-small", Operation::Embeddings, Unit::TextIn, "0.02");
+        for (model, operation, prices) in [
+            ("gpt-4o-mini", Operation::Chat, ["0.15", "0.60", "0", "0"]),
+            ("gpt-4o-transcribe", Operation::Transcription, ["2.5", "10", "6", "0"]),
+            ("gpt-4o-mini-tts", Operation::Speech, ["0.6", "0", "0", "12"]),
+            ("gpt-realtime-2.1", Operation::Realtime, ["4", "16", "32", "64"]),
+        ] {
+            let units = [Unit::TextIn, Unit::TextOut, Unit::AudioIn, Unit::AudioOut];
+            for (unit, usd) in units.into_iter().zip(prices) {
+                self.price(model, operation, unit, usd);
+            }
+        }
+        self.key(KEY, |_| {});
+    }
+
+    /// Adds or replaces a provider.
+    pub(crate) fn provider(&mut self, name: &str, base_url: &str) {
+        let account = ProviderAccount {
+            id: ProviderId(Uuid::now_v7()),
+            name: name.to_owned(),
+            kind: ProviderKind::Openai,
+            base_url: base_url.to_owned(),
+            api_key: Some(SecretString::from("sk-upstream")),
+            region: None,
+            allow_insecure: true,
+        };
+        self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
+    }
+
+    pub(crate) fn route(&mut self, name: &str, targets: Vec<Target>) {
+        let route = Route { name: name.to_owned(), tenant: None, strategy: Strategy::Priority, targets };
+        self.snapshot.models.insert(name.to_owned(), Arc::new(route));
+    }
+
+    pub(crate) fn price(&mut self, model: &str, operation: Operation, unit: Unit, usd: &str) {
+        let usd: Decimal = usd.parse().unwrap();
+        let price = Price { id: PriceId(Uuid::now_v7()), unit, usd, minimum_ms: 0, rounding_ms: 0 };
+        let dated = DatedPrice { price, effective_from: time::OffsetDateTime::UNIX_EPOCH };
+        self.snapshot.prices.entry((ProviderKind::Openai, model.to_owned(), operation)).or_default().push(dated);
+    }
+
+    /// Adds a key of the tenant's, changed by `change`.
+    pub(crate) fn key(&mut self, secret: &str, change: impl FnOnce(&mut Key)) {
+        let mut key = Key {
+            id: VirtualKeyId(Uuid::now_v7()),
+            tenant: TenantId(Uuid::from_u128(1)),
+            name: "test".to_owned(),
+            operations: Vec::new(),
+            models: Vec::new(),
+            requests_per_minute: None,
+            max_concurrent_sessions: None,
+            budget: None,
+            max_upload_bytes: None,
+            expires_at: None,
+            refuse_unpriced: false,
+        };
+        change(&mut key);
+        self.snapshot.insert_key(KeyHash::of(&pepper(), secret), key);
+    }
+
+    /// Starts the gateway on a thread with a runtime of its own, as the binary does.
+    pub(crate) async fn start(self) -> TestApp {
+        let Self { settings, snapshot, one, two, folder } = self;
+        let url = format!("sqlite://{}/test.db", folder.path().display());
+        let (started, start) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ending, ended) = oneshot::channel();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let database = repositories::connect(&url).await.unwrap();
+                migration::up(&database).await.unwrap();
+                let application = Application::build(settings, database, snapshot, pepper()).await.unwrap();
+                assert!(started.send((application.address(), application.gateway())).is_ok());
+                application.run_until(async move { drop(stopped.await) }).await.unwrap();
+                ending.send(()).unwrap_or(());
+            });
+        });
+        let (address, gateway) = soon(start).await.unwrap();
+        TestApp::running(address, gateway, [one, two], (stop, ended), folder)
+    }
+}
+
+/// A budget for a key's whole life.
+pub(crate) fn budget(nano_usd: i64) -> Option<Budget> {
+    Some(Budget { amount: NanoUsd(nano_usd), window: BudgetWindow::Total })
+}
