@@ -8,7 +8,6 @@ use dialects::openai::json::{ChatSse, chat_stream_wants_usage};
 use dialects::openai::usage::json_usage;
 use domain::error::ErrorKind;
 use domain::usage::{Usage, UsageSource};
-use hyper::body::Incoming;
 use serde::Deserialize;
 
 use crate::error::GatewayError;
@@ -16,7 +15,7 @@ use crate::pipeline::admit::{admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
-use crate::pipeline::streamed::{Tap, streamed};
+use crate::pipeline::streamed::{Begun, Tap, streamed};
 use crate::pipeline::{estimate, forward};
 
 /// The few fields that decide something here; the rest travels as it came.
@@ -55,8 +54,8 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
         meter.attempt();
         match serving.serve(&target.candidate, request, &mut meter).await {
             Ok(Served::Whole(answer)) => return Ok(respond(&call, answer, &target.candidate, meter)),
-            Ok(Served::Stream(body)) => {
-                return Ok(respond_stream(&call, &target.candidate, body, serving.tap(), meter));
+            Ok(Served::Stream(answer)) => {
+                return Ok(respond_stream(&call, &target.candidate, answer, serving.tap(), meter));
             }
             Err(error) => last = Some(call.failed(&mut meter, &target.candidate, error)?),
         }
@@ -67,7 +66,7 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
 /// What a target made of the call.
 enum Served {
     Whole(Bytes),
-    Stream(Incoming),
+    Stream(Begun),
 }
 
 struct Serving<'a> {
@@ -92,8 +91,9 @@ impl Serving<'_> {
         call.dispatched(meter, candidate, &self.sent);
         let answer = forward::forward(call, candidate, post).await?;
         if self.streams && forward::content_type_of(&answer).starts_with("text/event-stream") {
+            let answer = Begun::wait(call, answer.into_body()).await?;
             meter.served_by(&call.snapshot, candidate);
-            return Ok(Served::Stream(answer.into_body()));
+            return Ok(Served::Stream(answer));
         }
         let bytes = forward::collect_json(call.gateway(), answer.into_body()).await?;
         if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
@@ -127,13 +127,13 @@ fn respond(call: &Call, answer: Bytes, candidate: &Candidate, mut meter: Meter) 
     response.body(answer)
 }
 
-fn respond_stream(call: &Call, candidate: &Candidate, body: Incoming, tap: ChatTap, mut meter: Meter) -> HttpResponse {
+fn respond_stream(call: &Call, candidate: &Candidate, answer: Begun, tap: ChatTap, mut meter: Meter) -> HttpResponse {
     // What it will cost is known at its end.
     meter.set_usage(Usage::default(), UsageSource::Estimated);
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    response.streaming(streamed(body, tap, meter, call.gateway().settings.timeouts.idle))
+    response.streaming(streamed(answer, tap, meter, call.gateway().settings.timeouts.idle))
 }
 
 struct ChatTap {

@@ -11,7 +11,6 @@ use domain::error::ErrorKind;
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use futures_util::{Stream, StreamExt};
-use hyper::body::Incoming;
 use local_speech::SpeechOutput;
 
 use crate::error::GatewayError;
@@ -19,7 +18,7 @@ use crate::pipeline::admit::{admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
-use crate::pipeline::streamed::{Tap, streamed};
+use crate::pipeline::streamed::{Begun, Tap, streamed};
 use crate::pipeline::{estimate, forward};
 
 /// Serves one speech request.
@@ -38,10 +37,10 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
         let Some(spoken) = target.request else { continue };
         meter.attempt();
         match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
-            Ok(Served::Provider(body, tap)) => {
+            Ok(Served::Provider(answer, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
                 let idle = call.gateway().settings.timeouts.idle;
-                return Ok(finish_response(response, streamed(body, tap, meter, idle)));
+                return Ok(finish_response(response, streamed(answer, tap, meter, idle)));
             }
             Ok(Served::Local(output, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
@@ -74,7 +73,7 @@ fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<
 
 /// What a target made of the call.
 enum Served {
-    Provider(Incoming, SpeechTap),
+    Provider(Begun, SpeechTap),
     Local(SpeechOutput, SpeechTap),
 }
 
@@ -108,9 +107,10 @@ async fn serve(
     // Some models ignore `stream_format` and answer with raw audio: what came decides.
     let is_events = content_type.starts_with("text/event-stream");
     let delivery = if is_events { StreamFormat::Sse } else { StreamFormat::Audio };
+    let answer = Begun::wait(call, answer.into_body()).await?;
     meter.served_by(&call.snapshot, candidate);
     let tap = SpeechTap::new(delivery, wanted, request.format(), sent, meter);
-    Ok(Served::Provider(answer.into_body(), tap))
+    Ok(Served::Provider(answer, tap))
 }
 
 fn head(tap: &SpeechTap, candidate: &Candidate, meter: &Meter) -> actix_web::HttpResponseBuilder {

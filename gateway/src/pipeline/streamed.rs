@@ -1,7 +1,7 @@
 //! An answer that flows while it arrives: each piece is passed on, looked at where usage is in it,
 //! and the record is in the journal before the stream ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::error::ErrorKind;
@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::error::GatewayError;
+use crate::pipeline::call::Call;
 use crate::pipeline::forward::cut;
 use crate::pipeline::meter::Meter;
 
@@ -32,7 +33,43 @@ pub trait Tap: 'static {
     fn usage(&self) -> (Usage, UsageSource);
 }
 
+/// An answer that has begun: its first piece is here, so that the provider can no longer fail without
+/// having delivered anything.
+#[derive(Debug)]
+pub struct Begun {
+    first: Bytes,
+    body: Incoming,
+}
+
+impl Begun {
+    /// Waits for the first piece.
+    ///
+    /// # Errors
+    /// The provider breaks off or stalls before it, or ends without any: another target may do better.
+    pub async fn wait(call: &Call, mut body: Incoming) -> Result<Self, GatewayError> {
+        let since = Instant::now();
+        let first = tokio::time::timeout(call.gateway().settings.timeouts.first_byte, first_piece(&mut body)).await;
+        call.progress.waited(since.elapsed());
+        Ok(Self { first: first.map_err(|_| stalled())??, body })
+    }
+}
+
+async fn first_piece(body: &mut Incoming) -> Result<Bytes, GatewayError> {
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(|error| cut(&error))?.into_data() {
+            Ok(chunk) if !chunk.is_empty() => return Ok(chunk),
+            _ => {}
+        }
+    }
+    Err(cut(&"it ended without a byte"))
+}
+
+fn stalled() -> GatewayError {
+    GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider's answer stalled.")
+}
+
 struct State<T> {
+    first: Option<Bytes>,
     body: Incoming,
     tap: T,
     meter: Option<Meter>,
@@ -41,7 +78,7 @@ struct State<T> {
 
 /// The client's body. Dropped early, it records that the client left.
 pub fn streamed<T: Tap>(
-    body: Incoming,
+    answer: Begun,
     tap: T,
     mut meter: Meter,
     idle: Duration,
@@ -49,7 +86,7 @@ pub fn streamed<T: Tap>(
     // A client that leaves before the first piece is billed for what was used until then.
     let (usage, source) = tap.usage();
     meter.set_usage(usage, source);
-    let state = State { body, tap, meter: Some(meter), idle };
+    let state = State { first: Some(answer.first), body: answer.body, tap, meter: Some(meter), idle };
     stream::unfold(state, |mut state| async move { state.next().await.map(|item| (item, state)) })
 }
 
@@ -57,14 +94,17 @@ impl<T: Tap> State<T> {
     async fn next(&mut self) -> Option<Result<Bytes, GatewayError>> {
         loop {
             self.meter.as_ref()?;
-            let step = match tokio::time::timeout(self.idle, self.body.frame()).await {
-                Err(_) => Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider's answer stalled.")),
-                Ok(Some(Err(error))) => Err(cut(&error)),
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => self.tap.feed(chunk),
-                    Err(_) => continue,
+            let step = match self.first.take() {
+                Some(first) => self.tap.feed(first),
+                None => match tokio::time::timeout(self.idle, self.body.frame()).await {
+                    Err(_) => Err(stalled()),
+                    Ok(Some(Err(error))) => Err(cut(&error)),
+                    Ok(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(chunk) => self.tap.feed(chunk),
+                        Err(_) => continue,
+                    },
+                    Ok(None) => return self.end(),
                 },
-                Ok(None) => return self.end(),
             };
             match step {
                 Ok(out) if out.is_empty() => {}

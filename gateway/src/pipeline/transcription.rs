@@ -12,7 +12,6 @@ use domain::error::ErrorKind;
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
 use domain::usage::{Usage, UsageSource};
-use hyper::body::Incoming;
 
 use crate::error::GatewayError;
 use crate::http::upload::Upload;
@@ -21,7 +20,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::send_form::{Sent, send_form};
-use crate::pipeline::streamed::{Tap, streamed};
+use crate::pipeline::streamed::{Begun, Tap, streamed};
 use crate::pipeline::{estimate, forward};
 
 /// Bytes looked at to know what an upload is.
@@ -64,7 +63,7 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
         meter.attempt();
         match serving.serve(&mut upload, &mut meter).await {
             Ok(Served::Whole(reply)) => return Ok(respond(&call, reply, candidate, meter)),
-            Ok(Served::Stream(body, tap)) => return Ok(respond_stream(&call, candidate, body, tap, meter)),
+            Ok(Served::Stream(answer, tap)) => return Ok(respond_stream(&call, candidate, answer, tap, meter)),
             Ok(Served::FieldsFollowed) => meter.take_back_attempt(),
             Err(error) => {
                 last = Some(call.failed(&mut meter, candidate, error)?);
@@ -164,7 +163,7 @@ async fn measure(upload: &mut Upload) -> Option<u64> {
 /// What a target made of the call.
 enum Served {
     Whole(Reply),
-    Stream(Incoming, EventTap),
+    Stream(Begun, EventTap),
     /// Fields after the file change what is asked; the provider has done nothing yet.
     FieldsFollowed,
 }
@@ -190,9 +189,10 @@ impl Serving<'_> {
         upload.receive_rest().await?;
         let content_type = forward::content_type_of(&response).to_owned();
         if form.streams && content_type.starts_with("text/event-stream") {
+            let answer = Begun::wait(call, response.into_body()).await?;
             meter.served_by(&call.snapshot, candidate);
             let tap = EventTap::new(self.length.billed(upload).await, meter);
-            return Ok(Served::Stream(response.into_body(), tap));
+            return Ok(Served::Stream(answer, tap));
         }
         let body = forward::collect_json(call.gateway(), response.into_body()).await?;
         let operation = meter.facts().operation;
@@ -242,11 +242,11 @@ fn respond(call: &Call, reply: Reply, candidate: &Candidate, mut meter: Meter) -
     response.body(reply.body)
 }
 
-fn respond_stream(call: &Call, candidate: &Candidate, body: Incoming, tap: EventTap, meter: Meter) -> HttpResponse {
+fn respond_stream(call: &Call, candidate: &Candidate, answer: Begun, tap: EventTap, meter: Meter) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    response.streaming(streamed(body, tap, meter, call.gateway().settings.timeouts.idle))
+    response.streaming(streamed(answer, tap, meter, call.gateway().settings.timeouts.idle))
 }
 
 /// Passes events on as they are and reads the usage of the last.
