@@ -108,15 +108,23 @@ async fn pump(
         return Ok(Sent::FieldsFollowed);
     }
     call.dispatched(meter, candidate, expected);
-    let ending = async {
+    let ending = async move {
         for last in [Bytes::from(multipart::trailer(&boundary)), Bytes::new()] {
             if sender.send(last).await.is_err() {
                 break;
             }
         }
-        answer.await
+        std::future::pending().await
     };
-    forward::judge(call, candidate, ending).await.map(Sent::Answered)
+    // Both are driven: the queue may be full until the provider is connected, which the answer sees to.
+    let answer = async {
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            never = ending => never,
+        }
+    };
+    forward::judge(call, candidate, answer).await.map(Sent::Answered)
 }
 
 fn unread() -> GatewayError {
