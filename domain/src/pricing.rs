@@ -80,46 +80,62 @@ impl Cost {
 /// A model is billed by time, by characters or by tokens: time and characters count where the list
 /// has a row for them; tokens count where it has token rows. A model priced by time whose provider
 /// reports tokens as well is billed by time alone.
+///
+/// A quantity that a row bills and nobody counted is unknown: the whole is unpriced then. Nothing is
+/// unknown about what is free, so a row of zero dollars needs no count.
 #[must_use]
 pub fn cost(usage: &Usage, prices: &[Price]) -> Cost {
-    let find = |unit: Unit| prices.iter().find(|price| price.unit == unit);
-    let mut sum = Sum::default();
     let flat = [Unit::AudioHour, Unit::AudioMinute, Unit::AudioSecond, Unit::MillionCharacters, Unit::Request];
-    let mut is_flat = false;
-    for price in flat.into_iter().filter_map(find) {
-        is_flat = true;
-        match price.unit {
-            Unit::AudioHour => sum.add(billed_ms(usage.audio_in_ms, price), 3_600_000, price),
-            Unit::AudioMinute => sum.add(billed_ms(usage.audio_in_ms, price), 60_000, price),
-            Unit::AudioSecond => sum.add(billed_ms(usage.audio_in_ms, price), 1_000, price),
-            Unit::MillionCharacters => sum.add(usage.characters, 1_000_000, price),
-            _ => sum.add(usage.requests.max(1), 1, price),
+    let mut flat = flat.into_iter().filter_map(|unit| find(prices, unit)).peekable();
+    let sum = if flat.peek().is_some() { flat_sum(usage, flat) } else { token_sum(usage, prices) };
+    sum.map_or(Cost::Unpriced, |sum| sum.finish(prices))
+}
+
+fn find(prices: &[Price], unit: Unit) -> Option<&Price> {
+    prices.iter().find(|price| price.unit == unit)
+}
+
+/// By time, characters and requests; `None` where one of them was not counted.
+fn flat_sum<'a>(usage: &Usage, prices: impl Iterator<Item = &'a Price>) -> Option<Sum> {
+    let mut sum = Sum::default();
+    for price in prices {
+        let (count, per) = match price.unit {
+            Unit::AudioHour => (usage.audio_in_ms, 3_600_000),
+            Unit::AudioMinute => (usage.audio_in_ms, 60_000),
+            Unit::AudioSecond => (usage.audio_in_ms, 1_000),
+            Unit::MillionCharacters => (usage.characters, 1_000_000),
+            _ => (usage.requests.max(1), 1),
+        };
+        if count == 0 && !price.usd.is_zero() {
+            return None;
         }
+        let is_time = matches!(price.unit, Unit::AudioHour | Unit::AudioMinute | Unit::AudioSecond);
+        sum.add(if is_time { billed_ms(count, price) } else { count }, per, price);
     }
-    if !is_flat {
-        let fresh = |all: u64, cached: u64| all.saturating_sub(cached);
-        let tokens = [
-            (Unit::TextIn, fresh(usage.text_tokens_in, usage.cached_text_tokens)),
-            (Unit::CachedTextIn, usage.cached_text_tokens),
-            (Unit::TextOut, usage.text_tokens_out),
-            (Unit::AudioIn, fresh(usage.audio_tokens_in, usage.cached_audio_tokens)),
-            (Unit::CachedAudioIn, usage.cached_audio_tokens),
-            (Unit::AudioOut, usage.audio_tokens_out),
-            (Unit::ImageIn, fresh(usage.image_tokens_in, usage.cached_image_tokens)),
-            (Unit::CachedImageIn, usage.cached_image_tokens),
-        ];
-        if !usage.has_tokens() && (usage.audio_in_ms | usage.audio_out_ms | usage.characters) != 0 {
-            // Priced by tokens, but nobody counted any: unknown, not free.
-            return Cost::Unpriced;
-        }
-        for (unit, count) in tokens.into_iter().filter(|(_, count)| *count > 0) {
-            match find(unit) {
-                Some(price) => sum.add(count, 1_000_000, price),
-                None => return Cost::Unpriced,
-            }
-        }
+    Some(sum)
+}
+
+/// By tokens; `None` where none was counted, or one has no price.
+fn token_sum(usage: &Usage, prices: &[Price]) -> Option<Sum> {
+    let fresh = |all: u64, cached: u64| all.saturating_sub(cached);
+    let tokens = [
+        (Unit::TextIn, fresh(usage.text_tokens_in, usage.cached_text_tokens)),
+        (Unit::CachedTextIn, usage.cached_text_tokens),
+        (Unit::TextOut, usage.text_tokens_out),
+        (Unit::AudioIn, fresh(usage.audio_tokens_in, usage.cached_audio_tokens)),
+        (Unit::CachedAudioIn, usage.cached_audio_tokens),
+        (Unit::AudioOut, usage.audio_tokens_out),
+        (Unit::ImageIn, fresh(usage.image_tokens_in, usage.cached_image_tokens)),
+        (Unit::CachedImageIn, usage.cached_image_tokens),
+    ];
+    if !usage.has_tokens() && !prices.iter().all(|price| price.usd.is_zero()) {
+        return None;
     }
-    sum.finish(prices)
+    let mut sum = Sum::default();
+    for (unit, count) in tokens.into_iter().filter(|(_, count)| *count > 0) {
+        sum.add(count, 1_000_000, find(prices, unit)?);
+    }
+    Some(sum)
 }
 
 /// Audio as the provider bills it: at least the minimum, in whole steps.
@@ -205,6 +221,16 @@ mod tests {
         let prices = [price(Unit::TextIn, "4", 0)];
         assert_eq!(cost(&Usage { audio_tokens_in: 1, ..Usage::default() }, &prices), Cost::Unpriced);
         assert_eq!(cost(&Usage { audio_in_ms: 1, ..Usage::default() }, &prices), Cost::Unpriced);
+    }
+
+    #[test]
+    fn what_nobody_counted_is_unpriced_however_it_is_billed() {
+        let unknown = Usage { requests: 1, ..Usage::default() };
+        for unit in [Unit::AudioMinute, Unit::AudioHour, Unit::MillionCharacters, Unit::TextIn, Unit::AudioOut] {
+            assert_eq!(cost(&unknown, &[price(unit, "4", 10_000)]), Cost::Unpriced, "{unit}");
+            assert_eq!(cost(&unknown, &[price(unit, "0", 0)]).known(), Some(NanoUsd(0)), "{unit} is free");
+        }
+        assert_eq!(cost(&unknown, &[price(Unit::Request, "0.01", 0)]).known(), Some(NanoUsd(10_000_000)));
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub fn transcription(audio_ms: u64) -> Usage {
 pub fn speech(characters: u64) -> Usage {
     let seconds = characters.div_ceil(10).max(1);
     Usage {
-        characters,
+        // Even an empty text is worth a price, so that a reservation never takes it for an unpriced model.
+        characters: characters.max(1),
         audio_out_ms: seconds.saturating_mul(1000),
         text_tokens_in: characters.div_ceil(3),
         audio_tokens_out: seconds.saturating_mul(AUDIO_TOKENS_OUT_PER_S),

@@ -12,29 +12,71 @@
 //! | the provider does not read | 1013 |
 
 use actix_ws::{CloseCode, CloseReason, ProtocolError};
+use domain::usage::UsageStatus;
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The client closed or vanished.
+    Client,
+    /// The provider closed, vanished or stopped reading.
+    Provider,
+    /// The gateway, for a rule of its own or because the client broke one.
+    Policy,
+}
 
 /// How a session ends, as the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// Close code.
+    /// Close code; 1006 where the client is gone and gets no frame.
     pub code: u16,
     /// At most 123 bytes are sent of it.
     pub reason: String,
+    /// Whose doing it is.
+    pub by: By,
 }
 
 impl Ending {
-    /// An ending with a reason.
+    /// The gateway ends the session.
     #[must_use]
-    pub fn new(code: u16, reason: &str) -> Self {
-        Self { code, reason: reason.to_owned() }
+    pub fn policy(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), by: By::Policy }
+    }
+
+    /// The provider's fault.
+    #[must_use]
+    pub fn provider(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), by: By::Provider }
+    }
+
+    /// The client closed with this code, which is answered with the same.
+    #[must_use]
+    pub fn left(code: u16) -> Self {
+        Self { code, reason: String::new(), by: By::Client }
+    }
+
+    /// The client is gone without a goodbye.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::left(1006)
     }
 
     /// What the client gets when the provider closes with `code`.
     #[must_use]
     pub fn relayed(code: u16, reason: &str) -> Self {
         match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::new(code, reason),
-            _ => Self::new(1011, "the provider ended the session abnormally"),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::provider(code, reason),
+            _ => Self::provider(1011, "the provider ended the session abnormally"),
+        }
+    }
+
+    /// How a turn ended that this cut short.
+    #[must_use]
+    pub fn status(&self) -> UsageStatus {
+        match self.by {
+            By::Client => UsageStatus::ClientClosed,
+            By::Provider => UsageStatus::UpstreamError,
+            By::Policy => UsageStatus::EndedByPolicy,
         }
     }
 
@@ -42,12 +84,12 @@ impl Ending {
     #[must_use]
     pub fn violated(error: &ProtocolError) -> Self {
         match error {
-            ProtocolError::Overflow => Self::new(1009, "the message is too long"),
+            ProtocolError::Overflow => Self::policy(1009, "the message is too long"),
             // Text that is not UTF-8 comes as invalid data; everything else that is wrong with the
             // connection itself means that the client is gone without a goodbye.
-            ProtocolError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::new(1006, ""),
-            other if other.to_string().to_lowercase().contains("utf") => Self::new(1007, "the text is not UTF-8"),
-            _ => Self::new(1002, "the frame breaks the protocol"),
+            ProtocolError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::gone(),
+            other if other.to_string().to_lowercase().contains("utf") => Self::policy(1007, "the text is not UTF-8"),
+            _ => Self::policy(1002, "the frame breaks the protocol"),
         }
     }
 
@@ -68,6 +110,6 @@ mod tests {
         for code in [0, 999, 1004, 1005, 1006, 1015, 2000, 5000] {
             assert_eq!(Ending::relayed(code, "x").code, 1011, "{code}");
         }
-        assert_eq!(Ending::relayed(4001, "expired"), Ending::new(4001, "expired"));
+        assert_eq!(Ending::relayed(4001, "expired"), Ending::provider(4001, "expired"));
     }
 }

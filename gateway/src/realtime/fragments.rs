@@ -25,11 +25,11 @@ impl Fragments {
             Item::Last(piece) => (piece, true),
         };
         let Some((text, whole, pieces)) = &mut self.parts else {
-            return Err(Ending::new(1002, "a continuation without a beginning"));
+            return Err(Ending::policy(1002, "a continuation without a beginning"));
         };
         *pieces += 1;
         if whole.len() + piece.len() > MAX_CLIENT_MESSAGE_BYTES || *pieces > MAX_FRAGMENTS {
-            return Err(Ending::new(1009, "the message is too long or has too many fragments"));
+            return Err(Ending::policy(1009, "the message is too long or has too many fragments"));
         }
         whole.extend_from_slice(&piece);
         if !last {
@@ -42,7 +42,7 @@ impl Fragments {
 
     fn begin(&mut self, text: bool, piece: Bytes) -> Result<Option<(bool, Bytes)>, Ending> {
         if self.parts.is_some() {
-            return Err(Ending::new(1002, "a message inside a fragmented one"));
+            return Err(Ending::policy(1002, "a message inside a fragmented one"));
         }
         self.parts = Some((text, BytesMut::from(&piece[..]), 1));
         Ok(None)

@@ -7,4 +7,5 @@ pub mod open;
 pub mod registry;
 pub mod secrets;
 pub mod session;
+pub mod turns;
 pub mod upstream;

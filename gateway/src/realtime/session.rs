@@ -7,7 +7,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use dialects::contract::{Action, Flow, RealtimeDialect, TurnUsage};
 use dialects::openai::realtime::Passthrough;
-use domain::error::ErrorKind;
+use dialects::openai::scan::event_type;
+use domain::error::{ErrorKind, Origin};
 use domain::ids::SessionId;
 use domain::limits::MAX_CLIENT_MESSAGE_BYTES;
 use domain::money::NanoUsd;
@@ -23,6 +24,7 @@ use crate::realtime::close::Ending;
 use crate::realtime::fragments::Fragments;
 use crate::realtime::open::{candidates, connect_first, transcriber_prices};
 use crate::realtime::registry::Entered;
+use crate::realtime::turns::Turns;
 use crate::realtime::upstream::{FromUpstream, Leg, SendError};
 use crate::telemetry::names;
 
@@ -70,8 +72,7 @@ pub struct Session {
     clocks: Clocks,
     /// Swallow the provider's `session.created`: the client has had ours.
     created_sent: bool,
-    /// A response is being made, which will be billed.
-    turn_open: bool,
+    turns: Turns,
     frames: (u64, u64),
     events: u64,
 }
@@ -141,7 +142,7 @@ impl Session {
                 drain_at: None,
             },
             created_sent,
-            turn_open: false,
+            turns: Turns::new(transcription),
             frames: (0, 0),
             events: 0,
         }
@@ -202,25 +203,25 @@ impl Session {
                 let drain = self.worker.gateway.settings.timeouts.drain;
                 let now = Instant::now();
                 self.clocks.drain_at = Some(now + drain.saturating_sub(DRAIN_NOTICE));
-                if self.turn_open { Ok(()) } else { self.drained().await }
+                if self.turns.open() { Ok(()) } else { self.drained().await }
             }
             Happened::Revoked => {
                 let error = GatewayError::unauthenticated();
                 self.tell(&error).await?;
-                Err(Ending::new(1008, "the key was revoked or has expired"))
+                Err(Ending::policy(1008, "the key was revoked or has expired"))
             }
         }
     }
 
     async fn on_client(&mut self, message: Option<Result<Message, actix_ws::ProtocolError>>) -> Result<(), Ending> {
         let text = match message {
-            None => return Err(Ending::new(1006, "")),
+            None => return Err(Ending::gone()),
             Some(Err(error)) => return Err(Ending::violated(&error)),
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Continuation(item))) => match self.fragments.push(item)? {
                 None => return Ok(()),
                 Some((true, whole)) => {
-                    ByteString::try_from(whole).map_err(|_| Ending::new(1007, "the text is not UTF-8"))?
+                    ByteString::try_from(whole).map_err(|_| Ending::policy(1007, "the text is not UTF-8"))?
                 }
                 Some((false, _)) => return self.refuse_binary().await,
             },
@@ -229,7 +230,7 @@ impl Session {
                 let deadline = self.worker.gateway.settings.timeouts.write;
                 return match tokio::time::timeout(deadline, self.client.pong(&payload)).await {
                     Ok(Ok(())) => Ok(()),
-                    Ok(Err(_)) => Err(Ending::new(1006, "")),
+                    Ok(Err(_)) => Err(Ending::gone()),
                     Err(_) => Err(slow_reader()),
                 };
             }
@@ -239,8 +240,7 @@ impl Session {
             }
             Some(Ok(Message::Nop)) => return Ok(()),
             Some(Ok(Message::Close(reason))) => {
-                let code = reason.map_or(1000, |reason| u16::from(reason.code));
-                return Err(Ending::new(code, "client"));
+                return Err(Ending::left(reason.map_or(1000, |reason| u16::from(reason.code))));
             }
         };
         self.clocks.last_frame = Instant::now();
@@ -252,8 +252,8 @@ impl Session {
         let flow = pending.dialect.client(&text, &mut self.actions);
         self.carry_out().await?;
         if flow == Flow::Forward {
-            if is_type(&text, "response.create") {
-                self.turn_open = true;
+            if let Some(kind) = event_type(&text) {
+                self.turns.client(&kind, &text);
             }
             self.send_upstream(text.into_bytes()).await?;
         }
@@ -272,10 +272,12 @@ impl Session {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.tell(&error).await?;
-                Err(Ending::new(
-                    if error.origin() == domain::error::Origin::Upstream { 1011 } else { 1008 },
-                    error.kind().facts().2,
-                ))
+                let reason = error.kind().facts().2;
+                Err(match error.origin() {
+                    Origin::Upstream => Ending::provider(1011, reason),
+                    Origin::Us => Ending::policy(1011, reason),
+                    Origin::Caller => Ending::policy(1008, reason),
+                })
             }
         }
     }
@@ -304,16 +306,16 @@ impl Session {
         };
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         let Ok(text) = ByteString::try_from(text) else {
-            return Err(Ending::new(1011, "the provider sent broken text"));
+            return Err(Ending::provider(1011, "the provider sent broken text"));
         };
         self.clocks.last_frame = Instant::now();
         self.clocks.upstream_pings = 0;
-        if self.created_sent && is_type(&text, "session.created") {
-            self.created_sent = false;
-            return Ok(());
-        }
-        if is_type(&text, "response.created") {
-            self.turn_open = true;
+        if let Some(kind) = event_type(&text) {
+            self.turns.upstream(&kind, &text);
+            if self.created_sent && kind == "session.created" {
+                self.created_sent = false;
+                return Ok(());
+            }
         }
         let flow = pending.dialect.upstream(&text, &mut self.actions);
         self.meter.first_byte();
@@ -336,31 +338,24 @@ impl Session {
             match action {
                 Action::ToClient(event) => self.send_client(event.into()).await?,
                 Action::ToUpstream(event) => self.send_upstream(event.into()).await?,
-                Action::Used(turn) => spent = self.used(&turn),
+                Action::Used(turn) => spent = self.used(&turn, UsageStatus::Ok),
             }
         }
         match spent {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.tell(&error).await?;
-                Err(Ending::new(1008, "the budget is spent"))
+                Err(Ending::policy(1008, "the budget is spent"))
             }
         }
     }
 
     /// Records a turn and makes sure that the next one is covered.
-    fn used(&mut self, turn: &TurnUsage) -> Result<(), GatewayError> {
+    fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(pending) = &self.upstream else { return Ok(()) };
+        let Some((usage, source)) = self.turns.settle(turn) else { return Ok(()) };
         let prices = turn.model.as_deref().map(|model| transcriber_prices(&self.caller, &pending.candidate, model));
-        if turn.model.is_none() {
-            self.turn_open = false;
-        }
-        if !turn.reported && !turn.completed {
-            // Cancelled before anything was made: the provider counts nothing.
-            return Ok(());
-        }
-        let source = if turn.reported { UsageSource::Reported } else { UsageSource::Estimated };
-        self.meter.turn(turn.usage, source, prices, turn.model.as_deref(), UsageStatus::Ok);
+        self.meter.turn(usage, source, prices, turn.model.as_deref(), status);
         self.meter.keep_reserved(pending.window).map_err(GatewayError::from)
     }
 
@@ -373,25 +368,25 @@ impl Session {
         }
         if self.clocks.opened + limits.session_max_age <= now {
             self.tell(&expired("The session has reached its maximum age.")).await?;
-            return Err(Ending::new(1008, "the session is too old"));
+            return Err(Ending::policy(1008, "the session is too old"));
         }
         if self.clocks.last_frame + limits.session_idle <= now {
             self.tell(&expired("The session was idle for too long.")).await?;
-            return Err(Ending::new(1008, "the session was idle"));
+            return Err(Ending::policy(1008, "the session was idle"));
         }
         if self.clocks.next_ping <= now {
             let write = timeouts.write;
             self.clocks.next_ping = now + timeouts.ping;
             if self.clocks.client_pings >= MISSED_PINGS {
-                return Err(Ending::new(1006, ""));
+                return Err(Ending::gone());
             }
             if self.clocks.upstream_pings >= MISSED_PINGS {
-                return Err(Ending::new(1011, "the provider does not answer"));
+                return Err(Ending::provider(1011, "the provider does not answer"));
             }
             self.clocks.client_pings += 1;
             match tokio::time::timeout(write, self.client.ping(b"")).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Ending::new(1006, "")),
+                Ok(Err(_)) => return Err(Ending::gone()),
                 Err(_) => return Err(slow_reader()),
             }
             if let Some(pending) = &mut self.upstream
@@ -408,7 +403,7 @@ impl Session {
         let event = json!({"type": "error", "event_id": self.event_id(), "error": {"type": "server_error", "code": "server_draining",
             "message": "The gateway is restarting: open a new session.", "param": null, "event_id": null}});
         self.send_client(event.to_string().into()).await?;
-        Err(Ending::new(1001, "the gateway is restarting"))
+        Err(Ending::policy(1001, "the gateway is restarting"))
     }
 
     async fn refuse_binary(&mut self) -> Result<(), Ending> {
@@ -426,7 +421,7 @@ impl Session {
         let write = self.worker.gateway.settings.timeouts.write;
         match tokio::time::timeout(write, self.client.text(text)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ending::new(1006, "")),
+            Ok(Err(_)) => Err(Ending::gone()),
             Err(_) => Err(slow_reader()),
         }
     }
@@ -443,15 +438,14 @@ impl Session {
     /// Closes both sides, and waits for the provider's last report where one is due.
     async fn end(mut self, ending: Ending) {
         tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
-        let client_left = ending.code == 1006 || ending.reason == "client";
         let write = self.worker.gateway.settings.timeouts.write;
         let goodbye = (ending.code != 1006).then(|| ending.frame());
         if tokio::time::timeout(write, self.client.clone().close(goodbye)).await.is_err() {
             tracing::debug!(session = %self.id, "the client did not take the close frame");
         }
-        if self.turn_open {
-            let status = if client_left { UsageStatus::ClientClosed } else { UsageStatus::EndedByPolicy };
-            self.last_words(status).await;
+        self.last_words(ending.status()).await;
+        for usage in self.turns.cut() {
+            self.meter.turn(usage, UsageSource::Estimated, None, None, ending.status());
         }
         if let Some(pending) = &mut self.upstream {
             pending.leg.close(1000, write).await;
@@ -463,20 +457,24 @@ impl Session {
     /// Nobody listens any more, but what the provider has made will be billed: its report is waited for.
     async fn last_words(&mut self, status: UsageStatus) {
         let deadline = Instant::now() + LAST_WORDS;
-        while self.turn_open {
+        while self.turns.open() {
             let Some(pending) = &mut self.upstream else { return };
             let next = tokio::time::timeout_at(deadline.into(), pending.leg.next()).await;
-            let Ok(FromUpstream::Text(text)) = next else { return };
+            let text = match next {
+                Ok(FromUpstream::Text(text)) => text,
+                Ok(FromUpstream::Closed(..)) | Err(_) => return,
+                Ok(FromUpstream::Pong | FromUpstream::Binary) => continue,
+            };
             let Ok(text) = ByteString::try_from(text) else { continue };
+            if let Some(kind) = event_type(&text) {
+                self.turns.upstream(&kind, &text);
+            }
             pending.dialect.upstream(&text, &mut self.actions);
             for action in std::mem::take(&mut self.actions) {
-                if let Action::Used(turn) = action {
-                    let prices =
-                        turn.model.as_deref().map(|model| transcriber_prices(&self.caller, &pending.candidate, model));
-                    if turn.reported {
-                        self.meter.turn(turn.usage, UsageSource::Reported, prices, turn.model.as_deref(), status);
-                    }
-                    self.turn_open &= turn.model.is_some();
+                if let Action::Used(turn) = action
+                    && let Err(error) = self.used(&turn, status)
+                {
+                    tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
                 }
             }
         }
@@ -488,22 +486,14 @@ impl Session {
     }
 }
 
-/// Whether an event has this type, for the few that the driver itself looks for. The type stands
-/// near the start in what clients and providers send.
-fn is_type(text: &str, name: &str) -> bool {
-    let head = text.as_bytes().get(..text.len().min(256)).unwrap_or_default();
-    memchr::memmem::find(head, name.as_bytes())
-        .is_some_and(|_| dialects::openai::scan::event_type(text).as_deref() == Some(name))
-}
-
 fn slow_reader() -> Ending {
-    Ending::new(1008, "the client does not read")
+    Ending::policy(1008, "the client does not read")
 }
 
 fn upstream_lost(error: SendError) -> Ending {
     match error {
-        SendError::TooSlow => Ending::new(1013, "the provider does not read"),
-        SendError::Gone => Ending::new(1011, "the provider is gone"),
+        SendError::TooSlow => Ending::provider(1013, "the provider does not read"),
+        SendError::Gone => Ending::provider(1011, "the provider is gone"),
     }
 }
 

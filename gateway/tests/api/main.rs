@@ -16,3 +16,5 @@ mod hangups;
 mod helpers;
 mod races;
 mod realtime;
+mod realtime_bills;
+mod realtime_parts;

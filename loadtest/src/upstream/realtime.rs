@@ -258,7 +258,14 @@ impl Driver<'_> {
     }
 
     async fn send_next(&mut self, socket: &mut Socket) -> Result<(), Error> {
-        let Some(output) = self.session.next_output() else { return Ok(()) };
+        let Some(mut output) = self.session.next_output() else { return Ok(()) };
+        if self.fault.stall_before.as_deref().is_some_and(|kind| events::is(&output.text, kind)) {
+            self.session.silence();
+            return Ok(());
+        }
+        if self.fault.no_usage && output.turn.is_some() {
+            output.text = events::without_usage(&output.text);
+        }
         socket.feed(Message::text(output.text)).await?;
         self.line.frames_out.fetch_add(1, Ordering::Relaxed);
         if let Some(amounts) = output.turn {

@@ -104,6 +104,11 @@ impl Session {
         Some(output)
     }
 
+    /// Forgets what was still to be said; a response that was begun stays open.
+    pub(super) fn silence(&mut self) {
+        self.outputs.clear();
+    }
+
     /// Books a response that was begun and never ended.
     pub(super) fn abandon(&mut self, line: &Line) {
         if let Some(active) = self.active.take() {
@@ -437,6 +442,22 @@ fn words(text: &str) -> u64 {
 /// `session.created`.
 pub(super) fn created(shared: &Shared, session: &Session) -> String {
     event(shared, "session.created", json!({"session": session.config}))
+}
+
+/// Whether an event written here has this type.
+pub(super) fn is(text: &str, kind: &str) -> bool {
+    text.contains(&format!("\"type\":\"{kind}\""))
+}
+
+/// An event as a provider sends it that does not say what was used.
+pub(super) fn without_usage(text: &str) -> String {
+    let mut event: Value = serde_json::from_str(text).unwrap_or_default();
+    for place in ["/usage", "/response/usage"] {
+        if let Some(usage) = event.pointer_mut(place) {
+            *usage = Value::Null;
+        }
+    }
+    event.to_string()
 }
 
 /// An event of this type with an id of its own.

@@ -41,6 +41,10 @@ pub struct Fault {
     pub echo: Option<u32>,
     /// Realtime: a raw text frame to send after `session.created`.
     pub frame: Option<String>,
+    /// Realtime: `response.done` and completed transcripts carry no `usage`.
+    pub no_usage: bool,
+    /// Realtime: stop in the middle of a response, before this event would be sent; pings are still answered.
+    pub stall_before: Option<String>,
 }
 
 /// How a WebSocket session is ended.
@@ -131,6 +135,8 @@ fn apply(fault: &mut Fault, name: &str, value: &str) -> bool {
         "bytes" => fault.bytes = value.parse().ok(),
         "chunk_bytes" => fault.chunk_bytes = value.parse().ok(),
         "chunk_ms" => fault.chunk_ms = value.parse().ok(),
+        "no_usage" => fault.no_usage = true,
+        "stall_before" => fault.stall_before = Some(value.to_owned()),
         "echo" => fault.echo = value.parse().ok(),
         "close_ws" => {
             fault.close_ws = value.parse().ok().map(|code| CloseWs { code, reason: String::new(), after_frames: 0 });

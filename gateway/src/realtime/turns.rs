@@ -1,0 +1,320 @@
+//! What is being made in a session and has not been reported yet, so that no turn goes without a
+//! record and no quantity is made up.
+//!
+//! Providers report what a turn used. Where one does not, the audio that passed is all that is known:
+//! it is recorded as an estimate, and has a cost only where the model is priced by time.
+
+use dialects::contract::TurnUsage;
+use domain::usage::{Usage, UsageSource};
+use memchr::{memchr, memmem};
+use serde::Deserialize;
+
+/// 16-bit samples at 24 kHz.
+const PCM_BYTES_PER_MS: u64 = 48;
+/// The telephone's codes: 8-bit samples at 8 kHz.
+const G711_BYTES_PER_MS: u64 = 8;
+
+/// The turns of one session that are open, and the audio that belongs to them.
+#[derive(Debug)]
+pub struct Turns {
+    transcription: bool,
+    /// The client wants a response and none has begun.
+    asked: bool,
+    /// Responses that the provider has begun and not ended.
+    responses: u32,
+    /// Something of a response has been delivered.
+    delivered: bool,
+    /// Utterances of a transcription session whose transcripts are awaited.
+    items: u32,
+    input_bytes_per_ms: u64,
+    output_bytes_per_ms: u64,
+    /// Bytes appended and not yet part of an utterance.
+    uncommitted: u64,
+    /// Bytes of utterances since the last response was recorded.
+    heard: u64,
+    /// Bytes of utterances since the last transcript was recorded.
+    dictated: u64,
+    /// Bytes of audio in the response so far.
+    spoken: u64,
+}
+
+/// Where an event of a session's configuration has the formats: `OpenAI`'s present shape and its older one.
+#[derive(Deserialize)]
+struct Configured<'a> {
+    #[serde(borrow)]
+    session: Option<Formats<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Formats<'a> {
+    #[serde(borrow)]
+    audio: Option<Audio<'a>>,
+    input_audio_format: Option<&'a str>,
+    output_audio_format: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Audio<'a> {
+    #[serde(borrow)]
+    input: Option<Direction<'a>>,
+    #[serde(borrow)]
+    output: Option<Direction<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Direction<'a> {
+    #[serde(borrow)]
+    format: Option<Format<'a>>,
+}
+
+impl<'a> Direction<'a> {
+    fn kind(self) -> Option<&'a str> {
+        self.format?.kind
+    }
+}
+
+#[derive(Deserialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+}
+
+impl Turns {
+    /// Nothing has begun.
+    #[must_use]
+    pub fn new(transcription: bool) -> Self {
+        Self {
+            transcription,
+            asked: false,
+            responses: 0,
+            delivered: false,
+            items: 0,
+            input_bytes_per_ms: PCM_BYTES_PER_MS,
+            output_bytes_per_ms: PCM_BYTES_PER_MS,
+            uncommitted: 0,
+            heard: 0,
+            dictated: 0,
+            spoken: 0,
+        }
+    }
+
+    /// An event of this type goes to the provider.
+    pub fn client(&mut self, kind: &str, event: &str) {
+        match kind {
+            "input_audio_buffer.append" => self.uncommitted += audio_bytes(event, b"\"audio\""),
+            "response.create" => self.asked = true,
+            _ => {}
+        }
+    }
+
+    /// An event of this type came from the provider.
+    pub fn upstream(&mut self, kind: &str, event: &str) {
+        match kind {
+            "response.created" => {
+                self.asked = false;
+                self.responses += 1;
+            }
+            // What the client asked for may just have been refused; if not, `response.created` follows.
+            "error" => self.asked = false,
+            "input_audio_buffer.committed" => {
+                let utterance = std::mem::take(&mut self.uncommitted);
+                self.heard += utterance;
+                self.dictated += utterance;
+                self.items += u32::from(self.transcription);
+            }
+            "input_audio_buffer.cleared" => self.uncommitted = 0,
+            "conversation.item.input_audio_transcription.failed" => self.transcribed(),
+            "session.created"
+            | "session.updated"
+            | "transcription_session.created"
+            | "transcription_session.updated" => {
+                self.configured(event);
+            }
+            delta if delta.starts_with("response.") && delta.ends_with(".delta") => {
+                self.delivered = true;
+                if delta.ends_with("audio.delta") {
+                    self.spoken += audio_bytes(event, b"\"delta\"");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The provider has ended a turn: what is recorded of it. `None` where it made nothing.
+    pub fn settle(&mut self, turn: &TurnUsage) -> Option<(Usage, UsageSource)> {
+        let (counted, delivered) = if turn.model.is_some() {
+            let audio_in_ms = self.dictated / self.input_bytes_per_ms;
+            self.transcribed();
+            (Usage { audio_in_ms, ..Usage::default() }, true)
+        } else {
+            let delivered = self.delivered;
+            self.responses = self.responses.saturating_sub(1);
+            self.asked = false;
+            (self.take_response(), delivered)
+        };
+        if turn.reported {
+            // Cancelled before anything was made: the provider counts nothing.
+            return (turn.completed || turn.usage != Usage::default()).then_some((turn.usage, UsageSource::Reported));
+        }
+        (turn.completed || delivered).then_some((counted, UsageSource::Estimated))
+    }
+
+    /// Whether the provider owes a report.
+    #[must_use]
+    pub fn open(&self) -> bool {
+        self.asked || self.responses > 0 || self.items > 0
+    }
+
+    /// The session ends and nothing more will be reported: what is recorded of the turns that the
+    /// provider had begun.
+    pub fn cut(&mut self) -> Vec<Usage> {
+        let mut cut = Vec::new();
+        if std::mem::take(&mut self.responses) > 0 {
+            cut.push(self.take_response());
+        }
+        if std::mem::take(&mut self.items) > 0 {
+            cut.push(Usage { audio_in_ms: self.dictated / self.input_bytes_per_ms, ..Usage::default() });
+        }
+        self.asked = false;
+        cut
+    }
+
+    fn take_response(&mut self) -> Usage {
+        self.delivered = false;
+        let audio_in_ms = std::mem::take(&mut self.heard) / self.input_bytes_per_ms;
+        let audio_out_ms = std::mem::take(&mut self.spoken) / self.output_bytes_per_ms;
+        Usage { audio_in_ms, audio_out_ms, ..Usage::default() }
+    }
+
+    fn transcribed(&mut self) {
+        self.items = self.items.saturating_sub(1);
+        self.dictated = 0;
+    }
+
+    /// A configuration that cannot be read changes nothing: the client and the provider know better.
+    fn configured(&mut self, event: &str) {
+        let Ok(Configured { session: Some(session) }) = serde_json::from_str::<Configured<'_>>(event) else { return };
+        let (mut input, mut output) = (session.input_audio_format, session.output_audio_format);
+        if let Some(audio) = session.audio {
+            input = audio.input.and_then(Direction::kind).or(input);
+            output = audio.output.and_then(Direction::kind).or(output);
+        }
+        self.input_bytes_per_ms = input.map_or(self.input_bytes_per_ms, bytes_per_ms);
+        self.output_bytes_per_ms = output.map_or(self.output_bytes_per_ms, bytes_per_ms);
+    }
+}
+
+fn bytes_per_ms(format: &str) -> u64 {
+    if format.contains("pcmu") || format.contains("pcma") || format.starts_with("g711") {
+        G711_BYTES_PER_MS
+    } else {
+        PCM_BYTES_PER_MS
+    }
+}
+
+/// Bytes behind the base64 string at a quoted name; 0 where there is none.
+fn audio_bytes(event: &str, name: &[u8]) -> u64 {
+    let text = || {
+        let value = event.as_bytes().get(memmem::find(event.as_bytes(), name)? + name.len()..)?;
+        let value = value.get(memchr(b'"', value)? + 1..)?;
+        value.get(..memchr(b'"', value)?)
+    };
+    let text: &[u8] = text().unwrap_or_default();
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    u64::try_from((text.len() / 4 * 3).saturating_sub(padding)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half a second of silence at 24 kHz.
+    const HALF_A_SECOND: usize = 32_000;
+
+    fn append(turns: &mut Turns, characters: usize) {
+        let event = format!(r#"{{"type":"input_audio_buffer.append","audio":"{}"}}"#, "A".repeat(characters));
+        turns.client("input_audio_buffer.append", &event);
+    }
+
+    fn say(turns: &mut Turns, characters: usize) {
+        let delta = "A".repeat(characters);
+        let event = format!(r#"{{"type":"response.output_audio.delta","delta":"{delta}","content_index":0}}"#);
+        turns.upstream("response.output_audio.delta", &event);
+    }
+
+    fn turn(model: Option<&str>, completed: bool) -> TurnUsage {
+        TurnUsage { usage: Usage::default(), model: model.map(str::to_owned), completed, reported: false }
+    }
+
+    fn audio(audio_in_ms: u64, audio_out_ms: u64) -> Usage {
+        Usage { audio_in_ms, audio_out_ms, ..Usage::default() }
+    }
+
+    #[test]
+    fn a_response_without_a_report_is_the_audio_that_passed() {
+        let mut turns = Turns::new(false);
+        append(&mut turns, HALF_A_SECOND);
+        turns.upstream("input_audio_buffer.committed", "{}");
+        append(&mut turns, HALF_A_SECOND);
+        turns.upstream("response.created", "{}");
+        say(&mut turns, HALF_A_SECOND);
+        say(&mut turns, HALF_A_SECOND);
+        assert!(turns.open());
+        assert_eq!(turns.settle(&turn(None, true)), Some((audio(500, 1000), UsageSource::Estimated)));
+        assert!(!turns.open());
+        assert_eq!(turns.settle(&turn(None, true)), Some((audio(0, 0), UsageSource::Estimated)), "counted once");
+    }
+
+    #[test]
+    fn what_was_cancelled_before_it_spoke_is_nothing() {
+        let mut turns = Turns::new(false);
+        turns.upstream("response.created", "{}");
+        assert_eq!(turns.settle(&turn(None, false)), None);
+        let zero = TurnUsage { reported: true, ..turn(None, false) };
+        turns.upstream("response.created", "{}");
+        assert_eq!(turns.settle(&zero), None);
+        turns.upstream("response.created", "{}");
+        turns.upstream("response.output_text.delta", "{}");
+        assert_eq!(turns.settle(&turn(None, false)), Some((audio(0, 0), UsageSource::Estimated)));
+    }
+
+    #[test]
+    fn a_transcript_without_a_report_is_its_utterance() {
+        let mut turns = Turns::new(true);
+        let updated = r#"{"session":{"audio":{"input":{"format":{"type":"audio/pcmu"}}}}}"#;
+        turns.upstream("session.updated", updated);
+        append(&mut turns, 4 * HALF_A_SECOND / 6);
+        turns.upstream("input_audio_buffer.committed", "{}");
+        assert!(turns.open());
+        assert_eq!(
+            turns.settle(&turn(Some("whisper-1"), true)),
+            Some((audio(1_999, 0), UsageSource::Estimated)),
+            "eight bytes are a millisecond"
+        );
+        assert!(!turns.open());
+    }
+
+    #[test]
+    fn a_cut_session_keeps_what_had_begun_and_nothing_else() {
+        let mut turns = Turns::new(false);
+        turns.client("response.create", "{}");
+        assert!(turns.open());
+        assert_eq!(turns.cut(), Vec::new(), "the provider had not begun");
+        turns.client("response.create", "{}");
+        turns.upstream("error", "{}");
+        assert!(!turns.open(), "the provider refused");
+        turns.upstream("response.created", "{}");
+        say(&mut turns, HALF_A_SECOND);
+        assert_eq!(turns.cut(), vec![audio(0, 500)]);
+        assert!(!turns.open());
+    }
+
+    #[test]
+    fn a_cleared_buffer_is_no_utterance() {
+        let mut turns = Turns::new(true);
+        append(&mut turns, HALF_A_SECOND);
+        turns.upstream("input_audio_buffer.cleared", "{}");
+        turns.upstream("input_audio_buffer.committed", "{}");
+        assert_eq!(turns.cut(), vec![audio(0, 0)]);
+    }
+}
