@@ -319,35 +319,41 @@ impl Session {
         }
         let flow = pending.dialect.upstream(&text, &mut self.actions);
         self.meter.first_byte();
+        // What a turn used is in the journal before the client sees that the turn is over, and whether
+        // or not it is still there to see it.
+        let covered = self.account(UsageStatus::Ok);
         if flow == Flow::Forward {
-            // What a turn used is in the journal before the client sees that the turn is over.
-            let spent = self.carry_out().await;
             self.send_client(text).await?;
-            return spent;
         }
-        self.carry_out().await
-    }
-
-    /// Carries out what the dialect asked for beside forwarding.
-    async fn carry_out(&mut self) -> Result<(), Ending> {
-        if self.actions.is_empty() {
-            return Ok(());
-        }
-        let mut spent = Ok(());
-        for action in std::mem::take(&mut self.actions) {
-            match action {
-                Action::ToClient(event) => self.send_client(event.into()).await?,
-                Action::ToUpstream(event) => self.send_upstream(event.into()).await?,
-                Action::Used(turn) => spent = self.used(&turn, UsageStatus::Ok),
-            }
-        }
-        match spent {
+        self.carry_out().await?;
+        match covered {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.tell(&error).await?;
                 Err(Ending::policy(1008, "the budget is spent"))
             }
         }
+    }
+
+    /// Sends what the dialect wants sent beside or in place of the frame.
+    async fn carry_out(&mut self) -> Result<(), Ending> {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::ToClient(event) => self.send_client(event.into()).await?,
+                Action::ToUpstream(event) => self.send_upstream(event.into()).await?,
+                Action::Used(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Records every turn that the last frame ended. `Err` when the next one is not covered.
+    fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
+        let mut covered = Ok(());
+        for turn in take_used(&mut self.actions) {
+            covered = covered.and(self.used(&turn, status));
+        }
+        covered
     }
 
     /// Records a turn and makes sure that the next one is covered.
@@ -470,13 +476,11 @@ impl Session {
                 self.turns.upstream(&kind, &text);
             }
             pending.dialect.upstream(&text, &mut self.actions);
-            for action in std::mem::take(&mut self.actions) {
-                if let Action::Used(turn) = action
-                    && let Err(error) = self.used(&turn, status)
-                {
-                    tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
-                }
+            if let Err(error) = self.account(status) {
+                tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
             }
+            // There is nobody left to send anything to.
+            self.actions.clear();
         }
     }
 
@@ -484,6 +488,23 @@ impl Session {
         self.events += 1;
         format!("event_{}_{}", self.id.0.simple(), self.events)
     }
+}
+
+/// Takes the accounts out of what is to be done, so that none can be lost with a send that fails.
+fn take_used(actions: &mut Vec<Action>) -> Vec<TurnUsage> {
+    // Nearly every frame asks for nothing.
+    if actions.is_empty() {
+        return Vec::new();
+    }
+    let (mut used, mut rest) = (Vec::new(), Vec::new());
+    for action in std::mem::take(actions) {
+        match action {
+            Action::Used(turn) => used.push(turn),
+            other => rest.push(other),
+        }
+    }
+    *actions = rest;
+    used
 }
 
 fn slow_reader() -> Ending {
@@ -499,4 +520,19 @@ fn upstream_lost(error: SendError) -> Ending {
 
 fn expired(message: &str) -> GatewayError {
     GatewayError::caller(ErrorKind::RequestTimeout, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::usage::Usage;
+
+    #[test]
+    fn what_was_used_is_taken_before_anything_is_sent() {
+        let turn = TurnUsage { usage: Usage::default(), model: None, completed: true, reported: true };
+        let event = Action::ToClient("{}".to_owned());
+        let mut actions = vec![event.clone(), Action::Used(turn.clone()), event.clone(), Action::Used(turn.clone())];
+        assert_eq!(take_used(&mut actions), vec![turn.clone(), turn]);
+        assert_eq!(actions, vec![event.clone(), event], "in their order");
+    }
 }

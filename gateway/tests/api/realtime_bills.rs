@@ -120,3 +120,18 @@ async fn a_session_in_which_nothing_was_made_leaves_no_record() {
     let records = gateway::repositories::usage::find_by_request(&app.gateway.database, key, id).await.unwrap();
     assert!(records.is_empty(), "{records:?}");
 }
+
+#[tokio::test]
+async fn usage_that_arrives_when_the_client_is_gone_is_recorded_all_the_same() {
+    let app = TestApp::new().await;
+    // The turn ends while nobody reads, and the client is gone before the gateway can know it.
+    let fault = Fault { chunk_ms: Some(5), ..Fault::default() };
+    let mut session = open(&app, "model=live", fault).await;
+    session.say(&json!({"type": "response.create"})).await;
+    let id = session.id;
+    session.until("response.output_audio.done").await;
+    session.vanish();
+    let records = app.records_of(KEY, id).await;
+    assert_eq!((records.len(), records[0].usage_source), (1, UsageSource::Reported));
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000));
+}

@@ -4,7 +4,7 @@ use domain::ids::{RequestId, VirtualKeyId};
 use domain::key::KeyHash;
 use gateway::repositories::usage::{StoredUsage, find_by_request};
 
-use crate::helpers::{TestApp, soon};
+use crate::helpers::{Realtime, TestApp, soon};
 
 impl TestApp {
     /// The key behind a secret, for what is asked after the key is gone.
@@ -35,5 +35,14 @@ impl TestApp {
             }
         })
         .await;
+    }
+}
+
+impl Realtime {
+    /// Breaks the connection with a reset: nothing more is read, and nothing said.
+    pub(crate) fn vanish(self) {
+        let stream = self.socket.into_inner();
+        stream.set_zero_linger().unwrap();
+        drop(stream);
     }
 }
