@@ -11,8 +11,13 @@
 //! | drain | 1001 |
 //! | the provider does not read | 1013 |
 
-use actix_ws::{CloseCode, CloseReason, ProtocolError};
+use actix_http::ws::{CloseCode, CloseReason, ProtocolError};
 use domain::usage::UsageStatus;
+
+/// Stands for a peer that is gone without a close frame; never sent.
+const GONE: u16 = 1006;
+/// Longest reason of a close frame.
+const MAX_REASON_BYTES: usize = 123;
 
 /// Who ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +63,7 @@ impl Ending {
     /// The client is gone without a goodbye.
     #[must_use]
     pub fn gone() -> Self {
-        Self::left(1006)
+        Self::left(GONE)
     }
 
     /// What the client gets when the provider closes with `code`.
@@ -85,18 +90,26 @@ impl Ending {
     pub fn violated(error: &ProtocolError) -> Self {
         match error {
             ProtocolError::Overflow => Self::policy(1009, "the message is too long"),
-            // Text that is not UTF-8 comes as invalid data; everything else that is wrong with the
-            // connection itself means that the client is gone without a goodbye.
-            ProtocolError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::gone(),
-            other if other.to_string().to_lowercase().contains("utf") => Self::policy(1007, "the text is not UTF-8"),
             _ => Self::policy(1002, "the frame breaks the protocol"),
         }
     }
 
-    /// For the client's socket.
+    /// Whether the client gets a close frame.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.code != GONE
+    }
+
+    /// For the client's socket. A control frame has 125 bytes at most, two of which are the code.
     #[must_use]
     pub fn frame(&self) -> CloseReason {
-        let reason: String = self.reason.chars().take(100).collect();
+        let mut reason = String::new();
+        for character in self.reason.chars() {
+            if reason.len() + character.len_utf8() > MAX_REASON_BYTES {
+                break;
+            }
+            reason.push(character);
+        }
         CloseReason { code: CloseCode::from(self.code), description: (!reason.is_empty()).then_some(reason) }
     }
 }

@@ -1,6 +1,6 @@
 //! Puts fragmented messages together, bounded in bytes and in pieces.
 
-use actix_ws::Item;
+use actix_http::ws::Item;
 use bytes::{Bytes, BytesMut};
 use domain::limits::{MAX_CLIENT_MESSAGE_BYTES, MAX_FRAGMENTS};
 

@@ -1,9 +1,13 @@
 //! Realtime sessions: refused before the upgrade where the fault is known by then, driven by one
 //! loop afterwards.
 
+pub mod client;
+pub mod clocks;
 pub mod close;
+pub mod end;
 pub mod fragments;
 pub mod open;
+pub mod outgoing;
 pub mod registry;
 pub mod secrets;
 pub mod session;

@@ -18,11 +18,9 @@ use crate::pipeline::admit::refuse_unpriced;
 use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
+use crate::realtime::client::{Client, verify};
 use crate::realtime::session::{Pending, Session, Upstream};
 use crate::realtime::upstream::connect;
-
-/// The subprotocol that browsers ask for beside the one that carries their key.
-const SUBPROTOCOL: &str = "realtime";
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -42,6 +40,7 @@ pub async fn create_session(
     let gateway = &worker.gateway;
     let mut caller = caller(&worker, &request, Operation::Realtime)?;
     let asked = asked(&request, &caller)?;
+    verify(&request)?;
     if gateway.draining.is_cancelled() || gateway.sessions.len() >= gateway.settings.limits.max_sessions {
         let message = "The gateway takes no more sessions at the moment.";
         return Err(GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5));
@@ -72,11 +71,9 @@ pub async fn create_session(
         )),
         None => Upstream::Awaited,
     };
-    let (response, client, messages) = actix_ws::handle_with_protocols(&request, payload, &[SUBPROTOCOL])
-        .map_err(|error| GatewayError::invalid("upgrade", format!("This is not a WebSocket handshake: {error}.")))?;
+    let (response, client) = Client::accept(&request, payload)?;
     let entered = gateway.sessions.enter(session, caller.principal.key.id);
-    let session =
-        Session::new(worker.get_ref().clone(), caller, session, client, messages, meter, upstream, asked.transcription);
+    let session = Session::new(worker.get_ref().clone(), caller, session, client, meter, upstream, asked.transcription);
     actix_web::rt::spawn(async move {
         session.run(entered).await;
     });

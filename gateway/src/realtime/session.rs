@@ -1,8 +1,8 @@
 //! The one loop of a session: everything that can happen to it, and what is then done.
 
-use std::time::{Duration, Instant};
+use std::pin::{Pin, pin};
+use std::time::Instant;
 
-use actix_ws::{Message, MessageStream};
 use bytes::Bytes;
 use bytestring::ByteString;
 use dialects::contract::{Action, Flow, RealtimeDialect, TurnUsage};
@@ -10,30 +10,25 @@ use dialects::openai::realtime::Passthrough;
 use dialects::openai::scan::event_type;
 use domain::error::{ErrorKind, Origin};
 use domain::ids::SessionId;
-use domain::limits::MAX_CLIENT_MESSAGE_BYTES;
 use domain::money::NanoUsd;
-use domain::usage::{UsageSource, UsageStatus};
+use domain::usage::UsageStatus;
 use serde_json::json;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::Caller;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::Candidate;
+use crate::realtime::client::{Client, FromClient};
+use crate::realtime::clocks::{Clocks, Due};
 use crate::realtime::close::Ending;
-use crate::realtime::fragments::Fragments;
 use crate::realtime::open::{candidates, connect_first, transcriber_prices};
 use crate::realtime::registry::Entered;
 use crate::realtime::turns::Turns;
 use crate::realtime::upstream::{FromUpstream, Leg, SendError};
 use crate::telemetry::names;
-
-/// How long the provider may still report usage after the client has left.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How soon before the end of a drain the client is told.
-const DRAIN_NOTICE: Duration = Duration::from_secs(5);
-/// Pings without an answer after which a peer is dead.
-const MISSED_PINGS: u32 = 2;
 
 /// A provider that accepted the session.
 #[derive(Debug)]
@@ -59,21 +54,19 @@ pub enum Upstream {
 
 /// One session.
 pub struct Session {
-    worker: Worker,
+    pub(super) worker: Worker,
     caller: Caller,
-    id: SessionId,
-    client: actix_ws::Session,
-    messages: MessageStream,
-    meter: Meter,
-    upstream: Option<Box<Pending>>,
+    pub(super) id: SessionId,
+    pub(super) client: Client,
+    pub(super) meter: Meter,
+    pub(super) upstream: Option<Box<Pending>>,
     transcription: bool,
-    fragments: Fragments,
-    actions: Vec<Action>,
+    pub(super) actions: Vec<Action>,
     clocks: Clocks,
     /// Swallow the provider's `session.created`: the client has had ours.
     created_sent: bool,
-    turns: Turns,
-    frames: (u64, u64),
+    pub(super) turns: Turns,
+    pub(super) frames: (u64, u64),
     events: u64,
 }
 
@@ -83,41 +76,27 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// When things are due.
-#[derive(Debug)]
-struct Clocks {
-    opened: Instant,
-    last_frame: Instant,
-    next_ping: Instant,
-    client_pings: u32,
-    upstream_pings: u32,
-    drain_at: Option<Instant>,
-}
-
 enum Happened {
-    Client(Option<Result<Message, actix_ws::ProtocolError>>),
+    Client(FromClient),
     Upstream(FromUpstream),
     Tick,
     Drain,
-    Revoked,
 }
 
 impl Session {
     /// A session whose client has just been accepted.
-    #[expect(clippy::too_many_arguments, reason = "everything a session owns, handed over once")]
     #[must_use]
     pub fn new(
         worker: Worker,
         caller: Caller,
         id: SessionId,
-        client: actix_ws::Session,
-        messages: MessageStream,
+        client: Client,
         meter: Meter,
         upstream: Upstream,
         transcription: bool,
     ) -> Self {
-        let now = Instant::now();
-        let ping = worker.gateway.settings.timeouts.ping;
+        let settings = &worker.gateway.settings;
+        let clocks = Clocks::new(Instant::now(), &settings.limits, &settings.timeouts);
         let (upstream, created_sent) = match upstream {
             Upstream::Connected(pending) => (Some(pending), false),
             Upstream::Awaited => (None, true),
@@ -127,20 +106,11 @@ impl Session {
             caller,
             id,
             client,
-            messages: messages.max_frame_size(MAX_CLIENT_MESSAGE_BYTES),
             meter,
             upstream,
             transcription,
-            fragments: Fragments::default(),
             actions: Vec::new(),
-            clocks: Clocks {
-                opened: now,
-                last_frame: now,
-                next_ping: now + ping,
-                client_pings: 0,
-                upstream_pings: 0,
-                drain_at: None,
-            },
+            clocks,
             created_sent,
             turns: Turns::new(transcription),
             frames: (0, 0),
@@ -150,25 +120,44 @@ impl Session {
 
     /// Drives the session to its end.
     pub async fn run(mut self, entered: Entered) {
-        if self.upstream.is_none() {
-            let event = json!({"type": "session.created", "event_id": self.event_id(), "session":
-                {"type": "transcription", "object": "realtime.transcription_session", "id": format!("sess_{}", self.id.0.simple())}});
-            if self.send_client(event.to_string().into()).await.is_err() {
-                return;
-            }
-        }
-        let ending = loop {
-            let happened = self.wait(&entered).await;
-            if let Err(ending) = self.handle(happened).await {
-                break ending;
-            }
+        let ended = tokio::select! {
+            ending = self.drive() => Some(ending),
+            // Whatever the session is doing, and for whomever it waits.
+            () = entered.revoked.cancelled() => None,
         };
+        let ending = ended.unwrap_or_else(|| self.revoked());
         self.end(ending).await;
     }
 
-    async fn wait(&mut self, entered: &Entered) -> Happened {
-        let due = self.next_due();
-        let draining = self.clocks.drain_at.is_none();
+    async fn drive(&mut self) -> Ending {
+        if self.upstream.is_none() {
+            let event = json!({"type": "session.created", "event_id": self.event_id(), "session":
+                {"type": "transcription", "object": "realtime.transcription_session", "id": format!("sess_{}", self.id.0.simple())}});
+            if let Err(ending) = self.send_client(event.to_string().into()).await {
+                return ending;
+            }
+        }
+        let mut draining = pin!(self.worker.gateway.draining.clone().cancelled_owned());
+        let mut timer = pin!(sleep_until(self.clocks.next().into()));
+        loop {
+            let happened = self.wait(draining.as_mut(), timer.as_mut()).await;
+            if let Err(ending) = self.handle(happened).await {
+                return ending;
+            }
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        draining: Pin<&mut WaitForCancellationFutureOwned>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Happened {
+        // Frames move most of what is due into the future: a timer that fires too early is set again
+        // then, rather than at every frame.
+        let next = self.clocks.next().into();
+        if timer.is_elapsed() || next < timer.deadline() {
+            timer.as_mut().reset(next);
+        }
         let upstream = async {
             match &mut self.upstream {
                 Some(pending) => pending.leg.next().await,
@@ -177,20 +166,11 @@ impl Session {
         };
         // Not biased: a provider that never pauses must not keep the client's `response.cancel` waiting.
         tokio::select! {
-            () = entered.revoked.cancelled() => Happened::Revoked,
-            () = self.worker.gateway.draining.cancelled(), if draining => Happened::Drain,
-            () = tokio::time::sleep_until(due.into()) => Happened::Tick,
+            () = draining, if !self.clocks.draining() => Happened::Drain,
+            () = timer => Happened::Tick,
             frame = upstream => Happened::Upstream(frame),
-            message = self.messages.recv() => Happened::Client(message),
+            message = self.client.next() => Happened::Client(message),
         }
-    }
-
-    fn next_due(&self) -> Instant {
-        let limits = &self.worker.gateway.settings.limits;
-        let idle = self.clocks.last_frame + limits.session_idle;
-        let age = self.clocks.opened + limits.session_max_age;
-        let drain = self.clocks.drain_at.unwrap_or(age);
-        self.clocks.next_ping.min(idle).min(age).min(drain)
     }
 
     /// Does what has to be done; `Err` ends the session.
@@ -200,51 +180,32 @@ impl Session {
             Happened::Client(message) => self.on_client(message).await,
             Happened::Tick => self.tick().await,
             Happened::Drain => {
-                let drain = self.worker.gateway.settings.timeouts.drain;
-                let now = Instant::now();
-                self.clocks.drain_at = Some(now + drain.saturating_sub(DRAIN_NOTICE));
+                self.clocks.drain(Instant::now(), self.worker.gateway.settings.timeouts.drain);
                 if self.turns.open() { Ok(()) } else { self.drained().await }
-            }
-            Happened::Revoked => {
-                let error = GatewayError::unauthenticated();
-                self.tell(&error).await?;
-                Err(Ending::policy(1008, "the key was revoked or has expired"))
             }
         }
     }
 
-    async fn on_client(&mut self, message: Option<Result<Message, actix_ws::ProtocolError>>) -> Result<(), Ending> {
+    async fn on_client(&mut self, message: FromClient) -> Result<(), Ending> {
         let text = match message {
-            None => return Err(Ending::gone()),
-            Some(Err(error)) => return Err(Ending::violated(&error)),
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Continuation(item))) => match self.fragments.push(item)? {
-                None => return Ok(()),
-                Some((true, whole)) => {
-                    ByteString::try_from(whole).map_err(|_| Ending::policy(1007, "the text is not UTF-8"))?
-                }
-                Some((false, _)) => return self.refuse_binary().await,
-            },
-            Some(Ok(Message::Binary(_))) => return self.refuse_binary().await,
-            Some(Ok(Message::Ping(payload))) => {
-                let deadline = self.worker.gateway.settings.timeouts.write;
-                return match tokio::time::timeout(deadline, self.client.pong(&payload)).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(_)) => Err(Ending::gone()),
-                    Err(_) => Err(slow_reader()),
-                };
+            FromClient::Text(text) => text,
+            FromClient::Binary => {
+                let message = "Events are text frames; audio travels in them as base64.";
+                return self.tell(&GatewayError::invalid("event", message)).await;
             }
-            Some(Ok(Message::Pong(_))) => {
-                self.clocks.client_pings = 0;
+            FromClient::Ping(payload) => {
+                let write = self.worker.gateway.settings.timeouts.write;
+                return self.client.pong(&payload, write).await.map_err(client_lost);
+            }
+            FromClient::Pong => {
+                self.clocks.client_lives();
                 return Ok(());
             }
-            Some(Ok(Message::Nop)) => return Ok(()),
-            Some(Ok(Message::Close(reason))) => {
-                return Err(Ending::left(reason.map_or(1000, |reason| u16::from(reason.code))));
-            }
+            FromClient::Closed(code) => return Err(Ending::left(code)),
+            FromClient::Gone => return Err(Ending::gone()),
+            FromClient::Broken(ending) => return Err(ending),
         };
-        self.clocks.last_frame = Instant::now();
-        self.clocks.client_pings = 0;
+        self.clocks.client_spoke(Instant::now());
         if self.upstream.is_none() {
             self.open_upstream(&text).await?;
         }
@@ -298,7 +259,7 @@ impl Session {
         let text = match frame {
             FromUpstream::Text(text) => text,
             FromUpstream::Pong => {
-                self.clocks.upstream_pings = 0;
+                self.clocks.upstream_lives();
                 return Ok(());
             }
             FromUpstream::Binary => return Ok(()),
@@ -308,8 +269,7 @@ impl Session {
         let Ok(text) = ByteString::try_from(text) else {
             return Err(Ending::provider(1011, "the provider sent broken text"));
         };
-        self.clocks.last_frame = Instant::now();
-        self.clocks.upstream_pings = 0;
+        self.clocks.upstream_spoke(Instant::now());
         if let Some(kind) = event_type(&text) {
             self.turns.upstream(&kind, &text);
             if self.created_sent && kind == "session.created" {
@@ -348,7 +308,7 @@ impl Session {
     }
 
     /// Records every turn that the last frame ended. `Err` when the next one is not covered.
-    fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
+    pub(super) fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
         let mut covered = Ok(());
         for turn in take_used(&mut self.actions) {
             covered = covered.and(self.used(&turn, status));
@@ -366,41 +326,31 @@ impl Session {
     }
 
     async fn tick(&mut self) -> Result<(), Ending> {
-        let now = Instant::now();
-        let limits = &self.worker.gateway.settings.limits;
-        let timeouts = &self.worker.gateway.settings.timeouts;
-        if self.clocks.drain_at.is_some_and(|at| at <= now) {
-            return self.drained().await;
+        match self.clocks.due(Instant::now()) {
+            Due::Nothing => Ok(()),
+            Due::Ping => self.ping().await,
+            Due::Drain => self.drained().await,
+            Due::TooOld => {
+                self.tell(&expired("The session has reached its maximum age.")).await?;
+                Err(Ending::policy(1008, "the session is too old"))
+            }
+            Due::Idle => {
+                self.tell(&expired("The session was idle for too long.")).await?;
+                Err(Ending::policy(1008, "the session was idle"))
+            }
+            Due::ClientDead => Err(Ending::gone()),
+            Due::UpstreamDead => Err(Ending::provider(1011, "the provider does not answer")),
         }
-        if self.clocks.opened + limits.session_max_age <= now {
-            self.tell(&expired("The session has reached its maximum age.")).await?;
-            return Err(Ending::policy(1008, "the session is too old"));
-        }
-        if self.clocks.last_frame + limits.session_idle <= now {
-            self.tell(&expired("The session was idle for too long.")).await?;
-            return Err(Ending::policy(1008, "the session was idle"));
-        }
-        if self.clocks.next_ping <= now {
-            let write = timeouts.write;
-            self.clocks.next_ping = now + timeouts.ping;
-            if self.clocks.client_pings >= MISSED_PINGS {
-                return Err(Ending::gone());
-            }
-            if self.clocks.upstream_pings >= MISSED_PINGS {
-                return Err(Ending::provider(1011, "the provider does not answer"));
-            }
-            self.clocks.client_pings += 1;
-            match tokio::time::timeout(write, self.client.ping(b"")).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Ending::gone()),
-                Err(_) => return Err(slow_reader()),
-            }
-            if let Some(pending) = &mut self.upstream
-                && pending.leg.answers_pings()
-            {
-                self.clocks.upstream_pings += 1;
-                pending.leg.ping(write).await.map_err(upstream_lost)?;
-            }
+    }
+
+    async fn ping(&mut self) -> Result<(), Ending> {
+        let write = self.worker.gateway.settings.timeouts.write;
+        self.client.ping(write).await.map_err(client_lost)?;
+        if let Some(pending) = &mut self.upstream
+            && pending.leg.answers_pings()
+        {
+            self.clocks.upstream_pinged();
+            pending.leg.ping(write).await.map_err(upstream_lost)?;
         }
         Ok(())
     }
@@ -412,10 +362,6 @@ impl Session {
         Err(Ending::policy(1001, "the gateway is restarting"))
     }
 
-    async fn refuse_binary(&mut self) -> Result<(), Ending> {
-        self.tell(&GatewayError::invalid("event", "Events are text frames; audio travels in them as base64.")).await
-    }
-
     async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
         names::failed(error.kind());
         let event = error.event(&self.event_id());
@@ -425,11 +371,7 @@ impl Session {
     async fn send_client(&mut self, text: ByteString) -> Result<(), Ending> {
         self.frames.1 += 1;
         let write = self.worker.gateway.settings.timeouts.write;
-        match tokio::time::timeout(write, self.client.text(text)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ending::gone()),
-            Err(_) => Err(slow_reader()),
-        }
+        self.client.text(&text, write).await.map_err(client_lost)
     }
 
     async fn send_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
@@ -441,50 +383,7 @@ impl Session {
         }
     }
 
-    /// Closes both sides, and waits for the provider's last report where one is due.
-    async fn end(mut self, ending: Ending) {
-        tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
-        let write = self.worker.gateway.settings.timeouts.write;
-        let goodbye = (ending.code != 1006).then(|| ending.frame());
-        if tokio::time::timeout(write, self.client.clone().close(goodbye)).await.is_err() {
-            tracing::debug!(session = %self.id, "the client did not take the close frame");
-        }
-        self.last_words(ending.status()).await;
-        for usage in self.turns.cut() {
-            self.meter.turn(usage, UsageSource::Estimated, None, None, ending.status());
-        }
-        if let Some(pending) = &mut self.upstream {
-            pending.leg.close(1000, write).await;
-        }
-        names::frames(self.frames.0, self.frames.1);
-        self.meter.abandon();
-    }
-
-    /// Nobody listens any more, but what the provider has made will be billed: its report is waited for.
-    async fn last_words(&mut self, status: UsageStatus) {
-        let deadline = Instant::now() + LAST_WORDS;
-        while self.turns.open() {
-            let Some(pending) = &mut self.upstream else { return };
-            let next = tokio::time::timeout_at(deadline.into(), pending.leg.next()).await;
-            let text = match next {
-                Ok(FromUpstream::Text(text)) => text,
-                Ok(FromUpstream::Closed(..)) | Err(_) => return,
-                Ok(FromUpstream::Pong | FromUpstream::Binary) => continue,
-            };
-            let Ok(text) = ByteString::try_from(text) else { continue };
-            if let Some(kind) = event_type(&text) {
-                self.turns.upstream(&kind, &text);
-            }
-            pending.dialect.upstream(&text, &mut self.actions);
-            if let Err(error) = self.account(status) {
-                tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
-            }
-            // There is nobody left to send anything to.
-            self.actions.clear();
-        }
-    }
-
-    fn event_id(&mut self) -> String {
+    pub(super) fn event_id(&mut self) -> String {
         self.events += 1;
         format!("event_{}_{}", self.id.0.simple(), self.events)
     }
@@ -507,8 +406,11 @@ fn take_used(actions: &mut Vec<Action>) -> Vec<TurnUsage> {
     used
 }
 
-fn slow_reader() -> Ending {
-    Ending::policy(1008, "the client does not read")
+fn client_lost(error: SendError) -> Ending {
+    match error {
+        SendError::TooSlow => Ending::policy(1008, "the client does not read"),
+        SendError::Gone => Ending::gone(),
+    }
 }
 
 fn upstream_lost(error: SendError) -> Ending {

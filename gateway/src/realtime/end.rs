@@ -1,0 +1,69 @@
+//! The end of a session: both sides are closed, and nothing that was made is left unrecorded.
+
+use std::time::{Duration, Instant};
+
+use bytestring::ByteString;
+use dialects::contract::RealtimeDialect;
+use dialects::openai::scan::event_type;
+use domain::usage::{UsageSource, UsageStatus};
+
+use crate::error::GatewayError;
+use crate::realtime::close::{By, Ending};
+use crate::realtime::session::Session;
+use crate::realtime::upstream::FromUpstream;
+use crate::telemetry::names;
+
+/// How long the provider may still report usage after the client has left.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+impl Session {
+    /// The key is no longer good. A client that does not read learns it from the close code alone.
+    pub(super) fn revoked(&mut self) -> Ending {
+        let error = GatewayError::unauthenticated();
+        names::failed(error.kind());
+        let event = error.event(&self.event_id());
+        self.client.text_if_room(&event);
+        Ending::policy(1008, "the key was revoked or has expired")
+    }
+
+    /// Closes both sides, and waits for the provider's last report where one is due.
+    pub(super) async fn end(mut self, ending: Ending) {
+        tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
+        self.client.close(&ending);
+        self.last_words(ending.status()).await;
+        for usage in self.turns.cut() {
+            self.meter.turn(usage, UsageSource::Estimated, None, None, ending.status());
+        }
+        if let Some(pending) = &mut self.upstream {
+            // The provider learns what the client said, and nothing of what we had against it.
+            let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
+            pending.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
+        }
+        names::frames(self.frames.0, self.frames.1);
+        self.meter.abandon();
+    }
+
+    /// Nobody listens any more, but what the provider has made will be billed: its report is waited for.
+    async fn last_words(&mut self, status: UsageStatus) {
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.turns.open() {
+            let Some(pending) = &mut self.upstream else { return };
+            let next = tokio::time::timeout_at(deadline.into(), pending.leg.next()).await;
+            let text = match next {
+                Ok(FromUpstream::Text(text)) => text,
+                Ok(FromUpstream::Closed(..)) | Err(_) => return,
+                Ok(FromUpstream::Pong | FromUpstream::Binary) => continue,
+            };
+            let Ok(text) = ByteString::try_from(text) else { continue };
+            if let Some(kind) = event_type(&text) {
+                self.turns.upstream(&kind, &text);
+            }
+            pending.dialect.upstream(&text, &mut self.actions);
+            if let Err(error) = self.account(status) {
+                tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
+            }
+            // There is nobody left to send anything to.
+            self.actions.clear();
+        }
+    }
+}
