@@ -17,4 +17,6 @@ mod helpers;
 mod races;
 mod realtime;
 mod realtime_bills;
+mod realtime_ends;
+mod realtime_frames;
 mod realtime_parts;

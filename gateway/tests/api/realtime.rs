@@ -1,17 +1,16 @@
 //! Realtime sessions: turns, refusals, and every way in which one ends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::provider::Operation;
 use domain::usage::{UsageSource, UsageStatus};
 use gateway::snapshot::Snapshot;
 use gateway::startup::swap_snapshot;
-use loadtest::upstream::{CloseWs, Fault, Rule};
+use loadtest::upstream::{Fault, Rule};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use time::OffsetDateTime;
 
-use crate::helpers::{KEY, Setup, TestApp, budget, close_code, get, post_json, soon};
+use crate::helpers::{KEY, Setup, TestApp, budget, get, post_json, soon};
 
 const RESPOND: &str = "response.create";
 
@@ -55,64 +54,13 @@ async fn a_session_cannot_switch_to_another_model() {
     assert_eq!(session.until("session.updated").await["session"]["model"], "live");
 }
 
-/// A masked frame; the mask is zero, so that the payload stays readable.
-fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    let mask = if masked { 0x80 } else { 0 };
-    match u16::try_from(payload.len()) {
-        Ok(short) if short < 126 => frame.push(mask | payload.len() as u8),
-        Ok(short) => {
-            frame.push(mask | 126);
-            frame.extend(short.to_be_bytes());
-        }
-        Err(_) => {
-            frame.push(mask | 127);
-            frame.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    if masked {
-        frame.extend([0; 4]);
-    }
-    frame.extend(payload);
-    frame
-}
-
-#[tokio::test]
-async fn frames_that_break_the_protocol_end_the_session_with_their_code() {
-    let app = TestApp::new().await;
-    let huge = frame(0x81, true, &vec![b'a'; 17 * 1024 * 1024]);
-    for (what, bytes, code) in [
-        ("not UTF-8", frame(0x81, true, b"\xff\xfe"), 1007),
-        ("unmasked", frame(0x81, false, b"{}"), 1002),
-        ("reserved opcode", frame(0x83, true, b"{}"), 1002),
-        ("reserved bit", frame(0xC1, true, b"{}"), 1002),
-        ("a continuation of nothing", frame(0x80, true, b"{}"), 1002),
-        ("too long", huge, 1009),
-    ] {
-        let mut stream = app.raw_realtime().await;
-        drop(stream.write_all(&bytes).await);
-        assert_eq!(close_code(&mut stream).await, code, "{what}");
-    }
-}
-
-#[tokio::test]
-async fn the_provider_s_close_is_relayed_and_its_vanishing_is_1011() {
-    let app = TestApp::new().await;
-    for (sent, seen) in [(4001, 4001), (1000, 1000), (1013, 1013), (1006, 1011)] {
-        let close = CloseWs { code: sent, reason: "because".to_owned(), after_frames: 1 };
-        app.one.script(Rule::once("realtime", Fault { close_ws: Some(close), ..Fault::default() }));
-        let mut session = app.realtime("model=live", KEY).await.unwrap();
-        session.say(&json!({"type": "input_audio_buffer.clear"})).await;
-        assert_eq!(session.closed().await, seen);
-    }
-}
-
 #[tokio::test]
 async fn what_is_known_to_fail_is_refused_before_the_upgrade() {
     let mut setup = Setup::new().await;
     setup.key("sk-ap-may-transcribe-and-no-more", |key| key.operations = vec![Operation::Transcription]);
     setup.key("sk-ap-has-one-session-at-a-time", |key| key.max_concurrent_sessions = Some(1));
     setup.key("sk-ap-has-no-money-for-sessions", |key| key.budget = budget(1));
+    setup.provider("nobody-there", "http://127.0.0.1:1/v1");
     let app = setup.start().await;
     let refusal = |status: u16, code: &str| (status, code.to_owned());
     assert_eq!(app.refused("model=live", "").await, refusal(401, "invalid_api_key"));
@@ -132,6 +80,9 @@ async fn what_is_known_to_fail_is_refused_before_the_upgrade() {
     soon(async { while app.refused("model=live", key).await.0 != 101 {} }).await;
     app.one.script(Rule::once("realtime", Fault { status: Some(500), ..Fault::default() }));
     assert_eq!(app.refused("model=live", KEY).await, refusal(502, "upstream_error"));
+    assert_eq!(app.refused("model=nobody-there/gpt-realtime-2.1", key).await, refusal(502, "upstream_error"));
+    // None of the refusals has kept a slot of the key's one.
+    soon(async { while app.refused("model=live", key).await.0 != 101 {} }).await;
 }
 
 #[tokio::test]
@@ -142,6 +93,7 @@ async fn a_session_ends_when_its_key_is_revoked() {
     swap_snapshot(&app.gateway, Snapshot::default());
     assert_eq!(session.until("error").await["error"]["code"], "invalid_api_key");
     assert_eq!(session.closed().await, 1008);
+    app.no_session_left().await;
     assert_eq!(app.refused("model=live", KEY).await.0, 401);
 }
 
@@ -158,6 +110,7 @@ async fn a_session_ends_when_its_budget_is_spent() {
     session.say(&json!({"type": RESPOND})).await;
     assert_eq!(session.until("error").await["error"]["code"], "budget_exceeded");
     assert_eq!(session.closed().await, 1008);
+    app.no_session_left().await;
     let records = app.records_of("sk-ap-money-for-one-turn-only", session.id).await;
     assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000), "the turn that spent it is billed");
 }
@@ -197,6 +150,8 @@ async fn a_client_secret_opens_its_own_model_and_nothing_else() {
     again.assert_error(403, "operation_not_allowed");
     let forged = format!("{secret}x");
     assert_eq!(app.refused("model=live", &forged).await.0, 401);
+    let expired = app.gateway.secrets.issue(app.key_id(KEY), "live", false, OffsetDateTime::now_utc()).unwrap();
+    assert_eq!(app.refused("model=live", &expired).await, (401, "invalid_api_key".to_owned()));
 }
 
 #[tokio::test]
@@ -213,13 +168,7 @@ async fn a_client_that_leaves_mid_answer_is_billed_for_what_the_provider_reports
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].status, records[0].usage_source), (UsageStatus::ClientClosed, UsageSource::Reported));
     assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000));
-    let gateway = Arc::clone(&app.gateway);
-    soon(async {
-        while !gateway.sessions.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    app.no_session_left().await;
 }
 
 #[tokio::test]
@@ -269,5 +218,6 @@ async fn a_session_that_is_idle_or_old_is_ended_with_a_reason() {
         let mut session = app.realtime("model=live", KEY).await.unwrap();
         session.until("error").await;
         assert_eq!(session.closed().await, 1008);
+        app.no_session_left().await;
     }
 }

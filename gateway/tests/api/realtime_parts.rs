@@ -2,9 +2,61 @@
 
 use domain::ids::{RequestId, VirtualKeyId};
 use domain::key::KeyHash;
+use futures_util::StreamExt;
 use gateway::repositories::usage::{StoredUsage, find_by_request};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::helpers::{Realtime, TestApp, soon};
+
+/// A client's frame: its first byte as given, its mask zero, so that the payload stays readable.
+pub(crate) fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    let mask = if masked { 0x80 } else { 0 };
+    match u16::try_from(payload.len()) {
+        Ok(short) if short < 126 => frame.push(mask | payload.len() as u8),
+        Ok(short) => {
+            frame.push(mask | 126);
+            frame.extend(short.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(mask | 127);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    if masked {
+        frame.extend([0; 4]);
+    }
+    frame.extend(payload);
+    frame
+}
+
+/// A client's close frame.
+pub(crate) fn closing(code: u16) -> Vec<u8> {
+    frame(0x88, true, &code.to_be_bytes())
+}
+
+/// A server's frame: its opcode and its payload.
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
+    let first = soon(stream.read_u8()).await.unwrap();
+    let length = match soon(stream.read_u8()).await.unwrap() {
+        126 => u64::from(stream.read_u16().await.unwrap()),
+        127 => stream.read_u64().await.unwrap(),
+        short => u64::from(short),
+    };
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    soon(stream.read_exact(&mut payload)).await.unwrap();
+    (first & 0x0F, payload)
+}
+
+/// Reads frames of a server until its close frame, and gives the code.
+pub(crate) async fn close_code(stream: &mut (impl AsyncRead + Unpin)) -> u16 {
+    loop {
+        if let (8, payload) = read_frame(stream).await {
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+    }
+}
 
 impl TestApp {
     /// The key behind a secret, for what is asked after the key is gone.
@@ -39,6 +91,17 @@ impl TestApp {
 }
 
 impl Realtime {
+    /// The code and the reason with which the gateway closes.
+    pub(crate) async fn farewell(&mut self) -> (u16, String) {
+        loop {
+            match soon(self.socket.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+                Some(Ok(_)) => {}
+                other => panic!("no goodbye came, but {other:?}"),
+            }
+        }
+    }
+
     /// Breaks the connection with a reset: nothing more is read, and nothing said.
     pub(crate) fn vanish(self) {
         let stream = self.socket.into_inner();

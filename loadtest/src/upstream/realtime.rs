@@ -277,8 +277,10 @@ impl Driver<'_> {
 }
 
 async fn end_by_script(socket: &mut Socket, end: &CloseWs) -> Result<(), Error> {
-    if end.code == 1006 {
-        return Ok(());
+    match end.code {
+        1006 => return Ok(()),
+        1005 => return socket.close(None).await,
+        _ => {}
     }
     close(socket, end.code, &end.reason).await
 }

@@ -51,7 +51,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloseWs {
-    /// Close code; 1006 breaks the connection without a close frame.
+    /// Close code; 1005 sends a close frame without one, 1006 breaks the connection without a frame.
     pub code: u16,
     /// Reason in the close frame.
     #[serde(default)]

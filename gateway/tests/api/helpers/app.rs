@@ -204,23 +204,6 @@ impl TestApp {
     }
 }
 
-/// Reads frames of a server until its close frame, and gives the code.
-pub(crate) async fn close_code(stream: &mut TcpStream) -> u16 {
-    loop {
-        let first = soon(stream.read_u8()).await.unwrap();
-        let length = match soon(stream.read_u8()).await.unwrap() {
-            126 => u64::from(stream.read_u16().await.unwrap()),
-            127 => stream.read_u64().await.unwrap(),
-            short => u64::from(short),
-        };
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        soon(stream.read_exact(&mut payload)).await.unwrap();
-        if first & 0x0F == 8 {
-            return u16::from_be_bytes([payload[0], payload[1]]);
-        }
-    }
-}
-
 /// Reads one answer with a length, or what comes until the end of the stream.
 pub(crate) async fn read_answer(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
