@@ -2,14 +2,18 @@
 //!
 //! | what happened | code to the client |
 //! | --- | --- |
+//! | the client closed | its own code; 1000 where it gave none |
+//! | the client vanished or misses two pings | no frame |
 //! | the provider closed with a code that may be sent | that code and reason |
-//! | the provider vanished (1005, 1006, 1015 or no frame) | 1011 |
+//! | the provider vanished (1005, 1006, 1015 or no frame), misses two pings or sends broken text | 1011 |
 //! | a message over the bound, or in too many fragments | 1009 |
 //! | text that is not UTF-8 | 1007 |
 //! | a violation of the protocol | 1002 |
 //! | revoked, budget spent, slow reader, idle, too old | 1008 |
 //! | drain | 1001 |
 //! | the provider does not read | 1013 |
+//!
+//! `docs/errors.md` has the same table for users.
 
 use actix_http::ws::{CloseCode, CloseReason, ProtocolError};
 use domain::usage::UsageStatus;

@@ -45,7 +45,7 @@ async fn stalled(app: &TestApp) -> TcpStream {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_1008_after_the_write_deadline() {
-    let app = start(|timeouts| timeouts.write = Duration::from_millis(200)).await;
+    let app = start(|timeouts| timeouts.write = Duration::from_millis(1500)).await;
     let mut stream = stalled(&app).await;
     app.no_session_left().await;
     assert_eq!(close_code(&mut stream).await, 1008, "it learns why, behind what it had not read");
