@@ -5,16 +5,18 @@
 //! a loss of power `sync` must be called now and then; what was appended since the last call is the
 //! documented window of loss. Segments are deleted once everything in them is acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use domain::ids::UsageRecordId;
+
 use super::segment::{self, Piece};
-use super::{JournalLimits, LedgerError, UsageRecord};
+use super::{JournalLimits, LedgerError, UsageRecord, open_calls};
 
 const EXTENSION: &str = "journal";
 
@@ -30,6 +32,8 @@ pub(super) struct Position {
 pub struct Recovery {
     /// Whole records, to be written to the database again.
     pub records: u64,
+    /// Calls that were in flight when the process ended, now records flagged as estimated.
+    pub in_flight: u64,
     /// Damaged places, each copied to a `.corrupt` file beside its segment.
     pub damaged: u64,
     /// Bytes of entries that were never written whole, cut off.
@@ -49,6 +53,8 @@ pub(super) struct Journal {
     dir: PathBuf,
     limits: JournalLimits,
     files: Mutex<Files>,
+    /// Bytes of all segments, changed under the lock and read without it.
+    bytes: AtomicU64,
     /// The last append failed on the file system.
     failing: AtomicBool,
     /// Held for its lock, which the kernel frees with the file.
@@ -62,7 +68,6 @@ struct Files {
     /// The segment that is appended to.
     active: Option<(u64, Arc<File>)>,
     next: u64,
-    bytes: u64,
     acknowledged: Position,
     /// Files with bytes that the disk may not have.
     unsynced: Vec<Arc<File>>,
@@ -71,42 +76,61 @@ struct Files {
 }
 
 impl Journal {
-    /// Opens `dir`, making it where it is missing, and reads back every segment in it.
+    /// Opens `dir`, making it where it is missing, reads back every segment in it, and appends what was
+    /// in flight.
     pub(super) fn open(dir: &Path, limits: JournalLimits) -> Result<(Self, Recovery), LedgerError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(LedgerError::io(dir))?;
         let lock = lock(dir)?;
+        let mut in_flight = open_calls::left_in(dir).map_err(LedgerError::io(dir))?;
         let mut files = Files::default();
+        let mut bytes = 0;
         let mut recovery = Recovery::default();
         for (number, path) in segments_in(dir).map_err(LedgerError::io(dir))? {
-            let length = recover(&path, &mut recovery).map_err(LedgerError::io(&path))?;
+            let length = recover(&path, &mut recovery, &mut in_flight).map_err(LedgerError::io(&path))?;
             files.segments.insert(number, length);
-            files.bytes += length;
             files.next = number + 1;
+            bytes += length;
         }
-        Ok((
-            Self {
-                dir: dir.to_owned(),
-                limits,
-                files: Mutex::new(files),
-                failing: AtomicBool::new(false),
-                _lock: lock,
-            },
-            recovery,
-        ))
+        recovery.in_flight = in_flight.len() as u64;
+        let journal = Self {
+            dir: dir.to_owned(),
+            limits,
+            files: Mutex::new(files),
+            bytes: AtomicU64::new(bytes),
+            failing: AtomicBool::new(false),
+            _lock: lock,
+        };
+        journal.take_over(in_flight)?;
+        Ok((journal, recovery))
     }
 
-    /// Appends one record; its place is after everything appended before.
-    pub(super) fn append(&self, json: &[u8]) -> Result<Position, LedgerError> {
-        let entry = segment::encode(json).ok_or(LedgerError::TooLarge { bytes: json.len() })?;
+    /// Appends the records of calls that were in flight, whatever the bound: their number has its own.
+    fn take_over(&self, in_flight: HashMap<UsageRecordId, UsageRecord>) -> Result<(), LedgerError> {
+        if in_flight.is_empty() {
+            return Ok(());
+        }
+        let mut records: Vec<UsageRecord> = in_flight.into_values().collect();
+        records.sort_by_key(|record| record.id.0);
+        let mut entry = Vec::new();
+        for record in &records {
+            segment::encode(record, &mut entry)?;
+            self.write(&mut self.files(), &entry).map_err(LedgerError::io(&self.dir))?;
+        }
+        // Their slots are emptied next, and may reach the disk first.
+        self.sync().map_err(LedgerError::io(&self.dir))
+    }
+
+    /// Appends one entry; its place is after everything appended before.
+    pub(super) fn append(&self, entry: &[u8]) -> Result<Position, LedgerError> {
         let size = entry.len() as u64;
         let mut files = self.files();
-        if files.bytes + size > self.limits.max_bytes {
+        if self.bytes() + size > self.limits.max_bytes {
             self.reclaim(&mut files, 1);
         }
-        if files.bytes + size > self.limits.max_bytes {
-            return Err(LedgerError::Full { bytes: files.bytes, max_bytes: self.limits.max_bytes });
+        if self.bytes() + size > self.limits.max_bytes {
+            return Err(LedgerError::Full { bytes: self.bytes(), max_bytes: self.limits.max_bytes });
         }
-        let written = self.write(&mut files, &entry).map_err(LedgerError::io(&self.dir));
+        let written = self.write(&mut files, entry).map_err(LedgerError::io(&self.dir));
         self.failing.store(written.is_err(), Ordering::Relaxed);
         written
     }
@@ -168,7 +192,7 @@ impl Journal {
 
     /// Bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.files().bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// The end of what is on disk.
@@ -203,7 +227,7 @@ impl Journal {
         let size = entry.len() as u64;
         let end = before + size;
         files.segments.insert(number, end);
-        files.bytes += size;
+        self.bytes.fetch_add(size, Ordering::Relaxed);
         if files.unsynced.is_empty() {
             files.unsynced.push(file);
         }
@@ -242,7 +266,7 @@ impl Journal {
                 continue;
             }
             files.segments.remove(&number);
-            files.bytes = files.bytes.saturating_sub(bytes);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             files.dir_changed = true;
             if active == Some(number) {
                 files.active = None;
@@ -294,21 +318,27 @@ fn segments_in(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
 }
 
 /// Checks a segment left by an earlier process: counts its records, keeps copies of damage, cuts off
-/// a torn tail. Returns its length.
-fn recover(path: &Path, recovery: &mut Recovery) -> io::Result<u64> {
+/// a torn tail. What it has a record of was not in flight any more. Returns its length.
+fn recover(
+    path: &Path,
+    recovery: &mut Recovery,
+    in_flight: &mut HashMap<UsageRecordId, UsageRecord>,
+) -> io::Result<u64> {
     let bytes = std::fs::read(path)?;
     let mut at = 0;
-    while let Some(piece) = piece_at(&bytes, at) {
-        match piece {
-            Piece::Entry { end, .. } => {
-                recovery.records += 1;
-                at = end;
-            }
-            Piece::Damage(range) => {
-                recovery.damaged += 1;
-                keep_damage(path, range.start as u64, bytes.get(range.clone()).unwrap_or_default())?;
-                at = range.end;
-            }
+    while let Some(piece) = segment::piece_at(&bytes, at) {
+        let damage = match piece {
+            Piece::Entry { json, end } => match decode(&bytes, json) {
+                Some(record) => {
+                    in_flight.remove(&record.id);
+                    recovery.records += 1;
+                    at = end;
+                    continue;
+                }
+                // Whole, and yet no usage record.
+                None => at..end,
+            },
+            Piece::Damage(range) => range,
             Piece::Torn(start) => {
                 let torn = (bytes.len() - start) as u64;
                 recovery.torn_bytes += torn;
@@ -316,17 +346,12 @@ fn recover(path: &Path, recovery: &mut Recovery) -> io::Result<u64> {
                 OpenOptions::new().write(true).open(path)?.set_len(start as u64)?;
                 return Ok(start as u64);
             }
-        }
+        };
+        recovery.damaged += 1;
+        keep_damage(path, damage.start as u64, bytes.get(damage.clone()).unwrap_or_default())?;
+        at = damage.end;
     }
     Ok(bytes.len() as u64)
-}
-
-/// As `segment::piece_at`, but an entry whose JSON is no usage record counts as damage.
-fn piece_at(bytes: &[u8], at: usize) -> Option<Piece> {
-    match segment::piece_at(bytes, at)? {
-        Piece::Entry { json, end } if decode(bytes, json.clone()).is_none() => Some(Piece::Damage(at..end)),
-        piece => Some(piece),
-    }
 }
 
 fn decode(bytes: &[u8], json: std::ops::Range<usize>) -> Option<UsageRecord> {

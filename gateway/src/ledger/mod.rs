@@ -1,12 +1,14 @@
 //! The usage ledger: one immutable record per billed operation or realtime turn.
 //!
 //! A record is in the journal before the client has its last byte, reaches the database in batches,
-//! and is replayed after a crash: its id makes a second insert do nothing. `Ledger::record` is
+//! and is replayed after a crash: its id makes a second insert do nothing. `Ledger::settle` is
 //! synchronous, so that a guard's drop can call it. Nothing leaves the journal before the database
-//! has answered for it.
+//! has answered for it. What a call would leave if the process died before its record is complete
+//! stands in a slot of its own from the moment a provider has the call.
 
 mod database;
 mod journal;
+mod open_calls;
 mod record;
 mod segment;
 #[cfg(test)]
@@ -25,6 +27,8 @@ use tokio::task::JoinHandle;
 
 pub use self::journal::Recovery;
 use self::journal::{Batch, Journal, Position};
+pub use self::open_calls::OpenCall;
+use self::open_calls::OpenCalls;
 pub use self::record::UsageRecord;
 use self::writer::BATCH_RECORDS;
 pub use self::writer::Sink;
@@ -40,11 +44,18 @@ pub struct JournalLimits {
     /// Records kept in memory for the writer. More than these stay in the journal alone and are read
     /// back when their turn comes.
     pub max_queued: usize,
+    /// Calls in flight that are noted against a kill, at 4 KiB each on disk.
+    pub max_open_calls: u32,
 }
 
 impl Default for JournalLimits {
     fn default() -> Self {
-        Self { max_bytes: 1024 * 1024 * 1024, segment_bytes: 8 * 1024 * 1024, max_queued: 10_000 }
+        Self {
+            max_bytes: 1024 * 1024 * 1024,
+            segment_bytes: 8 * 1024 * 1024,
+            max_queued: 10_000,
+            max_open_calls: 65_536,
+        }
     }
 }
 
@@ -129,6 +140,7 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     journal: Journal,
+    open_calls: OpenCalls,
     limits: JournalLimits,
     queue: Mutex<Queue>,
     /// Rung when something was appended.
@@ -162,17 +174,25 @@ impl Ledger {
     /// The directory is another process's, or cannot be read or written.
     pub fn open(dir: &Path, limits: JournalLimits, sink: impl Sink) -> Result<Self, LedgerError> {
         let (journal, recovery) = Journal::open(dir, limits)?;
+        let open_calls = OpenCalls::create(dir, limits.max_open_calls).map_err(LedgerError::io(dir))?;
+        if recovery != Recovery::default() {
+            tracing::info!(?recovery, "an earlier process left usage records, which are replayed");
+        }
+        if recovery.in_flight > 0 {
+            tracing::warn!(calls = recovery.in_flight, "calls were in flight at a kill: recorded as estimated");
+        }
         let queue = Queue {
             memory: VecDeque::new(),
             // Damage alone counts as well: it is passed over like records, so that its segment can go.
             spilled: journal.end() > Position::default(),
             taken: Position::default(),
             last: journal.end(),
-            appended: recovery.records,
+            appended: recovery.records + recovery.in_flight,
             inserted: 0,
         };
         let shared = Arc::new(Shared {
             journal,
+            open_calls,
             limits,
             queue: Mutex::new(queue),
             appended: Notify::new(),
@@ -193,27 +213,56 @@ impl Ledger {
         self.0.recovery
     }
 
-    /// Appends a record to the journal and hands it to the writer. When this returns, a crash of the
-    /// process cannot lose the record.
+    /// Notes what `call` leaves if the process dies before it is settled: `record`, whose id must be the
+    /// one that the call is settled under. A later claim of the same call takes the place of this one.
+    /// A disk that takes nothing is logged and counted; the call goes on.
+    pub fn claim(&self, call: &mut OpenCall, record: &UsageRecord) {
+        match segment::encode(record, &mut call.entry) {
+            Ok(()) => self.0.shared.open_calls.write(call),
+            Err(error) => tracing::error!(%error, "a call in flight cannot be noted"),
+        }
+    }
+
+    /// The call leaves no record: no provider has done anything for it.
+    pub fn withdraw(&self, call: &mut OpenCall) {
+        self.0.shared.open_calls.withdraw(call);
+    }
+
+    /// Appends a call's record to the journal and hands it to the writer. When this returns, a crash of
+    /// the process cannot lose the record.
+    ///
+    /// # Errors
+    /// The journal is full or the file system failed. A claimed call keeps its slot then, with this
+    /// record in it for the next start; another's record is lost.
+    pub fn settle(&self, call: &mut OpenCall, record: UsageRecord) -> Result<(), LedgerError> {
+        segment::encode(&record, &mut call.entry)?;
+        let shared = &self.0.shared;
+        let wake = {
+            // The queue's lock spans the append, so that both have one order, and the slot's release,
+            // so that the writer clears it before it lets go of the journal's entry.
+            let mut queue = shared.queue();
+            let place = match shared.journal.append(&call.entry) {
+                Ok(place) => place,
+                Err(error) => {
+                    shared.open_calls.keep(call);
+                    return Err(error);
+                }
+            };
+            shared.open_calls.ended(call);
+            queue.push(place, record, shared.limits.max_queued)
+        };
+        if wake {
+            shared.appended.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Appends the record of something that was never claimed; else as [`Ledger::settle`].
     ///
     /// # Errors
     /// The journal is full or the file system failed; the record is not kept then.
     pub fn record(&self, record: UsageRecord) -> Result<(), LedgerError> {
-        let json = serde_json::to_vec(&record).map_err(LedgerError::Json)?;
-        let shared = &self.0.shared;
-        let waiting = {
-            // The queue's lock spans the append, so that both have one order.
-            let mut queue = shared.queue();
-            let place = shared.journal.append(&json)?;
-            queue.push(place, record, shared.limits.max_queued);
-            queue.waiting()
-        };
-        // The writer looks again at its first record and at a full batch; to wake it for each record
-        // between the two would cost more than the append.
-        if waiting == 1 || waiting >= BATCH_RECORDS {
-            shared.appended.notify_one();
-        }
-        Ok(())
+        self.settle(&mut OpenCall::default(), record)
     }
 
     /// Whether new work may be begun; asked at admission, so that the record of what is running still
@@ -260,6 +309,7 @@ impl Ledger {
     pub async fn close(&self, deadline: Duration) -> LedgerHealth {
         let flushed = tokio::time::timeout(deadline, self.flush()).await.is_ok();
         self.0.stop();
+        self.0.shared.open_calls.clear_ended();
         if flushed && self.health().pending_records == 0 {
             self.0.shared.journal.tidy();
         }
@@ -297,14 +347,20 @@ impl Queue {
         if self.spilled { BATCH_RECORDS } else { self.memory.len() }
     }
 
-    fn push(&mut self, place: Position, record: UsageRecord, max_queued: usize) {
+    /// Whether the writer has something to wake up for: the first record of a batch or its last. A
+    /// wake-up of another thread for every record would cost more than the record.
+    fn push(&mut self, place: Position, record: UsageRecord, max_queued: usize) -> bool {
         self.last = place;
         self.appended += 1;
-        if self.spilled || self.memory.len() >= max_queued {
+        if self.spilled {
+            return false;
+        }
+        if self.memory.len() >= max_queued {
             self.spilled = true;
-            return;
+            return true;
         }
         self.memory.push_back((place, record));
+        self.memory.len() == 1 || self.memory.len() == BATCH_RECORDS
     }
 
     /// Up to `most` records out of memory; `None` when none are there.

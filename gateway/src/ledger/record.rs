@@ -4,10 +4,12 @@ use domain::ids::{PriceId, RequestId, SessionId, TenantId, UsageRecordId, Virtua
 use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
 use domain::usage::{Usage, UsageSource, UsageStatus};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 
-/// One row of `usage_records`.
+/// One row of `usage_records`. Its JSON leaves out what is not there: it is written twice for every
+/// call, and what a record costs grows with its bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// `UUIDv7`, made when the operation was admitted.
@@ -15,6 +17,7 @@ pub struct UsageRecord {
     /// As `x-request-id` says.
     pub request_id: RequestId,
     /// The realtime session, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// Turn in the session; 0 for single operations.
     pub sequence: u32,
@@ -23,8 +26,10 @@ pub struct UsageRecord {
     /// By which key.
     pub key_id: VirtualKeyId,
     /// `x-antiphon-user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_tag: Option<String>,
     /// `x-antiphon-tags`, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<String>,
     /// What was asked.
     pub operation: Operation,
@@ -37,20 +42,25 @@ pub struct UsageRecord {
     /// That provider's model.
     pub model_served: String,
     /// Quantities.
+    #[serde(serialize_with = "counted")]
     pub usage: Usage,
     /// How they are known.
     pub usage_source: UsageSource,
     /// `None` while unpriced. Never 0 for want of a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<NanoUsd>,
     /// The price row that decided most of the cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_id: Option<PriceId>,
     /// How it ended.
     pub status: UsageStatus,
     /// Targets tried, the one that served included.
     pub attempts: u32,
     /// Cache result, where a cache was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
     /// Milliseconds to the first byte for the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttfb_ms: Option<u64>,
     /// Milliseconds from the request to its end.
     pub latency_ms: u64,
@@ -60,4 +70,42 @@ pub struct UsageRecord {
     /// When it ended.
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
+}
+
+/// The quantities that are not zero.
+fn counted<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Error> {
+    // Every field is named, so that a new one cannot be forgotten.
+    let Usage {
+        audio_in_ms,
+        audio_out_ms,
+        characters,
+        text_tokens_in,
+        text_tokens_out,
+        audio_tokens_in,
+        audio_tokens_out,
+        image_tokens_in,
+        cached_text_tokens,
+        cached_audio_tokens,
+        cached_image_tokens,
+        requests,
+    } = *usage;
+    let all = [
+        ("audio_in_ms", audio_in_ms),
+        ("audio_out_ms", audio_out_ms),
+        ("characters", characters),
+        ("text_tokens_in", text_tokens_in),
+        ("text_tokens_out", text_tokens_out),
+        ("audio_tokens_in", audio_tokens_in),
+        ("audio_tokens_out", audio_tokens_out),
+        ("image_tokens_in", image_tokens_in),
+        ("cached_text_tokens", cached_text_tokens),
+        ("cached_audio_tokens", cached_audio_tokens),
+        ("cached_image_tokens", cached_image_tokens),
+        ("requests", requests),
+    ];
+    let mut map = serializer.serialize_map(None)?;
+    for (name, count) in all.into_iter().filter(|(_, count)| *count > 0) {
+        map.serialize_entry(name, &count)?;
+    }
+    map.end()
 }

@@ -4,19 +4,28 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
+use super::LedgerError;
+
 /// Length and checksum.
 const HEADER_BYTES: usize = 8;
 /// Bytes of one record's JSON. Its free-text fields come from headers, which are far smaller.
 pub(super) const MAX_JSON_BYTES: usize = 1024 * 1024;
 
-/// The entry that holds `json`; `None` when it is empty or too long for one.
-pub(super) fn encode(json: &[u8]) -> Option<Vec<u8>> {
-    let length = u32::try_from(json.len()).ok().filter(|_| (1..=MAX_JSON_BYTES).contains(&json.len()))?;
-    let mut entry = Vec::with_capacity(HEADER_BYTES + json.len());
-    entry.extend_from_slice(&length.to_le_bytes());
-    entry.extend_from_slice(&checksum(length, json).to_le_bytes());
-    entry.extend_from_slice(json);
-    Some(entry)
+/// Makes `entry` the one that holds `value`. Its allocation is used again.
+pub(super) fn encode(value: &impl Serialize, entry: &mut Vec<u8>) -> Result<(), LedgerError> {
+    entry.clear();
+    entry.resize(HEADER_BYTES, 0);
+    serde_json::to_writer(&mut *entry, value).map_err(LedgerError::Json)?;
+    let bytes = entry.len() - HEADER_BYTES;
+    let too_large = || LedgerError::TooLarge { bytes };
+    let (header, json) = entry.split_first_chunk_mut::<HEADER_BYTES>().ok_or_else(too_large)?;
+    let length = u32::try_from(bytes).ok().filter(|_| bytes <= MAX_JSON_BYTES).ok_or_else(too_large)?;
+    let (of_length, of_checksum) = header.split_at_mut(4);
+    of_length.copy_from_slice(&length.to_le_bytes());
+    of_checksum.copy_from_slice(&checksum(length, json).to_le_bytes());
+    Ok(())
 }
 
 /// What a segment holds at one place.
@@ -45,7 +54,8 @@ pub(super) fn piece_at(bytes: &[u8], at: usize) -> Option<Piece> {
     if whole_once { Some(Piece::Damage(at..bytes.len())) } else { Some(Piece::Torn(at)) }
 }
 
-fn entry_at(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+/// The whole entry that stands at `at`: its JSON, and where it ends.
+pub(super) fn entry_at(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
     let (length, expected) = header_at(bytes, at)?;
     let start = at + HEADER_BYTES;
     let end = start + length;
@@ -75,6 +85,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn one() -> Vec<u8> {
+        let mut entry = Vec::new();
+        encode(&serde_json::json!({"n": 1}), &mut entry).unwrap();
+        entry
+    }
+
     fn pieces(bytes: &[u8]) -> Vec<Piece> {
         let mut found = Vec::new();
         let mut at = 0;
@@ -91,7 +107,7 @@ mod tests {
 
     #[test]
     fn damage_in_the_middle_costs_one_entry() {
-        let one = encode(b"{\"n\":1}").unwrap();
+        let one = one();
         let mut bytes = [one.clone(), one.clone(), one.clone()].concat();
         bytes[one.len() + 10] ^= 1;
         let found = pieces(&bytes);
@@ -101,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_damaged_length_does_not_lose_what_follows() {
-        let one = encode(b"{\"n\":1}").unwrap();
+        let one = one();
         let mut bytes = [one.clone(), one.clone(), one.clone()].concat();
         bytes[one.len()] = 0xff;
         assert!(matches!(pieces(&bytes)[..], [Piece::Entry { .. }, Piece::Damage(_), Piece::Entry { .. }]));
@@ -109,7 +125,7 @@ mod tests {
 
     #[test]
     fn zeros_after_a_loss_of_power_are_a_torn_tail() {
-        let one = encode(b"{}").unwrap();
+        let one = one();
         let bytes = [one.clone(), vec![0; 4096]].concat();
         assert_eq!(pieces(&bytes)[1], Piece::Torn(one.len()));
     }

@@ -34,6 +34,9 @@ pub(super) async fn run(shared: Arc<Shared>, sink: impl Sink) {
         wait_for_records(&shared).await;
         while let Some(batch) = take(&shared).await {
             insert(&shared, &sink, &batch.records).await;
+            // Before the journal lets go of its entries: from then on only an empty slot says that a
+            // call has ended.
+            shared.open_calls.clear_ended();
             shared.journal.acknowledge(batch.upto);
             shared.queue().inserted(batch.records.len(), batch.upto);
             shared.done.send_replace(batch.upto);

@@ -1,23 +1,29 @@
-//! Records what a call used, exactly once, however it ends.
+//! Records what a call used, exactly once, however it ends: a call that a provider has is in the
+//! ledger's slots until its record is in the journal, so that a kill in between loses nothing.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::ids::{RequestId, SessionId, UsageRecordId};
+use domain::ids::{RequestId, SessionId};
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::Gateway;
 use crate::ledger::UsageRecord;
 use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate;
+use crate::pipeline::flight::{Bill, Entry, Flight};
 use crate::pipeline::route::Candidate;
 use crate::snapshot::{Key, Snapshot};
 use crate::telemetry::names;
+
+/// Utterances of a session that are noted against a kill while their transcripts are awaited.
+const MAX_UTTERANCES: usize = 16;
 
 /// What a call is known by, from its arrival on.
 #[derive(Debug, Clone)]
@@ -49,16 +55,24 @@ pub struct Meter {
     gateway: Arc<Gateway>,
     facts: CallFacts,
     permit: Permit,
+    /// Who has the call.
     served: Option<Served>,
+    /// The call, or the turn of a session, that a provider works on.
+    flight: Flight,
+    /// Utterances of a session whose transcripts are awaited, oldest first.
+    utterances: VecDeque<Flight>,
     attempts: u32,
     usage: Usage,
     source: UsageSource,
+    /// The last cost that was worked out, which is asked for again with the same quantities.
+    priced: Cell<Option<(Usage, Cost)>>,
     first_byte: Option<Duration>,
     session: Option<SessionId>,
+    /// The next turn's number.
     sequence: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Served {
     candidate: Candidate,
     prices: Vec<Price>,
@@ -73,9 +87,12 @@ impl Meter {
             facts,
             permit,
             served: None,
+            flight: Flight::default(),
+            utterances: VecDeque::new(),
             attempts: 0,
             usage: Usage::default(),
             source: UsageSource::Estimated,
+            priced: Cell::new(None),
             first_byte: None,
             session,
             sequence: 0,
@@ -104,26 +121,36 @@ impl Meter {
         &self.facts
     }
 
-    /// `candidate` has the whole request: should nothing more be heard of it, `expected` is billed.
+    /// `candidate` is about to have the whole request: should nothing more be heard of it, `expected` is
+    /// billed, even if this process is killed from now on.
     pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, expected: &Usage) {
-        let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
-        self.served = Some(Served { candidate: candidate.clone(), prices });
+        let served = self.serving(snapshot, candidate);
         self.set_usage(*expected, UsageSource::Estimated);
+        let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
+        let entry = *self.flight.entry.get_or_insert_with(|| Entry::new(self.sequence));
+        let record = self.describe(entry, &served.candidate, None, bill, UsageStatus::ClientClosed);
+        self.gateway.ledger.claim(&mut self.flight.call, &record);
+        self.served = Some(served);
     }
 
     /// The candidate that had the request failed before it delivered anything: it bills nothing.
     pub fn failed(&mut self) {
-        self.served = None;
         self.set_usage(Usage::default(), UsageSource::Estimated);
+        self.withdraw();
     }
 
     /// `candidate` accepted the call: from now on it is billed.
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         self.gateway.health.succeeded(candidate, self.facts.operation, self.facts.started.elapsed());
         if self.served.is_none() {
-            let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
-            self.served = Some(Served { candidate: candidate.clone(), prices });
+            self.served = Some(self.serving(snapshot, candidate));
         }
+    }
+
+    fn serving(&self, snapshot: &Snapshot, candidate: &Candidate) -> Served {
+        let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
+        self.priced.set(None);
+        Served { candidate: candidate.clone(), prices }
     }
 
     /// The answer's first byte is about to leave.
@@ -149,7 +176,7 @@ impl Meter {
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
         let served = self.served.as_ref()?;
-        cost(&self.usage, &served.prices).known()
+        self.priced(&served.prices).known()
     }
 
     /// Closes the account. The record is in the journal when this returns.
@@ -157,7 +184,77 @@ impl Meter {
         self.record(status);
     }
 
-    /// Records one turn of a session and keeps the account open.
+    /// The client's wish for a turn is about to reach the provider, which may begin at once: from now on
+    /// a kill leaves a record of the turn, with quantities that nobody knows.
+    pub fn turn_asked(&mut self) {
+        self.open_turn(true);
+    }
+
+    /// The provider has begun a turn.
+    pub fn turn_begun(&mut self) {
+        self.open_turn(false);
+    }
+
+    fn open_turn(&mut self, unconfirmed: bool) {
+        if let Some(entry) = &mut self.flight.entry {
+            entry.unconfirmed &= unconfirmed;
+            return;
+        }
+        let mut flight = std::mem::take(&mut self.flight);
+        self.note(&mut flight, unconfirmed);
+        self.flight = flight;
+    }
+
+    /// The provider has an utterance to transcribe.
+    pub fn utterance_begun(&mut self) {
+        if self.utterances.len() < MAX_UTTERANCES {
+            let mut flight = Flight::default();
+            self.note(&mut flight, false);
+            self.utterances.push_back(flight);
+        }
+    }
+
+    /// Notes something of a session that nobody knows the quantities of yet.
+    fn note(&mut self, flight: &mut Flight, unconfirmed: bool) {
+        let Some(served) = &self.served else { return };
+        let entry = Entry { unconfirmed, ..Entry::new(self.sequence) };
+        let record = self.describe(entry, &served.candidate, None, Bill::unknown(), UsageStatus::ClientClosed);
+        self.gateway.ledger.claim(&mut flight.call, &record);
+        flight.entry = Some(entry);
+        self.sequence += 1;
+    }
+
+    /// The provider has told of an error: it may be its refusal of a turn that it has not begun.
+    pub fn turn_refused(&mut self) {
+        if self.flight.entry.is_some_and(|entry| entry.unconfirmed) {
+            self.turn_withdrawn();
+        }
+    }
+
+    /// The turn that was open leaves no record: the provider counts nothing for it.
+    pub fn turn_withdrawn(&mut self) {
+        let mut flight = std::mem::take(&mut self.flight);
+        self.forget(&mut flight);
+        self.flight = flight;
+    }
+
+    /// The oldest utterance leaves no record: the provider could not transcribe it.
+    pub fn utterance_withdrawn(&mut self) {
+        if let Some(mut flight) = self.utterances.pop_front() {
+            self.forget(&mut flight);
+        }
+    }
+
+    fn forget(&mut self, flight: &mut Flight) {
+        // Its number is free again, unless the next one is taken.
+        if flight.entry.take().is_some_and(|entry| entry.sequence + 1 == self.sequence) {
+            self.sequence -= 1;
+        }
+        self.gateway.ledger.withdraw(&mut flight.call);
+    }
+
+    /// Records one turn of a session and keeps the account open: the one that is open, or with the
+    /// `model` that transcribes what is said, the oldest utterance.
     pub fn turn(
         &mut self,
         usage: Usage,
@@ -166,19 +263,11 @@ impl Meter {
         model: Option<&str>,
         status: UsageStatus,
     ) {
-        let Some(served) = self.served.clone() else { return };
-        self.set_usage(usage, source);
-        let mut of_turn = served.clone();
-        if let Some(prices) = prices {
-            of_turn.prices = prices;
-        }
-        if let Some(model) = model {
-            of_turn.candidate.model.model = model.to_owned();
-        }
-        self.served = Some(of_turn);
-        self.record(status);
-        self.sequence += 1;
-        self.usage = Usage::default();
+        let Some(served) = self.served.take() else { return };
+        let priced = cost(&usage, prices.as_deref().unwrap_or(&served.prices));
+        let bill = Bill::new(usage, source, priced);
+        let open = if model.is_none() { Some(std::mem::take(&mut self.flight)) } else { self.utterances.pop_front() };
+        self.land(open.unwrap_or_default(), &served.candidate, model, bill, status);
         // The next turn begins where this one ended: its times and its day are its own.
         self.facts.started = Instant::now();
         self.facts.started_at = OffsetDateTime::now_utc();
@@ -220,31 +309,69 @@ impl Meter {
     }
 
     fn record(&mut self, status: UsageStatus) {
-        let Some(served) = self.served.take() else { return };
-        let (amount, price_id) = match cost(&self.usage, &served.prices) {
-            Cost::Known(amount, price) => (Some(amount), Some(price)),
-            Cost::Unpriced => (None, None),
-        };
+        let Some(served) = self.served.take() else { return self.withdraw() };
+        let flight = std::mem::take(&mut self.flight);
+        if self.session.is_none() {
+            let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
+            return self.land(flight, &served.candidate, None, bill, status);
+        }
+        // A session that was dropped where it stood: what was open is all that it leaves.
+        let open = std::iter::once(flight).chain(std::mem::take(&mut self.utterances));
+        for flight in open.filter(|flight| flight.entry.is_some()) {
+            self.land(flight, &served.candidate, None, Bill::unknown(), status);
+        }
+    }
+
+    /// Nothing is in flight any more, and nothing is recorded of what was.
+    fn withdraw(&mut self) {
+        self.served = None;
+        self.flight.entry = None;
+        self.gateway.ledger.withdraw(&mut self.flight.call);
+        for mut flight in self.utterances.drain(..) {
+            self.gateway.ledger.withdraw(&mut flight.call);
+        }
+    }
+
+    /// The cost so far, worked out once for the same quantities.
+    fn priced(&self, prices: &[Price]) -> Cost {
+        match self.priced.get() {
+            Some((usage, priced)) if usage == self.usage => priced,
+            _ => {
+                let priced = cost(&self.usage, prices);
+                self.priced.set(Some((self.usage, priced)));
+                priced
+            }
+        }
+    }
+
+    fn describe(
+        &self,
+        entry: Entry,
+        candidate: &Candidate,
+        model: Option<&str>,
+        bill: Bill,
+        status: UsageStatus,
+    ) -> UsageRecord {
         let latency = self.facts.started.elapsed();
         let facts = &self.facts;
-        let record = UsageRecord {
-            id: UsageRecordId(Uuid::now_v7()),
+        UsageRecord {
+            id: entry.id,
             request_id: facts.request_id,
             session_id: self.session,
-            sequence: self.sequence,
+            sequence: entry.sequence,
             tenant_id: facts.key.tenant,
             key_id: facts.key.id,
             user_tag: facts.user_tag.clone(),
             tags: facts.tags.clone(),
             operation: facts.operation,
             model_asked: facts.model_asked.clone(),
-            provider_kind: served.candidate.account.kind,
-            provider: served.candidate.account.name.clone(),
-            model_served: served.candidate.model.model.clone(),
-            usage: self.usage,
-            usage_source: self.source,
-            cost: amount,
-            price_id,
+            provider_kind: candidate.account.kind,
+            provider: candidate.account.name.clone(),
+            model_served: model.unwrap_or(&candidate.model.model).to_owned(),
+            usage: bill.usage,
+            usage_source: bill.source,
+            cost: bill.cost,
+            price_id: bill.price_id,
             status,
             attempts: self.attempts.max(1),
             cache: None,
@@ -252,20 +379,36 @@ impl Meter {
             latency_ms: millis(latency),
             started_at: facts.started_at,
             ended_at: facts.started_at + latency,
-        };
-        let provider = record.provider.clone();
-        if let Err(error) = self.gateway.ledger.record(record) {
-            tracing::error!(%error, request_id = %facts.request_id, "a usage record could not be written");
         }
+    }
+
+    /// Records what was in flight. It is in the journal when this returns.
+    fn land(
+        &mut self,
+        mut flight: Flight,
+        candidate: &Candidate,
+        model: Option<&str>,
+        bill: Bill,
+        status: UsageStatus,
+    ) {
+        let entry = flight.entry.take().unwrap_or_else(|| {
+            let entry = Entry::new(self.sequence);
+            self.sequence += 1;
+            entry
+        });
+        let record = self.describe(entry, candidate, model, bill, status);
         names::served(
-            facts.operation,
-            &provider,
+            record.operation,
+            &record.provider,
             status.as_str(),
-            latency,
+            self.facts.started.elapsed(),
             self.first_byte,
-            amount.map(|amount| amount.0),
+            bill.cost.map(|cost| cost.0),
         );
-        self.permit.settle_part(amount);
+        if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
+            tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
+        }
+        self.permit.settle_part(bill.cost);
     }
 }
 

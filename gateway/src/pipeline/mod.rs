@@ -6,6 +6,7 @@ pub mod admit;
 pub mod authenticate;
 pub mod call;
 pub mod estimate;
+mod flight;
 pub mod forward;
 pub mod health;
 pub mod json;

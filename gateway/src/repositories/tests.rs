@@ -68,6 +68,7 @@ async fn check_all(db: &DatabaseConnection) {
     a_revoked_key_stays_revoked_unless_the_file_did_it(db, acme).await;
     records_are_written_once(db, acme).await;
     a_turn_recorded_twice_does_not_hold_up_others(db, acme).await;
+    of_two_records_with_one_id_the_first_stays(db, acme).await;
     spending_counts_from_the_first_moment_of_the_window(db, acme).await;
     the_view_has_all_of_it(db, acme).await;
 }
@@ -194,6 +195,18 @@ async fn a_turn_recorded_twice_does_not_hold_up_others(db: &DatabaseConnection, 
     let next = UsageRecord { id: UsageRecordId(Uuid::now_v7()), sequence: 1, ..first.clone() };
     assert_eq!(usage::insert_batch(db, &[first, twin, next]).await.unwrap(), 2);
     assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(2));
+}
+
+/// As a kill leaves them: the call's record, and behind it in the journal what was noted when it began.
+async fn of_two_records_with_one_id_the_first_stays(db: &DatabaseConnection, acme: TenantId) {
+    let key = VirtualKeyId(Uuid::now_v7());
+    let known = record(acme, key, NOW, Some(7));
+    let noted = UsageRecord { cost: None, usage_source: UsageSource::Estimated, ..known.clone() };
+    assert_eq!(usage::insert_batch(db, &[known.clone(), noted.clone()]).await.unwrap(), 1, "in one batch");
+    assert_eq!(usage::insert_batch(db, &[noted]).await.unwrap(), 0, "and in a later one");
+    let found = usage::find_by_request(db, key, known.request_id).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].cost, found[0].usage_source), (Some(NanoUsd(7)), UsageSource::Measured));
 }
 
 async fn spending_counts_from_the_first_moment_of_the_window(db: &DatabaseConnection, acme: TenantId) {

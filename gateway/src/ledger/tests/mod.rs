@@ -1,6 +1,8 @@
 //! Nothing is lost and nothing is counted twice, whatever happens to the process, the disk and the
 //! database.
 
+mod kills;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +25,8 @@ use super::*;
 #[derive(Clone, Default)]
 struct Database {
     rows: Arc<Mutex<HashMap<UsageRecordId, usize>>>,
+    /// What stands under each id: what came first.
+    kept: Arc<Mutex<HashMap<UsageRecordId, UsageRecord>>>,
     failures: Arc<AtomicUsize>,
     largest: Arc<AtomicUsize>,
 }
@@ -32,6 +36,10 @@ impl Database {
         let database = Self::default();
         database.failures.store(failures, Ordering::SeqCst);
         database
+    }
+
+    fn row(&self, number: u128) -> Option<UsageRecord> {
+        self.kept.lock().unwrap().get(&record(number).id).cloned()
     }
 
     fn count(&self) -> usize {
@@ -48,6 +56,7 @@ impl Sink for Database {
         let mut rows = self.rows.lock().unwrap();
         for record in records {
             *rows.entry(record.id).or_default() += 1;
+            self.kept.lock().unwrap().entry(record.id).or_insert_with(|| record.clone());
         }
         Ok(())
     }
@@ -99,7 +108,9 @@ async fn reopen(dir: &Path, limits: JournalLimits, database: &Database) -> Ledge
 }
 
 fn append(journal: &Journal, number: u128) -> Position {
-    journal.append(&serde_json::to_vec(&record(number)).unwrap()).unwrap()
+    let mut entry = Vec::new();
+    segment::encode(&record(number), &mut entry).unwrap();
+    journal.append(&entry).unwrap()
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -295,7 +306,7 @@ fn damage_in_the_middle_is_kept_and_the_rest_is_read() {
     std::fs::write(&path, &bytes).unwrap();
 
     let (journal, recovery) = Journal::open(dir.path(), JournalLimits::default()).unwrap();
-    assert_eq!(recovery, Recovery { records: 2, damaged: 1, torn_bytes: 0 });
+    assert_eq!(recovery, Recovery { records: 2, damaged: 1, ..Recovery::default() });
     let read = journal.read(Position::default(), journal.end(), 10).unwrap();
     assert_eq!(read.records, [record(1), record(3)]);
     assert_eq!(read.upto, journal.end());
@@ -319,7 +330,8 @@ fn a_tail_torn_at_any_byte_costs_the_torn_record_only() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("00000000000000000007.journal"), &whole[..cut]).unwrap();
         let (journal, recovery) = Journal::open(dir.path(), JournalLimits::default()).unwrap();
-        let expected = Recovery { records: (cut / entry) as u64, damaged: 0, torn_bytes: (cut % entry) as u64 };
+        let (records, torn_bytes) = ((cut / entry) as u64, (cut % entry) as u64);
+        let expected = Recovery { records, torn_bytes, ..Recovery::default() };
         assert_eq!(recovery, expected, "cut at {cut}");
         append(&journal, 99);
         let read = journal.read(Position::default(), journal.end(), 10).unwrap();
