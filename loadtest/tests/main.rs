@@ -177,6 +177,31 @@ async fn a_cut_stream_breaks_where_it_should_and_is_counted_as_cut() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_serial_number_is_told() {
+    let upstream = start(Kind::Openai).await;
+    let body = |text: &str| json!({"model": "tts-1", "voice": "alloy", "input": text, "response_format": "mp3"});
+    post_json(&upstream, "/v1/audio/speech", body("serial:a Hello.")).await;
+    post_json(&upstream, "/v1/audio/speech", body("serial:b script:cut_after_bytes=10 Cut.")).await;
+    post_json(&upstream, "/v1/audio/speech", body("No number.")).await;
+    let mut socket = connect(&upstream, "model=gpt-realtime-2.1", "sk-upstream").await;
+    let asked = json!({"instructions": "serial:c", "output_modalities": ["text"]});
+    tell(&mut socket, json!({"type": "response.create", "response": asked})).await;
+    until(&mut socket, "response.done").await;
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    let serials = send(&upstream, "GET", "/_counts", "", b"").await.json()["serials"].clone();
+    let fate = |serial: &str| {
+        let fate = &serials[serial];
+        (fate["path"].clone(), fate["received"].clone(), fate["whole"]["answers"].clone())
+    };
+    assert_eq!(fate("a"), (json!("audio/speech"), json!(1), json!(1)));
+    assert_eq!(fate("b"), (json!("audio/speech"), json!(1), json!(0)), "cut, and so not delivered");
+    assert_eq!(fate("c"), (json!("realtime"), json!(1), json!(1)));
+    assert_eq!(serials["a"]["whole"]["characters"], 15);
+    assert_eq!(serials.as_object().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn the_control_endpoints_script_count_and_forget() {
     let upstream = start(Kind::Openai).await;
     let rule = json!({"path": "models/x", "times": 2, "fault": {"status": 429}});

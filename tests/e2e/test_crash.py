@@ -1,10 +1,16 @@
 """Usage records are exact under crashes: the gateway is killed in the middle of its work, 20 times.
 
-A call whose last byte reached the client has exactly one record with the exact cost. A call that was
-in flight at a kill has at most one, and there are never more records than calls the provider took.
+Speech, transcription and realtime turns go on at once while it is killed. Each call carries a serial
+number, to the provider in what it asks and to the usage record as its user, so that the two can be
+laid side by side: what the provider delivered has exactly one record with exactly its cost. A call
+whose record was not complete at a kill leaves one that says so (`estimated`, `client_closed`); a turn
+of a session that nobody can know the length of leaves one without a cost.
 """
 
+import base64
+import collections
 import http.client
+import itertools
 import json
 import random
 import signal
@@ -14,50 +20,151 @@ import time
 import urllib.parse
 import urllib.request
 
-from conftest import KEY, Gateway, Upstream, wait_for
+import websockets.exceptions
+import websockets.sync.client
+from conftest import KEY, Gateway, Upstream, wait_for, wav_of
 
 ROUNDS = 20
-CLIENTS = 6
-TEXT = "Every second, every character and every token is accounted for."
-# tts-1: 15 US dollars for a million characters.
-COST_NANO_USD = len(TEXT) * 15_000
+# As many of each kind.
+CLIENTS_OF_A_KIND = 2
+LONGEST_S = 4
+TURNS = 6
+
+# One US dollar for a million is a thousand nano-dollars for one.
+SPEECH_PER_CHARACTER = 15_000
+TRANSCRIPTION_PER_MS = 100
+TEXT_IN, AUDIO_IN, TEXT_OUT = 4_000, 32_000, 16_000
+# A turn of the scripted provider hears 12 tokens of text beside the audio.
+TURN_TEXT_IN = 12
+
+RECORDINGS = [wav_of(bytes(32_000 * seconds), 16_000) for seconds in range(1, LONGEST_S + 1)]
+UTTERANCES = [base64.b64encode(bytes(4_800 * pieces)).decode() for pieces in range(1, 6)]
+BOUNDARY = "a-boundary-that-no-recording-has"
+GONE = (OSError, http.client.HTTPException, websockets.exceptions.WebSocketException)
 
 
 class Client(threading.Thread):
-    """Asks for speech over and over, and notes the ids of the answers it received whole."""
+    """Calls over and over until the gateway is killed."""
 
-    def __init__(self, url):
+    def __init__(self, url, serials):
         super().__init__(daemon=True)
         self.address = urllib.parse.urlsplit(url).netloc
+        self.serials = serials
         self.ended = threading.Event()
-        self.whole = []
+        # Serial numbers of the calls that were answered whole, and of the one that was not.
+        self.answered = []
+        self.in_flight = None
 
     def run(self):
-        body = json.dumps({"model": "openai/tts-1", "voice": "alloy", "input": TEXT, "response_format": "pcm"})
-        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         while not self.ended.is_set():
-            connection = http.client.HTTPConnection(self.address, timeout=10)
+            self.in_flight = str(next(self.serials))
             try:
-                connection.request("POST", "/v1/audio/speech", body, headers)
-                answer = connection.getresponse()
-                answer.read()
-                assert answer.status == 200
-                self.whole.append(answer.headers["x-request-id"])
-            except (OSError, http.client.HTTPException):
+                self.call(self.in_flight)
+            except GONE:
                 return
-            finally:
-                connection.close()
+            self.answered.append(self.in_flight)
+            self.in_flight = None
+
+    def post(self, serial, path, content_type, body):
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": content_type, "x-antiphon-user": serial}
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        try:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            told = answer.read()
+            assert answer.status == 200, told
+        finally:
+            connection.close()
+
+
+class Speech(Client):
+    def call(self, serial):
+        text = f"serial:{serial} " + "word " * (int(serial) % 30)
+        body = {"model": "openai/tts-1", "voice": "alloy", "input": text, "response_format": "mp3"}
+        self.post(serial, "/v1/audio/speech", "application/json", json.dumps(body))
+
+
+class Transcription(Client):
+    def call(self, serial):
+        fields = {"model": "openai/whisper-1", "prompt": f"serial:{serial}"}
+        form = "".join(
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        )
+        form += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
+        form += "Content-Type: audio/wav\r\n\r\n"
+        recording = RECORDINGS[int(serial) % LONGEST_S]
+        body = form.encode() + recording + f"\r\n--{BOUNDARY}--\r\n".encode()
+        self.post(serial, "/v1/audio/transcriptions", f"multipart/form-data; boundary={BOUNDARY}", body)
+
+
+class Realtime(Client):
+    """A call is a session of some turns here; the turn in flight is noted with its number."""
+
+    def call(self, serial):
+        headers = {"Authorization": f"Bearer {KEY}", "x-antiphon-user": serial}
+        url = f"ws://{self.address}/v1/realtime?model=openai/gpt-realtime"
+        with websockets.sync.client.connect(url, additional_headers=headers, open_timeout=10) as session:
+            for turn in range(TURNS):
+                self.in_flight = f"{serial}-{turn}"
+                self.turn(session, self.in_flight, UTTERANCES[(int(serial) + turn) % len(UTTERANCES)])
+                self.answered.append(self.in_flight)
+            self.in_flight = None
+
+    def run(self):
+        super().run()
+        # Of a session only the turns are calls.
+        self.answered = [serial for serial in self.answered if serial and "-" in serial]
+
+    @staticmethod
+    def turn(session, serial, utterance):
+        asked = {"output_modalities": ["text"], "instructions": f"serial:{serial}"}
+        for event in (
+            {"type": "input_audio_buffer.append", "audio": utterance},
+            {"type": "input_audio_buffer.commit"},
+            {"type": "response.create", "response": asked},
+        ):
+            session.send(json.dumps(event))
+        while json.loads(session.recv(timeout=10))["type"] != "response.done":
+            pass
+
+
+KINDS = {"audio/speech": Speech, "audio/transcriptions": Transcription, "realtime": Realtime}
+
+
+def cost_of(path, delivered):
+    """What the provider's own count of an answer costs."""
+    if path == "audio/speech":
+        return delivered["characters"] * SPEECH_PER_CHARACTER
+    if path == "audio/transcriptions":
+        return delivered["audio_in_ms"] * TRANSCRIPTION_PER_MS
+    audio_in = delivered["tokens_in"] - TURN_TEXT_IN
+    return TURN_TEXT_IN * TEXT_IN + audio_in * AUDIO_IN + delivered["tokens_out"] * TEXT_OUT
+
+
+def read_rows(path):
+    """The records, by the serial number of their call."""
+    with sqlite3.connect(path) as database:
+        database.row_factory = sqlite3.Row
+        rows = collections.defaultdict(list)
+        for row in database.execute("select * from usage_records"):
+            in_session = row["operation"] == "realtime"
+            rows[f"{row['user_tag']}-{row['sequence']}" if in_session else row["user_tag"]].append(row)
+        return rows
 
 
 def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
     chance = random.Random(20261121)
+    serials = itertools.count(1)
     openai = Upstream("openai", tmp_path)
     upstreams = {"openai": openai, "azure": openai, "groq": openai, "self-hosted": openai}
-    whole = []
+    answered, in_flight = set(), set()
+    # At some pace, so that a turn is likely to be in flight at a kill.
+    openai.script("realtime", times=1_000_000, chunk_ms=1)
     try:
         for _ in range(ROUNDS):
             gateway = Gateway(tmp_path, upstreams)
-            clients = [Client(gateway.url) for _ in range(CLIENTS)]
+            clients = [kind(gateway.url, serials) for kind in KINDS.values() for _ in range(CLIENTS_OF_A_KIND)]
             for client in clients:
                 client.start()
             # The moment of the kill is what is random here; nothing is waited for.
@@ -66,7 +173,8 @@ def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
             for client in clients:
                 client.ended.set()
                 client.join()
-                whole += client.whole
+                answered.update(client.answered)
+                in_flight.add(client.in_flight)
         gateway = Gateway(tmp_path, upstreams)
 
         def replayed():
@@ -79,14 +187,32 @@ def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
     finally:
         openai.stop(signal.SIGINT)
 
-    with sqlite3.connect(tmp_path / "data" / "antiphon.db") as database:
-        rows = database.execute("select request_id, cost_nano_usd, status from usage_records").fetchall()
-    recorded = [request for request, _, _ in rows]
-    assert len(whole) > ROUNDS, "the clients were served between the kills"
-    assert len(recorded) == len(set(recorded)), "no call has two records"
-    assert not set(whole) - set(recorded), "no call that was answered lacks its record"
-    assert {cost for _, cost, _ in rows} == {COST_NANO_USD}
-    asked = sum(count["requests"] for count in counts["by"])
-    assert len(recorded) <= asked, "no record without a call"
-    # What a kill leaves open is at most what was in flight.
-    assert asked - len(recorded) <= ROUNDS * CLIENTS
+    fates = counts["serials"]
+    rows = read_rows(tmp_path / "data" / "antiphon.db")
+    delivered = {serial for serial, fate in fates.items() if fate["whole"]["answers"]}
+    noted = {serial for serial, (row, *_) in rows.items() if row["usage_source"] == "estimated"}
+    assert all(fate["received"] == 1 for fate in fates.values()), "each serial number was asked for once"
+    for path in KINDS:
+        answers = sum(count["whole"]["answers"] for count in counts["by"] if count["path"] == path)
+        mine = {serial for serial in delivered if fates[serial]["path"] == path}
+        assert len(mine) == answers > ROUNDS, f"{path} was served between the kills, and each answer is known"
+
+    assert all(len(same) == 1 for same in rows.values()), "no call has two records"
+    assert not delivered - set(rows), "no call that was delivered lacks its record"
+    for serial in delivered:
+        row, path, whole = rows[serial][0], fates[serial]["path"], fates[serial]["whole"]
+        if path == "realtime" and serial in noted:
+            assert row["cost_nano_usd"] is None, "what nobody knows is not free"
+        else:
+            assert row["cost_nano_usd"] == cost_of(path, whole), serial
+            assert row["characters"] == (whole["characters"] if path == "audio/speech" else 0)
+
+    assert not set(rows) - set(fates) - noted, "no other record without a call at the provider"
+    assert not set(rows) - delivered - noted, "whatever was not delivered says so"
+    assert noted <= in_flight, "and was in flight at a kill"
+    assert all(rows[serial][0]["status"] == "client_closed" for serial in noted)
+    assert all(rows[serial][0]["status"] == "ok" for serial in answered), "a client had nothing before its record"
+    assert noted & delivered, "some calls were delivered to a gateway that was killed then"
+
+    billed = sum(row["cost_nano_usd"] for serial, (row,) in rows.items() if serial not in noted)
+    assert billed == sum(cost_of(fates[serial]["path"], fates[serial]["whole"]) for serial in delivered - noted)

@@ -66,6 +66,18 @@ pub struct Count {
     pub open_sessions: u64,
 }
 
+/// What became of the requests with one serial number: the word `serial:…` in what is to be spoken, in a
+/// prompt, or in a response's instructions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Fate {
+    /// Path below the version, such as `audio/speech`.
+    pub path: String,
+    /// Requests (realtime: `response.create`) that arrived whole.
+    pub received: u64,
+    /// The answers among them whose last byte was handed to the connection, and their sums.
+    pub whole: Amounts,
+}
+
 /// All counts of an upstream and everything it found wrong with what it was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
@@ -75,6 +87,9 @@ pub struct Counts {
     pub bytes_in: u64,
     /// One entry per path and model.
     pub by: Vec<Count>,
+    /// What became of each serial number, of the first 100,000.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub serials: BTreeMap<String, Fate>,
     /// What no well-behaved gateway sends: the client's key, unknown headers or fields.
     pub violations: Vec<String>,
 }
@@ -95,6 +110,45 @@ impl Counts {
             sum.open_sessions += count.open_sessions;
         }
         sum
+    }
+}
+
+/// Serial numbers that are followed; those that come later are not.
+const MAX_SERIALS: usize = 100_000;
+
+/// The live fates.
+#[derive(Debug, Default)]
+pub(super) struct Fates(Mutex<BTreeMap<String, Fate>>);
+
+impl Fates {
+    /// Books a request that arrived whole and gives its serial number, if there is one in its texts.
+    pub(super) fn received(&self, path: &str, texts: &[&str]) -> Option<String> {
+        let serial =
+            texts.iter().find_map(|text| text.split_whitespace().find_map(|word| word.strip_prefix("serial:")))?;
+        let mut fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if fates.len() >= MAX_SERIALS && !fates.contains_key(serial) {
+            return None;
+        }
+        let fate = fates.entry(serial.to_owned()).or_default();
+        path.clone_into(&mut fate.path);
+        fate.received += 1;
+        Some(serial.to_owned())
+    }
+
+    /// Books an answer that was delivered.
+    pub(super) fn whole(&self, serial: &str, amounts: &Amounts) {
+        let mut fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fate) = fates.get_mut(serial) {
+            fate.whole.add(&Amounts { answers: 1, ..*amounts });
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn read(&self) -> BTreeMap<String, Fate> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -165,16 +219,23 @@ pub(super) struct Receipt {
     amounts: Amounts,
     /// Bytes of the body per millisecond of audio, where the body is audio.
     audio_bytes_per_ms: u64,
+    serial: Option<(Arc<Fates>, String)>,
     finished: bool,
 }
 
 impl Receipt {
     pub(super) fn new(line: Arc<Line>, amounts: Amounts) -> Self {
-        Self { line, amounts, audio_bytes_per_ms: 0, finished: false }
+        Self { line, amounts, audio_bytes_per_ms: 0, serial: None, finished: false }
     }
 
     pub(super) fn audio(line: Arc<Line>, amounts: Amounts, bytes_per_ms: u64) -> Self {
-        Self { line, amounts, audio_bytes_per_ms: bytes_per_ms, finished: false }
+        Self { line, amounts, audio_bytes_per_ms: bytes_per_ms, serial: None, finished: false }
+    }
+
+    /// The answer is the one to this serial number too.
+    pub(super) fn for_serial(mut self, fates: &Arc<Fates>, serial: Option<String>) -> Self {
+        self.serial = serial.map(|serial| (Arc::clone(fates), serial));
+        self
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -193,6 +254,9 @@ impl Drop for Receipt {
         }
         if self.finished {
             self.line.whole(&self.amounts);
+            if let Some((fates, serial)) = &self.serial {
+                fates.whole(serial, &self.amounts);
+            }
         } else {
             self.line.cut(&self.amounts);
         }

@@ -39,7 +39,7 @@ mod speech;
 mod text;
 mod transcription;
 
-pub use counts::{Amounts, Count, Counts};
+pub use counts::{Amounts, Count, Counts, Fate};
 pub use form::FilePart;
 pub use script::{CloseWs, Fault, Rule};
 
@@ -180,6 +180,7 @@ struct Shared {
     config: Config,
     rules: Mutex<Vec<Rule>>,
     table: counts::Table,
+    fates: Arc<counts::Fates>,
     violations: Mutex<BTreeMap<String, u64>>,
     requests: Mutex<VecDeque<Request>>,
     connections: AtomicU64,
@@ -193,6 +194,7 @@ impl Shared {
             config,
             rules: Mutex::default(),
             table: counts::Table::default(),
+            fates: Arc::default(),
             violations: Mutex::default(),
             requests: Mutex::default(),
             connections: AtomicU64::new(0),
@@ -232,6 +234,7 @@ impl Shared {
             connections: self.connections.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             by: self.table.read(),
+            serials: self.fates.read(),
             violations,
         }
     }
@@ -243,6 +246,7 @@ impl Shared {
 
     fn reset_counts(&self) {
         self.table.clear();
+        self.fates.clear();
         lock(&self.violations).clear();
         lock(&self.requests).clear();
         self.connections.store(0, Ordering::Relaxed);

@@ -271,6 +271,9 @@ impl Driver<'_> {
         if let Some(amounts) = output.turn {
             socket.flush().await?;
             self.line.whole(&amounts);
+            if let Some(serial) = &output.serial {
+                self.shared.fates.whole(serial, &amounts);
+            }
         }
         Ok(())
     }

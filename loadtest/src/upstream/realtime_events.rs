@@ -21,6 +21,8 @@ const DELTA_MS: u64 = 100;
 pub(super) struct Output {
     pub(super) text: String,
     pub(super) turn: Option<Amounts>,
+    /// The turn's serial number.
+    pub(super) serial: Option<String>,
 }
 
 /// A response that is being sent.
@@ -263,7 +265,7 @@ impl Session {
         };
         let fields = json!({"item_id": item, "content_index": 0, "transcript": text, "usage": usage});
         let text = event(shared, &format!("{prefix}.completed"), fields);
-        self.outputs.push_back(Output { text, turn: Some(amounts) });
+        self.outputs.push_back(Output { text, turn: Some(amounts), serial: None });
     }
 
     fn create_item(&mut self, shared: &Shared, text: &str) {
@@ -324,7 +326,9 @@ impl Session {
         self.say(shared, &id, &item, &reply, audio);
         let done = self.response(&active, "completed", Value::Null);
         let text = event(shared, "response.done", json!({"response": done}));
-        self.outputs.push_back(Output { text, turn: Some(active.amounts) });
+        let instructions = asked["response"]["instructions"].as_str().unwrap_or_default();
+        let serial = shared.fates.received("realtime", &[instructions]);
+        self.outputs.push_back(Output { text, turn: Some(active.amounts), serial });
         self.active = Some(active);
     }
 
@@ -427,11 +431,11 @@ impl Session {
         let details = json!({"type": "cancelled", "reason": "client_cancelled"});
         let done = self.response(&active, "cancelled", details);
         let text = event(shared, "response.done", json!({"response": done}));
-        self.outputs.push_back(Output { text, turn: Some(active.amounts) });
+        self.outputs.push_back(Output { text, turn: Some(active.amounts), serial: None });
     }
 
     fn push(&mut self, text: String) {
-        self.outputs.push_back(Output { text, turn: None });
+        self.outputs.push_back(Output { text, turn: None, serial: None });
     }
 }
 
