@@ -1,6 +1,6 @@
 """Usage records are exact under crashes: the gateway is killed in the middle of its work, 20 times.
 
-Speech, transcription and realtime turns go on at once while it is killed. Each call carries a serial
+Speech, transcription and both kinds of realtime sessions go on at once while it is killed. Each call carries a serial
 number, to the provider in what it asks and to the usage record as its user, so that the two can be
 laid side by side: what the provider delivered has exactly one record with exactly its cost. A call
 whose record was not complete at a kill leaves one that says so (`estimated`, `client_closed`); a turn
@@ -29,16 +29,19 @@ ROUNDS = 20
 CLIENTS_OF_A_KIND = 2
 LONGEST_S = 4
 TURNS = 6
+UTTERANCE_MS = 300
 
 # One US dollar for a million is a thousand nano-dollars for one.
 SPEECH_PER_CHARACTER = 15_000
 TRANSCRIPTION_PER_MS = 100
+# 1.7 cents a minute.
+UTTERANCE = 85_000
 TEXT_IN, AUDIO_IN, TEXT_OUT = 4_000, 32_000, 16_000
 # A turn of the scripted provider hears 12 tokens of text beside the audio.
 TURN_TEXT_IN = 12
 
 RECORDINGS = [wav_of(bytes(32_000 * seconds), 16_000) for seconds in range(1, LONGEST_S + 1)]
-UTTERANCES = [base64.b64encode(bytes(4_800 * pieces)).decode() for pieces in range(1, 6)]
+UTTERANCES = [base64.b64encode(bytes(48 * UTTERANCE_MS * times)).decode() for times in range(1, 6)]
 BOUNDARY = "a-boundary-that-no-recording-has"
 GONE = (OSError, http.client.HTTPException, websockets.exceptions.WebSocketException)
 
@@ -101,9 +104,12 @@ class Transcription(Client):
 class Realtime(Client):
     """A call is a session of some turns here; the turn in flight is noted with its number."""
 
+    query = "model=openai/gpt-realtime"
+    ends = "response.done"
+
     def call(self, serial):
         headers = {"Authorization": f"Bearer {KEY}", "x-antiphon-user": serial}
-        url = f"ws://{self.address}/v1/realtime?model=openai/gpt-realtime"
+        url = f"ws://{self.address}/v1/realtime?{self.query}"
         with websockets.sync.client.connect(url, additional_headers=headers, open_timeout=10) as session:
             for turn in range(TURNS):
                 self.in_flight = f"{serial}-{turn}"
@@ -116,20 +122,39 @@ class Realtime(Client):
         # Of a session only the turns are calls.
         self.answered = [serial for serial in self.answered if serial and "-" in serial]
 
-    @staticmethod
-    def turn(session, serial, utterance):
-        asked = {"output_modalities": ["text"], "instructions": f"serial:{serial}"}
-        for event in (
-            {"type": "input_audio_buffer.append", "audio": utterance},
-            {"type": "input_audio_buffer.commit"},
-            {"type": "response.create", "response": asked},
-        ):
+    def turn(self, session, serial, utterance):
+        for event in self.events(serial, utterance):
             session.send(json.dumps(event))
-        while json.loads(session.recv(timeout=10))["type"] != "response.done":
+        while json.loads(session.recv(timeout=10))["type"] != self.ends:
             pass
 
+    def events(self, serial, utterance):
+        yield {"type": "input_audio_buffer.append", "audio": utterance}
+        yield {"type": "input_audio_buffer.commit"}
+        asked = {"output_modalities": ["text"], "instructions": f"serial:{serial}"}
+        yield {"type": "response.create", "response": asked}
 
-KINDS = {"audio/speech": Speech, "audio/transcriptions": Transcription, "realtime": Realtime}
+
+class Dictation(Realtime):
+    """A session that only transcribes: its turns are utterances."""
+
+    query = "intent=transcription"
+    ends = "conversation.item.input_audio_transcription.completed"
+
+    def events(self, serial, utterance):
+        transcription = {"model": "openai/gpt-realtime-whisper", "prompt": f"serial:{serial}"}
+        configured = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
+        yield {"type": "session.update", "session": configured}
+        yield {"type": "input_audio_buffer.append", "audio": utterance}
+        yield {"type": "input_audio_buffer.commit"}
+
+
+KINDS = {
+    "audio/speech": Speech,
+    "audio/transcriptions": Transcription,
+    "realtime": Realtime,
+    "realtime transcription": Dictation,
+}
 
 
 def cost_of(path, delivered):
@@ -138,8 +163,15 @@ def cost_of(path, delivered):
         return delivered["characters"] * SPEECH_PER_CHARACTER
     if path == "audio/transcriptions":
         return delivered["audio_in_ms"] * TRANSCRIPTION_PER_MS
+    if path == "realtime transcription":
+        return delivered["audio_in_ms"] // UTTERANCE_MS * UTTERANCE
     audio_in = delivered["tokens_in"] - TURN_TEXT_IN
     return TURN_TEXT_IN * TEXT_IN + audio_in * AUDIO_IN + delivered["tokens_out"] * TEXT_OUT
+
+
+def path_of(count):
+    """Transcription sessions apart from the others."""
+    return "realtime transcription" if count["model"] == "transcription" else count["path"]
 
 
 def read_rows(path):
@@ -193,7 +225,7 @@ def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
     noted = {serial for serial, (row, *_) in rows.items() if row["usage_source"] == "estimated"}
     assert all(fate["received"] == 1 for fate in fates.values()), "each serial number was asked for once"
     for path in KINDS:
-        answers = sum(count["whole"]["answers"] for count in counts["by"] if count["path"] == path)
+        answers = sum(count["whole"]["answers"] for count in counts["by"] if path_of(count) == path)
         mine = {serial for serial in delivered if fates[serial]["path"] == path}
         assert len(mine) == answers > ROUNDS, f"{path} was served between the kills, and each answer is known"
 
@@ -201,7 +233,7 @@ def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
     assert not delivered - set(rows), "no call that was delivered lacks its record"
     for serial in delivered:
         row, path, whole = rows[serial][0], fates[serial]["path"], fates[serial]["whole"]
-        if path == "realtime" and serial in noted:
+        if path.startswith("realtime") and serial in noted:
             assert row["cost_nano_usd"] is None, "what nobody knows is not free"
         else:
             assert row["cost_nano_usd"] == cost_of(path, whole), serial

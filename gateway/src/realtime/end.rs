@@ -56,8 +56,9 @@ impl Session {
             };
             let Ok(text) = ByteString::try_from(text) else { continue };
             if let Some(kind) = event_type(&text) {
-                self.turns.upstream(&kind, &text);
+                self.follow(&kind, &text);
             }
+            let Some(pending) = &mut self.upstream else { return };
             pending.dialect.upstream(&text, &mut self.actions);
             if let Err(error) = self.account(status) {
                 tracing::debug!(session = %self.id, %error, "the last turn spent what was left");

@@ -215,6 +215,9 @@ impl Session {
         if flow == Flow::Forward {
             if let Some(kind) = event_type(&text) {
                 self.turns.client(&kind, &text);
+                if kind == "response.create" {
+                    self.meter.turn_asked();
+                }
             }
             self.send_upstream(text.into_bytes()).await?;
         }
@@ -265,18 +268,18 @@ impl Session {
             FromUpstream::Binary => return Ok(()),
             FromUpstream::Closed(code, reason) => return Err(Ending::relayed(code, &reason)),
         };
-        let Some(pending) = &mut self.upstream else { return Ok(()) };
         let Ok(text) = ByteString::try_from(text) else {
             return Err(Ending::provider(1011, "the provider sent broken text"));
         };
         self.clocks.upstream_spoke(Instant::now());
         if let Some(kind) = event_type(&text) {
-            self.turns.upstream(&kind, &text);
+            self.follow(&kind, &text);
             if self.created_sent && kind == "session.created" {
                 self.created_sent = false;
                 return Ok(());
             }
         }
+        let Some(pending) = &mut self.upstream else { return Ok(()) };
         let flow = pending.dialect.upstream(&text, &mut self.actions);
         self.meter.first_byte();
         // What a turn used is in the journal before the client sees that the turn is over, and whether
@@ -292,6 +295,18 @@ impl Session {
                 self.tell(&error).await?;
                 Err(Ending::policy(1008, "the budget is spent"))
             }
+        }
+    }
+
+    /// Follows what the provider does: what it works on is noted against a kill of this process.
+    pub(super) fn follow(&mut self, kind: &str, event: &str) {
+        self.turns.upstream(kind, event);
+        match kind {
+            "response.created" => self.meter.turn_begun(),
+            "error" => self.meter.turn_refused(),
+            "input_audio_buffer.committed" if self.transcription => self.meter.utterance_begun(),
+            "conversation.item.input_audio_transcription.failed" => self.meter.utterance_withdrawn(),
+            _ => {}
         }
     }
 
@@ -319,7 +334,13 @@ impl Session {
     /// Records a turn and makes sure that the next one is covered.
     fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(pending) = &self.upstream else { return Ok(()) };
-        let Some((usage, source)) = self.turns.settle(turn) else { return Ok(()) };
+        let Some((usage, source)) = self.turns.settle(turn) else {
+            match turn.model {
+                None => self.meter.turn_withdrawn(),
+                Some(_) => self.meter.utterance_withdrawn(),
+            }
+            return Ok(());
+        };
         let prices = turn.model.as_deref().map(|model| transcriber_prices(&self.caller, &pending.candidate, model));
         self.meter.turn(usage, source, prices, turn.model.as_deref(), status);
         self.meter.keep_reserved(pending.window).map_err(GatewayError::from)

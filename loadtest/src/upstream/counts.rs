@@ -66,13 +66,13 @@ pub struct Count {
     pub open_sessions: u64,
 }
 
-/// What became of the requests with one serial number: the word `serial:…` in what is to be spoken, in a
-/// prompt, or in a response's instructions.
+/// What became of the requests with one serial number: the word `serial:…` in what is to be spoken, in the
+/// prompt of a transcription, or in a response's instructions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Fate {
     /// Path below the version, such as `audio/speech`.
     pub path: String,
-    /// Requests (realtime: `response.create`) that arrived whole.
+    /// Requests (realtime: `response.create`, and utterances to transcribe) that arrived whole.
     pub received: u64,
     /// The answers among them whose last byte was handed to the connection, and their sums.
     pub whole: Amounts,

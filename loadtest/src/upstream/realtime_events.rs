@@ -252,6 +252,8 @@ impl Session {
             let fields = json!({"item_id": item, "content_index": 0, "delta": piece});
             self.push(event(shared, &format!("{prefix}.delta"), fields));
         }
+        let prompt = self.config["audio"]["input"]["transcription"]["prompt"].as_str().unwrap_or_default();
+        let serial = shared.fates.received("realtime transcription", &[prompt]);
         let model = self.config["audio"]["input"]["transcription"]["model"].as_str().unwrap_or_default();
         let mut amounts = Amounts { audio_in_ms: audio_ms, ..Amounts::default() };
         let usage = if model.contains("gpt-4o") {
@@ -265,7 +267,7 @@ impl Session {
         };
         let fields = json!({"item_id": item, "content_index": 0, "transcript": text, "usage": usage});
         let text = event(shared, &format!("{prefix}.completed"), fields);
-        self.outputs.push_back(Output { text, turn: Some(amounts), serial: None });
+        self.outputs.push_back(Output { text, turn: Some(amounts), serial });
     }
 
     fn create_item(&mut self, shared: &Shared, text: &str) {
