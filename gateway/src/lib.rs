@@ -10,6 +10,7 @@ use domain::key::Pepper;
 use local_speech::LocalSpeech;
 use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -55,8 +56,21 @@ pub struct Gateway {
     pub local: LocalSpeech,
     /// Open realtime sessions.
     pub sessions: Sessions,
+    /// Calls in flight; closed when the process shall end.
+    pub calls: TaskTracker,
     /// Cancelled when the process shall end: no new sessions from then on.
     pub draining: CancellationToken,
+    /// Cancelled when the time for that is over: what still runs is cut.
+    pub cut: CancellationToken,
+}
+
+impl Gateway {
+    /// Waits until no call and no session is left. Sessions may not be opened meanwhile, and answers
+    /// close their connections.
+    pub(crate) async fn idle(&self) {
+        self.calls.close();
+        tokio::join!(self.sessions.ended(), self.calls.wait());
+    }
 }
 
 impl std::fmt::Debug for Gateway {

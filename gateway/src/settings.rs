@@ -53,7 +53,7 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
-    /// For one write to a WebSocket.
+    /// In which a client must take something of what is written to it.
     pub write: Duration,
     /// Between two pings.
     pub ping: Duration,

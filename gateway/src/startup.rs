@@ -5,11 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle, ServiceResponse};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpMessage, HttpServer, ResponseError};
+use actix_web::{App, HttpMessage, HttpServer};
 use arc_swap::ArcSwap;
 use domain::error::ErrorKind;
 use domain::key::Pepper;
@@ -18,7 +20,9 @@ use local_speech::{LocalLimits, LocalSpeech};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
 
@@ -34,6 +38,9 @@ use crate::snapshot::{BudgetWindow, Snapshot};
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
 use crate::{Gateway, Worker, http, repositories};
+
+/// What is left for records when the time of a drain is over.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// Why the data plane could not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +118,9 @@ impl Application {
             database,
             local: LocalSpeech::detect(LocalLimits::default()),
             sessions: Sessions::default(),
+            calls: TaskTracker::new(),
             draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
             settings: settings.clone(),
         });
         let (listener, address) = listen(settings.bind)?;
@@ -145,7 +154,8 @@ impl Application {
     }
 
     /// Serves until `stop` resolves, then drains: no new sessions, open ones told and closed with a
-    /// frame, requests in flight finished, the journal flushed.
+    /// frame, requests in flight finished or cut at the deadline, the journal flushed. The listener
+    /// stays open meanwhile, so that readiness can say what happens.
     ///
     /// # Errors
     /// The server failed.
@@ -160,27 +170,35 @@ impl Application {
         let observer = actix_web::rt::spawn(observe(Arc::clone(&self.gateway)));
         stop.await;
         tracing::info!("draining");
+        let deadline = Instant::now() + drain;
         self.gateway.draining.cancel();
-        if tokio::time::timeout(drain, self.gateway.sessions.ended()).await.is_err() {
-            tracing::warn!(open = self.gateway.sessions.len(), "sessions were still open at the end of the drain");
+        let finished = tokio::time::timeout_at(deadline, self.gateway.idle()).await.is_ok();
+        if finished {
+            // The last answers leave, and idle connections are closed.
+            handle.stop(true).await;
+        } else {
+            tracing::warn!(
+                sessions = self.gateway.sessions.len(),
+                calls = self.gateway.calls.len(),
+                "still open at the end of the drain, and cut"
+            );
+            self.gateway.cut.cancel();
+            handle.stop(false).await;
+            // What was cut is recorded by the threads that served it.
+            tokio::time::timeout(AFTERMATH, self.gateway.idle()).await.unwrap_or(());
         }
-        stop_server(&handle).await;
-        let health = self.gateway.ledger.close(drain).await;
+        let health = self.gateway.ledger.close(deadline.saturating_duration_since(Instant::now()).max(AFTERMATH)).await;
         if health.pending_records > 0 {
             tracing::warn!(records = health.pending_records, "usage records stay in the journal for the next start");
         }
         observer.abort();
         if let Some((handle, task)) = metrics {
-            stop_server(&handle).await;
+            handle.stop(false).await;
             task.abort();
         }
         server.await.map_err(io::Error::other)??;
         Ok(())
     }
-}
-
-async fn stop_server(handle: &ServerHandle) {
-    handle.stop(true).await;
 }
 
 /// Keeps gauges current.
@@ -228,7 +246,8 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> 
 
 fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySettings) -> Result<Server, StartError> {
     let connect = settings.timeouts.connect;
-    let mut server = HttpServer::new(move || {
+    let draining = gateway.draining.clone();
+    let app = move || {
         let worker = Data::new(Worker { gateway: Arc::clone(&gateway), client: UpstreamClient::new(connect) });
         App::new()
             .app_data(worker)
@@ -236,18 +255,8 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySetting
             .default_service(web::to(not_found))
             // Outermost, so that every answer carries its request id, refusals too.
             .wrap(from_fn(identify))
-    })
-    .tcp_nodelay(true)
-    .keep_alive(Duration::from_secs(75))
-    .client_request_timeout(settings.timeouts.header_read)
-    .h1_allow_half_closed(true)
-    .shutdown_timeout(settings.timeouts.drain.as_secs())
-    .max_connections(settings.limits.max_sessions.saturating_mul(2).max(1024))
-    .disable_signals();
-    if let Some(workers) = settings.workers {
-        server = server.workers(workers);
-    }
-    Ok(server.listen(listener)?.run())
+    };
+    Ok(http::listener::serve(settings, listener, draining, app)?)
 }
 
 /// Everything below `/v1` authenticates in its handler, through the one function that makes a
@@ -257,6 +266,7 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/healthz").get(http::health::get_health).default_service(not_allowed()))
         .service(web::resource("/readyz").get(http::health::get_readiness).default_service(not_allowed()))
+        .service(web::resource("/.refused/{reason}").get(http::wire::get_refusal).default_service(not_allowed()))
         .service(
             web::scope("/v1")
                 .service(
@@ -302,30 +312,23 @@ async fn method_not_allowed() -> Result<&'static str, GatewayError> {
     Err(GatewayError::caller(ErrorKind::MethodNotAllowed, "This path does not take this method."))
 }
 
-/// Gives each request its id, refuses heads that are too long, and counts what was refused.
+/// Gives each request its id, counts what was refused, and closes connections while the gateway stops.
 async fn identify(
-    request: actix_web::dev::ServiceRequest,
-    next: Next<impl actix_web::body::MessageBody + 'static>,
-) -> Result<ServiceResponse<actix_web::body::BoxBody>, actix_web::Error> {
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let arrival = Arrival::now();
     request.extensions_mut().insert(arrival.clone());
-    let limit =
-        request.app_data::<Data<Worker>>().map_or(usize::MAX, |worker| worker.gateway.settings.limits.max_header_bytes);
-    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let mut response = if head > limit {
-        let refused = actix_web::HttpResponse::build(actix_web::http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        request.into_response(head_too_long(refused, limit))
-    } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
-        // Many servers take `content_length` for `content-length`: two readings of one head.
-        let error = GatewayError::caller(ErrorKind::InvalidRequest, "A header's name has an underscore.");
-        let refused = actix_web::HttpResponse::BadRequest().force_close().json(error.body());
-        request.into_response(refused)
-    } else {
-        next.call(request).await?.map_into_boxed_body()
-    };
+    let calls = request.app_data::<Data<Worker>>().map(|worker| worker.gateway.calls.clone());
+    let in_flight = calls.as_ref().map(TaskTracker::token);
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    drop(in_flight);
+    if calls.is_some_and(|calls| calls.is_closed()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     if let Some(error) = response.response().error().and_then(|error| error.as_error::<GatewayError>()) {
         names::failed(error.kind());
-        tracing::info!(request_id = %arrival.request_id, status = error.status_code().as_u16(), %error, "refused");
+        tracing::info!(request_id = %arrival.request_id, status = response.status().as_u16(), %error, "refused");
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
@@ -335,11 +338,6 @@ async fn identify(
         headers.insert(HeaderName::from_static("server-timing"), timing);
     }
     Ok(response)
-}
-
-fn head_too_long(mut response: actix_web::HttpResponseBuilder, limit: usize) -> actix_web::HttpResponse {
-    let error = GatewayError::caller(ErrorKind::InvalidRequest, format!("The headers are longer than {limit} bytes."));
-    response.force_close().json(error.body())
 }
 
 fn serve_metrics(listener: TcpListener) -> Result<Server, StartError> {

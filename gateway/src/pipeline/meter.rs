@@ -12,6 +12,8 @@ use domain::pricing::{Cost, Price, cost};
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use uuid::Uuid;
 
 use crate::Gateway;
 use crate::ledger::UsageRecord;
@@ -70,6 +72,8 @@ pub struct Meter {
     session: Option<SessionId>,
     /// The next turn's number.
     sequence: u32,
+    /// A drain waits for it.
+    _in_flight: TaskTrackerToken,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,7 @@ impl Meter {
             first_byte: None,
             session,
             sequence: 0,
+            _in_flight: gateway.calls.token(),
         }
     }
 
@@ -414,7 +419,8 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.record(UsageStatus::ClientClosed);
+        let cut = self.served.is_some() && self.gateway.cut.is_cancelled();
+        self.record(if cut { UsageStatus::EndedByPolicy } else { UsageStatus::ClientClosed });
     }
 }
 

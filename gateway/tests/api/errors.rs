@@ -200,12 +200,3 @@ async fn a_refusal_does_not_wait_for_the_body() {
     let large = app.raw(head(KEY, 100_000_000).as_bytes()).await;
     assert!(large.starts_with("HTTP/1.1 413"), "{large}");
 }
-
-#[tokio::test]
-async fn a_head_that_does_not_end_is_408() {
-    let mut setup = Setup::new().await;
-    setup.settings.timeouts.header_read = Duration::from_millis(300);
-    let app = setup.start().await;
-    let answer = app.raw(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-}

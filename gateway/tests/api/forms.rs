@@ -1,4 +1,4 @@
-//! Forms as odd clients send them, and requests that are not quite HTTP.
+//! Forms as odd clients send them.
 
 use std::time::Duration;
 
@@ -131,88 +131,4 @@ async fn a_file_name_is_a_name_and_nothing_else() {
         assert_eq!(request.file.unwrap().bytes, audio.len() as u64, "{name}");
     }
     assert_eq!(app.one.counts().violations, Vec::<String>::new());
-}
-
-fn head(more: &str) -> String {
-    format!(
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
-         content-type: multipart/form-data; boundary={BOUNDARY}\r\n{more}\r\n\r\n"
-    )
-}
-
-#[tokio::test]
-async fn a_body_that_trickles_is_408() {
-    let mut setup = Setup::new().await;
-    setup.settings.timeouts.body_idle = Duration::from_millis(300);
-    let app = setup.start().await;
-    let body = form_body(&[Part::Field("model", "stt"), Part::File("a.wav", &two_seconds())]);
-    let mut stream = app.connect().await;
-    stream.write_all(head(&format!("content-length: {}", body.len())).as_bytes()).await.unwrap();
-    stream.write_all(&body[..200]).await.unwrap();
-    let answer = read_answer(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("request_timeout"), "{answer}");
-}
-
-#[tokio::test]
-async fn a_head_that_is_too_long_is_431() {
-    let app = TestApp::new().await;
-    let answer = app.raw(head(&format!("content-length: 0\r\nx-long: {}", "a".repeat(70_000))).as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    // Many short headers are as long as one long header.
-    let many: Vec<String> = (0..80).map(|at| format!("x-{at}: {}", "a".repeat(1000))).collect();
-    let answer = app.raw(head(&format!("content-length: 0\r\n{}", many.join("\r\n"))).as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-}
-
-#[tokio::test]
-async fn requests_with_two_meanings_are_400() {
-    let app = TestApp::new().await;
-    for lengths in [
-        "content-length: 5\r\ncontent-length: 6",
-        "content-length: 5\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ncontent-length: 5",
-        "content-length: +5",
-        "content-length: 5, 5",
-        "transfer-encoding: chunked, identity",
-        "transfer-encoding: gzip",
-        "content-length: 1\r\nx-nul: a\0b",
-        "content-length : 5",
-    ] {
-        let answer = app.raw(format!("{}0\r\n\r\n", head(lengths)).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{lengths:?}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths:?}: {answer}");
-    }
-    assert_eq!(app.one.requests(), []);
-}
-
-#[tokio::test]
-async fn ambiguous_heads_are_400() {
-    let app = TestApp::new().await;
-    for (what, head) in [
-        ("obsolete folding", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: 1\r\n 2\r\n\r\n"),
-        ("NUL in a value", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: \0\r\n\r\n"),
-        ("a name with a space", "GET /healthz HTTP/1.1\r\nhost: x\r\nx a: 1\r\n\r\n"),
-        ("underscore", "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent_length: 1\r\n\r\n"),
-    ] {
-        let answer = app.raw(head.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
-    }
-}
-
-#[tokio::test]
-async fn odd_but_legal_clients_are_answered() {
-    let app = TestApp::new().await;
-    let body = r#"{"model":"tts","input":"Hello","voice":"marin"}"#;
-    let head = format!(
-        "POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nauthorization: Bearer {KEY}\r\n\
-         content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = app.connect().await;
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
-    let answer = read_answer(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "a header sent twice and a half-closed connection: {answer}");
-    assert!(answer.ends_with("0\r\n\r\n"), "whole");
 }

@@ -20,3 +20,4 @@ mod realtime_bills;
 mod realtime_ends;
 mod realtime_frames;
 mod realtime_parts;
+mod wire;
