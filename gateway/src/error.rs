@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, ResponseError};
 use dialects::error::{DialectError, Fault};
 use domain::error::{ErrorKind, Origin, Retry};
 use local_speech::LocalError;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::ledger::LedgerError;
@@ -71,6 +72,16 @@ impl GatewayError {
     #[must_use]
     pub fn with_param(mut self, param: &str) -> Self {
         self.0.param = Some(param.to_owned());
+        self
+    }
+
+    /// Takes a credential out of the message: a provider may repeat what it was sent.
+    #[must_use]
+    pub fn without(mut self, secret: Option<&SecretString>) -> Self {
+        let secret = secret.map(ExposeSecret::expose_secret).unwrap_or_default();
+        if !secret.is_empty() && self.0.message.contains(secret) {
+            self.0.message = self.0.message.replace(secret, "…");
+        }
         self
     }
 

@@ -12,6 +12,9 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::upload::Watched;
 
+/// Levels of a JSON body: the bound of the parser here.
+const MAX_DEPTH: usize = 128;
+
 /// Reads a request's whole body.
 ///
 /// # Errors
@@ -42,9 +45,52 @@ pub async fn read_json(worker: &Worker, request: &HttpRequest, payload: Payload)
             whole.extend_from_slice(&chunk);
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    let body = if whole.is_empty() { first } else { whole.freeze() };
+    if is_too_deep(&body) {
+        return Err(GatewayError::invalid("body", format!("The body is nested deeper than {MAX_DEPTH} levels.")));
+    }
+    Ok(body)
+}
+
+/// Whether JSON is nested too deeply. What is forwarded without being understood would otherwise reach
+/// parsers that recurse.
+fn is_too_deep(json: &[u8]) -> bool {
+    if memchr::memchr2_iter(b'{', b'[', json).count() <= MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
 }
 
 fn too_long() -> GatewayError {
     GatewayError::caller(ErrorKind::FileTooLarge, format!("The body is longer than {MAX_JSON_BYTES} bytes."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nesting_counts_as_depth() {
+        let nested = |levels: usize| format!("{}1{}", r#"{"a":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+        assert!(!is_too_deep(nested(MAX_DEPTH).as_bytes()));
+        assert!(is_too_deep(nested(MAX_DEPTH + 2).as_bytes()));
+        assert!(!is_too_deep(format!("[{}]", "[],".repeat(1000)).as_bytes()), "wide is not deep");
+        assert!(!is_too_deep(format!(r#"["\\\"{}"]"#, "[".repeat(1000)).as_bytes()), "text is not nested");
+        assert!(is_too_deep(format!(r#"["\\",{}"#, "[".repeat(1000)).as_bytes()));
+    }
 }

@@ -120,7 +120,7 @@ async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<In
         tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
         names::credential_refused(&candidate.account.name);
     }
-    let error = GatewayError::from(fault);
+    let error = GatewayError::from(fault).without(candidate.account.api_key.as_ref());
     match (error.kind(), retry_after) {
         (ErrorKind::UpstreamRateLimited, after) => error.with_retry_after(after.unwrap_or(1)),
         _ => error,

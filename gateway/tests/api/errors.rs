@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use domain::provider::Operation;
-use http_body_util::BodyExt;
-use loadtest::upstream::{Fault, Rule};
+use loadtest::upstream::{self, Fault, Rule};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::helpers::{
-    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, soon, speech, transcription, two_seconds,
+    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, speech, transcription, two_seconds, upgrade,
 };
 
 #[tokio::test]
@@ -92,10 +91,11 @@ async fn too_large_is_413_and_no_audio_is_415() {
     zip.resize(4000, 0);
     let parts = [Part::Field("model", "stt"), Part::File("song.mp3", &zip)];
     app.call(form(KEY, &parts)).await.assert_error(415, "unsupported_audio");
-    let mut encoded = transcription(KEY, "stt", &[]);
-    encoded.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-    app.call(encoded).await.assert_error(415, "unsupported_audio");
-    assert_eq!(app.one.counts().of("audio/transcriptions").whole.answers, 0);
+    for mut encoded in [transcription(KEY, "stt", &[]), speech(KEY, "tts", "Hello")] {
+        encoded.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        app.call(encoded).await.assert_error(415, "unsupported_audio");
+    }
+    assert_eq!(app.one.counts().of("audio").requests, 0);
 }
 
 #[tokio::test]
@@ -103,6 +103,7 @@ async fn limits_are_429_and_say_when_to_come_back() {
     let mut setup = Setup::new().await;
     setup.key("sk-ap-one-request-per-minute", |key| key.requests_per_minute = Some(1));
     setup.key("sk-ap-no-money-to-speak-of", |key| key.budget = budget(10));
+    setup.key("sk-ap-one-session-at-a-time", |key| key.max_concurrent_sessions = Some(1));
     let app = setup.start().await;
     assert_eq!(app.call(speech("sk-ap-one-request-per-minute", "tts", "Hello")).await.status, 200);
     let answer = app.call(speech("sk-ap-one-request-per-minute", "tts", "Hello")).await;
@@ -112,6 +113,80 @@ async fn limits_are_429_and_say_when_to_come_back() {
     answer.assert_error(429, "budget_exceeded");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert_eq!(app.one.counts().of("audio/speech").requests, 1, "what is refused costs nothing");
+
+    let session = app.realtime("model=live", "sk-ap-one-session-at-a-time").await.unwrap();
+    let answer = app.call(upgrade("model=live", "sk-ap-one-session-at-a-time")).await;
+    answer.assert_error(429, "session_limit_exceeded");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    drop(session);
+}
+
+#[tokio::test]
+async fn a_full_journal_is_503_before_anything_is_asked_of_a_provider() {
+    let mut setup = Setup::new().await;
+    setup.settings.limits.max_journal_bytes = 0;
+    let app = setup.start().await;
+    let chat = json!({"model": "chat", "messages": [{"role": "user", "content": "Hi"}]});
+    for request in [
+        speech(KEY, "tts", "Hello"),
+        transcription(KEY, "stt", &[]),
+        post_json("/v1/chat/completions", KEY, &chat),
+        post_json("/v1/embeddings", KEY, &json!({"model": "embed", "input": "Hi"})),
+        upgrade("model=live", KEY),
+    ] {
+        let answer = app.call(request).await;
+        answer.assert_error(503, "overloaded");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    assert_eq!(app.one.requests(), [], "what could not be recorded is not done");
+    let ready = app.call(get("/readyz", "")).await;
+    assert_eq!((ready.status, &ready.json()["journal"]["accepting"]), (503, &false.into()));
+}
+
+#[tokio::test]
+async fn a_provider_s_words_are_carried_and_its_credential_is_not() {
+    let mut setup = Setup::new().await;
+    let key = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    let provider = upstream::Config { api_key: Some(key.to_owned()), ..upstream::Config::default() };
+    setup.one = upstream::start(provider).await.unwrap();
+    setup.provider("one", &setup.one.base_url());
+    setup.credential("one", key);
+    let app = setup.start().await;
+    for (status, expected, code) in [(400, 400, "invalid_request"), (500, 502, "upstream_error")] {
+        let body = json!({"error": {"message": format!("The key {key} may not whisper."), "param": "voice"}});
+        let fault = Fault { status: Some(status), body: Some(body.to_string()), ..Fault::default() };
+        app.one.script(Rule::once("audio/speech", fault));
+        let answer = app.call(speech(KEY, "tts", "Hello")).await;
+        answer.assert_error(expected, code);
+        assert!(answer.text().contains("may not whisper"), "{}", answer.text());
+        assert!(!answer.text().contains(key), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_too_long_is_413_and_too_deep_is_400() {
+    let app = TestApp::new().await;
+    for path in ["/v1/audio/speech", "/v1/chat/completions", "/v1/embeddings", "/v1/realtime/client_secrets"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
+        );
+        let announced = app.raw(format!("{head}content-length: 17000000\r\n\r\n").as_bytes()).await;
+        assert!(announced.starts_with("HTTP/1.1 413") && announced.contains("file_too_large"), "{path}: {announced}");
+        let deep = format!("{{\"model\":\"tts\",\"input\":{}", "[".repeat(10_000));
+        app.call(post(path, KEY, deep, "application/json")).await.assert_error(400, "invalid_request");
+        let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+        app.call(post(path, KEY, deep, "application/json")).await.assert_error(400, "invalid_request");
+        let nested = format!("{{\"model\":\"chat\",\"input\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        app.call(post(path, KEY, nested, "application/json")).await.assert_error(400, "invalid_request");
+    }
+    let chunks = format!(
+        "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ntransfer-encoding: chunked\r\n\r\n\
+         1100000\r\n{}\r\n0\r\n\r\n",
+        " ".repeat(0x0110_0000)
+    );
+    let unannounced = app.raw(chunks.as_bytes()).await;
+    assert!(unannounced.starts_with("HTTP/1.1 413"), "{unannounced}");
+    assert_eq!(app.one.requests(), []);
 }
 
 fn status(status: u16) -> Fault {
@@ -168,22 +243,6 @@ async fn a_provider_that_does_not_answer_is_504() {
         app.one.script(Rule::once("", Fault { hang: true, ..Fault::default() }));
         app.call(request).await.assert_error(504, "upstream_timeout");
     }
-}
-
-#[tokio::test]
-async fn a_draining_gateway_finishes_what_it_began() {
-    let mut setup = Setup::new().await;
-    setup.settings.timeouts.drain = Duration::from_secs(8);
-    let mut app = setup.start().await;
-    let slow = Fault { bytes: Some(40_960), chunk_ms: Some(50), ..Fault::default() };
-    app.one.script(Rule::once("audio/speech", slow));
-    let response = app.open(speech(KEY, "tts", "A long story")).await;
-    app.begin_drain();
-    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
-    assert_eq!(body.len(), 40_960);
-    app.ended().await;
-    assert!(tokio::net::TcpStream::connect(app.address).await.is_err(), "nobody listens any more");
-    assert_eq!(app.gateway.ledger.health().pending_records, 0, "its record is in the database");
 }
 
 #[tokio::test]

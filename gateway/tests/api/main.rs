@@ -8,6 +8,7 @@
 )]
 
 mod audio;
+mod drain;
 mod errors;
 mod failover;
 mod faults;

@@ -1,6 +1,7 @@
 //! A running gateway and small clients of it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ pub(crate) struct TestApp {
     pub(crate) two: UpstreamHandle,
     stop: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -60,7 +61,12 @@ impl TestApp {
         (stop, ended): (oneshot::Sender<()>, oneshot::Receiver<()>),
         folder: tempfile::TempDir,
     ) -> Self {
-        Self { address, gateway, one, two, stop: Some(stop), ended: Some(ended), _folder: folder }
+        Self { address, gateway, one, two, stop: Some(stop), ended: Some(ended), folder }
+    }
+
+    /// Where uploads wait that are too large for memory.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.folder.path().join("spool")
     }
 
     /// What SIGTERM does.
@@ -256,7 +262,7 @@ impl Answer {
         assert!(error.as_object().unwrap().contains_key("param"), "{text}");
         assert_eq!(self.header("content-type"), "application/json");
         assert!(!self.header("x-request-id").is_empty());
-        assert!(!text.contains("sk-upstream"), "a provider's credential: {text}");
+        assert!(!text.contains("sk-upstream") && !text.contains(KEY), "a credential: {text}");
     }
 }
 

@@ -29,6 +29,20 @@ pub(crate) fn get(path: &str, key: &str) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }
 
+/// A request for a realtime session, for those that are refused.
+pub(crate) fn upgrade(query: &str, key: &str) -> Request<Full<Bytes>> {
+    let mut request = get(&format!("/v1/realtime?{query}"), key);
+    for (name, value) in [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
+}
+
 pub(crate) fn speech(key: &str, model: &str, input: &str) -> Request<Full<Bytes>> {
     let body = json!({"model": model, "input": input, "voice": "marin", "response_format": "pcm"});
     post_json("/v1/audio/speech", key, &body)
@@ -55,6 +69,7 @@ pub(crate) fn two_seconds() -> Vec<u8> {
 }
 
 /// One part of a form: a field, or a file.
+#[derive(Clone, Copy)]
 pub(crate) enum Part<'a> {
     Field(&'a str, &'a str),
     File(&'a str, &'a [u8]),

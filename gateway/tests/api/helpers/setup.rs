@@ -119,6 +119,12 @@ impl Setup {
         self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
     }
 
+    /// Changes the credential that a provider is called with.
+    pub(crate) fn credential(&mut self, name: &str, key: &str) {
+        let account = Arc::make_mut(self.snapshot.providers.get_mut(name).unwrap());
+        account.api_key = Some(SecretString::from(key));
+    }
+
     pub(crate) fn route(&mut self, name: &str, targets: Vec<Target>) {
         let route = Route { name: name.to_owned(), tenant: None, strategy: Strategy::Priority, targets };
         self.snapshot.models.insert(name.to_owned(), Arc::new(route));
