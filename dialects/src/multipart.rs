@@ -42,7 +42,7 @@ fn head(out: &mut Vec<u8>, boundary: &str, name: &str) {
 fn clean_file_name(name: &str) -> String {
     const LONGEST: usize = 128;
     let kept: Vec<char> =
-        name.chars().filter(|letter| !letter.is_control() && !matches!(letter, '"' | '/' | '\\')).collect();
+        name.chars().filter(|letter| !letter.is_control() && !matches!(letter, '"' | '/' | '\\' | ';')).collect();
     let end = kept.iter().skip(kept.len().saturating_sub(LONGEST)).collect::<String>();
     if end.trim_matches('.').trim().is_empty() { "audio".to_owned() } else { end }
 }

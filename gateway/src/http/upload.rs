@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ContentDisposition};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use domain::error::ErrorKind;
@@ -166,8 +166,7 @@ impl Upload {
                     return Err(GatewayError::invalid("file", "The form has more than one file."));
                 }
                 self.file_seen = true;
-                let disposition = field.content_disposition();
-                self.file_name = disposition.and_then(|given| given.get_filename()).unwrap_or("audio").to_owned();
+                self.file_name = field.content_disposition().and_then(file_name).unwrap_or_else(|| "audio".to_owned());
                 self.content_type =
                     field.content_type().map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
                 self.open_file = Some(field);
@@ -337,6 +336,12 @@ fn scalar(value: &str) -> serde_json::Value {
         Ok(json) if json.is_number() || json.is_boolean() => json,
         _ => serde_json::Value::String(value.to_owned()),
     }
+}
+
+/// The file's name, also where a client writes it in the extended form because it is not ASCII.
+fn file_name(disposition: &ContentDisposition) -> Option<String> {
+    let plain = disposition.get_filename().map(str::to_owned);
+    plain.or_else(|| disposition.get_filename_ext().map(|name| String::from_utf8_lossy(&name.value).into_owned()))
 }
 
 fn too_large(limit: u64, sent: Option<u64>) -> GatewayError {

@@ -17,6 +17,8 @@ const IN_MEMORY: u64 = 1024 * 1024;
 /// Bytes of a file in memory that is known to be bigger than that anyway: enough to be probed and to
 /// be sent while the rest arrives.
 const IN_MEMORY_OF_BIG: u64 = 256 * 1024;
+/// Bytes of the beginning that stay in memory when a file moves to disk, for probing.
+const HEAD: usize = 64 * 1024;
 /// Bytes gathered for one write to disk, and read back at once.
 const DISK_CHUNK: usize = 128 * 1024;
 
@@ -26,6 +28,8 @@ pub struct Spool {
     folder: PathBuf,
     memory_limit: u64,
     memory: Vec<Bytes>,
+    /// The beginning of a file that is on disk.
+    head: Bytes,
     waiting: BytesMut,
     disk: Option<File>,
     len: u64,
@@ -41,6 +45,7 @@ impl Spool {
             folder: folder.to_owned(),
             memory_limit,
             memory: Vec::new(),
+            head: Bytes::new(),
             waiting: BytesMut::new(),
             disk: None,
             len: 0,
@@ -71,6 +76,7 @@ impl Spool {
                 return Ok(());
             }
             self.disk = Some(tempfile::tempfile_in(&self.folder)?);
+            self.head = self.head(HEAD);
             for part in std::mem::take(&mut self.memory) {
                 self.waiting.extend_from_slice(&part);
             }
@@ -93,10 +99,11 @@ impl Spool {
         written
     }
 
-    /// The first bytes, up to `limit`, for probing.
+    /// The first bytes, up to `limit` and at most 64 KiB of a large file, for probing.
     #[must_use]
     pub fn head(&self, limit: usize) -> Bytes {
         match self.memory.as_slice() {
+            [] => self.head.slice(..self.head.len().min(limit)),
             [only] => only.slice(..only.len().min(limit)),
             parts => {
                 let mut head = BytesMut::new();
@@ -252,6 +259,7 @@ mod tests {
                 assert_eq!(bytes[1..=size], content[..]);
                 assert_eq!((bytes[0], bytes[size + 1]), (b'<', b'>'));
             }
+            assert_eq!(spool.head(HEAD), content[..size.min(HEAD)], "wherever the file is");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "spooled files have no name");
     }
