@@ -31,6 +31,7 @@ KEY = "sk-e2e-everything-is-allowed-0001"
 ONLY_SPEECH = "sk-e2e-only-speech-is-allowed-0002"
 ONLY_TTS_1 = "sk-e2e-only-one-model-is-allowed-0003"
 ONE_A_MINUTE = "sk-e2e-one-request-per-minute-0004"
+ONE_SESSION = "sk-e2e-one-session-at-a-time-0006"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 CONFIG = """
@@ -60,6 +61,7 @@ tenants:
       - {{ name: speech, key: {ONLY_SPEECH}, operations: [speech] }}
       - {{ name: tts, key: {ONLY_TTS_1}, models: ["openai/tts-1"] }}
       - {{ name: slow, key: {ONE_A_MINUTE}, requests_per_minute: 1 }}
+      - {{ name: alone, key: {ONE_SESSION}, max_concurrent_sessions: 1 }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
 voices:
   - {{ name: narrator, map: {{ openai: marin, local: slt }} }}
@@ -137,11 +139,11 @@ class Upstream(Program):
 
 
 class Gateway(Program):
-    """The gateway, and clients of it."""
+    """The gateway, and clients of it. `more` is added to its configuration."""
 
-    def __init__(self, folder, upstreams):
+    def __init__(self, folder, upstreams, more=""):
         urls = {kind.replace("-", "_"): upstream.url for kind, upstream in upstreams.items()}
-        (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}))
+        (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}) + more)
         super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
         wait_for(self.ready)
 

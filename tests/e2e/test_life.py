@@ -6,6 +6,7 @@ import subprocess
 import threading
 from decimal import Decimal
 
+import httpx2
 import openai
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -15,6 +16,8 @@ from conftest import Gateway, binary, wait_for
 from realtime import until
 
 VOICE_MODEL = "openai/gpt-realtime-2.1"
+LONG_BYTES = 32 * 1024 * 1024
+LONG = f"script:bytes={LONG_BYTES}"
 HELLO = {"model": "openai/tts-1", "voice": "alloy", "input": "Hello."}
 
 
@@ -112,20 +115,69 @@ def test_a_file_over_the_limit(client):
     assert failed.value.code == "file_too_large"
 
 
+def stopping(gateway):
+    """Sends SIGTERM, and gives the thread that waits for the end."""
+    ended = threading.Thread(target=gateway.stop, args=(signal.SIGTERM,))
+    ended.start()
+
+    def draining():
+        answer = httpx2.get(gateway.url + "/readyz")
+        return answer if answer.status_code == 503 else None
+
+    assert wait_for(draining).json()["draining"] is True
+    return ended
+
+
 def test_a_stopped_gateway_says_so_and_finishes_what_it_began(tmp_path, all_upstreams):
-    gateway = Gateway(tmp_path, all_upstreams)
-    with gateway.client() as client, client.realtime.connect(model=VOICE_MODEL) as session:
+    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 8s }\n")
+    with (
+        gateway.client() as client,
+        httpx2.Client(base_url=gateway.url) as used,
+        client.realtime.connect(model=VOICE_MODEL) as session,
+    ):
         until(session, "session.created")
-        slow = "script:bytes=40000 script:chunk_bytes=1000 script:chunk_ms=25"
-        with client.audio.speech.with_streaming_response.create(**(HELLO | {"input": slow})) as answer:
-            pieces = answer.iter_bytes(chunk_size=1000)
+        assert used.get("/healthz").headers.get("connection") is None
+        # So long that most of it waits with the provider until it is read here.
+        with client.audio.speech.with_streaming_response.create(**(HELLO | {"input": LONG})) as answer:
+            pieces = answer.iter_bytes(chunk_size=65536)
             heard = len(next(pieces))
-            stopping = threading.Thread(target=gateway.stop, args=(signal.SIGTERM,))
-            stopping.start()
-            events, close = last_words(session)
+            ended = stopping(gateway)
+            assert used.get("/healthz").headers["connection"] == "close"
+            assert httpx2.get(gateway.url + "/healthz").status_code == 200, "it lives"
+            with gateway.client() as late, pytest.raises(openai.InternalServerError) as refused:
+                late.audio.speech.create(**HELLO)
+            assert (refused.value.status_code, refused.value.code) == (503, "overloaded")
+            assert int(refused.value.response.headers["retry-after"]) >= 1
+            with gateway.client() as late, pytest.raises(InvalidStatus) as refused:
+                late.realtime.connect(model=VOICE_MODEL).enter()
+            assert refused.value.response.status_code == 503
             heard += sum(len(piece) for piece in pieces)
+        events, close = last_words(session)
         assert events[-1].type == "error" and events[-1].error.code == "server_draining"
         assert close.code == 1001
-        assert heard == 40_000, "speech that was under way is heard to its end"
-    stopping.join()
+        assert heard == LONG_BYTES, "speech that was under way is heard to its end"
+    ended.join()
     assert gateway.process.returncode == 0
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(gateway.url + "/healthz")
+    assert "panicked" not in gateway.log.read_text()
+
+
+def test_what_does_not_end_in_time_is_cut(tmp_path, all_upstreams):
+    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 1s }\n")
+    with gateway.client() as client:
+        with client.audio.speech.with_streaming_response.create(**(HELLO | {"input": LONG})) as answer:
+            pieces = answer.iter_bytes(chunk_size=65536)
+            assert next(pieces)
+            request = answer.headers["x-request-id"]
+            stopping(gateway).join()
+            assert gateway.process.returncode == 0
+            with pytest.raises(httpx2.HTTPError):
+                for _ in pieces:
+                    pass
+    again = Gateway(tmp_path, all_upstreams)
+    with again.client() as client:
+        record = client.get(f"/usage/{request}", cast_to=object)["data"][0]
+        assert record["status"] == "ended_by_policy"
+        assert Decimal(record["cost_usd"]) > 0, "what was delivered is billed"
+    assert again.stop(signal.SIGTERM) == 0
