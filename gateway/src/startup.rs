@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ impl Application {
             .map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         let journal = JournalLimits { max_bytes: settings.limits.max_journal_bytes, ..JournalLimits::default() };
         let ledger = Ledger::open(&settings.data_dir.join("journal"), journal, database.clone())?;
+        // The journal's lock says that no other gateway uses this folder.
+        sweep(&spool).map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         // What the last run left in the journal counts as spent before anything is admitted.
         tokio::time::timeout(Duration::from_secs(10), ledger.flush()).await.unwrap_or(());
         let limits = Limits::new();
@@ -199,6 +202,14 @@ impl Application {
         server.await.map_err(io::Error::other)??;
         Ok(())
     }
+}
+
+/// Removes what a gateway that was killed has left of its uploads.
+fn sweep(spool: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(spool)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    Ok(())
 }
 
 /// Keeps gauges current.

@@ -206,6 +206,7 @@ def gateway(folder, all_upstreams):
     for secret in (KEY, ONLY_SPEECH, "sk-upstream"):
         assert secret not in log, "a credential is in the log"
     assert "panicked" not in log, log
+    assert not list((folder / "data" / "spool").iterdir()), "an upload has outlived its call"
 
 
 @pytest.fixture

@@ -180,7 +180,12 @@ fn crc(bytes: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn no_temporary_file_outlives_its_call() {
-    let app = TestApp::new().await;
+    let setup = Setup::new().await;
+    let spool = setup.settings.data_dir.join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    std::fs::write(spool.join("of-a-gateway-that-was-killed"), "audio").unwrap();
+    let app = setup.start().await;
+    no_file_stays(&app).await;
     let large = loadtest::wav::sample(3 * 1024 * 1024);
     let parts = [Part::Field("model", "stt"), Part::File("a.wav", &large)];
     assert_eq!(app.call(form(KEY, &parts)).await.status, 200);

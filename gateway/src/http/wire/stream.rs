@@ -17,6 +17,8 @@ use crate::http::wire::head::{Framing, HeadFault, Target, check, find_end};
 
 /// Bytes taken from the socket at once while a head is gathered.
 const GATHER: usize = 4096;
+/// What the server writes before a body that waits for it.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How long a client that is still sending may take to read why it was refused.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -362,7 +364,8 @@ impl AsyncWrite for GuardedStream {
             Poll::Ready(written) => written,
         };
         this.writing.stop();
-        this.answered = true;
+        // What invites the body is no answer to it.
+        this.answered |= bytes != CONTINUE;
         if let Some(reader) = this.reader.take() {
             reader.wake();
         }
@@ -393,6 +396,54 @@ impl AsyncWrite for GuardedStream {
                 Poll::Ready(Ok(())) if !unwanted.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, GuardedStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let second = Duration::from_secs(1);
+        let rules = Rules { max_head: 1024, header_read: second, body_idle: second, write: second };
+        (client, GuardedStream::new(listener.accept().await.unwrap().0, Arc::new(rules), false))
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_requests_is_told_once_the_answer_has_begun() {
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello";
+        let (mut client, mut server) = pair().await;
+        client.write_all(request).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut seen = vec![0; request.len()];
+        server.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, request);
+        assert_eq!(server.io.peek(&mut [0]).await.unwrap(), 0, "the end is here");
+        assert!(poll!(pin!(server.read_u8())).is_pending(), "and not told, since the body may not be used up");
+        server.write_all(CONTINUE).await.unwrap();
+        assert!(poll!(pin!(server.read_u8())).is_pending(), "nor when the body is asked for");
+        server.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        assert_eq!(server.read(&mut seen).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_end_within_a_body_or_between_requests_is_told_at_once() {
+        for request in [&b""[..], b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhel", b"GET / HT"] {
+            let (mut client, mut server) = pair().await;
+            client.write_all(request).await.unwrap();
+            drop(client);
+            let mut seen = Vec::new();
+            server.read_to_end(&mut seen).await.unwrap();
+            assert!(request.starts_with(&seen));
         }
     }
 }
