@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::wire::chunks::Chunks;
-use crate::http::wire::head::{Framing, HeadFault, Target, check, find_end};
+use crate::http::wire::head::{Framing, HeadFault, Target, has_end, read};
 
 /// Bytes taken from the socket at once while a head is gathered.
 const GATHER: usize = 4096;
@@ -176,29 +176,29 @@ impl GuardedStream {
 
     /// Checks the head at the start of `bytes`, if it is whole; gives its length.
     fn follow_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadFault> {
-        let end = find_end(bytes, self.searched)?;
-        if end.unwrap_or(bytes.len()) > self.rules.max_head {
+        // A head that comes in pieces is read when it is whole.
+        let head = if self.searched == 0 || has_end(bytes, self.searched)? { read(bytes)? } else { None };
+        if head.map_or(bytes.len(), |head| head.length) > self.rules.max_head {
             return Err(HeadFault::TooLong);
         }
-        let Some(end) = end else {
+        let Some(head) = head else {
             self.searched = bytes.len();
             return Ok(None);
         };
-        let (framing, target) = check(bytes.get(..end).unwrap_or_default())?;
-        if self.refuses_work && target == Target::Work {
+        if self.refuses_work && head.target == Target::Work {
             return Err(HeadFault::Draining);
         }
         self.searched = 0;
         self.is_first = false;
         self.answered = false;
         self.reading.stop();
-        self.phase = match framing {
+        self.phase = match head.framing {
             Framing::None => Phase::Head,
             Framing::Length(length) => Phase::Body(length),
             Framing::Chunked => Phase::Chunked(Chunks::default()),
             Framing::Upgrade => Phase::Raw,
         };
-        Ok(Some(end))
+        Ok(Some(head.length))
     }
 
     /// Puts a request that the server answers with the refusal in the place of a head.
