@@ -26,7 +26,9 @@ async fn kept_alive(app: &TestApp) -> SendRequest<Full<bytes::Bytes>> {
 
 #[tokio::test]
 async fn a_draining_gateway_finishes_what_it_began_and_takes_nothing_new() {
-    let mut app = TestApp::new().await;
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain = Duration::from_secs(20);
+    let mut app = setup.start().await;
     let mut used = kept_alive(&app).await;
     let idle = kept_alive(&app).await;
     app.one.script(Rule::once("audio/speech", Fault { bytes: Some(LONG), ..Fault::default() }));

@@ -171,15 +171,17 @@ async fn a_head_that_is_too_long_is_431() {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_408_on_a_new_and_on_a_used_connection() {
     let mut setup = Setup::new().await;
-    setup.settings.timeouts.header_read = Duration::from_millis(300);
+    setup.settings.timeouts.header_read = Duration::from_millis(700);
     let app = setup.start().await;
     let mut idle = app.connect().await;
     idle.write_all(GOOD.as_bytes()).await.unwrap();
     assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 200"));
 
     let partial = "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ";
-    assert_refuses(&app, "a new connection", partial.as_bytes(), 408, "request_timeout").await;
-    assert_refuses(&app, "nothing at all", b"", 408, "request_timeout").await;
+    tokio::join!(
+        assert_refuses(&app, "a new connection", partial.as_bytes(), 408, "request_timeout"),
+        assert_refuses(&app, "nothing at all", b"", 408, "request_timeout"),
+    );
     let mut used = app.connect().await;
     used.write_all(format!("{GOOD}{partial}").as_bytes()).await.unwrap();
     let answers = to_end(&mut used).await;
@@ -332,7 +334,7 @@ async fn a_client_that_never_reads_is_left_and_its_provider_too() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_is_not_left() {
     let mut setup = Setup::new().await;
-    setup.settings.timeouts.write = Duration::from_millis(400);
+    setup.settings.timeouts.write = Duration::from_millis(800);
     let app = setup.start().await;
     let length = 32 << 20;
     app.one.script(Rule::once("audio/speech", Fault { bytes: Some(length), ..Fault::default() }));
@@ -343,8 +345,8 @@ async fn a_client_that_reads_slowly_is_not_left() {
     // tell the gateway of it.
     let mut beat = tokio::time::interval(Duration::from_millis(15));
     let mut heard = 1000;
-    let mut little = vec![0; 4096];
-    for _ in 0..100 {
+    let mut little = vec![0; 2048];
+    for _ in 0..130 {
         beat.tick().await;
         heard += soon(stream.read(&mut little)).await.unwrap();
     }
