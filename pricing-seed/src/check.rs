@@ -12,9 +12,9 @@ pub(crate) fn check(rows: &[PriceRow]) -> Result<(), (u64, String)> {
     let mut lengths: HashMap<_, &PriceRow> = HashMap::new();
     for row in rows {
         check_row(row).map_err(|reason| (row.line, reason))?;
-        let what = (row.kind, row.model.as_str(), row.operation);
+        let what = (row.tenant.as_deref(), row.kind, row.model.as_str(), row.operation);
         if let Some(first) = seen.insert((what, row.unit, row.effective_from), row.line) {
-            return Err((row.line, format!("overlaps line {first}: same model, operation, unit and date")));
+            return Err((row.line, format!("overlaps line {first}: same tenant, model, operation, unit and date")));
         }
         if !is_length(row.unit) {
             continue;

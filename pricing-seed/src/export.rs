@@ -1,7 +1,9 @@
-//! The platform's price list as CSV, in the form that an import takes.
+//! The price list as CSV, in the form that an import takes.
 
-use entities::price;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use std::collections::HashMap;
+
+use entities::{price, tenant};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, Time};
 
@@ -10,22 +12,25 @@ use crate::SeedError;
 /// A cell that begins so would be run as a formula by a spreadsheet.
 pub(crate) const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Every row ever in force, in a fixed order.
+/// Every row ever in force, the platform's and the tenants' own, in a fixed order.
 ///
 /// # Errors
 /// [`SeedError::Database`], [`SeedError::Export`].
 pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> {
     let rows = price::Entity::find()
-        .filter(price::Column::TenantId.is_null())
         .order_by_asc(price::Column::ProviderKind)
         .order_by_asc(price::Column::Model)
         .order_by_asc(price::Column::Operation)
         .order_by_asc(price::Column::Unit)
         .order_by_asc(price::Column::EffectiveFrom)
+        .order_by_asc(price::Column::TenantId)
         .all(db)
         .await?;
+    let tenants: HashMap<_, _> =
+        tenant::Entity::find().all(db).await?.into_iter().map(|tenant| (tenant.id, tenant.name)).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [
+        "tenant",
         "provider",
         "model",
         "operation",
@@ -39,7 +44,10 @@ pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> 
     ];
     writer.write_record(header).map_err(failed)?;
     for row in rows {
+        // A tenant that has gone took its prices with it, so every id is known here.
+        let tenant = row.tenant_id.and_then(|id| tenants.get(&id).cloned()).unwrap_or_default();
         let line = [
+            guard(tenant),
             row.provider_kind,
             guard(row.model),
             row.operation,

@@ -77,7 +77,7 @@ pub fn shipped_prices() -> Result<Vec<PriceRow>, SeedError> {
 /// # Errors
 /// [`SeedError`].
 pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<SeedReport, SeedError> {
-    let report = upsert::upsert(db, &shipped_prices()?, upsert::Author::Seed).await?;
+    let report = upsert::upsert(db, "shipped prices", &shipped_prices()?, upsert::Author::Seed).await?;
     tracing::info!(
         at = %now,
         inserted = report.inserted,
@@ -89,10 +89,11 @@ pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<Seed
     Ok(report)
 }
 
-/// Writes a person's list, which has a column `provider` beside those of the shipped ones.
+/// Writes a person's list, which has a column `provider` beside those of the shipped ones. Where it
+/// has a column `tenant` too, a line with a name in it is that tenant's own price.
 ///
 /// # Errors
 /// [`SeedError`]; `file` is the name in its messages.
 pub async fn import_csv(db: &impl ConnectionTrait, file: &str, text: &str) -> Result<SeedReport, SeedError> {
-    upsert::upsert(db, &read::read(file, text, None)?, upsert::Author::Person).await
+    upsert::upsert(db, file, &read::read(file, text, None)?, upsert::Author::Person).await
 }

@@ -13,7 +13,9 @@ use crate::{SeedError, check};
 /// One price with its dates and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceRow {
-    /// Whose price.
+    /// Name of the tenant whose own price it is; `None` for the platform's.
+    pub tenant: Option<String>,
+    /// Kind of the provider that bills it.
     pub kind: ProviderKind,
     /// The provider's model.
     pub model: String,
@@ -40,6 +42,8 @@ pub struct PriceRow {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
+    #[serde(default)]
+    tenant: Option<String>,
     #[serde(default)]
     provider: Option<String>,
     model: String,
@@ -69,7 +73,8 @@ pub(crate) fn read(file: &str, text: &str, kind: Option<ProviderKind>) -> Result
     Ok(rows)
 }
 
-fn at(file: &str, line: u64, reason: String) -> SeedError {
+/// A line that cannot be used.
+pub(crate) fn at(file: &str, line: u64, reason: String) -> SeedError {
     SeedError::Line { file: file.to_owned(), line, reason }
 }
 
@@ -80,6 +85,7 @@ fn parse(fields: Line, kind: Option<ProviderKind>, line: u64) -> Result<PriceRow
         (None, None) => return Err("there is no column provider".to_owned()),
     };
     Ok(PriceRow {
+        tenant: fields.tenant.filter(|name| !name.is_empty()).map(unguard),
         kind,
         model: unguard(fields.model),
         operation: fields.operation.parse().map_err(|error| format!("operation: {error}"))?,

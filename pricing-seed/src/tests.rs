@@ -99,7 +99,7 @@ fn a_line_that_cannot_be_used_is_named() {
         ("n,stt,audio_minute,1,0,0,2026-01-01,page,2026-11-21\n", "line 3: operation: "),
         ("n,transcription,audio_minute,1e3x,0,0,2026-01-01,page,2026-11-21\n", "line 3: price_usd: "),
         ("n,transcription,audio_minute,1,0,0,yesterday,page,2026-11-21\n", "line 3: effective_from: "),
-        (good, "line 3: overlaps line 2: same model"),
+        (good, "line 3: overlaps line 2: same tenant, model"),
         ("m,transcription,audio_hour,1,0,0,2026-01-01,page,2026-11-21\n", "line 3: overlaps line 2: audio_hour"),
         ("n,speech,million_characters,1,10,0,2026-01-01,page,2026-11-21\n", "line 3: minimum_ms"),
         ("n,transcription,audio_minute\n", "line 3: "),
@@ -135,4 +135,34 @@ async fn a_price_set_by_a_person_outlives_the_next_seeding() {
     let again = import_csv(&db, "export.csv", &exported).await.unwrap();
     let all = u64::try_from(shipped_prices().unwrap().len()).unwrap();
     assert_eq!(again, SeedReport { unchanged: all, ..SeedReport::default() }, "an export imports as it is");
+}
+
+#[tokio::test]
+async fn a_tenants_own_prices_go_out_and_in_by_its_name() {
+    let db = database().await;
+    seed(&db, NOW).await.unwrap();
+    let own = format!(
+        "tenant,provider,{HEADER}acme,openai,whisper-1,transcription,audio_minute,0.0051,0,1000,2026-01-01,page,2026-11-21\n"
+    );
+    let refused = import_csv(&db, "own.csv", &own).await.unwrap_err();
+    assert_eq!(refused.to_string(), "own.csv, line 2: tenant: there is no tenant \"acme\"");
+
+    let acme = entities::tenant::ActiveModel {
+        id: sea_orm::Set(entities::Id(Uuid::now_v7())),
+        name: sea_orm::Set("acme".to_owned()),
+        refuse_unpriced: sea_orm::Set(false),
+        managed_by: sea_orm::Set("cli".to_owned()),
+        created_at: sea_orm::Set(NOW),
+    };
+    entities::tenant::Entity::insert(acme).exec_without_returning(&db).await.unwrap();
+    assert_eq!(import_csv(&db, "own.csv", &own).await.unwrap().inserted, 1, "beside the platform's, not over it");
+    let exported = export_csv(&db).await.unwrap();
+    let of_whisper = |tenant: &str| {
+        let start = format!("{tenant},openai,whisper-1,transcription,audio_minute,");
+        exported.lines().filter(|line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(of_whisper("acme")[0].contains(",0.0051,") && of_whisper("")[0].contains(",0.006,"), "{exported}");
+    let again = import_csv(&db, "export.csv", &exported).await.unwrap();
+    assert_eq!((again.inserted, again.updated, again.kept), (0, 0, 0), "an export imports as it is");
+    assert_eq!(seed(&db, NOW).await.unwrap().kept, 0, "the shipped lists are the platform's");
 }

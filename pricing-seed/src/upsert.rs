@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use entities::{Id, price};
+use entities::{Id, price, tenant};
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::read::PriceRow;
+use crate::read::{PriceRow, at};
 use crate::{SeedError, SeedReport};
 
 /// Rows of one statement, far below SQLite's 32 766 variables.
@@ -32,20 +32,26 @@ impl Author {
     }
 }
 
-/// What makes a row of the platform's list unique.
-type Key = (String, String, String, String, OffsetDateTime);
+/// What makes a row unique.
+type Key = (Option<Id>, String, String, String, String, OffsetDateTime);
 
+/// Writes rows; `file` is the name of their list in messages.
 pub(crate) async fn upsert(
     db: &impl ConnectionTrait,
+    file: &str,
     rows: &[PriceRow],
     author: Author,
 ) -> Result<SeedReport, SeedError> {
-    let existing = price::Entity::find().filter(price::Column::TenantId.is_null()).all(db).await?;
+    let tenants = tenants_by_name(db).await?;
+    let mut models = Vec::with_capacity(rows.len());
+    for row in rows {
+        models.push(to_model(row, &tenants, author).map_err(|reason| at(file, row.line, reason))?);
+    }
+    let existing = price::Entity::find().all(db).await?;
     let existing: HashMap<Key, price::Model> = existing.into_iter().map(|row| (key_of(&row), row)).collect();
     let mut report = SeedReport::default();
     let mut fresh = Vec::new();
-    for row in rows {
-        let new = to_model(row, author);
+    for new in models {
         match existing.get(&key_of(&new)) {
             None => fresh.push(price::ActiveModel::from(new)),
             Some(old) if is_same(old, &new) => report.unchanged += 1,
@@ -71,7 +77,8 @@ pub(crate) async fn upsert(
 }
 
 fn key_of(row: &price::Model) -> Key {
-    (row.provider_kind.clone(), row.model.clone(), row.operation.clone(), row.unit.clone(), row.effective_from)
+    let tenant = row.tenant_id;
+    (tenant, row.provider_kind.clone(), row.model.clone(), row.operation.clone(), row.unit.clone(), row.effective_from)
 }
 
 fn is_same(old: &price::Model, new: &price::Model) -> bool {
@@ -95,11 +102,22 @@ fn changed(id: Id, new: price::Model) -> price::ActiveModel {
     }
 }
 
-fn to_model(row: &PriceRow, author: Author) -> price::Model {
+async fn tenants_by_name(db: &impl ConnectionTrait) -> Result<HashMap<String, Id>, DbErr> {
+    let tenants = tenant::Entity::find().all(db).await?;
+    Ok(tenants.into_iter().map(|tenant| (tenant.name, tenant.id)).collect())
+}
+
+/// The row as the table has it. A name that no tenant has is refused: a slip of the pen must not
+/// make a tenant.
+fn to_model(row: &PriceRow, tenants: &HashMap<String, Id>, author: Author) -> Result<price::Model, String> {
     let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    price::Model {
+    let tenant_id = match &row.tenant {
+        Some(name) => Some(*tenants.get(name).ok_or_else(|| format!("tenant: there is no tenant {name:?}"))?),
+        None => None,
+    };
+    Ok(price::Model {
         id: Id(Uuid::now_v7()),
-        tenant_id: None,
+        tenant_id,
         provider_kind: row.kind.as_str().to_owned(),
         model: row.model.clone(),
         operation: row.operation.as_str().to_owned(),
@@ -111,5 +129,5 @@ fn to_model(row: &PriceRow, author: Author) -> price::Model {
         source: row.source.clone(),
         read_on: row.read_on.clone(),
         managed_by: author.as_str().to_owned(),
-    }
+    })
 }

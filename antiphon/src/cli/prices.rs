@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use entities::price;
+use entities::{Id, price, tenant};
 use pricing_seed::SeedReport;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{DatabaseConnection, EntityTrait, QueryOrder, TransactionTrait};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -19,7 +19,8 @@ use crate::store;
 pub(crate) enum Prices {
     /// Write the lists that come with the program; a second run changes nothing
     Seed,
-    /// Write a list of your own, in the form that export prints
+    /// Write a list of your own, in the form that export prints; a name in the column tenant makes a
+    /// line that tenant's own price
     Import {
         /// The CSV file
         file: PathBuf,
@@ -32,17 +33,20 @@ pub(crate) enum Prices {
 pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
     let config = common.load(Vec::new())?;
     let db = store::open(&config.database).await?;
+    // A list is written whole or not at all.
+    let transaction = db.begin().await?;
     let report = match command {
         Prices::Export if common.json => return output::json(&rows(&db).await?),
         Prices::Export => return output::text(&pricing_seed::export_csv(&db).await?),
-        Prices::Seed => pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?,
+        Prices::Seed => pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?,
         Prices::Import { file } => {
             let name = file.display().to_string();
             let text = std::fs::read_to_string(&file).with_context(|| format!("{name} cannot be read"))?;
-            pricing_seed::import_csv(&db, &name, &text).await?
+            pricing_seed::import_csv(&transaction, &name, &text).await?
         }
     };
-    store::announce_change(&db).await?;
+    store::announce_change(&transaction).await?;
+    transaction.commit().await?;
     print_report(report, common.json)
 }
 
@@ -58,21 +62,23 @@ fn print_report(report: SeedReport, as_json: bool) -> Result<()> {
     ))
 }
 
-/// The platform's list, in a fixed order.
+/// The list, the platform's and the tenants' own, in a fixed order.
 async fn rows(db: &DatabaseConnection) -> Result<Vec<Value>> {
     let rows = price::Entity::find()
-        .filter(price::Column::TenantId.is_null())
         .order_by_asc(price::Column::ProviderKind)
         .order_by_asc(price::Column::Model)
         .order_by_asc(price::Column::Operation)
         .order_by_asc(price::Column::Unit)
         .order_by_asc(price::Column::EffectiveFrom)
+        .order_by_asc(price::Column::TenantId)
         .all(db)
         .await?;
+    let tenants = tenant::Entity::find().all(db).await?;
+    let name = |id: Option<Id>| tenants.iter().find(|tenant| Some(tenant.id) == id).map(|tenant| &tenant.name);
     rows.into_iter()
         .map(|row| {
             Ok(json!({
-                "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
+                "tenant": name(row.tenant_id), "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
                 "price_usd": row.usd, "minimum_ms": row.minimum_ms, "rounding_ms": row.rounding_ms,
                 "effective_from": row.effective_from.format(&Rfc3339)?, "source": row.source, "read_on": row.read_on,
             }))

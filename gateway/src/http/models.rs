@@ -104,10 +104,11 @@ fn add(
 }
 
 fn describe(caller: &Caller, name: &str, entry: &Entry, now: OffsetDateTime) -> Value {
+    let tenant = caller.principal.key.tenant;
     let mut prices = Vec::new();
     for (provider, kind, model) in &entry.served_by {
         for operation in Operation::ALL.iter().filter(|operation| entry.operations.contains(&operation.as_str())) {
-            for price in caller.snapshot.prices_at(*kind, model, *operation, now) {
+            for price in caller.snapshot.prices.at(tenant, *kind, model, *operation, now).iter() {
                 prices.push(json!({"provider": provider, "operation": operation.as_str(), "unit": price.unit.as_str(), "usd": price.usd.normalize().to_string()}));
             }
         }

@@ -98,8 +98,9 @@ fn plan<R>(
 }
 
 fn price(call: &Call, facts: &CallFacts, candidate: &Candidate, expected: &Usage) -> Option<NanoUsd> {
-    let prices = estimate::prices(&call.snapshot, candidate, facts.operation, facts.started_at);
-    estimate::amount(expected, &prices)
+    let tenant = call.principal.key.tenant;
+    let prices = estimate::prices(&call.snapshot, tenant, candidate, facts.operation, facts.started_at);
+    estimate::amount(expected, prices)
 }
 
 /// A key that refuses what cannot be priced gets only targets whose price is known.

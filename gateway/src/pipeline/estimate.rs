@@ -1,5 +1,8 @@
 //! What a call will cost, before it is made: the amount that is reserved.
 
+use std::sync::Arc;
+
+use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::Operation;
@@ -16,19 +19,22 @@ const AUDIO_TOKENS_OUT_PER_S: u64 = 20;
 /// Answer tokens reserved for a chat that sets no maximum.
 const CHAT_TOKENS_OUT: u64 = 4096;
 
-/// The prices in force for a candidate. Models that transcribe inside a realtime session are priced
-/// as transcription where they have no realtime price.
+/// The prices in force for a candidate and a tenant. Models that transcribe inside a realtime session
+/// are priced as transcription where they have no realtime price.
 #[must_use]
-pub fn prices(snapshot: &Snapshot, candidate: &Candidate, operation: Operation, now: OffsetDateTime) -> Vec<Price> {
-    let found = snapshot.prices_at(candidate.account.kind, &candidate.model.model, operation, now);
-    let other = match operation {
-        Operation::Realtime | Operation::Translation => Operation::Transcription,
-        _ => return found,
-    };
-    if found.is_empty() {
-        return snapshot.prices_at(candidate.account.kind, &candidate.model.model, other, now);
+pub fn prices<'a>(
+    snapshot: &'a Snapshot,
+    tenant: TenantId,
+    candidate: &Candidate,
+    operation: Operation,
+    now: OffsetDateTime,
+) -> &'a Arc<[Price]> {
+    let of = |operation| snapshot.prices.at(tenant, candidate.account.kind, &candidate.model.model, operation, now);
+    let found = of(operation);
+    match operation {
+        Operation::Realtime | Operation::Translation if found.is_empty() => of(Operation::Transcription),
+        _ => found,
     }
-    found
 }
 
 /// Upper estimate for `usage` under `prices`; `None` while unpriced.

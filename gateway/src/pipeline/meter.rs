@@ -79,7 +79,7 @@ pub struct Meter {
 #[derive(Debug)]
 struct Served {
     candidate: Candidate,
-    prices: Vec<Price>,
+    prices: Arc<[Price]>,
 }
 
 impl Meter {
@@ -153,9 +153,10 @@ impl Meter {
     }
 
     fn serving(&self, snapshot: &Snapshot, candidate: &Candidate) -> Served {
-        let prices = estimate::prices(snapshot, candidate, self.facts.operation, self.facts.started_at);
+        let facts = &self.facts;
+        let prices = estimate::prices(snapshot, facts.key.tenant, candidate, facts.operation, facts.started_at);
         self.priced.set(None);
-        Served { candidate: candidate.clone(), prices }
+        Served { candidate: candidate.clone(), prices: Arc::clone(prices) }
     }
 
     /// The answer's first byte is about to leave.
@@ -264,7 +265,7 @@ impl Meter {
         &mut self,
         usage: Usage,
         source: UsageSource,
-        prices: Option<Vec<Price>>,
+        prices: Option<Arc<[Price]>>,
         model: Option<&str>,
         status: UsageStatus,
     ) {

@@ -1,6 +1,8 @@
 //! Opens a session: authenticate → route → admit → connect, all before the upgrade, so that what is
 //! known to fail is refused with its status.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use dialects::openai::realtime::{Passthrough, PassthroughConfig};
@@ -121,8 +123,9 @@ pub(super) fn candidates(worker: &Worker, caller: &Caller, model: &str) -> Resul
 
 /// What is reserved ahead for a session at a candidate.
 pub(super) fn window(caller: &Caller, candidate: &Candidate) -> Option<domain::money::NanoUsd> {
-    let prices = estimate::prices(&caller.snapshot, candidate, Operation::Realtime, caller.facts.started_at);
-    estimate::amount(&estimate::realtime_window(), &prices)
+    let facts = &caller.facts;
+    let prices = estimate::prices(&caller.snapshot, facts.key.tenant, candidate, Operation::Realtime, facts.started_at);
+    estimate::amount(&estimate::realtime_window(), prices)
 }
 
 /// Connects the first candidate that accepts.
@@ -178,12 +181,13 @@ fn transcription_models(caller: &Caller, candidate: &Candidate) -> Vec<(String, 
 }
 
 /// Prices of a model that transcribes inside a session.
-pub(super) fn transcriber_prices(caller: &Caller, candidate: &Candidate, model: &str) -> Vec<Price> {
+pub(super) fn transcriber_prices(caller: &Caller, candidate: &Candidate, model: &str) -> Arc<[Price]> {
     let mut of_model = candidate.clone();
     // A deployment is priced as the model behind it.
     let behind = caller.snapshot.models.values().flat_map(|route| &route.targets).find(|target| {
         target.provider == candidate.account.name && target.options.get("deployment").is_some_and(|name| name == model)
     });
     of_model.model.model = behind.map_or(model, |target| &target.model).to_owned();
-    estimate::prices(&caller.snapshot, &of_model, Operation::Realtime, caller.facts.started_at)
+    let facts = &caller.facts;
+    Arc::clone(estimate::prices(&caller.snapshot, facts.key.tenant, &of_model, Operation::Realtime, facts.started_at))
 }

@@ -2,25 +2,21 @@
 
 use domain::ids::{PriceId, TenantId};
 use domain::pricing::Price;
-use entities::{Id, price};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use entities::price;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
 use super::{parse, to_count};
-use crate::snapshot::{DatedPrice, PriceList};
+use crate::snapshot::ListedPrice;
 
-/// The platform's prices (`None`), or only the rows by which a tenant overrides them; every row ever
-/// in force. Rows of providers, operations or units this version does not know are left out: a newer
-/// version has written them, and nothing here can use them.
+/// Every price ever in force, the platform's and the tenants' own. Rows of providers, operations or
+/// units this version does not know are left out: a newer version has written them, and nothing here
+/// can use them.
 ///
 /// # Errors
 /// The database's; a price that is not a decimal number.
-pub async fn list_prices(db: &impl ConnectionTrait, tenant: Option<TenantId>) -> Result<PriceList, DbErr> {
-    let owner = match tenant {
-        Some(tenant) => price::Column::TenantId.eq(Id(tenant.0)),
-        None => price::Column::TenantId.is_null(),
-    };
-    let rows = price::Entity::find().filter(owner).all(db).await?;
-    let mut list = PriceList::new();
+pub async fn list_prices(db: &impl ConnectionTrait) -> Result<Vec<ListedPrice>, DbErr> {
+    let rows = price::Entity::find().all(db).await?;
+    let mut list = Vec::with_capacity(rows.len());
     for row in rows {
         let (Ok(kind), Ok(operation), Ok(unit)) = (row.provider_kind.parse(), row.operation.parse(), row.unit.parse())
         else {
@@ -34,8 +30,9 @@ pub async fn list_prices(db: &impl ConnectionTrait, tenant: Option<TenantId>) ->
             minimum_ms: to_count("minimum_ms", row.minimum_ms)?,
             rounding_ms: to_count("rounding_ms", row.rounding_ms)?,
         };
-        let dated = DatedPrice { price, effective_from: row.effective_from };
-        list.entry((kind, row.model, operation)).or_default().push(dated);
+        let tenant = row.tenant_id.map(|tenant| TenantId(tenant.0));
+        let effective_from = row.effective_from;
+        list.push(ListedPrice { tenant, kind, model: row.model, operation, price, effective_from });
     }
     Ok(list)
 }

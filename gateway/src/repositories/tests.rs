@@ -19,7 +19,7 @@ use super::tenants::{find_tenant_by_name, upsert_tenant};
 use super::{ManagedBy, connect, models, prices, providers, usage};
 use crate::ledger::UsageRecord;
 use crate::snapshot::load::{LoadError, load};
-use crate::snapshot::{Budget, BudgetWindow, Key, ProviderAccount, Route};
+use crate::snapshot::{Budget, BudgetWindow, Key, PriceList, ProviderAccount, Route};
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00:00.123456 UTC);
 const MONTH: OffsetDateTime = datetime!(2026-11-01 0:00 UTC);
@@ -270,12 +270,24 @@ async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {
     assert_eq!(view.models["mine"].targets[0].quality, Some(0.9));
     assert_eq!(view.voices["narrator"], voice);
     assert!(view.keys[&KeyHash([1; 32])].refuse_unpriced, "the tenant's rule holds for its keys");
-    let price = view.prices_at(ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Transcription, NOW);
-    assert_eq!((price.len(), price[0].usd.to_string().as_str()), (1, "0.04"));
-    assert!(prices::list_prices(db, Some(acme)).await.unwrap().is_empty());
+    prices_are_the_tenants_own_where_it_has_some(db, acme).await;
 
     let refuse = |_: ProviderId, _: &[u8]| Err("wrong master key".into());
     assert!(matches!(load(db, &refuse).await, Err(LoadError::Credential { provider, .. }) if provider == "groq"));
+}
+
+async fn prices_are_the_tenants_own_where_it_has_some(db: &DatabaseConnection, acme: TenantId) {
+    let list = "tenant,provider,model,operation,unit,price_usd,minimum_ms,rounding_ms,effective_from,source,read_on\n\
+        acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.03,0,0,2026-06-01,our contract,2026-11-21\n";
+    pricing_seed::import_csv(db, "own.csv", list).await.unwrap();
+    let view = PriceList::new(prices::list_prices(db).await.unwrap());
+    let usd = |tenant: TenantId, now: OffsetDateTime| {
+        let prices = view.at(tenant, ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Transcription, now);
+        prices.iter().map(|price| price.usd.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(usd(acme, NOW), ["0.03"]);
+    assert_eq!(usd(acme, datetime!(2026-05-31 23:59 UTC)), ["0.04"], "until its own begins");
+    assert_eq!(usd(TenantId(Uuid::now_v7()), NOW), ["0.04"], "nobody else's");
 }
 
 #[tokio::test]

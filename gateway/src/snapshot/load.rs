@@ -8,7 +8,7 @@ use domain::ids::ProviderId;
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 
-use super::{Route, Snapshot};
+use super::{PriceList, Route, Snapshot};
 use crate::repositories::{keys, models, prices, providers};
 
 /// Opens the sealed credential of a provider.
@@ -38,7 +38,7 @@ pub enum LoadError {
 /// [`LoadError`]: nothing is left out silently, so a view is whole or there is none.
 pub async fn load(db: &impl ConnectionTrait, decrypt: &Decrypt<'_>) -> Result<Snapshot, LoadError> {
     let mut snapshot = Snapshot {
-        prices: prices::list_prices(db, None).await?,
+        prices: PriceList::new(prices::list_prices(db).await?),
         voices: models::list_voices(db).await?,
         ..Snapshot::default()
     };

@@ -4,6 +4,7 @@
 //! in whole; when that fails, the last good one stays.
 
 pub mod load;
+mod prices;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use domain::ids::{ProviderId, TenantId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::money::NanoUsd;
-use domain::pricing::Price;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::{Strategy, Target};
 use secrecy::SecretString;
 use time::OffsetDateTime;
+
+pub use self::prices::{ListedPrice, PriceList};
 
 /// What is known at one moment.
 #[derive(Debug, Default)]
@@ -28,22 +30,10 @@ pub struct Snapshot {
     pub providers: BTreeMap<String, Arc<ProviderAccount>>,
     /// Routes, by the name a client asks for.
     pub models: BTreeMap<String, Arc<Route>>,
-    /// Prices, by provider kind, model and operation; every row ever in force.
+    /// Prices, the platform's and each tenant's own; every row ever in force.
     pub prices: PriceList,
     /// Voice names that work on every provider: name → provider name or kind → that provider's voice.
     pub voices: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-/// Prices with their dates.
-pub type PriceList = HashMap<(ProviderKind, String, Operation), Vec<DatedPrice>>;
-
-/// A price and from when it holds, until the next row of the same unit.
-#[derive(Debug, Clone)]
-pub struct DatedPrice {
-    /// The price.
-    pub price: Price,
-    /// From this moment on.
-    pub effective_from: OffsetDateTime,
 }
 
 impl Snapshot {
@@ -57,20 +47,6 @@ impl Snapshot {
     pub fn insert_key(&mut self, hash: KeyHash, key: Key) {
         self.keys_by_id.insert(key.id, hash);
         self.keys.insert(hash, Arc::new(key));
-    }
-
-    /// The prices in force at `now`, one row per unit.
-    #[must_use]
-    pub fn prices_at(&self, kind: ProviderKind, model: &str, operation: Operation, now: OffsetDateTime) -> Vec<Price> {
-        let mut newest: BTreeMap<&'static str, &DatedPrice> = BTreeMap::new();
-        let rows = self.prices.get(&(kind, model.to_owned(), operation));
-        for row in rows.into_iter().flatten().filter(|row| row.effective_from <= now) {
-            let unit = row.price.unit.as_str();
-            if newest.get(unit).is_none_or(|other| other.effective_from < row.effective_from) {
-                newest.insert(unit, row);
-            }
-        }
-        newest.into_values().map(|row| row.price.clone()).collect()
     }
 }
 

@@ -22,3 +22,4 @@ mod realtime_ends;
 mod realtime_frames;
 mod realtime_parts;
 mod wire;
+mod tenants;

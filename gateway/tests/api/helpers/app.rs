@@ -13,6 +13,7 @@ use entities::usage_record;
 use futures_util::{SinkExt, StreamExt};
 use gateway::Gateway;
 use gateway::repositories::usage::{StoredUsage, find_by_request};
+use gateway::snapshot::{Key, ListedPrice, PriceList, Snapshot};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -42,6 +43,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) gateway: Arc<Gateway>,
+    prices: Vec<ListedPrice>,
     pub(crate) one: UpstreamHandle,
     pub(crate) two: UpstreamHandle,
     stop: Option<oneshot::Sender<()>>,
@@ -57,11 +59,27 @@ impl TestApp {
     pub(super) fn running(
         address: SocketAddr,
         gateway: Arc<Gateway>,
+        prices: Vec<ListedPrice>,
         [one, two]: [UpstreamHandle; 2],
         (stop, ended): (oneshot::Sender<()>, oneshot::Receiver<()>),
         folder: tempfile::TempDir,
     ) -> Self {
-        Self { address, gateway, one, two, stop: Some(stop), ended: Some(ended), folder }
+        Self { address, gateway, prices, one, two, stop: Some(stop), ended: Some(ended), folder }
+    }
+
+    /// The view in force, with one key changed.
+    pub(crate) fn view_with(&self, secret: &str, change: impl FnOnce(&mut Key)) -> Snapshot {
+        let now = self.gateway.snapshot.load();
+        let mut view = Snapshot { providers: now.providers.clone(), models: now.models.clone(), ..Snapshot::default() };
+        view.prices = PriceList::new(self.prices.clone());
+        for (hash, key) in &now.keys {
+            view.insert_key(*hash, Key::clone(key));
+        }
+        let hash = KeyHash::of(&pepper(), secret);
+        let mut key = Key::clone(&view.keys[&hash]);
+        change(&mut key);
+        view.insert_key(hash, key);
+        view
     }
 
     /// Where uploads wait that are too large for memory.

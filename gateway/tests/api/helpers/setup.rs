@@ -13,7 +13,7 @@ use domain::provider::{Operation, ProviderKind};
 use domain::routing::{Strategy, Target};
 use gateway::repositories;
 use gateway::settings::{GatewayLimits, GatewaySettings, Timeouts};
-use gateway::snapshot::{Budget, BudgetWindow, DatedPrice, Key, ProviderAccount, Route, Snapshot};
+use gateway::snapshot::{Budget, BudgetWindow, Key, ListedPrice, PriceList, ProviderAccount, Route, Snapshot};
 use gateway::startup::Application;
 use loadtest::upstream::{self, UpstreamHandle};
 use rust_decimal::Decimal;
@@ -28,6 +28,7 @@ use super::requests::KEY;
 pub(crate) struct Setup {
     pub(crate) settings: GatewaySettings,
     pub(crate) snapshot: Snapshot,
+    prices: Vec<ListedPrice>,
     pub(crate) one: UpstreamHandle,
     pub(crate) two: UpstreamHandle,
     folder: tempfile::TempDir,
@@ -64,7 +65,7 @@ impl Setup {
             timeouts,
             client_secret_key: [9; 32],
         };
-        let mut setup = Self { settings, snapshot: Snapshot::default(), one, two, folder };
+        let mut setup = Self { settings, snapshot: Snapshot::default(), prices: Vec::new(), one, two, folder };
         setup.configure();
         setup
     }
@@ -126,15 +127,33 @@ impl Setup {
     }
 
     pub(crate) fn route(&mut self, name: &str, targets: Vec<Target>) {
-        let route = Route { name: name.to_owned(), tenant: None, strategy: Strategy::Priority, targets };
-        self.snapshot.models.insert(name.to_owned(), Arc::new(route));
+        self.route_of(None, name, targets);
+    }
+
+    /// Adds a model of a tenant's own, or of the platform.
+    pub(crate) fn route_of(&mut self, tenant: Option<TenantId>, name: &str, targets: Vec<Target>) {
+        let route = Route { name: name.to_owned(), tenant, strategy: Strategy::Priority, targets };
+        self.snapshot.insert_route(Arc::new(route));
     }
 
     pub(crate) fn price(&mut self, model: &str, operation: Operation, unit: Unit, usd: &str) {
+        self.price_of(None, model, operation, unit, usd);
+    }
+
+    /// Adds a price of a tenant's own, or of the platform.
+    pub(crate) fn price_of(
+        &mut self,
+        tenant: Option<TenantId>,
+        model: &str,
+        operation: Operation,
+        unit: Unit,
+        usd: &str,
+    ) {
         let usd: Decimal = usd.parse().unwrap();
         let price = Price { id: PriceId(Uuid::now_v7()), unit, usd, minimum_ms: 0, rounding_ms: 0 };
-        let dated = DatedPrice { price, effective_from: time::OffsetDateTime::UNIX_EPOCH };
-        self.snapshot.prices.entry((ProviderKind::Openai, model.to_owned(), operation)).or_default().push(dated);
+        let (kind, model) = (ProviderKind::Openai, model.to_owned());
+        let effective_from = time::OffsetDateTime::UNIX_EPOCH;
+        self.prices.push(ListedPrice { tenant, kind, model, operation, price, effective_from });
     }
 
     /// Adds a key of the tenant's, changed by `change`.
@@ -158,7 +177,8 @@ impl Setup {
 
     /// Starts the gateway on a thread with a runtime of its own, as the binary does.
     pub(crate) async fn start(self) -> TestApp {
-        let Self { settings, snapshot, one, two, folder } = self;
+        let Self { settings, mut snapshot, prices, one, two, folder } = self;
+        snapshot.prices = PriceList::new(prices.clone());
         let url = format!("sqlite://{}/test.db", folder.path().display());
         let (started, start) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -174,7 +194,7 @@ impl Setup {
             });
         });
         let (address, gateway) = soon(start).await.unwrap();
-        TestApp::running(address, gateway, [one, two], (stop, ended), folder)
+        TestApp::running(address, gateway, prices, [one, two], (stop, ended), folder)
     }
 }
 
