@@ -117,7 +117,7 @@ impl Declared {
             snapshot.providers.insert(provider.name.clone(), Arc::clone(provider));
         }
         for model in &self.models {
-            snapshot.models.insert(model.name.clone(), Arc::clone(model));
+            snapshot.insert_route(Arc::clone(model));
         }
         snapshot.voices.extend(self.voices.clone());
         Ok(snapshot)

@@ -55,7 +55,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
             .map_err(|message| ConfigError::of(format!("provider {:?}: {message}", provider.name)))?;
     }
     unique("provider", config.providers.iter().map(|provider| provider.name.as_str()))?;
-    unique("model", config.models.iter().map(|model| model.name.as_str()))?;
+    check_model_names(config)?;
     unique("tenant", config.tenants.iter().map(|tenant| tenant.name.as_str()))?;
     unique("voice", config.voices.iter().map(|voice| voice.name.as_str()))?;
     for model in &config.models {
@@ -202,6 +202,18 @@ fn check_model(model: &ModelConfig, config: &Config) -> Result<(), String> {
     }
     if model.strategy == Strategy::Weighted && model.targets.iter().all(|target| target.weight == 0) {
         return Err("at least one weight must be above 0".to_owned());
+    }
+    Ok(())
+}
+
+/// A tenant may have a model of the platform's name, and every tenant its own.
+fn check_model_names(config: &Config) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for ModelConfig { name, tenant, .. } in &config.models {
+        if !seen.insert((tenant, name)) {
+            let owner = tenant.as_ref().map(|tenant| format!(" for tenant {tenant:?}")).unwrap_or_default();
+            return Err(ConfigError::of(format!("model {name:?} is declared twice{owner}")));
+        }
     }
     Ok(())
 }

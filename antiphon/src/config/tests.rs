@@ -153,6 +153,12 @@ fn what_cannot_work_is_refused_in_one_line() {
         ("providers: [{ name: p, kind: openai-compatible }]".to_owned(), "base_url is missing"),
         ("models: [{ name: m, targets: [{ provider: nobody, model: x }] }]".to_owned(), "no provider \"nobody\""),
         ("models: [{ name: m, targets: [] }]".to_owned(), "at least one target"),
+        (
+            "models: [{ name: m, tenant: a, targets: [{ provider: local, model: flite }] }, \
+             { name: m, tenant: a, targets: [{ provider: local, model: flite }] }]"
+                .to_owned(),
+            "model \"m\" is declared twice for tenant \"a\"",
+        ),
         ("voices: [{ name: v, map: { nobody: x } }]".to_owned(), "no provider \"nobody\""),
         ("tenants: [{ name: a }, { name: a }]".to_owned(), "tenant \"a\" is declared twice"),
         ("tenants: [{ name: a, keys: [{ name: k, key: short }] }]".to_owned(), "20 characters"),
@@ -168,6 +174,9 @@ fn what_cannot_work_is_refused_in_one_line() {
         let message = refusal(&text);
         assert!(message.contains(expected) && !message.contains('\n'), "{text}: {message}");
     }
+    let shadowed = "models: [{ name: m, targets: [{ provider: local, model: flite }] }, \
+        { name: m, tenant: a, targets: [{ provider: local, model: pocketsphinx }] }]";
+    assert!(parse(shadowed).is_ok(), "a tenant may have its own model of the platform's name");
     let insecure = provider("base_url: \"http://127.0.0.1:9/v1\", allow_insecure: true");
     assert!(parse(&insecure).is_ok());
 }

@@ -61,12 +61,7 @@ fn visible(caller: &Caller) -> BTreeMap<String, Value> {
             }
         }
     }
-    for route in caller
-        .snapshot
-        .models
-        .values()
-        .filter(|route| route.tenant.is_none_or(|owner| owner == caller.principal.key.tenant))
-    {
+    for route in caller.snapshot.routes(caller.principal.key.tenant) {
         entries.remove(&route.name);
         for target in &route.targets {
             let Some(account) = caller.snapshot.providers.get(&target.provider) else { continue };

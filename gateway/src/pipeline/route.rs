@@ -89,7 +89,7 @@ fn resolve(
     operation: Operation,
     model: &str,
 ) -> Result<(Strategy, Vec<Target>), GatewayError> {
-    if let Some(route) = snapshot.models.get(model).filter(|route| route.tenant.is_none_or(|owner| owner == tenant)) {
+    if let Some(route) = snapshot.route(tenant, model) {
         return Ok((route.strategy, route.targets.clone()));
     }
     if let Some((provider, name)) = model.split_once('/')

@@ -169,8 +169,7 @@ fn transcription_models(caller: &Caller, candidate: &Candidate) -> Vec<(String, 
     let transcribes = |operations: &[Operation]| operations.contains(&Operation::Transcription);
     let known = candidate.row.models.iter().filter(|known| transcribes(known.operations));
     let known = known.map(|known| (known.name.to_owned(), known.name.to_owned()));
-    let routes = caller.snapshot.models.values().filter(|route| route.tenant.is_none_or(|owner| owner == key.tenant));
-    let declared = routes.flat_map(|route| {
+    let declared = caller.snapshot.routes(key.tenant).flat_map(|route| {
         let here = route.targets.iter().filter(|target| target.provider == candidate.account.name);
         here.map(|target| {
             let wire = target.options.get("deployment").unwrap_or(&target.model).clone();
@@ -184,7 +183,7 @@ fn transcription_models(caller: &Caller, candidate: &Candidate) -> Vec<(String, 
 pub(super) fn transcriber_prices(caller: &Caller, candidate: &Candidate, model: &str) -> Arc<[Price]> {
     let mut of_model = candidate.clone();
     // A deployment is priced as the model behind it.
-    let behind = caller.snapshot.models.values().flat_map(|route| &route.targets).find(|target| {
+    let behind = caller.snapshot.routes(caller.facts.key.tenant).flat_map(|route| &route.targets).find(|target| {
         target.provider == candidate.account.name && target.options.get("deployment").is_some_and(|name| name == model)
     });
     of_model.model.model = behind.map_or(model, |target| &target.model).to_owned();

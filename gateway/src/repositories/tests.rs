@@ -265,9 +265,12 @@ async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {
     let groq = &view.providers["groq"];
     assert_eq!(groq.api_key.as_ref().unwrap().expose_secret(), "gsk-secret");
     assert_eq!(groq.region, None);
-    assert_eq!(view.models.keys().collect::<Vec<_>>(), ["fast", "mine"]);
-    assert_eq!(view.models["fast"].tenant, None, "a tenant cannot take a name of the platform");
-    assert_eq!(view.models["mine"].targets[0].quality, Some(0.9));
+    let names = |tenant| view.routes(tenant).map(|route| (route.name.as_str(), route.tenant)).collect::<Vec<_>>();
+    assert_eq!(names(acme), [("fast", Some(acme)), ("mine", Some(acme))], "its own goes before the platform's");
+    let stranger = TenantId(Uuid::now_v7());
+    assert_eq!(names(stranger), [("fast", None)]);
+    assert_eq!(view.route(acme, "mine").unwrap().targets[0].quality, Some(0.9));
+    assert!(view.route(stranger, "mine").is_none());
     assert_eq!(view.voices["narrator"], voice);
     assert!(view.keys[&KeyHash([1; 32])].refuse_unpriced, "the tenant's rule holds for its keys");
     prices_are_the_tenants_own_where_it_has_some(db, acme).await;

@@ -1,6 +1,5 @@
 //! Rows into the immutable view.
 
-use std::collections::btree_map::Entry;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use domain::ids::ProviderId;
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 
-use super::{PriceList, Route, Snapshot};
+use super::{PriceList, Snapshot};
 use crate::repositories::{keys, models, prices, providers};
 
 /// Opens the sealed credential of a provider.
@@ -55,20 +54,7 @@ pub async fn load(db: &impl ConnectionTrait, decrypt: &Decrypt<'_>) -> Result<Sn
         snapshot.providers.insert(account.name.clone(), Arc::new(account));
     }
     for route in models::list_models(db).await? {
-        add_route(&mut snapshot, route);
+        snapshot.insert_route(Arc::new(route));
     }
     Ok(snapshot)
-}
-
-/// The view has each name once. Routes come in a fixed order, the platform's first, so that every
-/// replica keeps the same one.
-fn add_route(snapshot: &mut Snapshot, route: Route) {
-    match snapshot.models.entry(route.name.clone()) {
-        Entry::Vacant(free) => {
-            free.insert(Arc::new(route));
-        }
-        Entry::Occupied(taken) => {
-            tracing::warn!(route.name = taken.key(), "a tenant's model is not served: its name is taken");
-        }
-    }
 }

@@ -28,8 +28,10 @@ pub struct Snapshot {
     pub keys_by_id: HashMap<VirtualKeyId, KeyHash>,
     /// Accounts at providers, by configured name.
     pub providers: BTreeMap<String, Arc<ProviderAccount>>,
-    /// Routes, by the name a client asks for.
+    /// The platform's routes, by the name a client asks for.
     pub models: BTreeMap<String, Arc<Route>>,
+    /// The tenants' own routes, which go before the platform's of the same name.
+    pub tenant_models: HashMap<TenantId, BTreeMap<String, Arc<Route>>>,
     /// Prices, the platform's and each tenant's own; every row ever in force.
     pub prices: PriceList,
     /// Voice names that work on every provider: name → provider name or kind → that provider's voice.
@@ -41,6 +43,30 @@ impl Snapshot {
     #[must_use]
     pub fn key_by_id(&self, id: VirtualKeyId) -> Option<&Arc<Key>> {
         self.keys_by_id.get(&id).and_then(|hash| self.keys.get(hash))
+    }
+
+    /// The route that a name means for a tenant: its own, else the platform's.
+    #[must_use]
+    pub fn route(&self, tenant: TenantId, name: &str) -> Option<&Arc<Route>> {
+        let own = self.tenant_models.get(&tenant).and_then(|models| models.get(name));
+        own.or_else(|| self.models.get(name))
+    }
+
+    /// Every route that a tenant may name: its own, and the platform's whose names it has not taken.
+    pub fn routes(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Route>> {
+        let own = self.tenant_models.get(&tenant);
+        let free = move |name: &str| own.is_none_or(|models| !models.contains_key(name));
+        let platform = self.models.iter().filter(move |(name, _)| free(name)).map(|(_, route)| route);
+        own.into_iter().flat_map(BTreeMap::values).chain(platform)
+    }
+
+    /// Enters a route among the platform's or its tenant's; one of the same name there is replaced.
+    pub fn insert_route(&mut self, route: Arc<Route>) {
+        let models = match route.tenant {
+            Some(tenant) => self.tenant_models.entry(tenant).or_default(),
+            None => &mut self.models,
+        };
+        models.insert(route.name.clone(), route);
     }
 
     /// Enters a key.

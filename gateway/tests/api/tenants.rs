@@ -25,3 +25,26 @@ async fn a_tenants_own_price_is_billed_to_it_alone() {
         assert_eq!(price, if key == KEY { "15" } else { "10" });
     }
 }
+
+#[tokio::test]
+async fn a_tenants_own_model_goes_before_the_platforms_and_is_nobody_elses() {
+    let mut setup = Setup::new().await;
+    setup.route_of(Some(ACME), "tts", vec![target("two", "tts-1", 0)]);
+    setup.route_of(Some(ACME), "acme-tts", vec![target("two", "tts-1", 0)]);
+    setup.key(ACME_KEY, |key| key.tenant = ACME);
+    let app = setup.start().await;
+    for (key, provider) in [(KEY, "one"), (ACME_KEY, "two")] {
+        let answer = app.call(speech(key, "tts", "Hello")).await;
+        assert_eq!((answer.status, answer.header("x-antiphon-provider")), (200, provider));
+        let model = app.call(get("/v1/models/tts", key)).await.json();
+        assert_eq!(model["antiphon"]["providers"], serde_json::json!([provider]));
+    }
+    assert_eq!(app.call(speech(ACME_KEY, "acme-tts", "Hello")).await.status, 200);
+    app.call(speech(KEY, "acme-tts", "Hello")).await.assert_error(404, "model_not_found");
+    app.call(get("/v1/models/acme-tts", KEY)).await.assert_error(404, "model_not_found");
+    let lists =
+        |list: serde_json::Value, id: &str| list["data"].as_array().unwrap().iter().any(|model| model["id"] == id);
+    assert!(lists(app.call(get("/v1/models", ACME_KEY)).await.json(), "acme-tts"));
+    let others = app.call(get("/v1/models", KEY)).await.json();
+    assert!(lists(others.clone(), "tts") && !lists(others, "acme-tts"));
+}
