@@ -16,7 +16,6 @@ use actix_web::{App, HttpMessage, HttpServer};
 use arc_swap::ArcSwap;
 use domain::error::ErrorKind;
 use domain::key::Pepper;
-use domain::money::NanoUsd;
 use local_speech::{LocalLimits, LocalSpeech};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sea_orm::DatabaseConnection;
@@ -30,15 +29,16 @@ pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
 use crate::error::GatewayError;
 use crate::http::extract::Arrival;
 use crate::ledger::{JournalLimits, Ledger, LedgerError};
-use crate::limits::{Limits, bounds};
+use crate::limits::Limits;
+use crate::limits::past::{recall, recall_for_certain};
 use crate::pipeline::health::Health;
 use crate::realtime::open::create_session;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
-use crate::snapshot::{BudgetWindow, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
-use crate::{Gateway, Worker, http, repositories};
+use crate::{Gateway, Worker, http};
 
 /// What is left for records when the time of a drain is over.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -107,9 +107,10 @@ impl Application {
         // The journal's lock says that no other gateway uses this folder.
         sweep(&spool).map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         // What the last run left in the journal counts as spent before anything is admitted.
-        tokio::time::timeout(Duration::from_secs(10), ledger.flush()).await.unwrap_or(());
         let limits = Limits::new();
-        restore_spend(&limits, &database, &snapshot).await?;
+        if !recall_for_certain(&limits, &ledger, &database, &snapshot, Duration::from_secs(10)).await? {
+            tracing::warn!("records of the last run are still on their way; budgets count them when they arrive");
+        }
 
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -229,20 +230,14 @@ pub fn swap_snapshot(gateway: &Gateway, snapshot: Snapshot) {
     gateway.snapshot.store(Arc::new(snapshot));
 }
 
-/// Sets every budget's counter from the records in the database: counters are rebuilt, never added to.
-async fn restore_spend(limits: &Limits, database: &DatabaseConnection, snapshot: &Snapshot) -> Result<(), StartError> {
-    let now = OffsetDateTime::now_utc();
-    for key in snapshot.keys.values() {
-        let Some(budget) = key.budget else { continue };
-        let start = window_start(budget.window, now);
-        let spent: NanoUsd = repositories::usage::spent_since(database, key.id, start).await?;
-        limits.seed_spent(key.id, budget.window, start, spent);
-    }
+/// As [`swap_snapshot`], after the budgets that are new in it have been told what was spent before.
+///
+/// # Errors
+/// The database's; the view in force stays.
+pub async fn adopt_snapshot(gateway: &Gateway, snapshot: Snapshot) -> Result<(), sea_orm::DbErr> {
+    recall(&gateway.limits, &gateway.database, &snapshot).await?;
+    swap_snapshot(gateway, snapshot);
     Ok(())
-}
-
-fn window_start(window: BudgetWindow, now: OffsetDateTime) -> OffsetDateTime {
-    bounds(window, now).map_or(OffsetDateTime::UNIX_EPOCH, |(start, _)| start)
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gateway::Gateway;
-use gateway::startup::{Application, GatewayLimits, GatewaySettings, Timeouts, swap_snapshot};
+use gateway::limits::past::catch_up;
+use gateway::startup::{Application, GatewayLimits, GatewaySettings, Timeouts, adopt_snapshot};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,7 +82,8 @@ fn announce(application: &Application, demo_key: Option<&str>) -> Result<()> {
 
 /// Loads the database again when another process has changed it. When that fails the last good view
 /// stays, and the next look tries again.
-async fn watch(gateway: Arc<Gateway>, declared: Declared, db: DatabaseConnection, mut seen: Option<String>) {
+async fn watch(gateway: Arc<Gateway>, declared: Declared, db: DatabaseConnection, version: Option<String>) {
+    let mut seen = Seen { version, spend_is_known: false };
     let mut beat = tokio::time::interval(LOOK_FOR_CHANGES);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
@@ -99,19 +101,23 @@ async fn watch(gateway: Arc<Gateway>, declared: Declared, db: DatabaseConnection
     }
 }
 
-async fn refresh(
-    gateway: &Gateway,
-    declared: &Declared,
-    db: &DatabaseConnection,
-    seen: &mut Option<String>,
-) -> Result<()> {
+/// What has been taken over already.
+struct Seen {
+    version: Option<String>,
+    /// Every budget of the view in force knows what was spent before it.
+    spend_is_known: bool,
+}
+
+async fn refresh(gateway: &Gateway, declared: &Declared, db: &DatabaseConnection, seen: &mut Seen) -> Result<()> {
     let version = store::version(db).await?;
-    if version == *seen {
-        return Ok(());
+    if version != seen.version {
+        adopt_snapshot(gateway, declared.load(db).await?).await?;
+        *seen = Seen { version, spend_is_known: false };
+        tracing::info!("changes are in force");
     }
-    swap_snapshot(gateway, declared.load(db).await?);
-    *seen = version;
-    tracing::info!("changes are in force");
+    if !seen.spend_is_known {
+        seen.spend_is_known = catch_up(gateway).await?;
+    }
     Ok(())
 }
 

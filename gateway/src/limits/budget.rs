@@ -1,13 +1,15 @@
 //! What a key has spent and reserved, in nano-dollars, by the day, by the month and in all.
 //!
-//! All three sums are kept for every key, so that giving a key another window needs no new start.
-//! Sums are `i128`: no number of `NanoUsd` amounts can overflow them, so nothing is ever clipped and
-//! then given back whole.
+//! A call counts in the windows that hold its start, whenever it settles: the same that a sum over
+//! the ledger gives after a restart. All three sums are kept for every key, so that giving a key
+//! another window needs no new start. Sums are `i128`: no number of `NanoUsd` amounts can overflow
+//! them, so nothing is ever clipped and then given back whole.
 
 use std::time::Duration;
 
 use domain::money::NanoUsd;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
+use uuid::Uuid;
 
 use crate::snapshot::{Budget, BudgetWindow};
 
@@ -24,31 +26,56 @@ pub struct KeySpend {
     pub window_end: Option<OffsetDateTime>,
 }
 
+/// What a key had spent before its account was opened here, by the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PastSpend {
+    /// In all.
+    pub total: NanoUsd,
+    /// Since the first of the month.
+    pub month: NanoUsd,
+    /// Since midnight.
+    pub day: NanoUsd,
+}
+
 /// One key's money.
 #[derive(Debug)]
 pub(super) struct Account {
+    /// Ids of records are made in the order of time: a smaller one is not counted in `here`.
+    opened: Uuid,
     reserved: i128,
-    total: i128,
-    day: (Date, i128),
-    month: (Date, i128),
+    total: Sum,
+    day: (Date, Sum),
+    month: (Date, Sum),
+}
+
+/// Two parts that never overlap, so that the past can be set again at any time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    past: i128,
+    here: i128,
 }
 
 impl Account {
-    /// An account without any spending.
-    pub(super) fn new(now: OffsetDateTime) -> Self {
+    /// An account that counts what is recorded under ids above `opened`.
+    pub(super) fn new(now: OffsetDateTime, opened: Uuid) -> Self {
         let (day, month) = starts(now);
-        Self { reserved: 0, total: 0, day: (day, 0), month: (month, 0) }
+        let none = Sum::default();
+        Self { opened, reserved: 0, total: none, day: (day, none), month: (month, none) }
     }
 
-    /// Begins a new day and month when `now` has reached them. Never goes back: a request that began
-    /// before midnight and settles after it counts in the new window.
+    /// Records below this id are the past of this account.
+    pub(super) fn opened(&self) -> Uuid {
+        self.opened
+    }
+
+    /// Begins a new day and month when `now` has reached them. Never goes back.
     pub(super) fn roll(&mut self, now: OffsetDateTime) {
         let (day, month) = starts(now);
         if day > self.day.0 {
-            self.day = (day, 0);
+            self.day = (day, Sum::default());
         }
         if month > self.month.0 {
-            self.month = (month, 0);
+            self.month = (month, Sum::default());
         }
     }
 
@@ -73,21 +100,31 @@ impl Account {
         self.reserved -= amount;
     }
 
-    /// Adds to what is spent.
-    pub(super) fn spend(&mut self, amount: i128) {
-        self.total += amount;
-        self.day.1 += amount;
-        self.month.1 += amount;
+    /// Adds what a call cost that began at `started_at`. What began in a window that is over counts
+    /// in all and in no window that came after it.
+    pub(super) fn spend(&mut self, amount: i128, started_at: OffsetDateTime) {
+        self.roll(started_at);
+        let (day, month) = starts(started_at);
+        self.total.here += amount;
+        if day == self.day.0 {
+            self.day.1.here += amount;
+        }
+        if month == self.month.0 {
+            self.month.1.here += amount;
+        }
     }
 
-    /// Sets what was spent in the window that began at `start`. A window that is over is left alone.
-    pub(super) fn set_spent(&mut self, window: BudgetWindow, start: OffsetDateTime, spent: NanoUsd) {
-        let (day, month) = starts(start);
-        match window {
-            BudgetWindow::Total => self.total = positive(spent),
-            BudgetWindow::Daily if day >= self.day.0 => self.day = (day, positive(spent)),
-            BudgetWindow::Monthly if month >= self.month.0 => self.month = (month, positive(spent)),
-            BudgetWindow::Daily | BudgetWindow::Monthly => {}
+    /// Sets what was spent before the account was opened, as the ledger had it at `now`. It replaces,
+    /// it never adds. A window that is over by now is left alone.
+    pub(super) fn set_past(&mut self, past: PastSpend, now: OffsetDateTime) {
+        self.roll(now);
+        let (day, month) = starts(now);
+        self.total.past = positive(past.total);
+        if day == self.day.0 {
+            self.day.1.past = positive(past.day);
+        }
+        if month == self.month.0 {
+            self.month.1.past = positive(past.month);
         }
     }
 
@@ -115,10 +152,16 @@ impl Account {
 
     fn spent(&self, window: BudgetWindow) -> i128 {
         match window {
-            BudgetWindow::Total => self.total,
-            BudgetWindow::Daily => self.day.1,
-            BudgetWindow::Monthly => self.month.1,
+            BudgetWindow::Total => self.total.all(),
+            BudgetWindow::Daily => self.day.1.all(),
+            BudgetWindow::Monthly => self.month.1.all(),
         }
+    }
+}
+
+impl Sum {
+    const fn all(self) -> i128 {
+        self.past + self.here
     }
 }
 
@@ -185,29 +228,38 @@ mod tests {
         assert_eq!(retry_after(BudgetWindow::Total, now), Duration::from_secs(86_400));
     }
 
-    #[test]
-    fn each_window_rolls_by_itself_and_never_back() {
-        let mut account = Account::new(datetime!(2026-11-30 12:00 UTC));
-        account.spend(5);
-        account.roll(datetime!(2026-12-01 0:00 UTC));
-        account.spend(7);
-        account.roll(datetime!(2026-11-30 23:59 UTC));
-        let now = datetime!(2026-12-01 1:00 UTC);
-        assert_eq!(account.read(BudgetWindow::Total, now).spent, NanoUsd(12));
-        assert_eq!(account.read(BudgetWindow::Daily, now).spent, NanoUsd(7));
-        assert_eq!(account.read(BudgetWindow::Monthly, now).spent, NanoUsd(7));
-        let later = datetime!(2026-12-02 1:00 UTC);
-        assert_eq!(account.read(BudgetWindow::Daily, later).spent, NanoUsd::ZERO);
-        assert_eq!(account.read(BudgetWindow::Monthly, later).spent, NanoUsd(7));
+    fn spent(account: &Account, now: OffsetDateTime) -> [i64; 3] {
+        let windows = [BudgetWindow::Daily, BudgetWindow::Monthly, BudgetWindow::Total];
+        windows.map(|window| account.read(window, now).spent.0)
     }
 
     #[test]
-    fn seeding_sets_and_never_adds_and_old_windows_are_ignored() {
-        let start = datetime!(2026-11-30 0:00 UTC);
-        let mut account = Account::new(start);
-        account.set_spent(BudgetWindow::Daily, start, NanoUsd(5));
-        account.set_spent(BudgetWindow::Daily, start, NanoUsd(5));
-        account.set_spent(BudgetWindow::Daily, datetime!(2026-11-29 0:00 UTC), NanoUsd(900));
-        assert_eq!(account.read(BudgetWindow::Daily, start).spent, NanoUsd(5));
+    fn a_call_counts_in_the_windows_of_its_start_whenever_it_settles() {
+        let (before, after) = (datetime!(2026-11-30 23:59 UTC), datetime!(2026-12-01 0:00 UTC));
+        let mut account = Account::new(before, Uuid::nil());
+        account.spend(5, before);
+        account.roll(after);
+        account.spend(7, after);
+        account.spend(20, before);
+        assert_eq!(spent(&account, after), [7, 7, 32]);
+        let later = datetime!(2026-12-02 1:00 UTC);
+        assert_eq!(spent(&account, later), [0, 7, 32]);
+        account.spend(1, later);
+        assert_eq!(spent(&account, later), [1, 8, 33], "a window begins with the first call in it too");
+    }
+
+    #[test]
+    fn the_past_is_set_and_never_added_and_stays_out_of_windows_that_came_after_it() {
+        let now = datetime!(2026-11-30 12:00 UTC);
+        let mut account = Account::new(now, Uuid::nil());
+        account.spend(1, now);
+        let past = PastSpend { total: NanoUsd(900), month: NanoUsd(90), day: NanoUsd(9) };
+        account.set_past(past, now);
+        account.set_past(past, now);
+        assert_eq!(spent(&account, now), [10, 91, 901]);
+        let tomorrow = datetime!(2026-12-01 0:00 UTC);
+        account.roll(tomorrow);
+        account.set_past(past, now);
+        assert_eq!(spent(&account, tomorrow), [0, 0, 901], "it was read before midnight");
     }
 }

@@ -6,6 +6,7 @@
 //! whose drop gives it back however the request ends.
 
 mod budget;
+pub mod past;
 mod permit;
 mod rate;
 mod sessions;
@@ -22,9 +23,10 @@ use domain::error::ErrorKind;
 use domain::ids::VirtualKeyId;
 use domain::money::NanoUsd;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use self::budget::Account;
-pub use self::budget::{KeySpend, bounds};
+pub use self::budget::{KeySpend, PastSpend, bounds};
 pub use self::permit::Permit;
 pub use self::rate::RateState;
 use self::rate::{Bucket, TooFast};
@@ -83,19 +85,41 @@ impl Limits {
     /// # Errors
     /// The first limit that does not hold the request: sessions, budget, rate.
     pub fn admit(&self, key: &Key, want: &Want, now: OffsetDateTime, mono: Instant) -> Result<Permit, Refusal> {
-        let entry = self.entry(key.id, now, mono);
+        let entry = self.entry(key.id, now, mono, Uuid::now_v7);
         let (rate, reserved) = entry.lock().admit(key, want, now, mono)?;
         Ok(Permit::new(entry, key.budget, now, reserved, want.session, rate))
     }
 
-    /// Sets what a key has spent in the window that began at `window_start` (ignored for `Total`):
-    /// a sum from the database plus what the journal still holds. It replaces, it never adds, so a
-    /// second seeding is harmless; a window that is already over is left alone.
-    pub fn seed_spent(&self, key: VirtualKeyId, window: BudgetWindow, window_start: OffsetDateTime, spent: NanoUsd) {
-        let entry = self.entry(key, window_start, Instant::now());
+    /// The keys with a budget whose past is not known for certain yet, each with the id below which
+    /// the ledger's records are its past. From now on their accounts are kept.
+    pub fn without_past<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Key>,
+        now: OffsetDateTime,
+        mono: Instant,
+    ) -> Vec<(VirtualKeyId, Uuid)> {
+        let opened = Uuid::now_v7();
+        let mut found = Vec::new();
+        for key in keys.filter(|key| key.budget.is_some()) {
+            let entry = self.entry(key.id, now, mono, || opened);
+            let mut state = entry.lock();
+            state.pinned = true;
+            if !state.past_is_known {
+                found.push((key.id, state.account.opened()));
+            }
+        }
+        found
+    }
+
+    /// Sets what a key had spent before its account was opened here, as the ledger had it at `now`.
+    /// `certain` says that nothing of it was still on its way into the ledger. It replaces, it never
+    /// adds, so setting it twice is harmless.
+    pub fn set_past(&self, key: VirtualKeyId, past: PastSpend, certain: bool, now: OffsetDateTime) {
+        let entry = self.entry(key, now, Instant::now(), Uuid::now_v7);
         let mut state = entry.lock();
         state.pinned = true;
-        state.account.set_spent(window, window_start, spent);
+        state.past_is_known |= certain;
+        state.account.set_past(past, now);
     }
 
     /// What a key has spent and reserved in its budget's window, or in all where it has no budget
@@ -104,7 +128,10 @@ impl Limits {
     pub fn spend(&self, key: &Key, now: OffsetDateTime) -> KeySpend {
         let window = key.budget.map_or(BudgetWindow::Total, |budget| budget.window);
         let entry = self.keys.get(&key.id).map(|entry| Arc::clone(&entry));
-        entry.map_or_else(|| Account::new(now).read(window, now), |entry| entry.lock().account.read(window, now))
+        entry.map_or_else(
+            || Account::new(now, Uuid::nil()).read(window, now),
+            |entry| entry.lock().account.read(window, now),
+        )
     }
 
     /// Realtime sessions a key has open now.
@@ -130,14 +157,20 @@ impl Limits {
         self.keys.len()
     }
 
-    fn entry(&self, key: VirtualKeyId, now: OffsetDateTime, mono: Instant) -> Arc<KeyUse> {
+    fn entry(
+        &self,
+        key: VirtualKeyId,
+        now: OffsetDateTime,
+        mono: Instant,
+        opened: impl FnOnce() -> Uuid,
+    ) -> Arc<KeyUse> {
         if let Some(entry) = self.keys.get(&key) {
             return Arc::clone(&entry);
         }
         if self.keys.len() >= self.sweep_at.load(Ordering::Relaxed) {
             self.forget_idle(mono);
         }
-        Arc::clone(&self.keys.entry(key).or_insert_with(|| Arc::new(KeyUse::new(now))))
+        Arc::clone(&self.keys.entry(key).or_insert_with(|| Arc::new(KeyUse::new(now, opened()))))
     }
 }
 
@@ -146,9 +179,14 @@ impl Limits {
 struct KeyUse(Mutex<KeyState>);
 
 impl KeyUse {
-    fn new(now: OffsetDateTime) -> Self {
-        let state = KeyState { bucket: None, account: Account::new(now), slots: Slots::default(), pinned: false };
-        Self(Mutex::new(state))
+    fn new(now: OffsetDateTime, opened: Uuid) -> Self {
+        Self(Mutex::new(KeyState {
+            bucket: None,
+            account: Account::new(now, opened),
+            slots: Slots::default(),
+            pinned: false,
+            past_is_known: false,
+        }))
     }
 
     /// A panic elsewhere cannot leave the sums half changed (they are changed after every check, by
@@ -163,8 +201,11 @@ struct KeyState {
     bucket: Option<Bucket>,
     account: Account,
     slots: Slots,
-    /// The key has a budget: what it spent must not be forgotten.
+    /// The key has or had a budget: what it spent must not be forgotten. Never taken back, since
+    /// calls under an older view may know nothing of the budget.
     pinned: bool,
+    /// What the key spent before this account was opened has been read from the ledger.
+    past_is_known: bool,
 }
 
 impl KeyState {
@@ -177,7 +218,7 @@ impl KeyState {
         now: OffsetDateTime,
         mono: Instant,
     ) -> Result<(Option<RateState>, i128), Refusal> {
-        self.pinned = key.budget.is_some();
+        self.pinned |= key.budget.is_some();
         self.account.roll(now);
         if want.session && !self.slots.has_room(key.max_concurrent_sessions) {
             return Err(too_many_sessions(key.max_concurrent_sessions));

@@ -64,28 +64,19 @@ impl Permit {
         Ok(())
     }
 
-    /// Counts `actual` as spent and gives the whole reservation back. `None` (unpriced) spends
-    /// nothing. May be called again after another `reserve_more`.
-    pub fn settle(&mut self, actual: Option<NanoUsd>) {
-        self.spend(actual.map_or(0, budget::positive), self.reserved);
-    }
-
-    /// Counts `actual` as spent out of the reservation and keeps the rest of it. What goes beyond the
-    /// reservation is spent all the same: it has happened. `None` (unpriced) changes nothing.
-    pub fn settle_part(&mut self, actual: Option<NanoUsd>) {
+    /// Counts `actual` as spent out of the reservation, in the windows that hold `started_at`, and
+    /// keeps the rest of it. What goes beyond the reservation is spent all the same: it has happened.
+    /// `None` (unpriced) changes nothing.
+    pub fn settle_part(&mut self, actual: Option<NanoUsd>, started_at: OffsetDateTime) {
         let actual = actual.map_or(0, budget::positive);
-        self.spend(actual, actual.min(self.reserved));
-    }
-
-    fn spend(&mut self, actual: i128, release: i128) {
+        let release = actual.min(self.reserved);
         let mut state = self.entry.lock();
-        state.account.roll(self.now());
-        state.account.spend(actual);
+        state.account.spend(actual, started_at);
         state.account.release(release);
         self.reserved -= release;
     }
 
-    /// Wall time, taken from the admission's and a clock that never jumps: a session settles in the
+    /// Wall time, taken from the admission's and a clock that never jumps: a session reserves in the
     /// window it has lived into.
     fn now(&self) -> OffsetDateTime {
         self.admitted_at

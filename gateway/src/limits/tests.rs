@@ -97,7 +97,7 @@ fn a_spent_budget_refuses_even_what_has_no_price() {
     let limits = Limits::new();
     let key = Key { budget: total(100), ..key() };
     let mut permit = limits.admit(&key, &Want::default(), NOW, Instant::now()).unwrap();
-    permit.settle(Some(NanoUsd(150)));
+    permit.settle_part(Some(NanoUsd(150)), NOW);
     let refusal = limits.admit(&key, &Want::default(), NOW, Instant::now()).unwrap_err();
     assert_eq!((refusal.kind, refusal.retry_after), (ErrorKind::BudgetExceeded, Duration::from_secs(86_400)));
     assert!(permit.reserve_more(NanoUsd(1)).is_err());
@@ -107,7 +107,7 @@ fn a_spent_budget_refuses_even_what_has_no_price() {
 fn a_daily_budget_comes_back_at_midnight() {
     let limits = Limits::new();
     let key = Key { budget: Some(Budget { amount: NanoUsd(100), window: BudgetWindow::Daily }), ..key() };
-    limits.seed_spent(key.id, BudgetWindow::Daily, datetime!(2026-11-21 0:00 UTC), NanoUsd(100));
+    limits.set_past(key.id, PastSpend { day: NanoUsd(100), ..PastSpend::default() }, true, NOW);
     let refusal = limits.admit(&key, &want(1), NOW, Instant::now()).unwrap_err();
     assert_eq!(refusal.retry_after, Duration::from_secs(12 * 3600));
     let tomorrow = datetime!(2026-11-22 0:00 UTC);
@@ -117,17 +117,50 @@ fn a_daily_budget_comes_back_at_midnight() {
 }
 
 #[test]
+fn a_call_across_midnight_is_paid_out_of_the_day_it_began_in() {
+    let limits = Limits::new();
+    let key = Key { budget: Some(Budget { amount: NanoUsd(100), window: BudgetWindow::Daily }), ..key() };
+    let (evening, morning) = (datetime!(2026-11-21 23:59 UTC), datetime!(2026-11-22 0:01 UTC));
+    let mut late = limits.admit(&key, &want(80), evening, Instant::now()).unwrap();
+    let early = limits.admit(&key, &want(20), morning, Instant::now()).unwrap();
+    late.settle_part(Some(NanoUsd(80)), evening);
+    drop(early);
+    assert_eq!(limits.spend(&key, morning).spent, NanoUsd::ZERO);
+    assert!(limits.admit(&key, &want(100), morning, Instant::now()).is_ok());
+}
+
+#[test]
+fn a_past_is_asked_for_until_it_is_certain() {
+    let limits = Limits::new();
+    let (budgeted, free) = (Key { budget: total(100), ..key() }, Key { id: VirtualKeyId(Uuid::nil()), ..key() });
+    // Before it had a budget the key spent 30 here.
+    let mut permit = limits.admit(&key(), &want(30), NOW, Instant::now()).unwrap();
+    permit.settle_part(Some(NanoUsd(30)), NOW);
+    let missing = || limits.without_past([&budgeted, &free].into_iter(), NOW, Instant::now());
+    assert_eq!(missing().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [budgeted.id]);
+    let past = |nano| PastSpend { total: NanoUsd(nano), ..PastSpend::default() };
+    limits.set_past(budgeted.id, past(40), false, NOW);
+    assert_eq!(missing().len(), 1, "records may still be on their way");
+    limits.set_past(budgeted.id, past(60), true, NOW);
+    assert!(missing().is_empty());
+    assert_eq!(sums(&limits, &budgeted), (90, 0));
+    limits.admit(&budgeted, &want(11), NOW, Instant::now()).unwrap_err();
+    limits.forget_idle(Instant::now());
+    assert_eq!(sums(&limits, &budgeted), (90, 0), "it is kept");
+}
+
+#[test]
 fn a_session_settles_turn_by_turn_and_returns_the_rest() {
     let limits = Limits::new();
     let key = Key { budget: total(100), max_concurrent_sessions: Some(1), ..key() };
     let want = Want { cost: Some(NanoUsd(40)), session: true };
     let mut permit = limits.admit(&key, &want, NOW, Instant::now()).unwrap();
-    permit.settle_part(Some(NanoUsd(15)));
-    permit.settle_part(None);
+    permit.settle_part(Some(NanoUsd(15)), NOW);
+    permit.settle_part(None, NOW);
     assert_eq!(sums(&limits, &key), (15, 25));
     permit.reserve_more(NanoUsd(60)).unwrap();
     assert_eq!(permit.reserve_more(NanoUsd(1)).unwrap_err().kind, ErrorKind::BudgetExceeded);
-    permit.settle_part(Some(NanoUsd(90)));
+    permit.settle_part(Some(NanoUsd(90)), NOW);
     assert_eq!(sums(&limits, &key), (105, 0), "what has happened is spent even beyond the reservation");
     drop(permit);
     assert_eq!((sums(&limits, &key), limits.open_sessions(key.id)), ((105, 0), 0));
@@ -193,7 +226,6 @@ enum Step {
     Admit(i64),
     ReserveMore(usize, i64),
     SettlePart(usize, i64),
-    Settle(usize, i64),
     Drop(usize),
 }
 
@@ -202,7 +234,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0_i64..60).prop_map(Step::Admit),
         (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::ReserveMore(at, amount)),
         (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::SettlePart(at, amount)),
-        (any::<usize>(), 0_i64..60).prop_map(|(at, amount)| Step::Settle(at, amount)),
         any::<usize>().prop_map(Step::Drop),
     ];
     proptest::collection::vec(step, 0..60)
@@ -229,14 +260,7 @@ proptest! {
                 Step::SettlePart(index, cost) => {
                     if let Some(index) = at(index) {
                         let cost = cost.min(live[index].reserved().0);
-                        live[index].settle_part(Some(NanoUsd(cost)));
-                        settled += cost;
-                    }
-                }
-                Step::Settle(index, cost) => {
-                    if let Some(index) = at(index) {
-                        let cost = cost.min(live[index].reserved().0);
-                        live[index].settle(Some(NanoUsd(cost)));
+                        live[index].settle_part(Some(NanoUsd(cost)), NOW);
                         settled += cost;
                     }
                 }

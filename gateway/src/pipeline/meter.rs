@@ -414,7 +414,7 @@ impl Meter {
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
         }
-        self.permit.settle_part(bill.cost);
+        self.permit.settle_part(bill.cost, self.facts.started_at);
     }
 }
 

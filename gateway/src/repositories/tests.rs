@@ -22,6 +22,7 @@ use crate::snapshot::load::{LoadError, load};
 use crate::snapshot::{Budget, BudgetWindow, Key, PriceList, ProviderAccount, Route};
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00:00.123456 UTC);
+const DAY: OffsetDateTime = datetime!(2026-11-21 0:00 UTC);
 const MONTH: OffsetDateTime = datetime!(2026-11-01 0:00 UTC);
 
 async fn sqlite() -> (tempfile::TempDir, DatabaseConnection) {
@@ -176,7 +177,7 @@ async fn records_are_written_once(db: &DatabaseConnection, acme: TenantId) {
     assert_eq!(usage::insert_batch(db, &records).await.unwrap(), 0);
     assert_eq!(usage::insert_batch(db, &[]).await.unwrap(), 0);
     assert_eq!(usage::count(db).await.unwrap(), 1_203);
-    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(6_015));
+    assert_eq!(spent(db, key).await, [6_015, 6_015, 6_015]);
 
     let one = &records[42];
     let found = usage::find_by_request(db, key, one.request_id).await.unwrap();
@@ -194,7 +195,7 @@ async fn a_turn_recorded_twice_does_not_hold_up_others(db: &DatabaseConnection, 
     let twin = UsageRecord { id: UsageRecordId(Uuid::now_v7()), ..first.clone() };
     let next = UsageRecord { id: UsageRecordId(Uuid::now_v7()), sequence: 1, ..first.clone() };
     assert_eq!(usage::insert_batch(db, &[first, twin, next]).await.unwrap(), 2);
-    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(2));
+    assert_eq!(spent(db, key).await[0], 2);
 }
 
 /// As a kill leaves them: the call's record, and behind it in the journal what was noted when it began.
@@ -221,12 +222,22 @@ async fn spending_counts_from_the_first_moment_of_the_window(db: &DatabaseConnec
         record(acme, key, NOW, None),
     ];
     usage::insert_batch(db, &records).await.unwrap();
-    assert_eq!(usage::spent_since(db, key, MONTH).await.unwrap(), NanoUsd(30));
-    assert_eq!(usage::spent_since(db, idle, MONTH).await.unwrap(), NanoUsd::ZERO);
-    let windows = [(key, OffsetDateTime::UNIX_EPOCH), (idle, MONTH)];
-    let spent = usage::spent_by_key(db, &windows).await.unwrap();
-    assert_eq!(spent.get(&key), Some(&NanoUsd(37)));
-    assert_eq!(spent.get(&idle), None);
+    assert_eq!(spent(db, key).await, [37, 30, 0]);
+    assert_eq!(spent(db, idle).await, [0, 0, 0]);
+
+    // Records made from a moment on are another's to count.
+    let bound = Uuid::now_v7();
+    let today = DAY + Duration::milliseconds(1);
+    usage::insert_batch(db, &[record(acme, key, today, Some(100)), record(acme, idle, today, Some(7))]).await.unwrap();
+    assert_eq!(spent(db, key).await, [137, 130, 100]);
+    let two = usage::spent_before(db, &[(key, bound), (idle, Uuid::max())], DAY, MONTH).await.unwrap();
+    assert_eq!((two[&key].total, two[&key].day, two[&idle].day), (NanoUsd(37), NanoUsd::ZERO, NanoUsd(7)));
+}
+
+/// What a key has spent: in all, this month, today.
+async fn spent(db: &DatabaseConnection, key: VirtualKeyId) -> [i64; 3] {
+    let past = usage::spent_before(db, &[(key, Uuid::max())], DAY, MONTH).await.unwrap();
+    past.get(&key).map_or([0; 3], |past| [past.total.0, past.month.0, past.day.0])
 }
 
 async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {

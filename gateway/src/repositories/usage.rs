@@ -7,16 +7,18 @@ use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use entities::{Id, usage_record};
-use sea_orm::sea_query::{ExprTrait, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, OnConflict, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
+use uuid::Uuid;
 
 use super::{parse, stored, to_count, to_i64};
 use crate::ledger::UsageRecord;
+use crate::limits::PastSpend;
 
 /// Rows of one statement: 30 columns each must stay below SQLite's 32 766 variables.
 const CHUNK: usize = 500;
@@ -99,55 +101,41 @@ pub async fn insert_batch(db: &impl ConnectionTrait, records: &[UsageRecord]) ->
     Ok(inserted)
 }
 
-/// What a key has spent since `since`, which is the start of a budget's window: a whole second.
+/// What each of these keys spent by the records whose id is below the one beside it: in all, since
+/// `month` and since `day`, by when the calls began; both are whole seconds. Keys that spent nothing
+/// are left out.
 ///
 /// # Errors
 /// The database's.
-pub async fn spent_since(
+pub async fn spent_before(
     db: &impl ConnectionTrait,
-    key: VirtualKeyId,
-    since: OffsetDateTime,
-) -> Result<NanoUsd, DbErr> {
-    let since = at_or_after(db.get_database_backend(), since)?;
-    let spent: Option<Option<String>> = usage_record::Entity::find()
-        .select_only()
-        .column_as(sum_of_cost(), "spent")
-        .filter(usage_record::Column::KeyId.eq(Id(key.0)))
-        .filter(since)
-        .into_tuple()
-        .one(db)
-        .await?;
-    spent.flatten().map_or(Ok(NanoUsd::ZERO), |sum| amount(&sum))
-}
-
-/// What each of these keys has spent since the start of its budget's window; keys that spent nothing
-/// are left out. One query for each distinct start: as many as there are kinds of windows.
-///
-/// # Errors
-/// The database's.
-pub async fn spent_by_key(
-    db: &impl ConnectionTrait,
-    windows: &[(VirtualKeyId, OffsetDateTime)],
-) -> Result<HashMap<VirtualKeyId, NanoUsd>, DbErr> {
-    let mut by_start: HashMap<OffsetDateTime, HashSet<VirtualKeyId>> = HashMap::new();
-    for (key, since) in windows {
-        by_start.entry(*since).or_default().insert(*key);
+    keys: &[(VirtualKeyId, Uuid)],
+    day: OffsetDateTime,
+    month: OffsetDateTime,
+) -> Result<HashMap<VirtualKeyId, PastSpend>, DbErr> {
+    let backend = db.get_database_backend();
+    let mut by_bound: HashMap<Uuid, Vec<Id>> = HashMap::new();
+    for (key, bound) in keys {
+        by_bound.entry(*bound).or_default().push(Id(key.0));
     }
     let mut spent = HashMap::new();
-    for (since, keys) in by_start {
-        let rows: Vec<(Id, Option<String>)> = usage_record::Entity::find()
-            .select_only()
-            .column(usage_record::Column::KeyId)
-            .column_as(sum_of_cost(), "spent")
-            .filter(at_or_after(db.get_database_backend(), since)?)
-            .group_by(usage_record::Column::KeyId)
-            .into_tuple()
-            .all(db)
-            .await?;
-        for (key, sum) in rows {
-            let key = VirtualKeyId(key.0);
-            if let Some(sum) = sum.filter(|_| keys.contains(&key)) {
-                spent.insert(key, amount(&sum)?);
+    for (bound, keys) in by_bound {
+        for keys in keys.chunks(CHUNK) {
+            let rows: Vec<(Id, Option<String>, Option<String>, Option<String>)> = usage_record::Entity::find()
+                .select_only()
+                .column(usage_record::Column::KeyId)
+                .column_as(usage_record::Column::CostNanoUsd.sum().cast_as("text"), "total")
+                .column_as(sum_of_cost_since(backend, month)?, "month")
+                .column_as(sum_of_cost_since(backend, day)?, "day")
+                .filter(usage_record::Column::KeyId.is_in(keys.iter().copied()))
+                .filter(usage_record::Column::Id.lt(Id(bound)))
+                .group_by(usage_record::Column::KeyId)
+                .into_tuple()
+                .all(db)
+                .await?;
+            for (key, total, month, day) in rows {
+                let past = PastSpend { total: amount(total)?, month: amount(month)?, day: amount(day)? };
+                spent.insert(VirtualKeyId(key.0), past);
             }
         }
     }
@@ -204,12 +192,16 @@ async fn report_refused(db: &impl ConnectionTrait, chunk: &[UsageRecord]) -> Res
 }
 
 /// As text: PostgreSQL sums integers into a number of any length, SQLite into an integer.
-fn sum_of_cost() -> SimpleExpr {
-    usage_record::Column::CostNanoUsd.sum().cast_as("text")
+fn sum_of_cost_since(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, DbErr> {
+    let cost = Expr::col((usage_record::Entity, usage_record::Column::CostNanoUsd));
+    let counted = CaseStatement::new().case(at_or_after(backend, since)?, cost);
+    Ok(Func::sum(SimpleExpr::Case(Box::new(counted))).cast_as("text"))
 }
 
-fn amount(sum: &str) -> Result<NanoUsd, DbErr> {
-    parse::<i128>("cost_nano_usd", sum).map(|sum| NanoUsd(i64::try_from(sum).unwrap_or(i64::MAX)))
+/// No sum at all is a sum over nothing.
+fn amount(sum: Option<String>) -> Result<NanoUsd, DbErr> {
+    let sum = sum.map_or(Ok(0), |sum| parse::<i128>("cost_nano_usd", &sum))?;
+    Ok(NanoUsd(i64::try_from(sum).unwrap_or(i64::MAX)))
 }
 
 /// `started_at >= since`. SQLite compares text, in which `…:00.5Z` stands before `…:00Z`; without
@@ -223,7 +215,7 @@ fn at_or_after(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, 
         .to_offset(UtcOffset::UTC)
         .format(shape)
         .map_err(|error| DbErr::Custom(format!("a time cannot be written: {error}")))?;
-    Ok(sea_orm::sea_query::Expr::col((usage_record::Entity, usage_record::Column::StartedAt)).gte(text))
+    Ok(Expr::col((usage_record::Entity, usage_record::Column::StartedAt)).gte(text))
 }
 
 fn to_u64(count: usize) -> u64 {

@@ -1,8 +1,12 @@
 //! What one tenant has, another neither pays nor sees.
 
 use domain::ids::TenantId;
+use domain::money::NanoUsd;
 use domain::pricing::Unit;
 use domain::provider::Operation;
+use gateway::limits::past::catch_up;
+use gateway::snapshot::{Budget, BudgetWindow};
+use gateway::startup::adopt_snapshot;
 use uuid::Uuid;
 
 use super::helpers::*;
@@ -47,4 +51,28 @@ async fn a_tenants_own_model_goes_before_the_platforms_and_is_nobody_elses() {
     assert!(lists(app.call(get("/v1/models", ACME_KEY)).await.json(), "acme-tts"));
     let others = app.call(get("/v1/models", KEY)).await.json();
     assert!(lists(others.clone(), "tts") && !lists(others, "acme-tts"));
+}
+
+#[tokio::test]
+async fn a_budget_that_comes_while_the_gateway_runs_knows_what_was_spent_before_it() {
+    let mut setup = Setup::new().await;
+    setup.key(ACME_KEY, |key| key.tenant = ACME);
+    let app = setup.start().await;
+    let first = app.call(speech(ACME_KEY, "tts", "Hello")).await;
+    app.records_of(ACME_KEY, first.header("x-request-id").parse().unwrap()).await;
+    // What happens to a key without a budget when many others come.
+    app.gateway.limits.forget_idle(std::time::Instant::now());
+
+    // 75,000 nano-dollars are spent, and a call costs as much: there is room for one more.
+    adopt_snapshot(&app.gateway, app.view_with(ACME_KEY, |key| key.budget = budget(150_000))).await.unwrap();
+    assert!(catch_up(&app.gateway).await.unwrap());
+    let usage = app.call(get("/v1/usage", ACME_KEY)).await.json();
+    assert_eq!((&usage["spent_usd"], &usage["budget"]["remaining_usd"]), (&"0.000075".into(), &"0.000075".into()));
+    assert_eq!(app.call(speech(ACME_KEY, "tts", "Hello")).await.status, 200);
+    app.call(speech(ACME_KEY, "tts", "Hello")).await.assert_error(429, "budget_exceeded");
+
+    // Another window counts the same calls: they all began today.
+    let daily = Some(Budget { amount: NanoUsd(200_000), window: BudgetWindow::Daily });
+    adopt_snapshot(&app.gateway, app.view_with(ACME_KEY, |key| key.budget = daily)).await.unwrap();
+    app.call(speech(ACME_KEY, "tts", "Hello")).await.assert_error(429, "budget_exceeded");
 }

@@ -1,0 +1,76 @@
+//! What keys spent before this process counted them: read from the ledger when a view brings a
+//! budget, at the start as later.
+//!
+//! A key's account counts the records made since it was opened; its past is what the ledger has
+//! below that moment. The two never overlap, so the past can be read while the key is in use, and
+//! read again once records that were on their way have arrived.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::{DatabaseConnection, DbErr};
+use time::OffsetDateTime;
+
+use super::{Limits, bounds};
+use crate::Gateway;
+use crate::ledger::Ledger;
+use crate::repositories::usage;
+use crate::snapshot::{BudgetWindow, Snapshot};
+
+/// How long records on their way into the ledger are waited for while the gateway runs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads the past of the budgets in `view` that have none yet, before the view is in force. Records
+/// on their way into the ledger are not waited for: what else the view changes is more urgent.
+///
+/// # Errors
+/// The database's.
+pub async fn recall(limits: &Limits, database: &DatabaseConnection, view: &Snapshot) -> Result<(), DbErr> {
+    read(limits, database, view, false).await
+}
+
+/// As [`recall`], and for certain once `ledger` has delivered what was on its way. Does nothing when
+/// every past is known; gives whether it is now.
+///
+/// # Errors
+/// The database's.
+pub async fn recall_for_certain(
+    limits: &Limits,
+    ledger: &Ledger,
+    database: &DatabaseConnection,
+    view: &Snapshot,
+    patience: Duration,
+) -> Result<bool, DbErr> {
+    let now = OffsetDateTime::now_utc();
+    let keys = view.keys.values().map(Arc::as_ref);
+    if limits.without_past(keys, now, Instant::now()).is_empty() {
+        return Ok(true);
+    }
+    let delivered = tokio::time::timeout(patience, ledger.flush()).await.is_ok();
+    read(limits, database, view, delivered).await?;
+    Ok(delivered)
+}
+
+/// [`recall_for_certain`] for the view that is in force in a running gateway.
+///
+/// # Errors
+/// The database's.
+pub async fn catch_up(gateway: &Gateway) -> Result<bool, DbErr> {
+    let view = gateway.snapshot.load_full();
+    recall_for_certain(&gateway.limits, &gateway.ledger, &gateway.database, &view, PATIENCE).await
+}
+
+async fn read(limits: &Limits, database: &DatabaseConnection, view: &Snapshot, certain: bool) -> Result<(), DbErr> {
+    let now = OffsetDateTime::now_utc();
+    let missing = limits.without_past(view.keys.values().map(Arc::as_ref), now, Instant::now());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let start = |window| bounds(window, now).map_or(OffsetDateTime::UNIX_EPOCH, |(start, _)| start);
+    let (day, month) = (start(BudgetWindow::Daily), start(BudgetWindow::Monthly));
+    let past = usage::spent_before(database, &missing, day, month).await?;
+    for (key, _) in missing {
+        limits.set_past(key, past.get(&key).copied().unwrap_or_default(), certain, now);
+    }
+    Ok(())
+}
