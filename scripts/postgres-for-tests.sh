@@ -1,7 +1,8 @@
 #!/bin/sh
 # A throw-away PostgreSQL server for tests, on a random port of 127.0.0.1 and with no durability.
 #
-#   eval "$(scripts/postgres-for-tests.sh start)"   sets ANTIPHON_TEST_POSTGRES_URL and ANTIPHON_TEST_POSTGRES_DIR
+#   eval "$(scripts/postgres-for-tests.sh start)"   sets ANTIPHON_TEST_POSTGRES_URL and ANTIPHON_TEST_POSTGRES_DIR,
+#                                                   and ANTIPHON_TEST_POSTGRES_CA, its self-made certificate
 #   scripts/postgres-for-tests.sh stop "$ANTIPHON_TEST_POSTGRES_DIR"
 set -eu
 
@@ -40,14 +41,18 @@ start() {
     cd /
     dir=$(unprivileged mktemp -d /tmp/antiphon-postgres.XXXXXX)
     unprivileged "$programs/initdb" -D "$dir/data" -U antiphon -A trust -E UTF8 --locale=C --no-sync >/dev/null
+    unprivileged openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+        -subj /CN=antiphon-test -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+        -keyout "$dir/data/server.key" -out "$dir/data/server.crt" 2>/dev/null
     # A port may be taken between choosing and binding it, so a few are tried.
     for attempt in 1 2 3 4 5; do
         port=$(od -An -N2 -tu2 /dev/urandom | awk '{print 20000 + $1 % 20000}')
         if unprivileged "$programs/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 30 -o \
-            "-p $port -k $dir -h 127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off" \
+            "-p $port -k $dir -h 127.0.0.1 -c ssl=on -c fsync=off -c synchronous_commit=off -c full_page_writes=off" \
             start >/dev/null 2>&1; then
             echo "export ANTIPHON_TEST_POSTGRES_URL=postgres://antiphon@127.0.0.1:$port/postgres"
             echo "export ANTIPHON_TEST_POSTGRES_DIR=$dir"
+            echo "export ANTIPHON_TEST_POSTGRES_CA=$dir/data/server.crt"
             return
         fi
         echo "attempt $attempt on port $port failed" >&2

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, UtcOffset};
@@ -69,7 +69,7 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
     options.sqlx_logging(false).acquire_timeout(PATIENCE).connect_timeout(PATIENCE);
     if !url.starts_with("sqlite:") {
         options.max_connections(POSTGRES_CONNECTIONS).set_application_name("antiphon");
-        return Database::connect(options).await;
+        return Database::connect(options).await.map_err(|error| no_answer(url, error));
     }
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
     if !in_memory {
@@ -89,6 +89,18 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
             .pragma("synchronous", "NORMAL")
     });
     Database::connect(options).await
+}
+
+/// A server that does not answer is waited for, and then only the wait's end would be told.
+fn no_answer(url: &str, error: DbErr) -> DbErr {
+    let DbErr::Conn(RuntimeErr::SqlxError(cause)) = &error else { return error };
+    if !matches!(cause.as_ref(), sea_orm::SqlxError::PoolTimedOut) {
+        return error;
+    }
+    let server = url::Url::parse(url).ok();
+    let host = server.as_ref().and_then(url::Url::host_str).unwrap_or("localhost").to_owned();
+    let port = server.and_then(|server| server.port()).unwrap_or(5432);
+    DbErr::Conn(RuntimeErr::Internal(format!("{host}:{port} does not answer")))
 }
 
 fn make_folder(url: &str) -> Result<(), DbErr> {
