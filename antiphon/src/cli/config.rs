@@ -31,9 +31,13 @@ pub(super) fn run(command: &Config, common: &Common) -> Result<()> {
             "models": config.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
             "tenants": config.tenants.iter().map(|tenant| &tenant.name).collect::<Vec<_>>(),
             "keys": keys,
+            "notes": config.notes(),
         }));
     }
     let (providers, models, tenants) = (config.providers.len(), config.models.len(), config.tenants.len());
+    for note in config.notes() {
+        output::line(&format!("{}: note: {note}", file.display()))?;
+    }
     output::line(&format!(
         "{}: valid: {providers} providers, {models} models, {tenants} tenants, {keys} keys",
         file.display()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use gateway::Gateway;
 use gateway::limits::past::catch_up;
-use gateway::startup::{Application, GatewayLimits, GatewaySettings, Timeouts, adopt_snapshot};
+use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,8 +43,8 @@ pub(super) async fn run(serve: Serve, common: &Common) -> Result<()> {
     let config = common.load(flags.into_iter().flatten().collect())?;
     start_logging(&config.telemetry)?;
     master_key::require(&config)?;
-    if config.redis.is_some() {
-        tracing::warn!("redis is configured, but this version counts limits in each process");
+    for note in config.notes() {
+        tracing::warn!("{note}");
     }
     // Before anything is printed, so that a signal that comes early is not lost.
     let stop = stop_signal()?;
@@ -60,23 +60,27 @@ pub(super) async fn run(serve: Serve, common: &Common) -> Result<()> {
     let snapshot = declared.load(&db).await?;
     let settings = settings(&config, master_key.client_secret_key())?;
     let application = Application::build(settings, db.clone(), snapshot, pepper).await?;
-    announce(&application, demo_key.as_deref())?;
+    announce(&application, demo_key.as_deref());
     let watcher = tokio::spawn(watch(application.gateway(), declared, db, version));
     application.run_until(stop).await?;
     watcher.abort();
     Ok(())
 }
 
-/// Tells where the gateway listens; the demo key is shown once, on the first start.
-fn announce(application: &Application, demo_key: Option<&str>) -> Result<()> {
+/// Tells where the gateway listens; the demo key is shown once, on the first start. A reader that
+/// has gone away does not end the gateway.
+fn announce(application: &Application, demo_key: Option<&str>) {
     let address = application.address();
     tracing::info!(url = %format_args!("http://{address}/v1"), "gateway is listening");
     if let Some(metrics) = application.metrics_address() {
         tracing::info!(url = %format_args!("http://{metrics}/metrics"), "metrics are listening");
     }
-    match demo_key {
+    let printed = match demo_key {
         Some(key) => output::line(&first_run::welcome(address, key)),
         None => output::line(&format!("Antiphon is ready: http://{address}/v1")),
+    };
+    if let Err(error) = printed {
+        tracing::warn!(error = %format_args!("{error:#}"), "nobody reads what is printed");
     }
 }
 
@@ -134,31 +138,13 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySettings> {
-    let (limits, timeouts) = (&config.limits, &config.timeouts);
     Ok(GatewaySettings {
         bind: config.server.gateway.bind.parse().context("server.gateway.bind")?,
         metrics_bind: Some(config.server.metrics.bind.parse().context("server.metrics.bind")?),
         workers: None,
         data_dir: config.data_dir(),
-        limits: GatewayLimits {
-            max_upload_bytes: limits.max_upload_mib.saturating_mul(1024 * 1024),
-            max_header_bytes: limits.max_header_kib.saturating_mul(1024),
-            max_sessions: limits.max_sessions,
-            session_max_age: limits.session_max_age,
-            session_idle: limits.session_idle,
-            ..GatewayLimits::default()
-        },
-        timeouts: Timeouts {
-            header_read: timeouts.header_read,
-            body_idle: timeouts.body_idle,
-            connect: timeouts.connect,
-            first_byte: timeouts.first_byte,
-            idle: timeouts.idle,
-            write: timeouts.write,
-            ping: timeouts.ping,
-            drain: timeouts.drain,
-            ..Timeouts::default()
-        },
+        limits: config.limits.to_gateway(),
+        timeouts: config.timeouts.to_gateway(),
         client_secret_key,
     })
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use gateway::settings::GatewayLimits;
 use serde::Deserialize;
+
+const MIB: u64 = 1024 * 1024;
+const KIB: usize = 1024;
 
 /// Bounds of the data plane.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,13 +27,29 @@ pub(crate) struct LimitsConfig {
 }
 
 impl Default for LimitsConfig {
+    /// The gateway's own.
     fn default() -> Self {
+        let limits = GatewayLimits::default();
         Self {
-            max_upload_mib: 25,
-            max_header_kib: 64,
-            max_sessions: 10_000,
-            session_max_age: Duration::from_secs(3600),
-            session_idle: Duration::from_secs(300),
+            max_upload_mib: limits.max_upload_bytes / MIB,
+            max_header_kib: limits.max_header_bytes / KIB,
+            max_sessions: limits.max_sessions,
+            session_max_age: limits.session_max_age,
+            session_idle: limits.session_idle,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// As the gateway takes them.
+    pub(crate) fn to_gateway(&self) -> GatewayLimits {
+        GatewayLimits {
+            max_upload_bytes: self.max_upload_mib.saturating_mul(MIB),
+            max_header_bytes: self.max_header_kib.saturating_mul(KIB),
+            max_sessions: self.max_sessions,
+            session_max_age: self.session_max_age,
+            session_idle: self.session_idle,
+            ..GatewayLimits::default()
         }
     }
 }

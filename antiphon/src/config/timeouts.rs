@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gateway::settings::Timeouts;
 use serde::Deserialize;
 
 /// Deadlines of the data plane.
@@ -35,16 +36,17 @@ pub(crate) struct TimeoutsConfig {
 }
 
 impl Default for TimeoutsConfig {
+    /// The gateway's own.
     fn default() -> Self {
-        Self {
-            header_read: Duration::from_secs(10),
-            body_idle: Duration::from_secs(15),
-            connect: Duration::from_secs(3),
-            first_byte: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(10),
-            ping: Duration::from_secs(20),
-            drain: Duration::from_secs(30),
-        }
+        let Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain } = Timeouts::default();
+        Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain }
+    }
+}
+
+impl TimeoutsConfig {
+    /// As the gateway takes them.
+    pub(crate) fn to_gateway(&self) -> Timeouts {
+        let Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain } = *self;
+        Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain }
     }
 }
