@@ -35,9 +35,18 @@ fn spare_huge_pages() {
     }
 }
 
-/// One line on the standard error, causes included.
+/// One line on the standard error, causes included. Many errors repeat their cause in their own text;
+/// it is said once.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            let gap = if told.is_empty() { "" } else { ": " };
+            told.push_str(gap);
+            told.push_str(&cause);
+        }
+    }
+    let line = told.split_whitespace().collect::<Vec<_>>().join(" ");
     drop(writeln!(std::io::stderr(), "antiphon: {line}"));
     ExitCode::FAILURE
 }

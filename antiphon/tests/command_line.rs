@@ -57,7 +57,7 @@ impl Machine {
             printed.push_str(&line);
             printed.push('\n');
             // The last line of either greeting.
-            if line.contains("-o hello.wav") || line.starts_with("Antiphon is ready: ") {
+            if line.contains("-F file=@hello.wav") || line.starts_with("Antiphon is ready: ") {
                 return (serving, printed);
             }
         }
@@ -184,7 +184,15 @@ fn the_first_start_shows_the_demo_key_and_the_second_does_not() {
     let machine = Machine::new();
     let (serving, printed) = machine.serve();
     assert_eq!(printed.matches("key  sk-ap-").count(), 1, "{printed}");
-    assert!(printed.contains("curl http://127.0.0.1:"), "{printed}");
+    let (_, lines) = printed.split_once("Try it: ").unwrap();
+    let (_, lines) = lines.split_once('\n').unwrap();
+    let pasted = Command::new("sh").args(["-ec", lines]).current_dir(machine.path()).output().unwrap();
+    assert!(pasted.status.success(), "{pasted:?}");
+    let spoken = std::fs::read(machine.path().join("hello.wav")).unwrap();
+    let heard: Value = serde_json::from_slice(&pasted.stdout).unwrap();
+    // Without flite and PocketSphinx on the machine both answers say which package is missing.
+    assert!(spoken.starts_with(b"RIFF") || spoken.starts_with(b"{\"error\""), "{spoken:?}");
+    assert!(heard["text"].is_string() || heard["error"].is_object(), "{heard}");
     drop(serving);
 
     let (_serving, printed) = machine.serve();
@@ -215,4 +223,143 @@ fn keys_that_are_dropped_from_the_file_are_revoked_at_the_next_start() {
         (key["managed_by"] == "file", key["revoked_at"] != Value::Null)
     };
     assert_eq!((revoked("one"), revoked("two")), ((true, true), (true, false)));
+}
+
+const SERVE: [&str; 5] = ["serve", "--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+
+impl Machine {
+    /// The last line of a start that fails; the log stands before it.
+    fn failed_start(&self, more: &[&str]) -> String {
+        let output = self.run(&[&SERVE, more].concat());
+        assert!(!output.status.success(), "{more:?} succeeded");
+        assert!(output.stdout.is_empty(), "nothing says that it is ready");
+        let log = String::from_utf8(output.stderr).unwrap();
+        log.trim_end().lines().last().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_start_that_cannot_be_is_told_in_one_line() {
+    let machine = Machine::new();
+    std::fs::write(machine.path().join("file"), "").unwrap();
+    let message = machine.failed_start(&["--data-dir", "file/data"]);
+    assert!(message.contains("file/data") && message.contains("Not a directory"), "{message}");
+    let message = machine.failed_start(&["--database-url", "sqlite://file/antiphon.db"]);
+    assert!(message.contains("the database cannot be opened") && message.contains("file"), "{message}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--bind", "--metrics-bind"] {
+        let pairs: Vec<&str> =
+            if flag == "--bind" { vec![flag, &address] } else { vec![flag, &address, "--bind", "127.0.0.1:0"] };
+        let output = machine.run(&[&["serve"][..], &pairs].concat());
+        let log = String::from_utf8(output.stderr).unwrap();
+        let message = log.trim_end().lines().last().unwrap();
+        assert!(!output.status.success(), "{flag}");
+        assert_eq!(message.matches("in use").count(), 1, "said once: {message}");
+        assert!(message.contains(&address), "{message}");
+    }
+
+    let (_serving, _) = machine.serve();
+    let message = machine.failed_start(&[]);
+    assert_eq!(message.matches("in use by another process").count(), 1, "the journal has one owner: {message}");
+}
+
+#[test]
+fn a_malformed_master_key_is_refused_without_being_shown() {
+    let machine = Machine::new();
+    let output = machine.command(&SERVE).env("ANTIPHON_SECRETS__MASTER_KEY", "hunter2hunter2").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(message.contains("secrets.master_key") && message.contains("32 bytes in base64"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn a_database_that_is_away_is_named_without_its_password() {
+    let machine = Machine::new();
+    let url = "postgres://antiphon:hunter2@127.0.0.1:1/antiphon";
+    let message = machine.refusal(&["key", "list", "--tenant", "acme", "--database-url", url]);
+    assert!(message.contains("the database cannot be opened") && message.contains("127.0.0.1:1"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn every_command_has_help() {
+    let machine = Machine::new();
+    let commands: [&[&str]; 15] = [
+        &[],
+        &["serve"],
+        &["gateway"],
+        &["migrate"],
+        &["migrate", "up"],
+        &["migrate", "down"],
+        &["migrate", "status"],
+        &["prices", "seed"],
+        &["prices", "import"],
+        &["prices", "export"],
+        &["key", "create"],
+        &["key", "list"],
+        &["key", "revoke"],
+        &["config"],
+        &["config", "check"],
+    ];
+    for command in commands {
+        let output = machine.run(&[command, &["--help"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("Usage: antiphon"), "{command:?}: {text}");
+        assert!(text.contains("--json"), "{command:?}");
+        let wrong = machine.run(&[command, &["--no-such-flag"]].concat());
+        assert!(!wrong.status.success(), "{command:?}");
+    }
+    let version = machine.run(&["--version"]);
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("antiphon 0."));
+}
+
+#[test]
+fn what_is_accepted_without_effect_is_said() {
+    let machine = Machine::new();
+    let check = |text: &str| {
+        std::fs::write(machine.path().join("antiphon.yaml"), text).unwrap();
+        machine.json(&["config", "check", "antiphon.yaml"])
+    };
+    let plain = check("server: { admin: { bind: \"127.0.0.1:8081\" } }\n");
+    assert_eq!((&plain["valid"], &plain["notes"]), (&true.into(), &serde_json::json!([])));
+    let noted = check("server: { admin: { bind: \"0.0.0.0:9000\" } }\nredis: { url: \"redis://127.0.0.1:1\" }\n");
+    let notes = noted["notes"].as_array().unwrap();
+    assert!(
+        notes[0].as_str().unwrap().starts_with("server.admin ") && notes[1].as_str().unwrap().starts_with("redis ")
+    );
+    let output = machine.run(&["config", "check", "antiphon.yaml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.matches(": note: ").count() == 2 && text.contains(": valid: "), "{text}");
+    // A start says them too, here before it fails.
+    let output = machine.run(&["serve", "--bind", "127.0.0.1:0", "--data-dir", "antiphon.yaml/x"]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("redis has no effect") && log.contains("server.admin has no effect"), "{log}");
+}
+
+#[test]
+fn a_list_with_a_wrong_line_is_not_imported_at_all() {
+    let machine = Machine::new();
+    machine.json(&["key", "create", "--tenant", "acme", "--name", "a"]);
+    let import = |tenants: [&str; 2]| {
+        let mut text =
+            "tenant,provider,model,operation,unit,price_usd,minimum_ms,rounding_ms,effective_from,source,read_on\n"
+                .to_owned();
+        for (tenant, model) in tenants.iter().zip(["one", "two"]) {
+            text.push_str(&format!(
+                "{tenant},openai,{model},speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n"
+            ));
+        }
+        std::fs::write(machine.path().join("own.csv"), text).unwrap();
+    };
+    import(["acme", "acmee"]);
+    let message = machine.refusal(&["prices", "import", "own.csv"]);
+    assert!(message.contains("own.csv, line 3: tenant: there is no tenant \"acmee\""), "{message}");
+    assert_eq!(machine.json(&["prices", "export"]), serde_json::json!([]));
+    import(["acme", ""]);
+    assert_eq!(machine.json(&["prices", "import", "own.csv"])["inserted"], 2);
+    let rows = machine.json(&["prices", "export"]);
+    assert_eq!((&rows[0]["tenant"], &rows[1]["tenant"]), (&"acme".into(), &Value::Null));
 }
