@@ -101,6 +101,9 @@ pub async fn insert_batch(db: &impl ConnectionTrait, records: &[UsageRecord]) ->
     Ok(inserted)
 }
 
+/// A key with its sums: in all, of the month, of the day.
+type SumsOfKey = (Id, Option<String>, Option<String>, Option<String>);
+
 /// What each of these keys spent by the records whose id is below the one beside it: in all, since
 /// `month` and since `day`, by when the calls began; both are whole seconds. Keys that spent nothing
 /// are left out.
@@ -121,7 +124,7 @@ pub async fn spent_before(
     let mut spent = HashMap::new();
     for (bound, keys) in by_bound {
         for keys in keys.chunks(CHUNK) {
-            let rows: Vec<(Id, Option<String>, Option<String>, Option<String>)> = usage_record::Entity::find()
+            let rows: Vec<SumsOfKey> = usage_record::Entity::find()
                 .select_only()
                 .column(usage_record::Column::KeyId)
                 .column_as(usage_record::Column::CostNanoUsd.sum().cast_as("text"), "total")
