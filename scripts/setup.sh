@@ -9,63 +9,118 @@ what=${1:-run}
 
 say() { echo "setup: $*" >&2; }
 
+stop() {
+    say "$*"
+    exit 1
+}
+
+# Rust comes first: nothing else is worth installing without it, and Debian's own is too old.
+check_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    command -v cargo >/dev/null || stop "Rust $wanted or newer is missing; please install it from https://rustup.rs"
+    found=$(rustc --version | awk '{print $2}')
+    [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+        stop "Rust $found is too old: $wanted or newer is needed; please install it from https://rustup.rs"
+}
+
+# A compiler without the C library's headers compiles nothing.
+c_compiles() {
+    echo '#include <stdlib.h>' | cc -x c -fsyntax-only - 2>/dev/null
+}
+
+postgresql_is_there() {
+    command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null
+}
+
+# What is looked for is the thing itself, so that one installed by other means will do.
+missing_packages() {
+    c_compiles || echo gcc libc6-dev
+    command -v flite >/dev/null || echo flite
+    command -v pocketsphinx_continuous >/dev/null || echo pocketsphinx
+    [ -f /usr/share/pocketsphinx/model/en-us/en-us/mdef ] || echo pocketsphinx-en-us
+    [ "$what" = test ] || return 0
+    postgresql_is_there || echo postgresql
+    python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        say "cannot install packages: neither root nor sudo. Please run: apt-get install ${missing[*]}"
-        return 1
+        sudo "$@"
     fi
 }
 
-installed() {
-    dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-packages=(flite pocketsphinx pocketsphinx-en-us)
-command -v cc >/dev/null || packages+=(build-essential)
-if [ "$what" = test ]; then
-    ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || command -v pg_ctl >/dev/null || packages+=(postgresql)
-    python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
-    command -v node >/dev/null || packages+=(nodejs)
-    command -v npm >/dev/null || packages+=(npm)
-fi
+install_packages() {
+    local log
+    log=$(mktemp)
+    # Package lists may be old or missing: they are fetched when the first try fails, and only then.
+    # One broken source among several is no reason to stop, so the second try decides.
+    if ! apt install --yes --no-install-recommends "$@" >"$log" 2>&1; then
+        say "fetching package lists"
+        apt update >>"$log" 2>&1 || true
+        apt install --yes --no-install-recommends "$@" >>"$log" 2>&1 || {
+            cat "$log" >&2
+            rm -f "$log"
+            return 1
+        }
+    fi
+    rm -f "$log"
+}
 
-missing=()
-for package in "${packages[@]}"; do
-    installed "$package" || missing+=("$package")
-done
-if [ "${#missing[@]}" -gt 0 ] && ! command -v apt-get >/dev/null; then
-    say "this is not Debian; please install by hand: ${missing[*]}"
-elif [ "${#missing[@]}" -gt 0 ]; then
-    say "installing ${missing[*]}"
-    install_packages() {
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq "${missing[@]}" >&2
-    }
-    # The package lists may be old or missing: they are fetched once, and only then.
-    install_packages || { as_root apt-get update -qq && install_packages; }
-fi
-
-if ! command -v cargo >/dev/null; then
-    say "Rust is missing; please install it from https://rustup.rs (rust-version in Cargo.toml)"
-    exit 1
-fi
-
-[ "$what" = test ] || exit 0
+install_missing() {
+    local missing
+    mapfile -t missing < <(missing_packages | tr ' ' '\n')
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        say "this is not Debian; please install what these packages bring: ${missing[*]}"
+    elif [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        say "neither root nor sudo; please have installed: apt-get install ${missing[*]}"
+    else
+        say "installing ${missing[*]}"
+        # Where sudo wants a password, it asks here and not into a log.
+        if [ "$(id -u)" -eq 0 ] || sudo -v; then
+            install_packages "${missing[@]}" && return 0
+        fi
+    fi
+    # The gateway builds and serves without local speech, and says what is missing when asked for it.
+    [ "$what" = run ] && c_compiles || stop "cannot go on without ${missing[*]}"
+    say "going on without: the local provider will not work"
+}
 
 # Marks name the state they were made from, so that a changed pin is installed again.
-requirements=tests/e2e/requirements.txt
-if [ -f "$requirements" ] && ! cmp -s "$requirements" .venv/requirements.installed; then
+install_python_packages() {
+    local wanted=tests/e2e/requirements.txt mark=.venv/requirements.installed
+    [ -x .venv/bin/python ] && cmp -s "$wanted" "$mark" && return 0
     say "installing Python packages into .venv"
-    [ -x .venv/bin/python ] || python3 -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2
-    cp "$requirements" .venv/requirements.installed
-fi
-lock=tests/e2e/node/package-lock.json
-if [ -f "$lock" ] && ! cmp -s "$lock" tests/e2e/node/node_modules/.installed; then
-    say "installing Node packages into tests/e2e/node"
-    npm ci --silent --no-audit --no-fund --prefix tests/e2e/node >&2
-    cp "$lock" tests/e2e/node/node_modules/.installed
+    # What an interrupted or outdated Python left behind is made again.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted" >&2
+    cp "$wanted" "$mark"
+}
+
+install_node_packages() {
+    local folder=tests/e2e/node
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed" && return 0
+    say "installing Node packages into $folder"
+    npm ci --loglevel=error --no-audit --no-fund --prefix "$folder" >&2
+    cp "$folder/package-lock.json" "$folder/node_modules/.installed"
+}
+
+case "$what" in
+run | test) ;;
+*) stop "usage: $0 run | test" ;;
+esac
+check_rust
+install_missing
+if [ "$what" = test ]; then
+    install_python_packages
+    install_node_packages
 fi

@@ -3,17 +3,20 @@
 # a PostgreSQL server of their own), then end to end with the official SDKs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target=${CARGO_TARGET_DIR:-target}
 
 eval "$(scripts/postgres-for-tests.sh start)"
 export ANTIPHON_TEST_POSTGRES_URL
 trap 'scripts/postgres-for-tests.sh stop "$ANTIPHON_TEST_POSTGRES_DIR"' EXIT
 
-cargo build --locked -p antiphon -p loadtest
+# This also builds the two programs: a build of their own would compile tokio, and all that stands on
+# it, a second time with other features.
 cargo test --locked --workspace
 
-ANTIPHON_BIN=$(realpath "$target/debug/antiphon")
-LOADTEST_BIN=$(realpath "$target/debug/loadtest")
+target=$(scripts/target-dir.sh)
+ANTIPHON_BIN=$target/debug/antiphon
+LOADTEST_BIN=$target/debug/loadtest
 export ANTIPHON_BIN LOADTEST_BIN
+OPENAI_API_KEY=sk-example AZURE_OPENAI_API_KEY=example GROQ_API_KEY=gsk_example \
+    ACME_KEY=example-key-of-acme-0123456789 "$ANTIPHON_BIN" config check antiphon.example.yaml
 # Runs the Node tests too, against the gateway that it starts.
 .venv/bin/python -m pytest tests/e2e -q
