@@ -82,7 +82,7 @@ install_missing() {
     if ! command -v apt-get >/dev/null; then
         say "this is not Debian; please install what these packages bring: ${missing[*]}"
     elif [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
-        say "neither root nor sudo; please have installed: apt-get install ${missing[*]}"
+        say "neither root nor sudo, so this has to be done by hand: apt-get install ${missing[*]}"
     else
         say "installing ${missing[*]}"
         # Where sudo wants a password, it asks here and not into a log.
@@ -91,8 +91,8 @@ install_missing() {
         fi
     fi
     # The gateway builds and serves without local speech, and says what is missing when asked for it.
-    [ "$what" = run ] && c_compiles || stop "cannot go on without ${missing[*]}"
-    say "going on without: the local provider will not work"
+    [ "$what" = run ] && c_compiles || stop "cannot go on without ${missing[*]} (apt-get install ${missing[*]})"
+    say "going on without ${missing[*]}: the local provider will say what it lacks"
 }
 
 # Marks name the state they were made from, so that a changed pin is installed again.
@@ -110,7 +110,7 @@ install_node_packages() {
     local folder=tests/e2e/node
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed" && return 0
     say "installing Node packages into $folder"
-    npm ci --loglevel=error --no-audit --no-fund --prefix "$folder" >&2
+    npm ci --loglevel=error --no-update-notifier --no-audit --no-fund --prefix "$folder" >/dev/null
     cp "$folder/package-lock.json" "$folder/node_modules/.installed"
 }
 
