@@ -151,7 +151,9 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
 
 /// Logs to the standard error, so that what commands print stays apart.
 fn start_logging(config: &TelemetryConfig) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log).context("telemetry.log (or ANTIPHON_LOG)")?;
+    // The server's own report of its threads would push the demo key off the screen.
+    let log = if config.log == "info" { "info,actix_server=warn" } else { &config.log };
+    let filter = EnvFilter::try_new(log).context("telemetry.log (or ANTIPHON_LOG)")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
