@@ -38,7 +38,8 @@ pub(crate) struct TimeoutsConfig {
 impl Default for TimeoutsConfig {
     /// The gateway's own.
     fn default() -> Self {
-        let Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain } = Timeouts::default();
+        let Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain, .. } =
+            Timeouts::default();
         Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain }
     }
 }
@@ -47,6 +48,6 @@ impl TimeoutsConfig {
     /// As the gateway takes them.
     pub(crate) fn to_gateway(&self) -> Timeouts {
         let Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain } = *self;
-        Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain }
+        Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain, ..Timeouts::default() }
     }
 }

@@ -13,7 +13,6 @@ use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use uuid::Uuid;
 
 use crate::Gateway;
 use crate::ledger::UsageRecord;

@@ -1,14 +1,12 @@
 //! Forms as odd clients send them.
 
-use std::time::Duration;
-
 use domain::pricing::Unit;
 use domain::provider::Operation;
 use loadtest::upstream::{Fault, Rule};
 use tokio::io::AsyncWriteExt;
 
 use crate::helpers::{
-    BOUNDARY, KEY, Part, Setup, TestApp, budget, form, form_body, get, post, read_answer, soon, target, two_seconds,
+    BOUNDARY, KEY, Part, Setup, TestApp, budget, form, form_body, get, post, soon, target, two_seconds,
 };
 
 #[tokio::test]

@@ -21,5 +21,5 @@ mod realtime_bills;
 mod realtime_ends;
 mod realtime_frames;
 mod realtime_parts;
-mod wire;
 mod tenants;
+mod wire;

@@ -4,9 +4,8 @@ mod app;
 mod requests;
 mod setup;
 
-pub(crate) use app::{TestApp, close_code, read_answer, soon};
+pub(crate) use app::{Realtime, TestApp, read_answer, soon};
 pub(crate) use requests::{
-    BOUNDARY, KEY, Part, form, form_body, get, operations, post, post_json, speech, transcription, two_seconds,
-    upgrade,
+    BOUNDARY, KEY, Part, form, form_body, get, operations, post, post_json, speech, transcription, two_seconds, upgrade,
 };
 pub(crate) use setup::{Setup, budget, target};
