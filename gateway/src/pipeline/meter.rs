@@ -210,13 +210,29 @@ impl Meter {
         self.flight = flight;
     }
 
+    /// The client's end of an utterance is about to reach the provider, which may transcribe it at once.
+    pub fn utterance_asked(&mut self) {
+        self.open_utterance(true);
+    }
+
     /// The provider has an utterance to transcribe.
     pub fn utterance_begun(&mut self) {
+        match self.unconfirmed_utterance() {
+            Some(entry) => entry.unconfirmed = false,
+            None => self.open_utterance(false),
+        }
+    }
+
+    fn open_utterance(&mut self, unconfirmed: bool) {
         if self.utterances.len() < MAX_UTTERANCES {
             let mut flight = Flight::default();
-            self.note(&mut flight, false);
+            self.note(&mut flight, unconfirmed);
             self.utterances.push_back(flight);
         }
+    }
+
+    fn unconfirmed_utterance(&mut self) -> Option<&mut Entry> {
+        self.utterances.iter_mut().filter_map(|flight| flight.entry.as_mut()).find(|entry| entry.unconfirmed)
     }
 
     /// Notes something of a session that nobody knows the quantities of yet.
@@ -229,10 +245,16 @@ impl Meter {
         self.sequence += 1;
     }
 
-    /// The provider has told of an error: it may be its refusal of a turn that it has not begun.
+    /// The provider has told of an error: it may be its refusal of a turn or an utterance that it has
+    /// not begun.
     pub fn turn_refused(&mut self) {
         if self.flight.entry.is_some_and(|entry| entry.unconfirmed) {
             self.turn_withdrawn();
+        }
+        let refused = |flight: &Flight| flight.entry.is_some_and(|entry| entry.unconfirmed);
+        let at = self.utterances.iter().position(refused);
+        if let Some(mut flight) = at.and_then(|at| self.utterances.remove(at)) {
+            self.forget(&mut flight);
         }
     }
 

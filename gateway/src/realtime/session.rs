@@ -215,8 +215,10 @@ impl Session {
         if flow == Flow::Forward {
             if let Some(kind) = event_type(&text) {
                 self.turns.client(&kind, &text);
-                if kind == "response.create" {
-                    self.meter.turn_asked();
+                match &*kind {
+                    "response.create" => self.meter.turn_asked(),
+                    "input_audio_buffer.commit" if self.transcription => self.meter.utterance_asked(),
+                    _ => {}
                 }
             }
             self.send_upstream(text.into_bytes()).await?;
