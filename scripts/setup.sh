@@ -91,7 +91,9 @@ install_missing() {
         fi
     fi
     # The gateway builds and serves without local speech, and says what is missing when asked for it.
-    [ "$what" = run ] && c_compiles || stop "cannot go on without ${missing[*]} (apt-get install ${missing[*]})"
+    if [ "$what" != run ] || ! c_compiles; then
+        stop "cannot go on without ${missing[*]} (apt-get install ${missing[*]})"
+    fi
     say "going on without ${missing[*]}: the local provider will say what it lacks"
 }
 

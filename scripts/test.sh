@@ -18,5 +18,5 @@ LOADTEST_BIN=$target/debug/loadtest
 export ANTIPHON_BIN LOADTEST_BIN
 OPENAI_API_KEY=sk-example AZURE_OPENAI_API_KEY=example GROQ_API_KEY=gsk_example \
     ACME_KEY=example-key-of-acme-0123456789 "$ANTIPHON_BIN" config check antiphon.example.yaml
-# Runs the Node tests too, against the gateway that it starts.
+echo "test: end to end, with the official SDKs for Python and Node"
 .venv/bin/python -m pytest tests/e2e -q
