@@ -41,6 +41,8 @@ missing_packages() {
     [ -f /usr/share/pocketsphinx/model/en-us/en-us/mdef ] || echo pocketsphinx-en-us
     [ "$what" = test ] || return 0
     postgresql_is_there || echo postgresql
+    # For the certificate of that server.
+    command -v openssl >/dev/null || echo openssl
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm

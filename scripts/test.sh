@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-eval "$(scripts/postgres-for-tests.sh start)"
-export ANTIPHON_TEST_POSTGRES_URL
+# In two steps, so that a server that does not start ends this here.
+settings=$(scripts/postgres-for-tests.sh start)
+eval "$settings"
 trap 'scripts/postgres-for-tests.sh stop "$ANTIPHON_TEST_POSTGRES_DIR"' EXIT
 
 # This also builds the two programs: a build of their own would compile tokio, and all that stands on
