@@ -14,7 +14,7 @@ use clap::Parser;
 
 /// Why this one: see `docs/decisions/allocator.md`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     spare_huge_pages();
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Small pages only: a huge page that holds one buffer of a slow upload costs 2 MiB, and the allocator
-/// asks the kernel for them.
+/// Small pages only: a huge page that holds one buffer of a slow upload costs 2 MiB, and where the
+/// system gives them to everybody the allocator gets them unasked.
 fn spare_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
