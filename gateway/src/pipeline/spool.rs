@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use crate::upstream::client::Body;
@@ -129,13 +129,11 @@ impl Spool {
     pub async fn body(&mut self, before: Vec<u8>, after: Vec<u8>) -> io::Result<(Body, u64)> {
         let total = before.len() as u64 + self.len + after.len() as u64;
         if self.disk.is_none() {
-            let mut whole = BytesMut::with_capacity(usize::try_from(total).unwrap_or_default());
-            whole.extend_from_slice(&before);
-            for part in &self.memory {
-                whole.extend_from_slice(part);
-            }
-            whole.extend_from_slice(&after);
-            return Ok((Full::new(whole.freeze()).map_err(|never| match never {}).boxed_unsync(), total));
+            // Piece by piece: the socket takes them in one call, and the file is not copied.
+            let parts = std::iter::once(before.into()).chain(self.memory.iter().cloned()).chain([after.into()]);
+            let frames: Vec<_> =
+                parts.filter(|part: &Bytes| !part.is_empty()).map(|part| Ok(Frame::data(part))).collect();
+            return Ok((StreamBody::new(stream::iter(frames)).boxed_unsync(), total));
         }
         self.write_out().await?;
         let file = self.reopen()?;
