@@ -160,7 +160,8 @@ impl Upload {
             if self.parts > MAX_FORM_PARTS {
                 return Err(GatewayError::invalid("file", format!("The form has more than {MAX_FORM_PARTS} parts.")));
             }
-            let name = field.name().unwrap_or_default().to_owned();
+            // `model[]` is `model`, here as where the fields are read: a second one is refused.
+            let name = field.name().unwrap_or_default().trim_end_matches("[]").to_owned();
             if name == "file" {
                 if self.file_seen {
                     return Err(GatewayError::invalid("file", "The form has more than one file."));

@@ -13,6 +13,9 @@ use crate::error::GatewayError;
 use crate::pipeline::health::Health;
 use crate::snapshot::{ProviderAccount, Snapshot};
 
+/// Bytes of a model's name behind its provider.
+const MAX_MODEL_BYTES: usize = 256;
+
 /// A target that can be tried.
 #[derive(Clone)]
 pub struct Candidate {
@@ -95,6 +98,9 @@ fn resolve(
     if let Some((provider, name)) = model.split_once('/')
         && snapshot.providers.contains_key(provider)
         && !name.is_empty()
+        // Such a name is no provider's, and no database's text.
+        && name.len() <= MAX_MODEL_BYTES
+        && !name.chars().any(char::is_control)
     {
         return Ok((Strategy::Priority, vec![plain_target(provider, name)]));
     }

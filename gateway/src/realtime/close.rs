@@ -16,6 +16,7 @@
 //! `docs/errors.md` has the same table for users.
 
 use actix_http::ws::{CloseCode, CloseReason, ProtocolError};
+use dialects::openai::mask::mask;
 use domain::usage::UsageStatus;
 
 /// Stands for a peer that is gone without a close frame; never sent.
@@ -74,7 +75,7 @@ impl Ending {
     #[must_use]
     pub fn relayed(code: u16, reason: &str) -> Self {
         match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::provider(code, reason),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::provider(code, &mask(reason)),
             _ => Self::provider(1011, "the provider ended the session abnormally"),
         }
     }
@@ -128,5 +129,12 @@ mod tests {
             assert_eq!(Ending::relayed(code, "x").code, 1011, "{code}");
         }
         assert_eq!(Ending::relayed(4001, "expired"), Ending::provider(4001, "expired"));
+    }
+
+    #[test]
+    fn a_reason_is_relayed_without_the_credential_in_it() {
+        let ending = Ending::relayed(3000, "Incorrect API key provided: sk-proj-0123456789abcdef");
+        assert!(!ending.reason.contains("0123456789"), "{}", ending.reason);
+        assert!(ending.reason.starts_with("Incorrect"), "{}", ending.reason);
     }
 }

@@ -83,7 +83,8 @@ impl Leg {
         match self {
             Self::Local(session) => match session.from.recv().await {
                 Some(event) => FromUpstream::Text(event.into()),
-                None => FromUpstream::Closed(1000, String::new()),
+                // It ends by itself only when something broke.
+                None => FromUpstream::Closed(1006, String::new()),
             },
             Self::Socket(socket) => loop {
                 return match socket.0.next().await {

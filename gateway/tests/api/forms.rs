@@ -264,6 +264,8 @@ async fn forms_that_cannot_be_read_name_what_is_wrong() {
     let zip = part("; name=\"file\"; filename=\"song.mp3\"\r\ncontent-type: audio/mpeg", &zip);
     let cases: Vec<(&str, Vec<Vec<u8>>, u16, &str)> = vec![
         ("two models", vec![model(), model(), file()], 400, "model"),
+        ("two models, one as an array", vec![model(), file(), part("; name=\"model[]\"", b"tts")], 400, "model"),
+        ("NUL behind a provider", vec![part("; name=\"model\"", b"one/x\0y"), file()], 404, "model"),
         ("two files", vec![model(), file(), file()], 400, "file"),
         ("no file", vec![model()], 400, "file"),
         (

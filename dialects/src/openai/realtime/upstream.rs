@@ -35,7 +35,7 @@ impl Passthrough {
             | "session.updated"
             | "transcription_session.created"
             | "transcription_session.updated" => self.session(frame, actions),
-            "error" => error(frame, actions),
+            "error" | "conversation.item.input_audio_transcription.failed" => error(frame, actions),
             _ => Flow::Forward,
         }
     }
