@@ -8,6 +8,7 @@ pub mod g711;
 pub mod measure;
 pub mod probe;
 pub mod resample;
+pub mod speech;
 
 pub use activity::{Activity, ActivitySettings, Detector};
 pub use decode::{AudioError, decode_to_pcm16_mono};
@@ -15,3 +16,4 @@ pub use encode::{pcm16_bytes, wav_header};
 pub use measure::measure;
 pub use probe::{Container, Probe, probe};
 pub use resample::Resampler;
+pub use speech::{SpeechConverter, SpeechSource};

@@ -1,7 +1,8 @@
 //! What a dialect promises: small traits, one per capability.
 
+use domain::audio::{AudioFile, SampleRate};
 use domain::provider::Operation;
-use domain::speech::{SpeechRequest, StreamFormat};
+use domain::speech::SpeechRequest;
 use domain::transcription::{FormField, TranscriptionRequest};
 use domain::usage::Usage;
 
@@ -18,22 +19,56 @@ pub struct UpstreamModel {
     pub provider: String,
 }
 
-/// A form to be sent: the fields, in order; the file follows them as the last part.
+/// A request with a file in it, which the caller streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormRequest {
+pub struct UploadRequest {
+    /// Where it goes.
+    pub endpoint: Endpoint,
+    /// How the file is wrapped.
+    pub body: UploadBody,
+    /// The answer will be server-sent events of OpenAI's kind that are forwarded as they arrive.
+    pub streams: bool,
+}
+
+/// How a file travels to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UploadBody {
+    /// A form: these text fields, in order; the file follows them as the last part, named `file`.
+    Form(Vec<FormField>),
+    /// The file itself is the body, with this content type.
+    Raw(&'static str),
+    /// JSON that holds the file in base64 between these two pieces of text.
+    Base64 {
+        /// From the opening brace to the quote before the file.
+        before: Vec<u8>,
+        /// From the quote after the file to the closing brace.
+        after: Vec<u8>,
+    },
+}
+
+/// Where a request goes at a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `scheme://host` of a vendor that serves this path elsewhere than at its base URL. It holds only
+    /// while the account's base URL is the vendor's own: one that was configured serves every path.
+    pub origin: Option<String>,
     /// Path and query below the base URL, such as `/audio/transcriptions`.
     pub path: String,
-    /// Text fields as the provider wants them.
-    pub fields: Vec<FormField>,
-    /// The answer will be server-sent events that are forwarded as they arrive.
-    pub streams: bool,
+}
+
+impl Endpoint {
+    /// A path below the base URL.
+    #[must_use]
+    pub fn at(path: impl Into<String>) -> Self {
+        Self { origin: None, path: path.into() }
+    }
 }
 
 /// A JSON body to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonRequest {
-    /// Path and query below the base URL.
-    pub path: String,
+    /// Where it goes.
+    pub endpoint: Endpoint,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -54,25 +89,96 @@ pub struct Reply {
 /// Speech as it is asked from the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpeechPlan {
-    /// The request.
-    pub request: JsonRequest,
-    /// How the provider will deliver it. It may differ from what the client asked: a model billed by
-    /// tokens reports them only in server-sent events, so those are asked for and unpacked.
-    pub delivery: StreamFormat,
+    /// Asked one after another, each when the one before has ended; their audio is joined. Never empty.
+    pub parts: Vec<SpeechPart>,
+    /// How the audio lies in the answers.
+    pub answer: SpeechAnswer,
+    /// What the audio is. Where it is not what the client asked for, it is converted.
+    pub audio: SpeechAudio,
 }
 
-/// Turns transcriptions and translations into this provider's forms and back.
-pub trait TranscriptionDialect: Sync {
-    /// The form for `operation` (transcription or translation).
+/// One request of a speech plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpeechPart {
+    /// The request.
+    pub request: JsonRequest,
+    /// Characters that it speaks, as the provider bills them.
+    pub characters: u64,
+}
+
+/// How the audio lies in an answer. It may differ from how the client wants it: a model billed by
+/// tokens reports them only in server-sent events, so those are asked for and unpacked.
+#[derive(Clone, Copy)]
+pub enum SpeechAnswer {
+    /// The body is the audio.
+    Audio,
+    /// OpenAI's server-sent events.
+    Events,
+    /// Something of the provider's own, such as JSON with base64, read by a decoder made for each answer.
+    Wrapped(fn() -> Box<dyn SpeechDecoder>),
+}
+
+impl std::fmt::Debug for SpeechAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Audio => "Audio",
+            Self::Events => "Events",
+            Self::Wrapped(_) => "Wrapped",
+        })
+    }
+}
+
+impl PartialEq for SpeechAnswer {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl Eq for SpeechAnswer {}
+
+/// What the audio of a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpeechAudio {
+    /// What the client asked for: it is passed on.
+    AsAsked,
+    /// Headerless signed 16-bit little-endian mono; wanted as `wav` or `pcm`.
+    Pcm(SampleRate),
+    /// RIFF WAVE, of which the samples are wanted as `wav` or `pcm`.
+    Wav,
+}
+
+/// Takes the audio out of a provider's answer as it arrives.
+pub trait SpeechDecoder: Send {
+    /// Takes the next bytes of the answer and appends the audio in them to `audio`.
     ///
     /// # Errors
-    /// [`DialectError::Unsupported`] names the field that this model cannot serve.
+    /// [`DialectError::Upstream`] when they cannot be read, or tell of a failure.
+    fn feed(&mut self, bytes: &[u8], audio: &mut Vec<u8>) -> Result<(), DialectError>;
+
+    /// The answer has ended.
+    ///
+    /// # Errors
+    /// [`DialectError::Upstream`] when it ended too early.
+    fn finish(&mut self, audio: &mut Vec<u8>) -> Result<(), DialectError>;
+
+    /// What the provider says was used, once it has said so.
+    fn usage(&self) -> Option<Usage>;
+}
+
+/// Turns transcriptions and translations into this provider's requests and back.
+pub trait TranscriptionDialect: Sync {
+    /// The request for `operation` (transcription or translation) with this file.
+    ///
+    /// # Errors
+    /// [`DialectError::Unsupported`] names the field that this model cannot serve,
+    /// [`DialectError::Audio`] a kind of file that it does not take.
     fn request(
         &self,
         operation: Operation,
         request: &TranscriptionRequest,
+        file: &AudioFile,
         model: &UpstreamModel,
-    ) -> Result<FormRequest, DialectError>;
+    ) -> Result<UploadRequest, DialectError>;
 
     /// The provider's whole 200 answer, rendered in the format the client asked for. A provider that
     /// cannot stream answers `stream=true` with the events at the end.

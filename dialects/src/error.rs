@@ -13,6 +13,9 @@ pub enum DialectError {
         /// One sentence for the caller.
         message: String,
     },
+    /// The caller's file is of a kind that this provider or model does not take.
+    #[error("{0}")]
+    Audio(String),
     /// The caller's request is wrong for every provider.
     #[error("{message}")]
     Invalid {

@@ -1,10 +1,10 @@
 //! Requests as they go out and answers as the client gets them: one line per case, one snapshot each.
 
-use dialects::contract::UpstreamModel;
+use dialects::contract::{SpeechPlan, UploadBody, UpstreamModel};
 use dialects::error::DialectError;
 use dialects::registry::{Provider, provider};
-use domain::audio::SpeechFormat;
-use domain::provider::{Operation, ProviderKind};
+use domain::audio::{AudioFile, Container, SampleRate, SpeechFormat};
+use domain::provider::{Extensions, Operation, ProviderKind};
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
 
@@ -20,6 +20,24 @@ pub(crate) fn fixture(path: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
+/// Two seconds of 16 kHz mono.
+pub(crate) const RECORDING: AudioFile = AudioFile {
+    container: Container::Wav,
+    sample_rate: Some(SampleRate(16_000)),
+    channels: Some(1),
+    duration_ms: Some(2_000),
+};
+
+/// The requests of a plan, and what comes back.
+fn spoken(plan: &SpeechPlan) -> String {
+    let mut text = format!("{:?} {:?}\n", plan.answer, plan.audio);
+    for part in &plan.parts {
+        let body = String::from_utf8_lossy(&part.request.body);
+        text.push_str(&format!("POST {} {} characters\n  {body}\n", part.request.endpoint.path, part.characters));
+    }
+    text
+}
+
 fn asks(format: TranscriptFormat) -> TranscriptionRequest {
     TranscriptionRequest { model: "asked".to_owned(), response_format: Some(format), ..Default::default() }
 }
@@ -27,15 +45,12 @@ fn asks(format: TranscriptFormat) -> TranscriptionRequest {
 /// The form that goes out and the reply that comes back, or the refusal, as text.
 fn transcribed(kind: ProviderKind, model: &str, request: &TranscriptionRequest, answer: &str) -> String {
     let (dialect, model) = (row(kind).transcription.unwrap(), upstream(kind, model));
-    let form = match dialect.request(Operation::Transcription, request, &model) {
+    let form = match dialect.request(Operation::Transcription, request, &RECORDING, &model) {
         Ok(form) => form,
         Err(error) => return refusal(&error),
     };
     let body = fixture(answer);
-    let mut text = format!("POST {} streams={}\n", form.path, form.streams);
-    for (name, value) in &form.fields {
-        text.push_str(&format!("  {name}={value}\n"));
-    }
+    let mut text = format!("POST {} streams={}\n{}", form.endpoint.path, form.streams, wrapping(&form.body));
     let reply = dialect.reply(Operation::Transcription, request, &model, "application/json", &body).unwrap();
     text.push_str(&format!(
         "{}\n{}\nusage={:?}\nduration_ms={:?}",
@@ -47,9 +62,21 @@ fn transcribed(kind: ProviderKind, model: &str, request: &TranscriptionRequest, 
     text
 }
 
+/// How the file goes out: a line for each field, or what surrounds it.
+fn wrapping(body: &UploadBody) -> String {
+    match body {
+        UploadBody::Form(fields) => fields.iter().map(|(name, value)| format!("  {name}={value}\n")).collect(),
+        UploadBody::Raw(content_type) => format!("  [file as {content_type}]\n"),
+        UploadBody::Base64 { before, after } => {
+            format!("  {}[file]{}\n", String::from_utf8_lossy(before), String::from_utf8_lossy(after))
+        }
+    }
+}
+
 fn refusal(error: &DialectError) -> String {
     match error {
         DialectError::Unsupported { param, message } => format!("unsupported {param}: {message}"),
+        DialectError::Audio(message) => format!("unsupported audio: {message}"),
         DialectError::Invalid { param, message } => format!("invalid {param}: {message}"),
         DialectError::Upstream(message) => format!("upstream: {message}"),
     }
@@ -134,8 +161,13 @@ fn whisper_captions_pass_as_the_provider_wrote_them() {
 fn only_models_that_translate_are_asked_to() {
     let request = asks(TranscriptFormat::Json);
     let translate = |kind: ProviderKind, model: &str| {
-        let form = row(kind).transcription.unwrap().request(Operation::Translation, &request, &upstream(kind, model));
-        form.map(|form| form.path).map_err(|error| refusal(&error))
+        let form = row(kind).transcription.unwrap().request(
+            Operation::Translation,
+            &request,
+            &RECORDING,
+            &upstream(kind, model),
+        );
+        form.map(|form| form.endpoint.path).map_err(|error| refusal(&error))
     };
     assert_eq!(translate(ProviderKind::Openai, "whisper-1").unwrap(), "/audio/translations");
     assert_eq!(translate(ProviderKind::Groq, "whisper-large-v3").unwrap(), "/audio/translations");
@@ -158,6 +190,7 @@ fn speech() {
         response_format: None,
         speed: None,
         stream_format: None,
+        extensions: Extensions::new(),
     };
     let full = SpeechRequest {
         instructions: Some("softly".to_owned()),
@@ -181,7 +214,7 @@ fn speech() {
     ];
     for (name, kind, model, request) in cases {
         let text = match row(*kind).speech.unwrap().request(request, &upstream(*kind, model)) {
-            Ok(plan) => format!("{:?} {}", plan.delivery, String::from_utf8(plan.request.body).unwrap()),
+            Ok(plan) => spoken(&plan),
             Err(error) => refusal(&error),
         };
         insta::assert_snapshot!(*name, text);
@@ -193,7 +226,7 @@ fn chat_keeps_every_field_byte_for_byte() {
     let body = br#"{"model":"asked","temperature":1.00,"stream":true,"stream_options":{"include_obfuscation":false},"big":123456789012345678901234567890}"#;
     let json = row(ProviderKind::Openai).json.unwrap();
     let request = json.request(Operation::Chat, body, &upstream(ProviderKind::Openai, "gpt-6-luna")).unwrap();
-    assert_eq!(request.path, "/chat/completions");
+    assert_eq!(request.endpoint.path, "/chat/completions");
     insta::assert_snapshot!("openai_chat", String::from_utf8(request.body).unwrap());
     let error = json.request(Operation::Chat, b"[1]", &upstream(ProviderKind::Openai, "m")).unwrap_err();
     assert!(matches!(error, DialectError::Invalid { param: "body", .. }));

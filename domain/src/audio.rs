@@ -38,6 +38,55 @@ impl SpeechFormat {
     }
 }
 
+named! {
+    /// Kinds of files that providers take for transcription.
+    Container, "audio container", {
+        /// RIFF WAVE.
+        Wav = "wav",
+        /// MPEG audio, with or without ID3.
+        Mp3 = "mp3",
+        /// FLAC.
+        Flac = "flac",
+        /// Ogg with Vorbis, Opus or FLAC.
+        Ogg = "ogg",
+        /// MP4, M4A, `QuickTime`.
+        Mp4 = "mp4",
+        /// `WebM` and Matroska.
+        WebM = "webm",
+        /// AAC in ADTS frames.
+        Aac = "aac",
+    }
+}
+
+impl Container {
+    /// The content type that says what the file is, whatever the client called it.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Wav => "audio/wav",
+            Self::Mp3 => "audio/mpeg",
+            Self::Flac => "audio/flac",
+            Self::Ogg => "audio/ogg",
+            Self::Mp4 => "audio/mp4",
+            Self::WebM => "audio/webm",
+            Self::Aac => "audio/aac",
+        }
+    }
+}
+
+/// What the head of a file tells about the audio in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioFile {
+    /// The kind of file.
+    pub container: Container,
+    /// Samples per second, where the head tells it.
+    pub sample_rate: Option<SampleRate>,
+    /// Channels, where the head tells it.
+    pub channels: Option<u16>,
+    /// Length in milliseconds, where it is known before the file is sent.
+    pub duration_ms: Option<u64>,
+}
+
 /// Samples per second of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

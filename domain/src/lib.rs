@@ -7,6 +7,7 @@ pub mod audio;
 pub mod error;
 pub mod ids;
 pub mod key;
+pub mod language;
 pub mod limits;
 pub mod money;
 pub mod pricing;

@@ -64,3 +64,7 @@ named! {
         Local = "local",
     }
 }
+
+/// What a request carries beside the fields of `OpenAI`'s reference, by name. An object under the name of
+/// a provider kind is for targets of that kind alone; everything else is ignored.
+pub type Extensions = std::collections::BTreeMap<String, serde_json::Value>;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audio::SpeechFormat;
+use crate::provider::Extensions;
 
 /// How speech is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct SpeechRequest {
     /// `None` stands for `audio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_format: Option<StreamFormat>,
+    /// What else was sent. An object named after a provider kind holds what only that kind takes.
+    #[serde(flatten)]
+    pub extensions: Extensions,
 }
 
 impl SpeechRequest {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::provider::named;
+use crate::provider::{Extensions, named};
 
 named! {
     /// `response_format` of a transcription.
@@ -64,6 +64,8 @@ pub struct TranscriptionRequest {
     pub known_speaker_names: Vec<String>,
     /// `known_speaker_references[]`, data URLs.
     pub known_speaker_references: Vec<String>,
+    /// Objects named after a provider kind, with what only that kind takes.
+    pub extensions: Extensions,
 }
 
 impl TranscriptionRequest {

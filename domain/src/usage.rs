@@ -70,6 +70,25 @@ impl Usage {
         self.cached_text_tokens.saturating_add(self.cached_audio_tokens).saturating_add(self.cached_image_tokens)
     }
 
+    /// What two parts of one operation used together; it stays one request.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            audio_in_ms: self.audio_in_ms.saturating_add(other.audio_in_ms),
+            audio_out_ms: self.audio_out_ms.saturating_add(other.audio_out_ms),
+            characters: self.characters.saturating_add(other.characters),
+            text_tokens_in: self.text_tokens_in.saturating_add(other.text_tokens_in),
+            text_tokens_out: self.text_tokens_out.saturating_add(other.text_tokens_out),
+            audio_tokens_in: self.audio_tokens_in.saturating_add(other.audio_tokens_in),
+            audio_tokens_out: self.audio_tokens_out.saturating_add(other.audio_tokens_out),
+            image_tokens_in: self.image_tokens_in.saturating_add(other.image_tokens_in),
+            cached_text_tokens: self.cached_text_tokens.saturating_add(other.cached_text_tokens),
+            cached_audio_tokens: self.cached_audio_tokens.saturating_add(other.cached_audio_tokens),
+            cached_image_tokens: self.cached_image_tokens.saturating_add(other.cached_image_tokens),
+            requests: self.requests,
+        }
+    }
+
     /// Whether any token was counted.
     #[must_use]
     pub const fn has_tokens(&self) -> bool {

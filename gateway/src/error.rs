@@ -192,6 +192,7 @@ impl From<DialectError> for GatewayError {
             DialectError::Unsupported { param, message } | DialectError::Invalid { param, message } => {
                 Self::invalid(param, message)
             }
+            DialectError::Audio(message) => Self::caller(ErrorKind::UnsupportedAudio, message).with_param("file"),
             DialectError::Upstream(detail) => Self::upstream(ErrorKind::UpstreamError, detail),
         }
     }

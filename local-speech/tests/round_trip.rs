@@ -36,6 +36,7 @@ fn request(input: &str, voice: &str, format: Option<SpeechFormat>) -> SpeechRequ
         response_format: format,
         speed: None,
         stream_format: None,
+        extensions: Default::default(),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn mpeg(head: Head<'_>, total_bytes: Option<u64>) -> Option<Probe> {
     // Constant bit rate: bits over kilobits per second are milliseconds.
     let estimate =
         total_bytes.map(|total| total.saturating_sub(start as u64).saturating_mul(8) / u64::from(frame.kbps));
-    Some(Probe { container: Container::Mp3, duration_ms: estimate, exact: false })
+    Some(Probe { exact: false, ..told(Container::Mp3, estimate) })
 }
 
 fn id3_len(head: Head<'_>) -> usize {

@@ -7,29 +7,13 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use domain::audio::SampleRate;
+pub use domain::audio::{AudioFile, Container};
+
 use self::read::Head;
 
 /// Bytes of the head that are looked at.
 pub const HEAD_BYTES: usize = 64 * 1024;
-
-/// Kinds of files that providers take for transcription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Container {
-    /// RIFF WAVE.
-    Wav,
-    /// MPEG audio, with or without ID3.
-    Mp3,
-    /// FLAC.
-    Flac,
-    /// Ogg with Vorbis, Opus or FLAC.
-    Ogg,
-    /// MP4, M4A, `QuickTime`.
-    Mp4,
-    /// `WebM` and Matroska.
-    WebM,
-    /// AAC in ADTS frames.
-    Aac,
-}
 
 /// What the head told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +24,19 @@ pub struct Probe {
     pub duration_ms: Option<u64>,
     /// Whether the length is told by the file rather than estimated from its size.
     pub exact: bool,
+    /// Samples per second, where the head tells it.
+    pub sample_rate: Option<SampleRate>,
+    /// Channels, where the head tells it.
+    pub channels: Option<u16>,
+}
+
+impl Probe {
+    /// What is known of the file, for those who are to send it on.
+    #[must_use]
+    pub fn file(&self) -> AudioFile {
+        let Self { container, duration_ms, sample_rate, channels, .. } = *self;
+        AudioFile { container, sample_rate, channels, duration_ms }
+    }
 }
 
 /// Looks at up to the first 64 KiB of a file; `total_bytes` is its whole size where known.
@@ -54,7 +51,7 @@ pub fn probe(head: &[u8], total_bytes: Option<u64>) -> Option<Probe> {
         return Some(flac(head));
     }
     if head.starts(b"OggS") {
-        return Some(told(Container::Ogg, None));
+        return Some(ogg(head));
     }
     if head.at(4, b"ftyp") {
         return Some(told(Container::Mp4, boxes::mp4_duration_ms(head)));
@@ -66,7 +63,21 @@ pub fn probe(head: &[u8], total_bytes: Option<u64>) -> Option<Probe> {
 }
 
 fn told(container: Container, duration_ms: Option<u64>) -> Probe {
-    Probe { container, duration_ms, exact: duration_ms.is_some() }
+    Probe { container, duration_ms, exact: duration_ms.is_some(), sample_rate: None, channels: None }
+}
+
+/// The first packet of Ogg begins behind the page's 28 bytes; Opus and Vorbis tell channels and rate
+/// in it.
+fn ogg(head: Head<'_>) -> Probe {
+    let (channels, rate) = if head.at(28, b"OpusHead") {
+        (head.byte(37), head.u32_le(40))
+    } else if head.at(28, b"\x01vorbis") {
+        (head.byte(39), head.u32_le(40))
+    } else {
+        (None, None)
+    };
+    let sample_rate = rate.filter(|rate| *rate > 0).map(SampleRate);
+    Probe { sample_rate, channels: channels.map(u16::from), ..told(Container::Ogg, None) }
 }
 
 /// Walks the chunks up to the samples. The length follows from the bytes after the `data` header
@@ -85,20 +96,16 @@ fn wav(head: Head<'_>, total_bytes: Option<u64>) -> Option<Probe> {
             let present = total_bytes.map(|total| total.saturating_sub(body as u64));
             let bytes = match present {
                 Some(present) if u64::from(size) > present || size == 0 => present,
-                None if size == u32::MAX || size == 0 => return Some(told(Container::Wav, None)),
+                None if size == u32::MAX || size == 0 => return Some(layout.probe(None, false)),
                 _ => u64::from(size),
             };
-            return Some(Probe {
-                container: Container::Wav,
-                duration_ms: Some(layout.duration_ms(bytes)),
-                // A compressed format's rate of bytes is a claim as well.
-                exact: total_bytes.is_some() && layout.plain,
-            });
+            // A compressed format's rate of bytes is a claim as well.
+            return Some(layout.probe(Some(layout.duration_ms(bytes)), total_bytes.is_some() && layout.plain));
         }
         at = body.checked_add(size as usize)?.checked_add(size as usize & 1)?;
     }
     // The samples begin beyond the head.
-    layout.map(|_| told(Container::Wav, None))
+    layout.map(|layout| layout.probe(None, false))
 }
 
 /// How bytes become time in a WAVE file.
@@ -106,20 +113,27 @@ fn wav(head: Head<'_>, total_bytes: Option<u64>) -> Option<Probe> {
 struct WavLayout {
     bytes_per_second: u64,
     plain: bool,
+    rate: u32,
+    channels: u16,
 }
 
 impl WavLayout {
     fn read(head: Head<'_>, at: usize) -> Option<Self> {
         let tag = head.u16_le(at)?;
-        let channels = u64::from(head.u16_le(at + 2)?);
-        let rate = u64::from(head.u32_le(at + 4)?);
+        let channels = head.u16_le(at + 2)?;
+        let rate = head.u32_le(at + 4)?;
         let claimed = u64::from(head.u32_le(at + 8)?);
         let bits = u64::from(head.u16_le(at + 14)?);
         // PCM, float, A-law, µ-law and the extensible form of these: every frame has one size.
         let plain = matches!(tag, 1 | 3 | 6 | 7 | 0xFFFE);
-        let counted = rate * channels * bits.div_ceil(8);
+        let counted = u64::from(rate) * u64::from(channels) * bits.div_ceil(8);
         let bytes_per_second = if plain { counted } else { claimed };
-        (bytes_per_second > 0).then_some(Self { bytes_per_second, plain })
+        (bytes_per_second > 0).then_some(Self { bytes_per_second, plain, rate, channels })
+    }
+
+    fn probe(self, duration_ms: Option<u64>, exact: bool) -> Probe {
+        let (sample_rate, channels) = (Some(SampleRate(self.rate)), Some(self.channels));
+        Probe { container: Container::Wav, duration_ms, exact, sample_rate, channels }
     }
 
     fn duration_ms(self, bytes: u64) -> u64 {
@@ -127,13 +141,13 @@ impl WavLayout {
     }
 }
 
-/// STREAMINFO holds the count of samples; zero means that the encoder did not know it.
+/// STREAMINFO packs rate, channels, width and the count of samples into eight bytes; a count of zero
+/// means that the encoder did not know it.
 fn flac(head: Head<'_>) -> Probe {
-    let duration = || {
-        let packed = head.u64_be(18)?;
-        let rate = packed >> 44;
-        let samples = packed & 0xF_FFFF_FFFF;
-        (rate > 0 && samples > 0).then(|| samples * 1000 / rate)
-    };
-    told(Container::Flac, duration())
+    let Some(packed) = head.u64_be(18) else { return told(Container::Flac, None) };
+    let (rate, samples) = (packed >> 44, packed & 0xF_FFFF_FFFF);
+    let channels = ((packed >> 41) & 0b111) as u16 + 1;
+    let duration_ms = (rate > 0 && samples > 0).then(|| samples * 1000 / rate);
+    let sample_rate = u32::try_from(rate).ok().filter(|rate| *rate > 0).map(SampleRate);
+    Probe { sample_rate, channels: Some(channels), ..told(Container::Flac, duration_ms) }
 }

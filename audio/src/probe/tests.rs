@@ -6,28 +6,43 @@ use proptest::prelude::*;
 use super::*;
 use crate::encode::wav_header;
 
-fn exact(container: Container, duration_ms: u64) -> Option<Probe> {
-    Some(Probe { container, duration_ms: Some(duration_ms), exact: true })
+/// A WAVE file of 16 kHz mono, with its length where that is known.
+fn wave(duration_ms: Option<u64>) -> Option<Probe> {
+    let (sample_rate, channels) = (Some(SampleRate(16_000)), Some(1));
+    Some(Probe { sample_rate, channels, ..told(Container::Wav, duration_ms) })
+}
+
+#[test]
+fn rate_and_channels_are_told_where_the_head_has_them() {
+    let layout = |head: &[u8]| probe(head, None).map(|probe| (probe.sample_rate.map(|rate| rate.0), probe.channels));
+    // 44,100 Hz and two channels of 16 bits, packed as STREAMINFO does.
+    let flac = [b"fLaC\0\0\0\x22".as_slice(), &[0; 10], &[0x0A, 0xC4, 0x42, 0xF0, 0, 0, 0, 0]].concat();
+    assert_eq!(layout(&flac), Some((Some(44_100), Some(2))));
+    let page = |packet: &[u8]| [b"OggS".as_slice(), &[0; 24], packet].concat();
+    let opus = page(b"OpusHead\x01\x02\x38\x01\x80\xBB\0\0\0\0\0");
+    assert_eq!(layout(&opus), Some((Some(48_000), Some(2))));
+    let vorbis = page(b"\x01vorbis\0\0\0\0\x01\x44\xAC\0\0");
+    assert_eq!(layout(&vorbis), Some((Some(44_100), Some(1))));
 }
 
 #[test]
 fn a_wave_lasts_as_long_as_its_bytes() {
     let head = wav_header(SampleRate(16_000), Some(32_000));
-    assert_eq!(probe(&head, Some(32_044)), exact(Container::Wav, 1000));
+    assert_eq!(probe(&head, Some(32_044)), wave(Some(1000)));
 }
 
 #[test]
 fn a_wave_that_claims_too_much_is_measured_by_its_bytes() {
     for claim in [None, Some(0), Some(4_000_000)] {
         let head = wav_header(SampleRate(16_000), claim);
-        assert_eq!(probe(&head, Some(32_044)), exact(Container::Wav, 1000), "{claim:?}");
+        assert_eq!(probe(&head, Some(32_044)), wave(Some(1000)), "{claim:?}");
     }
 }
 
 #[test]
 fn a_streamed_wave_of_unknown_size_has_no_length() {
     let head = wav_header(SampleRate(16_000), None);
-    assert_eq!(probe(&head, None), Some(told(Container::Wav, None)));
+    assert_eq!(probe(&head, None), wave(None));
 }
 
 #[test]

@@ -5,10 +5,10 @@
 use domain::audio::SpeechFormat;
 use domain::error::{ErrorKind, Retry};
 use domain::provider::Operation;
-use domain::speech::{SpeechRequest, StreamFormat};
+use domain::speech::SpeechRequest;
 use domain::transcription::TranscriptFormat;
 
-use crate::contract::{JsonDialect, JsonRequest, SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::contract::{JsonDialect, JsonRequest, SpeechAnswer, SpeechDialect, SpeechPlan, UpstreamModel};
 use crate::error::{DialectError, Fault};
 use crate::openai::errors::{self, Refusal};
 use crate::openai::json::OpenaiJson;
@@ -52,7 +52,7 @@ impl SpeechDialect for GroqSpeech {
         if request.speed.is_some_and(|speed| speed < 0.5) {
             return Err(unsupported(model, "speed", "a `speed` below 0.5"));
         }
-        speech::plan(request, model, StreamFormat::Audio)
+        speech::plan(request, model, SpeechAnswer::Audio)
     }
 }
 

@@ -1,10 +1,10 @@
 //! flite and `PocketSphinx` in this process. There is no wire: the dialect checks what may be asked,
 //! and the transcript is rendered by [`crate::openai::transcription::render`].
 
-use domain::speech::{SpeechRequest, StreamFormat};
+use domain::speech::SpeechRequest;
 use domain::transcription::TranscriptFormat;
 
-use crate::contract::{SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::contract::{SpeechAnswer, SpeechDialect, SpeechPlan, UpstreamModel};
 use crate::error::DialectError;
 use crate::openai::transcription::{Capabilities, models};
 use crate::openai::{speech, unsupported};
@@ -31,6 +31,6 @@ impl SpeechDialect for LocalSpeech {
         if request.instructions.is_some() {
             return Err(unsupported(model, "instructions", "`instructions`"));
         }
-        speech::plan(request, model, StreamFormat::Audio)
+        speech::plan(request, model, SpeechAnswer::Audio)
     }
 }

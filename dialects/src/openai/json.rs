@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::usage;
-use crate::contract::{JsonDialect, JsonRequest, UpstreamModel};
+use crate::contract::{Endpoint, JsonDialect, JsonRequest, UpstreamModel};
 use crate::error::DialectError;
 use crate::sse::{Event, Splitter, StreamEnd};
 
@@ -25,7 +25,7 @@ impl JsonDialect for OpenaiJson {
             Operation::Embeddings => "/embeddings",
             other => return Err(super::unsupported(model, "model", &format!("{other} as a JSON operation"))),
         };
-        Ok(JsonRequest { path: path.to_owned(), body: rewrite(operation, body, &model.wire_name)? })
+        Ok(JsonRequest { endpoint: Endpoint::at(path), body: rewrite(operation, body, &model.wire_name)? })
     }
 }
 

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::usage;
-use crate::contract::{JsonRequest, SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::contract::{
+    Endpoint, JsonRequest, SpeechAnswer, SpeechAudio, SpeechDialect, SpeechPart, SpeechPlan, UpstreamModel,
+};
 use crate::error::DialectError;
 use crate::sse::{Splitter, write_event};
 
@@ -25,8 +27,8 @@ pub struct OpenaiSpeech;
 impl SpeechDialect for OpenaiSpeech {
     fn request(&self, request: &SpeechRequest, model: &UpstreamModel) -> Result<SpeechPlan, DialectError> {
         validate(request)?;
-        let delivery = if model.model.starts_with("gpt-4o-mini-tts") { StreamFormat::Sse } else { StreamFormat::Audio };
-        plan(request, model, delivery)
+        let by_tokens = model.model.starts_with("gpt-4o-mini-tts");
+        plan(request, model, if by_tokens { SpeechAnswer::Events } else { SpeechAnswer::Audio })
     }
 }
 
@@ -67,29 +69,27 @@ fn invalid(param: &'static str, message: String) -> DialectError {
 ///
 /// # Errors
 /// [`DialectError::Invalid`] when a value cannot be written as JSON.
-pub fn plan(
-    request: &SpeechRequest,
-    model: &UpstreamModel,
-    delivery: StreamFormat,
-) -> Result<SpeechPlan, DialectError> {
+pub fn plan(asked: &SpeechRequest, model: &UpstreamModel, answer: SpeechAnswer) -> Result<SpeechPlan, DialectError> {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model.wire_name));
-    body.insert("input".to_owned(), json!(request.input));
-    body.insert("voice".to_owned(), json!(request.voice));
-    if let Some(instructions) = &request.instructions {
+    body.insert("input".to_owned(), json!(asked.input));
+    body.insert("voice".to_owned(), json!(asked.voice));
+    if let Some(instructions) = &asked.instructions {
         body.insert("instructions".to_owned(), json!(instructions));
     }
-    if let Some(format) = request.response_format {
+    if let Some(format) = asked.response_format {
         body.insert("response_format".to_owned(), json!(format));
     }
-    if let Some(speed) = request.speed {
+    if let Some(speed) = asked.speed {
         body.insert("speed".to_owned(), json!(speed));
     }
-    if delivery == StreamFormat::Sse {
+    if answer == SpeechAnswer::Events {
         body.insert("stream_format".to_owned(), json!("sse"));
     }
     let body = serde_json::to_vec(&body).map_err(|error| invalid("body", error.to_string()))?;
-    Ok(SpeechPlan { request: JsonRequest { path: "/audio/speech".to_owned(), body }, delivery })
+    let request = JsonRequest { endpoint: Endpoint::at("/audio/speech"), body };
+    let part = SpeechPart { request, characters: asked.characters() };
+    Ok(SpeechPlan { parts: vec![part], answer, audio: SpeechAudio::AsAsked })
 }
 
 /// Turns speech as the provider delivers it into speech as the client wants it.

@@ -1,8 +1,8 @@
 //! Self-hosted servers that speak OpenAI's language: everything is passed on and nothing presumed.
 
-use domain::speech::{SpeechRequest, StreamFormat};
+use domain::speech::SpeechRequest;
 
-use crate::contract::{SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::contract::{SpeechAnswer, SpeechDialect, SpeechPlan, UpstreamModel};
 use crate::error::DialectError;
 use crate::openai::speech;
 
@@ -14,6 +14,6 @@ pub struct CompatibleSpeech;
 impl SpeechDialect for CompatibleSpeech {
     fn request(&self, request: &SpeechRequest, model: &UpstreamModel) -> Result<SpeechPlan, DialectError> {
         speech::validate(request)?;
-        speech::plan(request, model, StreamFormat::Audio)
+        speech::plan(request, model, SpeechAnswer::Audio)
     }
 }

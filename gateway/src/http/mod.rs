@@ -3,6 +3,7 @@
 pub mod body;
 pub mod chat;
 pub mod client_secrets;
+mod extensions;
 pub mod extract;
 pub mod headers;
 pub mod health;

@@ -21,6 +21,7 @@ use tokio::time::Sleep;
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::http::extensions::{self, scalar};
 use crate::pipeline::spool::Spool;
 
 /// Room in a form beside its file.
@@ -297,8 +298,9 @@ fn parse_fields(fields: &[FormField]) -> Result<TranscriptionRequest, GatewayErr
             other => {
                 // An object as the SDKs flatten it: `chunking_strategy[threshold]`.
                 let part = other.strip_prefix("chunking_strategy[").and_then(|rest| rest.strip_suffix(']'));
-                if let Some(part) = part {
-                    strategy.insert(part.to_owned(), scalar(&value));
+                match part {
+                    Some(part) => drop(strategy.insert(part.to_owned(), scalar(&value))),
+                    None => extensions::add(&mut request.extensions, other, &value)?,
                 }
             }
         }
@@ -328,14 +330,6 @@ fn chunking(value: &str) -> Result<String, GatewayError> {
     match serde_json::from_str::<serde_json::Value>(value) {
         Ok(json) if json.is_object() || json == "auto" => Ok(json.to_string()),
         _ => Err(GatewayError::invalid("chunking_strategy", "`chunking_strategy` must be `auto` or an object.")),
-    }
-}
-
-/// A form's text as the JSON it stands for.
-fn scalar(value: &str) -> serde_json::Value {
-    match serde_json::from_str::<serde_json::Value>(value) {
-        Ok(json) if json.is_number() || json.is_boolean() => json,
-        _ => serde_json::Value::String(value.to_owned()),
     }
 }
 

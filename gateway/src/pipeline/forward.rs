@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use dialects::contract::Endpoint;
 use dialects::registry::AuthStyle;
 use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
@@ -39,12 +40,16 @@ pub fn whole(body: Vec<u8>) -> (Body, u64) {
 /// The configured URL or credential cannot be sent.
 pub fn post(
     candidate: &Candidate,
-    path: &str,
+    endpoint: &Endpoint,
     content_type: &str,
     body: Body,
     length: Option<u64>,
 ) -> Result<Request<Body>, GatewayError> {
-    let url = format!("{}{}{path}", candidate.account.base_url, candidate.row.path_prefix);
+    let (account, row, path) = (&candidate.account, candidate.row, &endpoint.path);
+    let url = match &endpoint.origin {
+        Some(origin) if row.base_url == Some(account.base_url.as_str()) => format!("{origin}{path}"),
+        _ => format!("{}{}{path}", account.base_url, row.path_prefix),
+    };
     let mut request = Request::builder().method(Method::POST).uri(url).header(CONTENT_TYPE, content_type);
     request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
     if let Some(length) = length {

@@ -87,7 +87,7 @@ impl Serving<'_> {
     ) -> Result<Served, GatewayError> {
         let call = self.call;
         let (payload, length) = forward::whole(request.body);
-        let post = forward::post(candidate, &request.path, "application/json", payload, Some(length))?;
+        let post = forward::post(candidate, &request.endpoint, "application/json", payload, Some(length))?;
         call.dispatched(meter, candidate, &self.sent);
         let answer = forward::forward(call, candidate, post).await?;
         if self.streams && forward::content_type_of(&answer).starts_with("text/event-stream") {

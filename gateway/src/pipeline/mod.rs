@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod authenticate;
 pub mod call;
+mod envelope;
 pub mod estimate;
 mod flight;
 pub mod forward;
@@ -15,6 +16,7 @@ pub mod progress;
 pub mod route;
 mod send_form;
 pub mod speech;
+mod speech_way;
 pub mod spool;
 pub mod streamed;
 pub mod transcription;

@@ -1,21 +1,21 @@
-//! Sends a form with a file to a provider: while the file still arrives, or again once it is here.
+//! Sends a file to a provider: while it still arrives, or again once it is here.
 
 use std::io;
 
 use bytes::Bytes;
-use dialects::contract::FormRequest;
-use dialects::multipart;
+use dialects::contract::UploadRequest;
 use domain::error::ErrorKind;
 use domain::usage::Usage;
+use futures_util::{StreamExt, stream};
 use http::Response;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use crate::error::GatewayError;
 use crate::http::upload::Upload;
 use crate::pipeline::call::Call;
+use crate::pipeline::envelope::{Encoder, Encoding, Envelope};
 use crate::pipeline::forward;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::Candidate;
@@ -41,7 +41,7 @@ pub(super) enum Sent {
 pub(super) async fn send_form(
     call: &Call,
     candidate: &Candidate,
-    form: &FormRequest,
+    form: &UploadRequest,
     upload: &mut Upload,
     meter: &mut Meter,
     expected: &Usage,
@@ -58,23 +58,23 @@ pub(super) async fn send_form(
 async fn pump(
     call: &Call,
     candidate: &Candidate,
-    form: &FormRequest,
+    form: &UploadRequest,
     upload: &mut Upload,
     meter: &mut Meter,
     expected: &Usage,
 ) -> Result<Sent, GatewayError> {
-    let boundary = boundary();
+    let envelope = Envelope::new(&form.body, upload.file_name(), upload.content_type());
+    let mut encoder = Encoder::new(envelope.encoding);
     let (sender, mut receiver) = mpsc::channel::<Bytes>(UPLOAD_QUEUE);
     let chunks = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(frame));
     let body = StreamBody::new(chunks).boxed_unsync();
-    let request = forward::post(candidate, &form.path, &content_type(&boundary), body, None)?;
+    let request = forward::post(candidate, &form.endpoint, &envelope.content_type, body, None)?;
     let answer = call.worker.client.send(candidate.account.allow_insecure, request);
     let mut answer = std::pin::pin!(answer);
     let idle = call.gateway().settings.timeouts.idle;
 
-    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
-    let mut waiting: Vec<Bytes> = upload.spool().in_memory();
-    waiting.insert(0, Bytes::from(head));
+    let mut waiting: Vec<Bytes> = upload.spool().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
+    waiting.insert(0, Bytes::from(envelope.head));
     waiting.reverse();
     loop {
         let chunk = match waiting.pop() {
@@ -83,7 +83,7 @@ async fn pump(
                 biased;
                 early = &mut answer => return answered_early(call, candidate, early, meter, expected).await,
                 chunk = upload.receive_chunk() => match chunk? {
-                    Some(chunk) => chunk,
+                    Some(chunk) => encoder.piece(chunk),
                     None => break,
                 },
             },
@@ -109,7 +109,8 @@ async fn pump(
     }
     call.dispatched(meter, candidate, expected);
     let ending = async move {
-        for last in [Bytes::from(multipart::trailer(&boundary)), Bytes::new()] {
+        let ends = [encoder.rest(), Bytes::from(envelope.tail)].into_iter().filter(|end| !end.is_empty());
+        for last in ends.chain([Bytes::new()]) {
             if sender.send(last).await.is_err() {
                 break;
             }
@@ -154,23 +155,34 @@ async fn answered_early(
     Ok(Sent::Answered(answer))
 }
 
-/// The form with a file that is here whole.
+/// The request with a file that is here whole.
 async fn replay(
     candidate: &Candidate,
-    form: &FormRequest,
+    form: &UploadRequest,
     upload: &mut Upload,
 ) -> Result<http::Request<Body>, GatewayError> {
-    let boundary = boundary();
-    let head = multipart::preamble(&boundary, &form.fields, upload.file_name(), upload.content_type());
-    let tail = multipart::trailer(&boundary);
-    let (body, length) = upload.spool_mut().body(head, tail).await?;
-    forward::post(candidate, &form.path, &content_type(&boundary), body, Some(length))
+    let envelope = Envelope::new(&form.body, upload.file_name(), upload.content_type());
+    let length = (envelope.head.len() + envelope.tail.len()) as u64 + envelope.encoding.length(upload.spool().len());
+    let body = match envelope.encoding {
+        Encoding::Plain => upload.spool_mut().body(envelope.head, envelope.tail).await?.0,
+        Encoding::Base64 => encoded(upload, envelope.head, envelope.tail).await?,
+    };
+    forward::post(candidate, &form.endpoint, &envelope.content_type, body, Some(length))
 }
 
-fn boundary() -> String {
-    format!("antiphon-{}", Uuid::now_v7().simple())
-}
-
-fn content_type(boundary: &str) -> String {
-    format!("multipart/form-data; boundary={boundary}")
+/// The spooled file in base64, as it is read.
+async fn encoded(upload: &mut Upload, head: Vec<u8>, tail: Vec<u8>) -> Result<Body, GatewayError> {
+    let (file, _) = upload.spool_mut().body(Vec::new(), Vec::new()).await?;
+    let state = (BodyStream::new(file), Encoder::new(Encoding::Base64), Some(tail));
+    let pieces = stream::try_unfold(state, |(mut file, mut encoder, mut tail)| async move {
+        if let Some(frame) = file.next().await {
+            let piece = encoder.piece(frame?.into_data().unwrap_or_default());
+            return Ok::<_, io::Error>(Some((Frame::data(piece), (file, encoder, tail))));
+        }
+        let Some(tail_bytes) = tail.take() else { return Ok(None) };
+        let end = [&encoder.rest()[..], &tail_bytes].concat();
+        Ok(Some((Frame::data(Bytes::from(end)), (file, encoder, tail))))
+    });
+    let head = stream::once(std::future::ready(Ok(Frame::data(Bytes::from(head)))));
+    Ok(StreamBody::new(head.chain(pieces)).boxed_unsync())
 }

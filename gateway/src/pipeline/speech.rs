@@ -1,11 +1,13 @@
 //! Speech: route → admit → forward → pass each piece on as it comes → meter.
 
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use bytes::Bytes;
-use dialects::contract::SpeechPlan;
+use dialects::contract::{JsonRequest, SpeechAnswer, SpeechPart, SpeechPlan};
 use dialects::error::DialectError;
-use dialects::openai::speech::SpeechTranscoder;
 use domain::audio::{PCM_24K, RealtimeFormat, SpeechFormat};
 use domain::error::ErrorKind;
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
@@ -18,7 +20,8 @@ use crate::pipeline::admit::{admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
-use crate::pipeline::streamed::{Begun, Tap, streamed};
+use crate::pipeline::speech_way::{Way, not_audio};
+use crate::pipeline::streamed::{Begun, NextPart, Tap, streamed_in_parts};
 use crate::pipeline::{estimate, forward};
 
 /// Serves one speech request.
@@ -31,16 +34,17 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
     let (planned, mut meter) =
         admit(&call, facts, &request.model, &expected, |candidate| write(&call, candidate, &request))?;
 
+    let call = Rc::new(call);
     let sent = estimate::undelivered(&expected);
     let mut last: Option<GatewayError> = None;
     for target in planned {
         let Some(spoken) = target.request else { continue };
         meter.attempt();
         match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
-            Ok(Served::Provider(answer, tap)) => {
+            Ok(Served::Provider(answer, more, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
                 let idle = call.gateway().settings.timeouts.idle;
-                return Ok(finish_response(response, streamed(answer, tap, meter, idle)));
+                return Ok(finish_response(response, streamed_in_parts(answer, more, tap, meter, idle)));
             }
             Ok(Served::Local(output, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
@@ -73,12 +77,12 @@ fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<
 
 /// What a target made of the call.
 enum Served {
-    Provider(Begun, SpeechTap),
+    Provider(Begun, Option<NextPart>, SpeechTap),
     Local(SpeechOutput, SpeechTap),
 }
 
 async fn serve(
-    call: &Call,
+    call: &Rc<Call>,
     candidate: &Candidate,
     spoken: Spoken,
     sent: &Usage,
@@ -92,25 +96,52 @@ async fn serve(
         // A request that names no format gets what this machine makes; the others were refused by name.
         let is_pcm = output.content_type == SpeechFormat::Pcm.content_type();
         let format = if is_pcm { SpeechFormat::Pcm } else { SpeechFormat::Wav };
-        let tap = SpeechTap::new(StreamFormat::Audio, wanted, format, sent, meter);
+        let tap = SpeechTap::new(Way::packed(StreamFormat::Audio, wanted), wanted, format, sent, meter);
         return Ok(Served::Local(output, tap));
     };
-    let (body, length) = forward::whole(plan.request.body);
-    let post = forward::post(candidate, &plan.request.path, "application/json", body, Some(length))?;
+    let mut parts = plan.parts.into_iter();
+    let Some(SpeechPart { request: first, characters }) = parts.next() else { return Err(nothing_left()) };
     call.dispatched(meter, candidate, sent);
+    let (answer, is_events) = ask(call, candidate, first, plan.answer).await?;
+    meter.served_by(&call.snapshot, candidate);
+    let way = Way::new(plan.answer, plan.audio, is_events, wanted, request.format())?;
+    let mut tap = SpeechTap::new(way, wanted, request.format(), sent, meter);
+    tap.sent.characters = characters;
+    tap.later = parts.as_slice().iter().map(|part| part.characters).collect();
+    let more = (!tap.later.is_empty()).then(|| later(call, candidate, parts, plan.answer));
+    Ok(Served::Provider(answer, more, tap))
+}
+
+/// Asks for one part of the speech, and waits for its first bytes. Tells whether they are events.
+async fn ask(
+    call: &Call,
+    candidate: &Candidate,
+    request: JsonRequest,
+    expected: SpeechAnswer,
+) -> Result<(Begun, bool), GatewayError> {
+    let (body, length) = forward::whole(request.body);
+    let post = forward::post(candidate, &request.endpoint, "application/json", body, Some(length))?;
     let answer = forward::forward(call, candidate, post).await?;
     let content_type = forward::content_type_of(&answer);
-    if content_type.starts_with("text/html") || content_type.starts_with("application/json") {
-        let message = "The provider answered with something that is not audio.";
-        return Err(GatewayError::upstream(ErrorKind::UpstreamError, message));
+    let wrapped = matches!(expected, SpeechAnswer::Wrapped(_));
+    if content_type.starts_with("text/html") || (content_type.starts_with("application/json") && !wrapped) {
+        return Err(not_audio());
     }
-    // Some models ignore `stream_format` and answer with raw audio: what came decides.
     let is_events = content_type.starts_with("text/event-stream");
-    let delivery = if is_events { StreamFormat::Sse } else { StreamFormat::Audio };
-    let answer = Begun::wait(call, answer.into_body()).await?;
-    meter.served_by(&call.snapshot, candidate);
-    let tap = SpeechTap::new(delivery, wanted, request.format(), sent, meter);
-    Ok(Served::Provider(answer, tap))
+    Ok((Begun::wait(call, answer.into_body()).await?, is_events))
+}
+
+fn later(
+    call: &Rc<Call>,
+    candidate: &Candidate,
+    mut parts: std::vec::IntoIter<SpeechPart>,
+    expected: SpeechAnswer,
+) -> NextPart {
+    let asked = Rc::new((Rc::clone(call), candidate.clone()));
+    Box::new(move || {
+        let (asked, part) = (Rc::clone(&asked), parts.next()?);
+        Some(Box::pin(async move { Ok(ask(&asked.0, &asked.1, part.request, expected).await?.0) }))
+    })
 }
 
 fn head(tap: &SpeechTap, candidate: &Candidate, meter: &Meter) -> actix_web::HttpResponseBuilder {
@@ -133,31 +164,31 @@ fn finish_response(
 }
 
 struct SpeechTap {
-    transcoder: Option<SpeechTranscoder>,
+    way: Way,
     format: SpeechFormat,
     wanted: StreamFormat,
     bytes_out: u64,
     /// What went in, with tokens where those are billed and have to be estimated.
     sent: Usage,
+    /// Characters of the parts that are still to be asked for.
+    later: VecDeque<u64>,
     by_tokens: bool,
 }
 
 impl SpeechTap {
-    /// For an answer that comes as `delivery`, in the account of who serves it.
-    fn new(
-        delivery: StreamFormat,
-        wanted: StreamFormat,
-        format: SpeechFormat,
-        sent: &Usage,
-        meter: &mut Meter,
-    ) -> Self {
+    /// For an answer that goes this way, in the account of who serves it.
+    fn new(way: Way, wanted: StreamFormat, format: SpeechFormat, sent: &Usage, meter: &mut Meter) -> Self {
         let counted = Usage { characters: sent.characters, requests: 1, ..Usage::default() };
         meter.set_usage(counted, UsageSource::Measured);
         // Where characters alone have no price the model is billed by tokens, which only it can count.
         let by_tokens = meter.cost().is_none();
-        let transcodes = delivery != wanted || delivery == StreamFormat::Sse;
-        let transcoder = transcodes.then(|| SpeechTranscoder::new(delivery, wanted));
-        Self { transcoder, format, wanted, bytes_out: 0, sent: if by_tokens { *sent } else { counted }, by_tokens }
+        let sent = if by_tokens { *sent } else { counted };
+        Self { way, format, wanted, bytes_out: 0, sent, later: VecDeque::new(), by_tokens }
+    }
+
+    fn counted(&mut self, out: Bytes) -> Bytes {
+        self.bytes_out += out.len() as u64;
+        out
     }
 
     /// Length of what was delivered, where bytes say it.
@@ -188,28 +219,29 @@ impl SpeechTap {
 
 impl Tap for SpeechTap {
     fn feed(&mut self, chunk: Bytes) -> Result<Bytes, GatewayError> {
-        let Some(transcoder) = &mut self.transcoder else {
-            self.bytes_out += chunk.len() as u64;
-            return Ok(chunk);
-        };
-        let mut out = Vec::with_capacity(chunk.len());
-        transcoder.feed(&chunk, &mut out)?;
-        self.bytes_out += out.len() as u64;
-        Ok(out.into())
+        let out = self.way.feed(chunk)?;
+        Ok(self.counted(out))
+    }
+
+    fn next_part(&mut self) -> Result<Bytes, GatewayError> {
+        let out = self.way.next_part()?;
+        self.sent.characters += self.later.pop_front().unwrap_or_default();
+        Ok(self.counted(out))
     }
 
     fn finish(&mut self) -> Result<Bytes, GatewayError> {
+        let rest = self.way.part_ended()?;
         let (usage, _) = self.usage();
-        let mut out = Vec::new();
-        if let Some(transcoder) = &mut self.transcoder {
-            transcoder.finish(&usage, &mut out)?;
+        let end = self.way.finish(&usage)?;
+        if rest.is_empty() {
+            return Ok(self.counted(end));
         }
-        Ok(out.into())
+        Ok(self.counted([rest, end].concat().into()))
     }
 
     fn usage(&self) -> (Usage, UsageSource) {
         let (characters, audio_out_ms) = (self.sent.characters, self.audio_out_ms());
-        if let Some(usage) = self.transcoder.as_ref().and_then(SpeechTranscoder::reported) {
+        if let Some(usage) = self.way.reported() {
             return (Usage { characters, requests: 1, audio_out_ms, ..usage }, UsageSource::Reported);
         }
         if !self.by_tokens {

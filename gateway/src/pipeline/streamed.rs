@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::error::ErrorKind;
 use domain::usage::{Usage, UsageSource, UsageStatus};
+use futures_util::future::LocalBoxFuture;
 use futures_util::{Stream, stream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -23,6 +24,14 @@ pub trait Tap: 'static {
     /// The provider's stream is broken.
     fn feed(&mut self, chunk: Bytes) -> Result<Bytes, GatewayError>;
 
+    /// One part of the answer has ended and another follows: what is still to be sent of the first.
+    ///
+    /// # Errors
+    /// The part ended before its end.
+    fn next_part(&mut self) -> Result<Bytes, GatewayError> {
+        Ok(Bytes::new())
+    }
+
     /// The provider ended its stream: what is still to be sent.
     ///
     /// # Errors
@@ -32,6 +41,9 @@ pub trait Tap: 'static {
     /// What has been used so far, and how that is known.
     fn usage(&self) -> (Usage, UsageSource);
 }
+
+/// Asks for the next part of an answer that comes in several; `None` behind the last.
+pub type NextPart = Box<dyn FnMut() -> Option<LocalBoxFuture<'static, Result<Begun, GatewayError>>>>;
 
 /// An answer that has begun: its first piece is here, so that the provider can no longer fail without
 /// having delivered anything.
@@ -71,6 +83,7 @@ fn stalled() -> GatewayError {
 struct State<T> {
     first: Option<Bytes>,
     body: Incoming,
+    more: Option<NextPart>,
     tap: T,
     meter: Option<Meter>,
     idle: Duration,
@@ -80,13 +93,25 @@ struct State<T> {
 pub fn streamed<T: Tap>(
     answer: Begun,
     tap: T,
+    meter: Meter,
+    idle: Duration,
+) -> impl Stream<Item = Result<Bytes, GatewayError>> {
+    streamed_in_parts(answer, None, tap, meter, idle)
+}
+
+/// The client's body of an answer that comes in several parts, each asked for when the one before has
+/// ended.
+pub fn streamed_in_parts<T: Tap>(
+    answer: Begun,
+    more: Option<NextPart>,
+    tap: T,
     mut meter: Meter,
     idle: Duration,
 ) -> impl Stream<Item = Result<Bytes, GatewayError>> {
     // A client that leaves before the first piece is billed for what was used until then.
     let (usage, source) = tap.usage();
     meter.set_usage(usage, source);
-    let state = State { first: Some(answer.first), body: answer.body, tap, meter: Some(meter), idle };
+    let state = State { first: Some(answer.first), body: answer.body, more, tap, meter: Some(meter), idle };
     stream::unfold(state, |mut state| async move { state.next().await.map(|item| (item, state)) })
 }
 
@@ -103,7 +128,10 @@ impl<T: Tap> State<T> {
                         Ok(chunk) => self.tap.feed(chunk),
                         Err(_) => continue,
                     },
-                    Ok(None) => return self.end(),
+                    Ok(None) => match self.next_part().await {
+                        None => return self.end(),
+                        Some(rest) => rest,
+                    },
                 },
             };
             match step {
@@ -119,6 +147,15 @@ impl<T: Tap> State<T> {
                 Err(error) => return Some(Err(self.fail(error))),
             }
         }
+    }
+
+    /// Goes on with the part that follows; what is left of the ended one goes to the client.
+    async fn next_part(&mut self) -> Option<Result<Bytes, GatewayError>> {
+        let begun = (self.more.as_mut()?)()?.await;
+        Some(begun.and_then(|begun| {
+            (self.first, self.body) = (Some(begun.first), begun.body);
+            self.tap.next_part()
+        }))
     }
 
     fn end(&mut self) -> Option<Result<Bytes, GatewayError>> {

@@ -5,9 +5,10 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use audio::probe;
 use bytes::Bytes;
-use dialects::contract::{FormRequest, Reply, TranscriptionDialect};
+use dialects::contract::{Reply, TranscriptionDialect, UploadRequest};
 use dialects::error::DialectError;
 use dialects::openai::transcription::{TranscriptSse, render};
+use domain::audio::AudioFile;
 use domain::error::ErrorKind;
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
@@ -49,7 +50,7 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
     }
     let expected = estimate::transcription(length.reserved_ms());
     let (mut planned, mut meter) =
-        admit(&call, facts, &request.model, &expected, |candidate| write(candidate, operation, &request))?;
+        admit(&call, facts, &request.model, &expected, |candidate| write(candidate, operation, &request, length))?;
 
     let mut last: Option<GatewayError> = None;
     let mut next = 0;
@@ -75,7 +76,9 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
             fields = upload.field_count();
             request = upload.request()?;
             if let Some(left) = planned.get_mut(next..).filter(|left| !left.is_empty()) {
-                admit_again(&call, &mut meter, left, &expected, |candidate| write(candidate, operation, &request))?;
+                admit_again(&call, &mut meter, left, &expected, |candidate| {
+                    write(candidate, operation, &request, length)
+                })?;
             }
         }
     }
@@ -85,17 +88,24 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
 /// A form in a provider's words, and who reads the answer to it.
 struct Form {
     dialect: &'static dyn TranscriptionDialect,
-    request: FormRequest,
+    request: UploadRequest,
 }
 
-fn write(candidate: &Candidate, operation: Operation, request: &TranscriptionRequest) -> Result<Form, DialectError> {
+fn write(
+    candidate: &Candidate,
+    operation: Operation,
+    request: &TranscriptionRequest,
+    length: Length,
+) -> Result<Form, DialectError> {
     let dialect = candidate.row.transcription.ok_or_else(|| cannot("transcribe"))?;
-    Ok(Form { dialect, request: dialect.request(operation, request, &candidate.model)? })
+    let request = dialect.request(operation, request, &length.file(), &candidate.model)?;
+    Ok(Form { dialect, request })
 }
 
 /// How long the audio is, as far as that is known before it was measured.
 #[derive(Debug, Clone, Copy)]
 struct Length {
+    file: AudioFile,
     exact_ms: Option<u64>,
     guessed_ms: Option<u64>,
 }
@@ -113,7 +123,12 @@ impl Length {
             upload.receive_rest().await?;
             exact_ms = measure(upload).await;
         }
-        Ok(Self { exact_ms, guessed_ms: probed.duration_ms })
+        Ok(Self { file: probed.file(), exact_ms, guessed_ms: probed.duration_ms })
+    }
+
+    /// The file, with the best length that is known.
+    fn file(self) -> AudioFile {
+        AudioFile { duration_ms: self.exact_ms.or(self.guessed_ms), ..self.file }
     }
 
     /// What is reserved for; never nothing, which would count as unpriced.

@@ -27,6 +27,7 @@ async fn spoken(speech: &LocalSpeech, text: &str) -> Vec<u8> {
         response_format: Some(domain::audio::SpeechFormat::Pcm),
         speed: None,
         stream_format: None,
+        extensions: Default::default(),
     };
     let mut body = speech.speak(&request).await.unwrap().body;
     let mut bytes = Vec::new();

@@ -5,7 +5,7 @@ use domain::transcription::{FormField, TranscriptFormat, TranscriptionRequest};
 use serde_json::Value;
 
 use super::Capabilities;
-use crate::contract::{FormRequest, UpstreamModel};
+use crate::contract::{Endpoint, UploadBody, UploadRequest, UpstreamModel};
 use crate::error::DialectError;
 use crate::openai::unsupported;
 
@@ -18,7 +18,7 @@ pub fn form(
     request: &TranscriptionRequest,
     model: &UpstreamModel,
     can: &Capabilities,
-) -> Result<FormRequest, DialectError> {
+) -> Result<UploadRequest, DialectError> {
     let format = upstream_format(operation, request, model, can)?;
     let mut fields = Fields(Vec::new());
     fields.push("model", &model.wire_name);
@@ -29,7 +29,7 @@ pub fn form(
     }
     if operation == Operation::Translation {
         // The endpoint has no other field; what a client sends beside these is ignored there too.
-        return Ok(FormRequest { path: "/audio/translations".to_owned(), fields: fields.0, streams: false });
+        return Ok(fields.request("/audio/translations", false));
     }
     languages(request, model, can, &mut fields)?;
     lists(request, model, can, &mut fields)?;
@@ -39,7 +39,7 @@ pub fn form(
     if streams {
         fields.push("stream", "true");
     }
-    Ok(FormRequest { path: "/audio/transcriptions".to_owned(), fields: fields.0, streams })
+    Ok(fields.request("/audio/transcriptions", streams))
 }
 
 /// The format that is asked from the provider so that the client's can be made.
@@ -86,6 +86,10 @@ struct Fields(Vec<FormField>);
 impl Fields {
     fn push(&mut self, name: &str, value: &str) {
         self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn request(self, path: &str, streams: bool) -> UploadRequest {
+        UploadRequest { endpoint: Endpoint::at(path), body: UploadBody::Form(self.0), streams }
     }
 
     fn push_all(&mut self, name: &str, values: &[String]) {

@@ -5,13 +5,14 @@ pub mod models;
 pub mod reply;
 pub mod stream;
 
+use domain::audio::AudioFile;
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
 
 pub use self::models::Capabilities;
 pub use self::reply::render;
 pub use self::stream::TranscriptSse;
-use crate::contract::{FormRequest, Reply, TranscriptionDialect, UpstreamModel};
+use crate::contract::{Reply, TranscriptionDialect, UploadRequest, UpstreamModel};
 use crate::error::DialectError;
 
 /// Transcription in OpenAI's language, with a table of what the provider's models take.
@@ -26,8 +27,9 @@ impl TranscriptionDialect for OpenaiTranscription {
         &self,
         operation: Operation,
         request: &TranscriptionRequest,
+        _file: &AudioFile,
         model: &UpstreamModel,
-    ) -> Result<FormRequest, DialectError> {
+    ) -> Result<UploadRequest, DialectError> {
         form::form(operation, request, model, &(self.capabilities)(&model.model))
     }
 
