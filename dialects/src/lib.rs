@@ -5,7 +5,10 @@
 
 pub mod azure;
 pub mod contract;
+pub mod deepgram;
+pub mod elevenlabs;
 pub mod error;
+pub mod google;
 pub mod groq;
 pub mod local;
 pub mod multipart;
@@ -14,3 +17,4 @@ pub mod openai_compatible;
 pub mod registry;
 mod rows;
 pub mod sse;
+pub mod ultravox;

@@ -9,11 +9,15 @@ use crate::openai::realtime::OpenaiRealtime;
 use crate::openai::speech::OpenaiSpeech;
 use crate::openai::transcription::{OpenaiTranscription, models};
 use crate::registry::{AuthStyle, Provider, WellKnownModel, WellKnownVoice};
-use crate::{azure, groq, local, openai, openai_compatible};
+use crate::{azure, deepgram, elevenlabs, google, groq, local, openai, openai_compatible, ultravox};
 
 const BEARER: AuthStyle = AuthStyle::Header("authorization", "Bearer ");
 
 pub(crate) static PROVIDERS: &[Provider] = &[
+    deepgram::PROVIDER,
+    elevenlabs::PROVIDER,
+    google::PROVIDER,
+    ultravox::PROVIDER,
     Provider {
         kind: ProviderKind::Openai,
         base_url: Some("https://api.openai.com/v1"),

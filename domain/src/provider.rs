@@ -58,6 +58,14 @@ named! {
         Azure = "azure",
         /// Groq.
         Groq = "groq",
+        /// `ElevenLabs`.
+        Elevenlabs = "elevenlabs",
+        /// Deepgram.
+        Deepgram = "deepgram",
+        /// Google: Cloud Speech and Gemini.
+        Google = "google",
+        /// Ultravox.
+        Ultravox = "ultravox",
         /// Any self-hosted server that speaks OpenAI's dialect.
         OpenaiCompatible = "openai-compatible",
         /// flite and `PocketSphinx` on this machine.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use dialects::contract::{JsonRequest, SpeechAnswer, SpeechPart, SpeechPlan};
 use dialects::error::DialectError;
 use domain::audio::{PCM_24K, RealtimeFormat, SpeechFormat};
-use domain::error::ErrorKind;
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use futures_util::{Stream, StreamExt};
