@@ -1,10 +1,10 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# bench: the load suite · build: the release binary only. `make` alone lists them.
+# bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test lint bench
+.PHONY: help setup run build test lint bench fuzz
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -31,3 +31,6 @@ lint:
 bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
 	target=$$(scripts/target-dir.sh); "$$target/release/loadtest" bench --antiphon "$$target/release/antiphon"
+
+fuzz:
+	@scripts/fuzz.sh 60
