@@ -6,3 +6,4 @@ mod golden;
 mod property;
 mod realtime;
 mod streams;
+mod table;

@@ -1,6 +1,7 @@
 //! flite and `PocketSphinx` in this process. There is no wire: the dialect checks what may be asked,
 //! and the transcript is rendered by [`crate::openai::transcription::render`].
 
+use domain::audio::SpeechFormat;
 use domain::speech::SpeechRequest;
 use domain::transcription::TranscriptFormat;
 
@@ -21,7 +22,10 @@ pub fn capabilities(_model: &str) -> Capabilities {
     }
 }
 
-/// flite reads text as it is.
+/// What is made on this machine without an encoder.
+const MADE: [SpeechFormat; 2] = [SpeechFormat::Wav, SpeechFormat::Pcm];
+
+/// flite reads text as it is. A request that names no format gets wav.
 #[derive(Debug)]
 pub struct LocalSpeech;
 
@@ -30,6 +34,10 @@ impl SpeechDialect for LocalSpeech {
         speech::validate(request)?;
         if request.instructions.is_some() {
             return Err(unsupported(model, "instructions", "`instructions`"));
+        }
+        if let Some(format) = request.response_format.filter(|format| !MADE.contains(format)) {
+            let what = format!("`response_format` {format} (only wav and pcm)");
+            return Err(unsupported(model, "response_format", &what));
         }
         speech::plan(request, model, SpeechAnswer::Audio)
     }
