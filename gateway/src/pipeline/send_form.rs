@@ -73,7 +73,7 @@ async fn pump(
     let mut answer = std::pin::pin!(answer);
     let idle = call.gateway().settings.timeouts.idle;
 
-    let mut waiting: Vec<Bytes> = upload.spool().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
+    let mut waiting: Vec<Bytes> = upload.spool_mut().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
     waiting.insert(0, Bytes::from(envelope.head));
     waiting.reverse();
     loop {

@@ -2,13 +2,16 @@
 //! up to a bound, in an unlinked temporary file beyond it.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use tokio::task::JoinHandle;
 
 use crate::upstream::client::Body;
 
@@ -19,6 +22,10 @@ const IN_MEMORY: u64 = 1024 * 1024;
 const IN_MEMORY_OF_BIG: u64 = 256 * 1024;
 /// Bytes of the beginning that stay in memory when a file moves to disk, for probing.
 const HEAD: usize = 64 * 1024;
+/// A piece that is smaller is not kept by itself: what describes it would outweigh it.
+const SMALL: usize = 1024;
+/// Bytes of small pieces that become one piece.
+const GATHERED: usize = 16 * 1024;
 /// Bytes gathered for one write to disk, and read back at once.
 const DISK_CHUNK: usize = 128 * 1024;
 
@@ -30,10 +37,18 @@ pub struct Spool {
     memory: Vec<Bytes>,
     /// The beginning of a file that is on disk.
     head: Bytes,
+    /// What came last, and is neither in `memory` nor on its way to the disk yet.
     waiting: BytesMut,
-    disk: Option<File>,
+    disk: Option<Arc<File>>,
+    /// Bytes that are on disk or on their way there.
+    sent_to_disk: u64,
+    /// A write that is under way: who began it may have stopped waiting for it.
+    writing: Option<JoinHandle<Written>>,
     len: u64,
 }
+
+/// What came of a write, and its buffer.
+type Written = (io::Result<()>, BytesMut);
 
 impl Spool {
     /// An empty spool that overflows into `folder`. `announced` is how many bytes are to come, where
@@ -48,6 +63,8 @@ impl Spool {
             head: Bytes::new(),
             waiting: BytesMut::new(),
             disk: None,
+            sent_to_disk: 0,
+            writing: None,
             len: 0,
         }
     }
@@ -71,54 +88,94 @@ impl Spool {
     pub async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         self.len += chunk.len() as u64;
         if self.disk.is_none() {
-            self.memory.push(chunk);
+            self.keep(chunk);
             if self.len <= self.memory_limit {
                 return Ok(());
             }
-            self.disk = Some(tempfile::tempfile_in(&self.folder)?);
+            let disk = tempfile::tempfile_in(&self.folder)?;
             self.head = self.head(HEAD);
+            self.disk = Some(Arc::new(disk));
+            let mut all = BytesMut::with_capacity(usize::try_from(self.len).unwrap_or_default());
             for part in std::mem::take(&mut self.memory) {
-                self.waiting.extend_from_slice(&part);
+                all.extend_from_slice(&part);
             }
+            all.extend_from_slice(&self.waiting);
+            self.waiting = all;
         } else {
             self.waiting.extend_from_slice(&chunk);
         }
         if self.waiting.len() >= DISK_CHUNK { self.write_out().await } else { Ok(()) }
     }
 
+    /// Keeps a chunk in memory: as it is, or small ones together.
+    fn keep(&mut self, chunk: Bytes) {
+        let small = chunk.len() < SMALL;
+        if small {
+            self.waiting.extend_from_slice(&chunk);
+        }
+        if !small || self.waiting.len() >= GATHERED {
+            self.gather();
+        }
+        if !small {
+            self.memory.push(chunk);
+        }
+    }
+
+    /// Makes one piece of the small ones that came last.
+    fn gather(&mut self) {
+        if !self.waiting.is_empty() {
+            self.memory.push(self.waiting.split().freeze());
+        }
+    }
+
     /// Writes what waits, off the worker's thread: a busy disk must not stop other calls.
     async fn write_out(&mut self) -> io::Result<()> {
-        let Some(disk) = &self.disk else { return Ok(()) };
-        let mut file = disk.try_clone()?;
-        let bytes = std::mem::take(&mut self.waiting);
-        let write = move || (file.write_all(&bytes), bytes);
-        // The buffer comes back and is filled again: one a file, whichever thread wrote it.
-        let (written, mut bytes) = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?;
-        bytes.clear();
-        self.waiting = bytes;
+        self.written().await?;
+        let Some(disk) = self.disk.as_ref().filter(|_| !self.waiting.is_empty()) else { return Ok(()) };
+        let (disk, bytes, at) = (Arc::clone(disk), std::mem::take(&mut self.waiting), self.sent_to_disk);
+        self.sent_to_disk += bytes.len() as u64;
+        self.writing = Some(tokio::task::spawn_blocking(move || (disk.write_all_at(&bytes, at), bytes)));
+        self.written().await
+    }
+
+    /// Waits for the write that is under way. Its handle stays until then, so that a caller who stops
+    /// waiting loses neither its place in the file nor its failure.
+    async fn written(&mut self) -> io::Result<()> {
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        let joined = writing.await;
+        self.writing = None;
+        let (written, mut bytes) = joined.map_err(io::Error::other)?;
+        if self.waiting.is_empty() {
+            // The buffer is filled again: one a file, whichever thread wrote it.
+            bytes.clear();
+            self.waiting = bytes;
+        }
         written
     }
 
     /// The first bytes, up to `limit` and at most 64 KiB of a large file, for probing.
     #[must_use]
     pub fn head(&self, limit: usize) -> Bytes {
-        match self.memory.as_slice() {
-            [] => self.head.slice(..self.head.len().min(limit)),
-            [only] => only.slice(..only.len().min(limit)),
-            parts => {
-                let mut head = BytesMut::new();
-                for part in parts {
-                    let room = limit.saturating_sub(head.len());
-                    head.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
-                }
-                head.freeze()
-            }
+        if self.disk.is_some() {
+            return self.head.slice(..self.head.len().min(limit));
         }
+        if let ([only], true) = (self.memory.as_slice(), self.waiting.is_empty()) {
+            return only.slice(..only.len().min(limit));
+        }
+        let mut head = BytesMut::new();
+        for part in self.memory.iter().map(AsRef::as_ref).chain([self.waiting.as_ref()]) {
+            let room = limit.saturating_sub(head.len());
+            head.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+        }
+        head.freeze()
     }
 
-    /// What is in memory, for sending the beginning while the rest still arrives.
-    #[must_use]
-    pub fn in_memory(&self) -> Vec<Bytes> {
+    /// What is in memory, for sending the beginning while the rest still arrives; nothing of a file
+    /// that is on disk.
+    pub fn in_memory(&mut self) -> Vec<Bytes> {
+        if self.disk.is_none() {
+            self.gather();
+        }
         self.memory.clone()
     }
 
@@ -129,15 +186,15 @@ impl Spool {
     pub async fn body(&mut self, before: Vec<u8>, after: Vec<u8>) -> io::Result<(Body, u64)> {
         let total = before.len() as u64 + self.len + after.len() as u64;
         if self.disk.is_none() {
+            self.gather();
             // Piece by piece: the socket takes them in one call, and the file is not copied.
             let parts = std::iter::once(before.into()).chain(self.memory.iter().cloned()).chain([after.into()]);
             let frames: Vec<_> =
                 parts.filter(|part: &Bytes| !part.is_empty()).map(|part| Ok(Frame::data(part))).collect();
             return Ok((StreamBody::new(stream::iter(frames)).boxed_unsync(), total));
         }
-        self.write_out().await?;
-        let file = self.reopen()?;
-        let state = Replay { before: Some(before), file, after: Some(after) };
+        let file = self.on_disk().await?;
+        let state = Replay { before: Some(before), file, at: 0, after: Some(after) };
         let chunks = stream::try_unfold(state, |mut state| async move {
             Ok::<_, io::Error>(state.next().await?.map(|chunk| (Frame::data(chunk), state)))
         });
@@ -150,9 +207,9 @@ impl Spool {
     /// The temporary file cannot be read back.
     pub async fn reader(&mut self) -> io::Result<SpoolReader> {
         if self.disk.is_some() {
-            self.write_out().await?;
-            return Ok(SpoolReader::Disk(self.reopen()?));
+            return Ok(SpoolReader::Disk { file: self.on_disk().await?, at: 0, len: self.len });
         }
+        self.gather();
         let mut whole = Vec::with_capacity(usize::try_from(self.len).unwrap_or_default());
         for part in &self.memory {
             whole.extend_from_slice(part);
@@ -175,29 +232,40 @@ impl Spool {
         tokio::task::spawn_blocking(copy).await.map_err(io::Error::other)?
     }
 
-    fn reopen(&self) -> io::Result<File> {
-        let Some(disk) = &self.disk else { return Err(io::Error::other("the spool is in memory")) };
-        // A clone shares its position, so a second replay must wait for the first: they never overlap.
-        let mut file = disk.try_clone()?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(file)
+    /// The temporary file with everything in it.
+    async fn on_disk(&mut self) -> io::Result<Arc<File>> {
+        self.write_out().await?;
+        let disk = self.disk.as_ref().map(Arc::clone);
+        disk.ok_or_else(|| io::Error::other("the spool is in memory"))
     }
 }
 
-/// Reads a spooled file from its start.
+/// Reads a spooled file from its start. Each reader of a file on disk has a position of its own: a
+/// target that answered early may still be sent the file when the next one is.
 #[derive(Debug)]
 pub enum SpoolReader {
     /// A small file.
     Memory(io::Cursor<Vec<u8>>),
     /// A big one.
-    Disk(File),
+    Disk {
+        /// The file, which others read too.
+        file: Arc<File>,
+        /// Where this reader is in it.
+        at: u64,
+        /// Where it ends.
+        len: u64,
+    },
 }
 
 impl Read for SpoolReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Memory(memory) => memory.read(buffer),
-            Self::Disk(file) => file.read(buffer),
+            Self::Disk { file, at, .. } => {
+                let count = file.read_at(buffer, *at)?;
+                *at += count as u64;
+                Ok(count)
+            }
         }
     }
 }
@@ -206,14 +274,23 @@ impl Seek for SpoolReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
             Self::Memory(memory) => memory.seek(to),
-            Self::Disk(file) => file.seek(to),
+            Self::Disk { at, len, .. } => {
+                let sought = match to {
+                    SeekFrom::Start(from_start) => Some(from_start),
+                    SeekFrom::Current(by) => at.checked_add_signed(by),
+                    SeekFrom::End(by) => len.checked_add_signed(by),
+                };
+                *at = sought.ok_or(io::ErrorKind::InvalidInput)?;
+                Ok(*at)
+            }
         }
     }
 }
 
 struct Replay {
     before: Option<Vec<u8>>,
-    file: File,
+    file: Arc<File>,
+    at: u64,
     after: Option<Vec<u8>>,
 }
 
@@ -222,18 +299,19 @@ impl Replay {
         if let Some(before) = self.before.take() {
             return Ok(Some(before.into()));
         }
-        let mut file = self.file.try_clone()?;
+        let (file, at) = (Arc::clone(&self.file), self.at);
         let read = move || {
             let mut chunk = vec![0; DISK_CHUNK];
-            let count = file.read(&mut chunk)?;
+            let count = file.read_at(&mut chunk, at)?;
             chunk.truncate(count);
             Ok::<_, io::Error>(chunk)
         };
         let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
-        if !chunk.is_empty() {
-            return Ok(Some(chunk.into()));
+        if chunk.is_empty() {
+            return Ok(self.after.take().map(Bytes::from));
         }
-        Ok(self.after.take().map(Bytes::from))
+        self.at += chunk.len() as u64;
+        Ok(Some(chunk.into()))
     }
 }
 
@@ -245,7 +323,7 @@ mod tests {
     async fn small_and_big_files_come_back_whole_and_twice() {
         let folder = tempfile::tempdir().unwrap();
         for size in [0_usize, 10, 3 * 1024 * 1024 + 17] {
-            let content: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+            let content = content(size);
             let mut spool = Spool::new(folder.path(), Some(size as u64));
             for chunk in content.chunks(70_000) {
                 spool.push(Bytes::copy_from_slice(chunk)).await.unwrap();
@@ -260,5 +338,70 @@ mod tests {
             assert_eq!(spool.head(HEAD), content[..size.min(HEAD)], "wherever the file is");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "spooled files have no name");
+    }
+
+    fn content(size: usize) -> Vec<u8> {
+        (0..size).map(|index| (index % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn two_targets_can_be_sent_one_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(2 * 1024 * 1024);
+        let mut spool = Spool::new(folder.path(), Some(content.len() as u64));
+        spool.push(content.clone().into()).await.unwrap();
+        let (mut first, total) = spool.body(Vec::new(), Vec::new()).await.unwrap();
+        let mut seen = first.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+        let (mut second, _) = spool.body(Vec::new(), Vec::new()).await.unwrap();
+        let mut reader = spool.reader().await.unwrap();
+        reader.seek(SeekFrom::End(-7)).unwrap();
+        let mut end = Vec::new();
+        reader.read_to_end(&mut end).unwrap();
+        assert_eq!(end, content[content.len() - 7..]);
+        let mut seen_by_second = Vec::new();
+        while let Some(frame) = second.frame().await {
+            seen_by_second.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            if let Some(frame) = first.frame().await {
+                seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            }
+        }
+        seen.extend_from_slice(&first.collect().await.unwrap().to_bytes());
+        assert_eq!(seen.len() as u64, total);
+        assert!(seen == content && seen_by_second == content, "each is sent every byte in its place");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(8 * 1024 * 1024);
+        let mut spool = Spool::new(folder.path(), Some(content.len() as u64));
+        for chunk in content.chunks(300_000) {
+            // Begun and left, as when a provider answers while its form is still being sent.
+            let begun = futures_util::poll!(std::pin::pin!(spool.push(Bytes::copy_from_slice(chunk))));
+            assert!(!matches!(begun, std::task::Poll::Ready(Err(_))));
+        }
+        let (body, _) = spool.body(Vec::new(), Vec::new()).await.unwrap();
+        assert!(body.collect().await.unwrap().to_bytes() == content, "every byte in its place");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_single_bytes_is_not_kept_as_single_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(100_000);
+        let mut spool = Spool::new(folder.path(), None);
+        for (at, byte) in content.iter().enumerate() {
+            spool.push(Bytes::copy_from_slice(&[*byte])).await.unwrap();
+            assert!(at != 50 || spool.head(HEAD) == content[..51], "what was gathered is part of the head");
+        }
+        assert!(spool.memory.len() < 10, "{} pieces", spool.memory.len());
+        assert_eq!(spool.head(HEAD), content[..HEAD]);
+        spool.push(Bytes::from(content.clone())).await.unwrap();
+        let twice = [content.clone(), content].concat();
+        assert_eq!(spool.in_memory().concat(), twice);
+        let mut read = Vec::new();
+        spool.reader().await.unwrap().read_to_end(&mut read).unwrap();
+        assert!(read == twice);
+        let (body, _) = spool.body(Vec::new(), Vec::new()).await.unwrap();
+        assert!(body.collect().await.unwrap().to_bytes() == twice);
     }
 }
