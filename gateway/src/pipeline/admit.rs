@@ -120,10 +120,11 @@ pub fn refuse_unpriced(
     Ok(())
 }
 
-/// What is told when no target could be asked at all.
+/// What is told when no target could be asked at all: others probe them at this moment.
 #[must_use]
 pub fn nothing_left() -> GatewayError {
-    GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")
+    let message = "Every provider of the model is failing at the moment.";
+    GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10)
 }
 
 /// What a target says that lacks an operation altogether.

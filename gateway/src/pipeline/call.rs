@@ -54,6 +54,12 @@ impl Call {
         &self.worker.gateway
     }
 
+    /// Whether a candidate may be asked now; asked once, just before it is.
+    #[must_use]
+    pub fn may_ask(&self, candidate: &Candidate) -> bool {
+        self.gateway().health.may_ask(candidate)
+    }
+
     /// A candidate has the whole request: from now on it bills, whether anybody waits or not.
     /// `expected` is what it will have used should nothing more be heard of it.
     pub fn dispatched(&self, meter: &mut Meter, candidate: &Candidate, expected: &Usage) {

@@ -22,6 +22,17 @@ pub struct Health {
     draws: AtomicU64,
 }
 
+/// What a target's breaker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// Whoever wants may ask.
+    Closed,
+    /// One call may ask, and finds out whether the target is well again.
+    HalfOpen,
+    /// Nobody may.
+    Open,
+}
+
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
@@ -36,11 +47,22 @@ impl Health {
         Self { open_for, targets: DashMap::new(), draws: AtomicU64::new(0) }
     }
 
-    /// Whether a target may be tried: its breaker is closed, or it is time for a probe.
+    /// What a target's breaker says now. Looking takes nothing: a call that is refused afterwards, or
+    /// served by a better target, has not probed this one.
     #[must_use]
-    pub fn allows(&self, candidate: &Candidate) -> bool {
+    pub fn breaker(&self, candidate: &Candidate) -> Breaker {
+        self.targets.get(&key(candidate)).map_or(Breaker::Closed, |state| state.breaker(Instant::now()))
+    }
+
+    /// Whether a routed target may be asked now. Where its breaker was half-open this takes the probe,
+    /// which only one call gets.
+    #[must_use]
+    pub fn may_ask(&self, candidate: &Candidate) -> bool {
+        if candidate.breaker == Breaker::Closed {
+            return true;
+        }
         let Some(mut state) = self.targets.get_mut(&key(candidate)) else { return true };
-        state.allows(Instant::now(), self.open_for)
+        state.may_ask(Instant::now(), self.open_for)
     }
 
     /// A target answered, after `ttfb`.
@@ -78,16 +100,21 @@ impl Health {
 }
 
 impl State {
-    fn allows(&mut self, now: Instant, open_for: Duration) -> bool {
+    fn breaker(&self, now: Instant) -> Breaker {
         match self.open_until {
-            None => true,
-            Some(until) if now < until => false,
-            Some(_) => {
-                // One probe at a time: the others see an open breaker until it is back.
-                self.open_until = Some(now + open_for);
-                true
-            }
+            None => Breaker::Closed,
+            Some(until) if now < until => Breaker::Open,
+            Some(_) => Breaker::HalfOpen,
         }
+    }
+
+    fn may_ask(&mut self, now: Instant, open_for: Duration) -> bool {
+        let breaker = self.breaker(now);
+        if breaker == Breaker::HalfOpen {
+            // One probe at a time: the others see an open breaker until it is back.
+            self.open_until = Some(now + open_for);
+        }
+        breaker != Breaker::Open
     }
 
     fn failed(&mut self, now: Instant, open_for: Duration) {
@@ -118,20 +145,21 @@ mod tests {
         let start = Instant::now();
         let mut state = State::default();
         for _ in 0..FAILURES_TO_OPEN {
-            assert!(state.allows(start, OPEN_FOR), "closed until it has failed often enough");
+            assert!(state.may_ask(start, OPEN_FOR), "closed until it has failed often enough");
             state.failed(start, OPEN_FOR);
         }
-        assert!(!state.allows(start + OPEN_FOR / 2, OPEN_FOR), "open");
+        assert!(!state.may_ask(start + OPEN_FOR / 2, OPEN_FOR), "open");
         let later = start + OPEN_FOR;
-        assert!(state.allows(later, OPEN_FOR), "half-open: the probe");
-        assert!(!state.allows(later, OPEN_FOR), "and no second call beside it");
+        assert_eq!((state.breaker(later), state.breaker(later)), (Breaker::HalfOpen, Breaker::HalfOpen), "looked at");
+        assert!(state.may_ask(later, OPEN_FOR), "half-open: the probe");
+        assert!(!state.may_ask(later, OPEN_FOR), "and no second call beside it");
         state.failed(later, OPEN_FOR);
-        assert!(!state.allows(later + OPEN_FOR / 2, OPEN_FOR), "open again");
+        assert!(!state.may_ask(later + OPEN_FOR / 2, OPEN_FOR), "open again");
         let latest = later + OPEN_FOR;
-        assert!(state.allows(latest, OPEN_FOR));
+        assert!(state.may_ask(latest, OPEN_FOR));
         state.recovered();
-        assert!(state.allows(latest, OPEN_FOR) && state.allows(latest, OPEN_FOR), "closed");
+        assert!(state.may_ask(latest, OPEN_FOR) && state.may_ask(latest, OPEN_FOR), "closed");
         state.failed(latest, OPEN_FOR);
-        assert!(state.allows(latest, OPEN_FOR), "one failure is not many");
+        assert!(state.may_ask(latest, OPEN_FOR), "one failure is not many");
     }
 }

@@ -50,7 +50,7 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
     let serving = Serving { call: &call, expected, sent, body: &body, streams: asked.stream == Some(true) };
     let mut last: Option<GatewayError> = None;
     for target in planned {
-        let Some(request) = target.request else { continue };
+        let Some(request) = target.request.filter(|_| call.may_ask(&target.candidate)) else { continue };
         meter.attempt();
         match serving.serve(&target.candidate, request, &mut meter).await {
             Ok(Served::Whole(answer)) => return Ok(respond(&call, answer, &target.candidate, meter)),
@@ -95,6 +95,7 @@ impl Serving<'_> {
             meter.served_by(&call.snapshot, candidate);
             return Ok(Served::Stream(answer));
         }
+        meter.heard();
         let bytes = forward::collect_json(call.gateway(), answer.into_body()).await?;
         if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
             return Err(GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is not JSON."));

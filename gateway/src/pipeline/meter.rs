@@ -63,6 +63,10 @@ pub struct Meter {
     /// Utterances of a session whose transcripts are awaited, oldest first.
     utterances: VecDeque<Flight>,
     attempts: u32,
+    /// When the target that is tried was asked.
+    asked: Instant,
+    /// How long it took to be heard of.
+    heard: Option<Duration>,
     usage: Usage,
     source: UsageSource,
     /// The last cost that was worked out, which is asked for again with the same quantities.
@@ -87,6 +91,8 @@ impl Meter {
     pub fn open(gateway: &Arc<Gateway>, facts: CallFacts, permit: Permit, session: Option<SessionId>) -> Self {
         Self {
             gateway: Arc::clone(gateway),
+            asked: facts.started,
+            heard: None,
             facts,
             permit,
             served: None,
@@ -106,6 +112,8 @@ impl Meter {
     /// One more target is tried.
     pub fn attempt(&mut self) {
         self.attempts += 1;
+        self.asked = Instant::now();
+        self.heard = None;
     }
 
     /// The last target was not tried after all: what it was to be asked changed before it had it.
@@ -128,6 +136,7 @@ impl Meter {
     /// `candidate` is about to have the whole request: should nothing more be heard of it, `expected` is
     /// billed, even if this process is killed from now on.
     pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, expected: &Usage) {
+        self.asked = Instant::now();
         let served = self.serving(snapshot, candidate);
         self.set_usage(*expected, UsageSource::Estimated);
         let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
@@ -143,9 +152,17 @@ impl Meter {
         self.withdraw();
     }
 
-    /// `candidate` accepted the call: from now on it is billed.
+    /// The target that is tried has begun to answer. Where this is not said, it begins with what makes
+    /// it the one that serves.
+    pub fn heard(&mut self) {
+        self.heard = Some(self.asked.elapsed());
+    }
+
+    /// `candidate` accepted the call: from now on it is billed. What counts as its latency begins when
+    /// it had the whole request: neither a client's upload nor a target that failed is its own.
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
-        self.gateway.health.succeeded(candidate, self.facts.operation, self.facts.started.elapsed());
+        let ttfb = self.heard.unwrap_or_else(|| self.asked.elapsed());
+        self.gateway.health.succeeded(candidate, self.facts.operation, ttfb);
         if self.served.is_none() {
             self.served = Some(self.serving(snapshot, candidate));
         }

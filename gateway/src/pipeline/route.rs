@@ -10,7 +10,7 @@ use domain::provider::Operation;
 use domain::routing::{self, Measure, Strategy, Target};
 
 use crate::error::GatewayError;
-use crate::pipeline::health::Health;
+use crate::pipeline::health::{Breaker, Health};
 use crate::snapshot::{ProviderAccount, Snapshot};
 
 /// Bytes of a model's name behind its provider.
@@ -27,6 +27,8 @@ pub struct Candidate {
     pub target: Target,
     /// The provider's side of it.
     pub model: UpstreamModel,
+    /// What its breaker said when the call was routed; never open.
+    pub breaker: Breaker,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -59,7 +61,10 @@ pub fn route(
     if candidates.is_empty() {
         return Err(GatewayError::invalid("model", format!("The model `{model}` cannot be used for {operation}.")));
     }
-    candidates.retain(|candidate| health.allows(candidate));
+    candidates.retain_mut(|candidate| {
+        candidate.breaker = health.breaker(candidate);
+        candidate.breaker != Breaker::Open
+    });
     if candidates.is_empty() {
         let message = format!("Every provider of the model `{model}` is failing at the moment.");
         return Err(GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10));
@@ -136,7 +141,7 @@ fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
     let row = registry::provider(account.kind)?;
     let wire_name = target.options.get("deployment").unwrap_or(&target.model).clone();
     let model = UpstreamModel { wire_name, model: target.model.clone(), provider: account.name.clone() };
-    Some(Candidate { account, row, target: target.clone(), model })
+    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed })
 }
 
 /// Whether the provider kind has the operation at all, and the model where it is a known one.

@@ -37,7 +37,7 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
     let sent = estimate::undelivered(&expected);
     let mut last: Option<GatewayError> = None;
     for target in planned {
-        let Some(spoken) = target.request else { continue };
+        let Some(spoken) = target.request.filter(|_| call.may_ask(&target.candidate)) else { continue };
         meter.attempt();
         match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
             Ok(Served::Provider(answer, more, tap)) => {

@@ -54,12 +54,16 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
 
     let mut last: Option<GatewayError> = None;
     let mut next = 0;
+    let mut asked = None;
     while let Some(target) = planned.get(next) {
-        let Some(form) = &target.request else {
+        let candidate = &target.candidate;
+        // A form that changed on its way is sent again to who was asked already.
+        let askable = |_: &&Form| asked == Some(next) || call.may_ask(candidate);
+        let Some(form) = target.request.as_ref().filter(askable) else {
             next += 1;
             continue;
         };
-        let candidate = &target.candidate;
+        asked = Some(next);
         let serving = Serving { call: &call, candidate, form, request: &request, length };
         meter.attempt();
         match serving.serve(&mut upload, &mut meter).await {
@@ -201,10 +205,12 @@ impl Serving<'_> {
             Sent::Answered(response) => response,
             Sent::FieldsFollowed => return Ok(Served::FieldsFollowed),
         };
+        meter.heard();
         upload.receive_rest().await?;
         let content_type = forward::content_type_of(&response).to_owned();
         if form.streams && content_type.starts_with("text/event-stream") {
             let answer = Begun::wait(call, response.into_body()).await?;
+            meter.heard();
             meter.served_by(&call.snapshot, candidate);
             let tap = EventTap::new(self.length.billed(upload).await, meter);
             return Ok(Served::Stream(answer, tap));

@@ -16,7 +16,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Caller, caller};
 use crate::limits::Want;
-use crate::pipeline::admit::refuse_unpriced;
+use crate::pipeline::admit::{nothing_left, refuse_unpriced};
 use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
@@ -141,6 +141,9 @@ pub(super) async fn connect_first(
 ) -> Result<Pending, GatewayError> {
     let mut last: Option<GatewayError> = None;
     for candidate in candidates {
+        if !worker.gateway.health.may_ask(&candidate) {
+            continue;
+        }
         meter.attempt();
         match connect(&worker.gateway, &candidate, transcription).await {
             Ok(leg) => {
@@ -159,7 +162,7 @@ pub(super) async fn connect_first(
             Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or_else(|| GatewayError::upstream(ErrorKind::NoHealthyTarget, "No target of the model is left.")))
+    Err(last.unwrap_or_else(nothing_left))
 }
 
 /// Models that may transcribe the input of a session at this provider: routes with a target there,

@@ -196,26 +196,3 @@ async fn an_answer_of_a_gibibyte_is_cut_off_at_the_bound() {
     }
     assert!(app.all_records().await.is_empty());
 }
-
-#[tokio::test]
-async fn a_breaker_spares_a_failing_target_and_closes_when_it_is_well_again() {
-    let mut setup = Setup::new().await;
-    setup.settings.timeouts.breaker_open = Duration::from_secs(1);
-    let app = setup.start().await;
-    app.one.script(Rule { path: String::new(), model: None, times: 5, fault: status(500) });
-    for _ in 0..5 {
-        app.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
-    }
-    let spared = app.call(speech(KEY, "tts", "Hello")).await;
-    spared.assert_error(503, "no_healthy_target");
-    assert!(spared.header("retry-after").parse::<u64>().unwrap() >= 1);
-    assert_eq!(app.one.counts().of("audio/speech").requests, 5, "an open breaker asks nobody");
-    // The route's other target serves meanwhile, at the first attempt.
-    let served = app.call(speech(KEY, "both-tts", "Hello")).await;
-    assert_eq!((served.header("x-antiphon-provider"), served.header("x-antiphon-attempts")), ("two", "1"));
-    // It becomes half-open, and the probe finds the target well.
-    soon(async { while app.call(speech(KEY, "tts", "Hello")).await.status == 503 {} }).await;
-    for _ in 0..3 {
-        assert_eq!(app.call(speech(KEY, "tts", "Hello")).await.status, 200);
-    }
-}

@@ -14,6 +14,7 @@ mod failover;
 mod faults;
 mod forms;
 mod hangups;
+mod health;
 mod helpers;
 mod races;
 mod realtime;

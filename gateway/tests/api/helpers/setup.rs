@@ -132,8 +132,12 @@ impl Setup {
 
     /// Adds a model of a tenant's own, or of the platform.
     pub(crate) fn route_of(&mut self, tenant: Option<TenantId>, name: &str, targets: Vec<Target>) {
-        let route = Route { name: name.to_owned(), tenant, strategy: Strategy::Priority, targets };
-        self.snapshot.insert_route(Arc::new(route));
+        self.route_by(Strategy::Priority, tenant, name, targets);
+    }
+
+    /// Adds a model with another strategy than the order of its targets.
+    pub(crate) fn route_by(&mut self, strategy: Strategy, tenant: Option<TenantId>, name: &str, targets: Vec<Target>) {
+        self.snapshot.insert_route(Arc::new(Route { name: name.to_owned(), tenant, strategy, targets }));
     }
 
     pub(crate) fn price(&mut self, model: &str, operation: Operation, unit: Unit, usd: &str) {

@@ -1,0 +1,141 @@
+//! What the gateway learns of its targets: whom it spares, and who it takes to be quick.
+
+use std::time::Duration;
+
+use domain::routing::Strategy;
+use loadtest::upstream::{Fault, Rule};
+use tokio::io::AsyncWriteExt;
+
+use crate::helpers::{
+    Answer, BOUNDARY, KEY, Part, Setup, TestApp, form_body, read_answer, soon, speech, target, transcription,
+};
+
+/// Long enough for what a test does while a breaker is open.
+const BREAKER_OPEN: Duration = Duration::from_secs(2);
+/// A key that is refused behind the choice of a target.
+const EXHAUSTED: &str = "sk-ap-has-asked-often-enough";
+
+impl TestApp {
+    /// Lets the first provider's speech fail until its breaker opens.
+    async fn break_one(&self) {
+        let fault = Fault { status: Some(500), ..Fault::default() };
+        self.one.script(Rule { path: String::new(), model: None, times: 5, fault });
+        for _ in 0..5 {
+            self.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
+        }
+    }
+
+    async fn served_by(&self, request: http::Request<http_body_util::Full<bytes::Bytes>>) -> String {
+        let answer = self.call(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.header("x-antiphon-provider").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_spares_a_failing_target_and_closes_when_it_is_well_again() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.breaker_open = BREAKER_OPEN;
+    let app = setup.start().await;
+    app.break_one().await;
+    let spared = app.call(speech(KEY, "tts", "Hello")).await;
+    spared.assert_error(503, "no_healthy_target");
+    assert!(spared.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(app.one.counts().of("audio/speech").requests, 5, "an open breaker asks nobody");
+    // The route's other target serves meanwhile, at the first attempt.
+    let served = app.call(speech(KEY, "both-tts", "Hello")).await;
+    assert_eq!((served.header("x-antiphon-provider"), served.header("x-antiphon-attempts")), ("two", "1"));
+    // It becomes half-open, and the probe finds the target well.
+    soon(async { while app.call(speech(KEY, "tts", "Hello")).await.status == 503 {} }).await;
+    for _ in 0..3 {
+        assert_eq!(app.call(speech(KEY, "tts", "Hello")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn only_a_call_that_asks_a_target_probes_it() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.breaker_open = BREAKER_OPEN;
+    setup.key(EXHAUSTED, |key| key.requests_per_minute = Some(0));
+    // The broken target is the last resort here: it is a candidate, and is not asked.
+    setup.route("rather-two", vec![target("two", "tts-1", 0), target("one", "tts-1", 1)]);
+    let app = setup.start().await;
+    app.break_one().await;
+    // The key's limit is asked once there is somebody to ask, which says that the breaker is half-open.
+    let refused = || async { app.call(speech(EXHAUSTED, "tts", "Hello")).await };
+    let half_open = |answer: &Answer| answer.json()["error"]["code"] == "rate_limit_exceeded";
+    soon(async { while !half_open(&refused().await) {} }).await;
+    assert_eq!(app.served_by(speech(KEY, "rather-two", "Hello")).await, "two");
+    refused().await.assert_error(429, "rate_limit_exceeded");
+    assert_eq!(app.served_by(speech(KEY, "tts", "Hello")).await, "one", "the probe was still to be had");
+}
+
+#[tokio::test]
+async fn one_call_probes_and_the_others_are_not_kept_waiting() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.breaker_open = BREAKER_OPEN;
+    setup.key(EXHAUSTED, |key| key.requests_per_minute = Some(0));
+    let app = setup.start().await;
+    app.break_one().await;
+    soon(async { while app.call(speech(EXHAUSTED, "tts", "Hello")).await.status == 503 {} }).await;
+    app.one.script(Rule::once("audio/speech", Fault { hang: true, ..Fault::default() }));
+    let probe = app.send(speech(KEY, "tts", "Hello")).await;
+    soon(async {
+        while app.one.counts().of("audio/speech").requests < 6 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    app.call(speech(KEY, "tts", "Hello")).await.assert_error(503, "no_healthy_target");
+    assert_eq!(app.served_by(speech(KEY, "both-tts", "Hello")).await, "two");
+    drop(probe);
+}
+
+/// A route by latency whose targets nobody has asked yet.
+async fn by_latency() -> TestApp {
+    let mut setup = Setup::new().await;
+    for (name, model) in [("quick-tts", "tts-1"), ("quick-stt", "whisper-1")] {
+        setup.route_by(Strategy::Latency, None, name, vec![target("one", model, 0), target("two", model, 1)]);
+    }
+    setup.start().await
+}
+
+fn late(ms: u64) -> Fault {
+    Fault { delay_ms: Some(ms), ..Fault::default() }
+}
+
+#[tokio::test]
+async fn a_target_is_not_blamed_for_the_time_of_the_one_that_failed() {
+    let app = by_latency().await;
+    let quick = || speech(KEY, "quick-tts", "Hello");
+    app.one.script(Rule::once("", Fault { status: Some(500), ..late(1000) }));
+    assert_eq!(app.served_by(quick()).await, "two", "after the other has failed slowly");
+    app.one.script(Rule::once("", late(700)));
+    assert_eq!(app.served_by(quick()).await, "one", "which is still to be measured");
+    assert_eq!(app.served_by(quick()).await, "two", "the quicker of the two");
+}
+
+#[tokio::test]
+async fn a_target_is_not_blamed_for_a_slow_upload() {
+    let app = by_latency().await;
+    let audio = loadtest::wav::sample(200_000);
+    let body = form_body(&[Part::Field("model", "quick-stt"), Part::File("a.wav", &audio)]);
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut slow = app.connect().await;
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut beat = tokio::time::interval(Duration::from_millis(250));
+    for piece in body.chunks(body.len().div_ceil(5)) {
+        beat.tick().await;
+        slow.write_all(piece).await.unwrap();
+    }
+    let answer = read_answer(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-antiphon-provider: one"), "{answer}");
+    app.two.script(Rule::once("", late(700)));
+    let quick = || transcription(KEY, "quick-stt", &[]);
+    assert_eq!(app.served_by(quick()).await, "two", "which is still to be measured");
+    assert_eq!(app.served_by(quick()).await, "one", "the quicker of the two");
+}
