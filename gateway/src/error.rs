@@ -11,8 +11,9 @@ use local_speech::LocalError;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use crate::http::headers::rate;
 use crate::ledger::LedgerError;
-use crate::limits::Refusal;
+use crate::limits::{RateState, Refusal};
 
 /// A failed call. What differs between failures is the kind, whose fault it is and whether the next
 /// target can help; the rest is context for the caller.
@@ -27,11 +28,13 @@ struct Facts {
     message: String,
     param: Option<String>,
     retry_after_s: Option<u64>,
+    rate: Option<RateState>,
 }
 
 impl GatewayError {
     fn new(kind: ErrorKind, origin: Origin, retry: Retry, message: impl Into<String>) -> Self {
-        Self(Box::new(Facts { kind, origin, retry, message: message.into(), param: None, retry_after_s: None }))
+        let message = message.into();
+        Self(Box::new(Facts { kind, origin, retry, message, param: None, retry_after_s: None, rate: None }))
     }
 
     /// The caller's request cannot be served.
@@ -151,6 +154,9 @@ impl ResponseError for GatewayError {
         if let Some(seconds) = self.0.retry_after_s {
             response.insert_header((RETRY_AFTER, seconds));
         }
+        if let Some(state) = self.0.rate {
+            rate(&mut response, state);
+        }
         response.json(self.body())
     }
 }
@@ -159,7 +165,9 @@ impl From<Refusal> for GatewayError {
     fn from(refusal: Refusal) -> Self {
         // Rounded up: coming back a moment early would be refused again.
         let seconds = refusal.retry_after.as_secs() + u64::from(refusal.retry_after.subsec_nanos() > 0);
-        Self::caller(refusal.kind, refusal.message).with_retry_after(seconds.max(1))
+        let mut error = Self::caller(refusal.kind, refusal.message).with_retry_after(seconds.max(1));
+        error.0.rate = refusal.rate;
+        error
     }
 }
 

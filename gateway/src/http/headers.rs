@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use actix_web::HttpResponseBuilder;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::HeaderValue;
 
+use crate::limits::RateState;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::Candidate;
 
@@ -18,14 +19,16 @@ pub fn served(response: &mut HttpResponseBuilder, candidate: &Candidate, meter: 
     if let Some(cost) = meter.cost().filter(|_| meter.usage() != domain::usage::Usage::default()) {
         response.insert_header(("x-antiphon-cost-usd", cost.to_string()));
     }
-    if let Some(rate) = meter.permit().rate() {
-        response.insert_header(("x-ratelimit-limit-requests", u64::from(rate.limit)));
-        response.insert_header(("x-ratelimit-remaining-requests", u64::from(rate.remaining)));
-        let reset = format!("{}ms", rate.reset.as_millis());
-        if let Ok(reset) = HeaderValue::from_str(&reset) {
-            response.insert_header((HeaderName::from_static("x-ratelimit-reset-requests"), reset));
-        }
+    if let Some(state) = meter.permit().rate() {
+        rate(response, state);
     }
+}
+
+/// How many requests a key may make, how many are left, and when all of them are there again.
+pub fn rate(response: &mut HttpResponseBuilder, state: RateState) {
+    response.insert_header(("x-ratelimit-limit-requests", u64::from(state.limit)));
+    response.insert_header(("x-ratelimit-remaining-requests", u64::from(state.remaining)));
+    response.insert_header(("x-ratelimit-reset-requests", format!("{}ms", state.reset.as_millis())));
 }
 
 /// `Server-Timing`: how long the gateway itself took until the answer's head, and how long it waited

@@ -76,10 +76,13 @@ pub fn speech(characters: u64) -> Usage {
     }
 }
 
-/// What a chat or an embedding of `body_bytes` will use.
+/// What a chat or an embedding of `body_bytes` will use, with so many answers to one question.
 #[must_use]
-pub fn json(operation: Operation, body_bytes: u64, max_tokens_out: Option<u64>) -> Usage {
-    let text_tokens_out = if operation == Operation::Chat { max_tokens_out.unwrap_or(CHAT_TOKENS_OUT) } else { 0 };
+pub fn json(operation: Operation, body_bytes: u64, max_tokens_out: Option<u64>, answers: u64) -> Usage {
+    let text_tokens_out = match operation {
+        Operation::Chat => max_tokens_out.unwrap_or(CHAT_TOKENS_OUT).saturating_mul(answers),
+        _ => 0,
+    };
     Usage { text_tokens_in: body_bytes.div_ceil(3).max(1), text_tokens_out, requests: 1, ..Usage::default() }
 }
 

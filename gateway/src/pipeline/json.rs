@@ -26,6 +26,8 @@ struct Asked {
     stream: Option<bool>,
     max_completion_tokens: Option<u64>,
     max_tokens: Option<u64>,
+    /// Answers to one question, each as long as may be.
+    n: Option<u64>,
 }
 
 /// Serves one chat or embeddings request.
@@ -36,11 +38,13 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         GatewayError::invalid("body", format!("The body is not the JSON that is expected: {error}."))
     })?;
+    let answers = asked.n.unwrap_or(1).max(1);
+    let max_tokens_out = asked.max_completion_tokens.or(asked.max_tokens);
     let model = asked.model.ok_or_else(|| GatewayError::invalid("model", "The body has no `model`."))?;
     facts.model_asked.clone_from(&model);
     let operation = facts.operation;
     call.principal.require(operation, &model)?;
-    let expected = estimate::json(operation, body.len() as u64, asked.max_completion_tokens.or(asked.max_tokens));
+    let expected = estimate::json(operation, body.len() as u64, max_tokens_out, answers);
     let (planned, mut meter) = admit(&call, facts, &model, &expected, |candidate| {
         let dialect = candidate.row.json.ok_or_else(|| cannot("be asked this"))?;
         dialect.request(operation, &body, &candidate.model)

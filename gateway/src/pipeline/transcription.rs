@@ -242,15 +242,16 @@ impl Serving<'_> {
     }
 }
 
-/// What is billed: the provider's own count where it gives one, else its length, else ours.
+/// What is billed: the provider's own count where it gives one, else its length, else ours. A length of
+/// nothing is no count: the file was not empty.
 async fn settle(reply: &Reply, length: Length, upload: &mut Upload) -> (Usage, UsageSource) {
     let reported = reply.usage.unwrap_or_default();
-    if reported.audio_in_ms > 0 || reply.duration_ms.is_some() {
-        let audio_in_ms = reported.audio_in_ms.max(reply.duration_ms.unwrap_or_default());
+    let audio_in_ms = reported.audio_in_ms.max(reply.duration_ms.unwrap_or_default());
+    if audio_in_ms > 0 {
         return (Usage { audio_in_ms, requests: 1, ..reported }, UsageSource::Reported);
     }
     let (audio_in_ms, source) = length.billed(upload).await.used();
-    let source = if reply.usage.is_some() { UsageSource::Reported } else { source };
+    let source = if reported.has_tokens() { UsageSource::Reported } else { source };
     (Usage { audio_in_ms, requests: 1, ..reported }, source)
 }
 
@@ -307,15 +308,15 @@ impl Tap for EventTap {
 
     fn usage(&self) -> (Usage, UsageSource) {
         match (self.sniffer.reported(), self.unreported) {
-            (Some(usage), _) => {
+            (Some(usage), _) if usage.has_tokens() || usage.audio_in_ms > 0 => {
                 let audio_in_ms = if usage.audio_in_ms > 0 { usage.audio_in_ms } else { self.audio_in_ms };
                 (Usage { audio_in_ms, requests: 1, ..usage }, UsageSource::Reported)
             }
             // A delta is about one token.
-            (None, (usage, source)) if usage.has_tokens() => {
+            (_, (usage, source)) if usage.has_tokens() => {
                 (Usage { text_tokens_out: self.sniffer.deltas(), ..usage }, source)
             }
-            (None, unreported) => unreported,
+            (_, unreported) => unreported,
         }
     }
 }

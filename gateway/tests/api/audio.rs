@@ -26,6 +26,18 @@ async fn a_transcript_comes_in_every_format_and_is_billed_by_its_seconds() {
 }
 
 #[tokio::test]
+async fn a_provider_that_reports_no_length_for_audio_that_has_one_is_billed_by_ours() {
+    let app = TestApp::new().await;
+    let nothing = r#"{"text":"Hi","duration":0.0,"usage":{"type":"duration","seconds":0}}"#;
+    app.one.script(Rule::once("", Fault { body: Some(nothing.to_owned()), ..Fault::default() }));
+    let answer = app.call(transcription(KEY, "stt", &[])).await;
+    let records = app.records(&answer).await;
+    let record = &records[0];
+    assert_eq!((record.usage.audio_in_ms, record.usage_source), (2000, UsageSource::Measured));
+    assert_eq!(record.cost.map(|cost| cost.0), TWO_SECONDS);
+}
+
+#[tokio::test]
 async fn a_streamed_transcript_ends_with_done_and_is_billed_by_its_tokens() {
     let app = TestApp::new().await;
     let answer = app.call(transcription(KEY, "stt-stream", &[("stream", "true")])).await;

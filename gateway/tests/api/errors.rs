@@ -109,6 +109,10 @@ async fn limits_are_429_and_say_when_to_come_back() {
     let answer = app.call(speech("sk-ap-one-request-per-minute", "tts", "Hello")).await;
     answer.assert_error(429, "rate_limit_exceeded");
     assert!((1..=60).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+    let left = ["limit", "remaining"].map(|of| answer.header(&format!("x-ratelimit-{of}-requests")).to_owned());
+    assert_eq!(left, ["1", "0"]);
+    let reset = answer.header("x-ratelimit-reset-requests").strip_suffix("ms").unwrap().parse::<u64>().unwrap();
+    assert!((1..=60_000).contains(&reset), "{reset}");
     let answer = app.call(speech("sk-ap-no-money-to-speak-of", "tts", "Hello")).await;
     answer.assert_error(429, "budget_exceeded");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
@@ -119,6 +123,21 @@ async fn limits_are_429_and_say_when_to_come_back() {
     answer.assert_error(429, "session_limit_exceeded");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     drop(session);
+}
+
+#[tokio::test]
+async fn answers_that_are_asked_for_together_are_reserved_together() {
+    let mut setup = Setup::new().await;
+    // A thousand tokens are 600 000 nano-dollars.
+    setup.key("sk-ap-pays-for-a-few-answers", |key| key.budget = budget(5_000_000));
+    let app = setup.start().await;
+    let chat =
+        |n: u64| json!({"model": "chat", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1000, "n": n});
+    let ask = |n: u64| app.call(post_json("/v1/chat/completions", "sk-ap-pays-for-a-few-answers", &chat(n)));
+    ask(10).await.assert_error(429, "budget_exceeded");
+    ask(u64::MAX).await.assert_error(429, "budget_exceeded");
+    assert_eq!(app.one.requests(), []);
+    assert_eq!(ask(2).await.status, 200);
 }
 
 #[tokio::test]
