@@ -6,14 +6,16 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use dialects::registry;
 use domain::error::ErrorKind;
-use domain::provider::{Operation, ProviderKind};
+use domain::provider::Operation;
+use domain::routing::Target;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Caller, caller};
-use crate::pipeline::authenticate::may_use;
+use crate::pipeline::authenticate::Principal;
+use crate::snapshot::ProviderAccount;
 
 /// Every model that the key may use.
 ///
@@ -21,7 +23,7 @@ use crate::pipeline::authenticate::may_use;
 /// `InvalidApiKey`.
 pub async fn list_models(worker: Data<Worker>, request: HttpRequest) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, &request, Operation::Chat)?;
-    let data: Vec<Value> = visible(&caller).into_values().collect();
+    let data: Vec<Value> = usable(&caller).iter().map(|(name, served)| describe(&caller, name, served)).collect();
     Ok(HttpResponse::Ok().json(json!({"object": "list", "data": data})))
 }
 
@@ -35,8 +37,8 @@ pub async fn get_model(
     id: Path<String>,
 ) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, &request, Operation::Chat)?;
-    match visible(&caller).remove(id.as_str()) {
-        Some(model) => Ok(HttpResponse::Ok().json(model)),
+    match usable(&caller).get(id.as_str()) {
+        Some(served) => Ok(HttpResponse::Ok().json(describe(&caller, &id, served))),
         None => Err(GatewayError::caller(
             ErrorKind::ModelNotFound,
             format!("The model `{id}` does not exist or you do not have access to it."),
@@ -45,70 +47,92 @@ pub async fn get_model(
     }
 }
 
-struct Entry {
-    operations: Vec<&'static str>,
-    served_by: Vec<(String, ProviderKind, String)>,
+/// What a model's name leads to: a provider's model, and what of it the key may do.
+#[derive(Clone)]
+pub(super) struct Served<'a> {
+    pub(super) account: &'a ProviderAccount,
+    pub(super) model: &'a str,
+    /// `None` where nobody has told us what the model can do.
+    operations: Option<Vec<Operation>>,
 }
 
-fn visible(caller: &Caller) -> BTreeMap<String, Value> {
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for account in caller.snapshot.providers.values() {
+impl Served<'_> {
+    /// Leaves what the caller may do, and says whether that is anything.
+    fn narrow(&mut self, principal: &Principal) -> bool {
+        let Some(operations) = &mut self.operations else { return true };
+        operations.retain(|operation| principal.may(*operation));
+        !operations.is_empty()
+    }
+
+    /// Whether it may do one of these, as far as anybody knows.
+    pub(super) fn may_do(&self, any: &[Operation]) -> bool {
+        self.operations.as_ref().is_none_or(|operations| operations.iter().any(|operation| any.contains(operation)))
+    }
+}
+
+/// Every name that the key may use, with what it leads to.
+pub(super) fn usable(caller: &Caller) -> BTreeMap<String, Vec<Served<'_>>> {
+    let (snapshot, principal) = (&caller.snapshot, &caller.principal);
+    let mut models: BTreeMap<String, Vec<Served<'_>>> = BTreeMap::new();
+    for account in snapshot.providers.values() {
         let Some(row) = registry::provider(account.kind) else { continue };
         for known in row.models {
-            let names = if row.in_process { vec![] } else { vec![known.name.to_owned()] };
-            for name in names.into_iter().chain([format!("{}/{}", account.name, known.name)]) {
-                add(&mut entries, name, known.operations, (account.name.clone(), account.kind, known.name.to_owned()));
+            let served = Served { account, model: known.name, operations: Some(known.operations.to_vec()) };
+            if !row.in_process {
+                models.entry(known.name.to_owned()).or_default().push(served.clone());
             }
+            models.entry(format!("{}/{}", account.name, known.name)).or_default().push(served);
         }
     }
-    for route in caller.snapshot.routes(caller.principal.key.tenant) {
-        entries.remove(&route.name);
-        for target in &route.targets {
-            let Some(account) = caller.snapshot.providers.get(&target.provider) else { continue };
-            let Some(row) = registry::provider(account.kind) else { continue };
-            let known = row.models.iter().filter(|known| known.name == target.model).flat_map(|known| known.operations);
-            let operations: Vec<Operation> = known.copied().collect();
+    for route in snapshot.routes(principal.key.tenant) {
+        let targets = route.targets.iter();
+        models.insert(route.name.clone(), targets.filter_map(|target| served(caller, target)).collect());
+    }
+    models.retain(|name, served| {
+        served.retain_mut(|one| one.narrow(principal));
+        !served.is_empty() && principal.may_use(name)
+    });
+    models
+}
+
+fn served<'a>(caller: &'a Caller, target: &'a Target) -> Option<Served<'a>> {
+    let account = caller.snapshot.providers.get(&target.provider)?;
+    let row = registry::provider(account.kind)?;
+    let known = row.models.iter().find(|known| known.name == target.model);
+    if known.is_none() && row.in_process {
+        return None;
+    }
+    Some(Served { account, model: &target.model, operations: known.map(|known| known.operations.to_vec()) })
+}
+
+fn describe(caller: &Caller, name: &str, served: &[Served<'_>]) -> Value {
+    let (tenant, now) = (caller.principal.key.tenant, OffsetDateTime::now_utc());
+    let (mut operations, mut providers, mut prices) = (Vec::new(), Vec::new(), Vec::new());
+    for one in served {
+        let known = one.operations.iter().flatten().map(|operation| operation.as_str());
+        add(&mut operations, known);
+        add(&mut providers, [one.account.name.as_str()]);
+        let may_do = |operation: &&Operation| caller.principal.may(**operation) && one.may_do(&[**operation]);
+        for operation in Operation::ALL.iter().filter(may_do) {
+            let listed = caller.snapshot.prices.at(tenant, one.account.kind, one.model, *operation, now);
             add(
-                &mut entries,
-                route.name.clone(),
-                &operations,
-                (account.name.clone(), account.kind, target.model.clone()),
+                &mut prices,
+                listed.iter().map(|price| {
+                    json!({"provider": one.account.name, "operation": operation.as_str(),
+                        "unit": price.unit.as_str(), "usd": price.usd.normalize().to_string()})
+                }),
             );
         }
     }
-    entries.retain(|name, _| may_use(&caller.principal.key, name));
-    let now = OffsetDateTime::now_utc();
-    entries.into_iter().map(|(name, entry)| (name.clone(), describe(caller, &name, &entry, now))).collect()
-}
-
-fn add(
-    entries: &mut BTreeMap<String, Entry>,
-    name: String,
-    operations: &[Operation],
-    by: (String, ProviderKind, String),
-) {
-    let entry = entries.entry(name).or_insert_with(|| Entry { operations: Vec::new(), served_by: Vec::new() });
-    for operation in operations.iter().map(|operation| operation.as_str()) {
-        if !entry.operations.contains(&operation) {
-            entry.operations.push(operation);
-        }
-    }
-    if !entry.served_by.contains(&by) {
-        entry.served_by.push(by);
-    }
-}
-
-fn describe(caller: &Caller, name: &str, entry: &Entry, now: OffsetDateTime) -> Value {
-    let tenant = caller.principal.key.tenant;
-    let mut prices = Vec::new();
-    for (provider, kind, model) in &entry.served_by {
-        for operation in Operation::ALL.iter().filter(|operation| entry.operations.contains(&operation.as_str())) {
-            for price in caller.snapshot.prices.at(tenant, *kind, model, *operation, now).iter() {
-                prices.push(json!({"provider": provider, "operation": operation.as_str(), "unit": price.unit.as_str(), "usd": price.usd.normalize().to_string()}));
-            }
-        }
-    }
-    let providers: Vec<&str> = entry.served_by.iter().map(|(provider, ..)| provider.as_str()).collect();
     json!({"id": name, "object": "model", "created": 0, "owned_by": providers.first().copied().unwrap_or("antiphon"),
-        "antiphon": {"operations": entry.operations, "providers": providers, "prices": prices}})
+        "antiphon": {"operations": operations, "providers": providers, "prices": prices}})
+}
+
+/// Adds what is not there yet: a route may have several targets at one provider.
+fn add<T: PartialEq>(list: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
 }

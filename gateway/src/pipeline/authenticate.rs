@@ -32,18 +32,29 @@ impl Principal {
     /// # Errors
     /// `OperationNotAllowed` or `ModelNotAllowed`.
     pub fn require(&self, operation: Operation, model: &str) -> Result<(), GatewayError> {
-        let key = &self.key;
-        let granted = self.grant.is_none() || operation == Operation::Realtime;
-        if !granted || !(key.operations.is_empty() || key.operations.contains(&operation)) {
+        if !self.may(operation) {
             let message = format!("This key may not be used for {operation}.");
             return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, message));
         }
-        let bound = self.grant.as_ref().and_then(|grant| grant.model.as_deref()).is_none_or(|bound| bound == model);
-        if !bound || !may_use(key, model) {
+        if !self.may_use(model) {
             let message = format!("This key may not use the model `{model}`.");
             return Err(GatewayError::caller(ErrorKind::ModelNotAllowed, message).with_param("model"));
         }
         Ok(())
+    }
+
+    /// Whether the caller may do this at all.
+    #[must_use]
+    pub fn may(&self, operation: Operation) -> bool {
+        let granted = self.grant.is_none() || operation == Operation::Realtime;
+        granted && (self.key.operations.is_empty() || self.key.operations.contains(&operation))
+    }
+
+    /// Whether the caller may name this model.
+    #[must_use]
+    pub fn may_use(&self, model: &str) -> bool {
+        let bound = self.grant.as_ref().and_then(|grant| grant.model.as_deref());
+        bound.is_none_or(|bound| bound == model) && may_use(&self.key, model)
     }
 }
 

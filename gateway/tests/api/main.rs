@@ -16,6 +16,7 @@ mod forms;
 mod hangups;
 mod health;
 mod helpers;
+mod listings;
 mod races;
 mod realtime;
 mod realtime_bills;
