@@ -26,6 +26,8 @@ use crate::upstream::client::Body;
 const MAX_RETRY_AFTER_S: u64 = 3600;
 /// Bytes read of a refusal.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+/// Longest time that is spent on reading one: its status says what matters, and the next target waits.
+const MAX_REFUSAL_TIME: Duration = Duration::from_secs(5);
 
 /// A body that is known whole.
 #[must_use]
@@ -118,8 +120,9 @@ pub fn content_type_of(answer: &Response<Incoming>) -> &str {
 async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
-    let idle = gateway.settings.timeouts.idle;
-    let body = collect(response.into_body(), MAX_REFUSAL_BYTES, idle).await.unwrap_or_default();
+    let time = gateway.settings.timeouts.idle.min(MAX_REFUSAL_TIME);
+    let body = tokio::time::timeout(time, collect(response.into_body(), MAX_REFUSAL_BYTES, time)).await;
+    let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let fault = (candidate.row.fault)(status, &body);
     if fault.credential_refused {
         tracing::error!(provider = %candidate.account.name, "the provider refused our credential");

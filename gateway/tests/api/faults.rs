@@ -130,6 +130,29 @@ async fn an_answer_before_the_upload_is_complete_ends_the_call_at_once() {
     }
 }
 
+/// Refuses at once, and tells why byte by byte, for an hour.
+async fn refuse_slowly(mut stream: TcpStream) {
+    let mut request = vec![0; 256 * 1024];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    let head = b"HTTP/1.1 503 Slow\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut beat = tokio::time::interval(Duration::from_millis(60));
+    while stream.write_all(b" ").await.is_ok() {
+        beat.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_trickles_in_does_not_keep_the_next_target_waiting() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.idle = Duration::from_millis(300);
+    setup.provider("one", &provider(refuse_slowly).await);
+    let app = setup.start().await;
+    app.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
+    let answer = app.call(speech(KEY, "both-tts", "Hello")).await;
+    assert_eq!((answer.status, answer.header("x-antiphon-provider")), (200, "two"), "{}", answer.text());
+}
+
 /// Sends the head of a good answer and breaks the connection.
 async fn break_after_the_head(mut stream: TcpStream) {
     let mut request = vec![0; 256 * 1024];
