@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::http::upload::Watched;
+use crate::http::watched::{Watched, payload_error};
 
 /// Levels of a JSON body: the bound of the parser here.
 const MAX_DEPTH: usize = 128;
@@ -32,7 +32,7 @@ pub async fn read_json(worker: &Worker, request: &HttpRequest, payload: Payload)
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| crate::http::upload::payload_error(&error, "body"))?;
+        let chunk = chunk.map_err(|error| payload_error(&error, "body"))?;
         if first.len().max(whole.len()) + chunk.len() > MAX_JSON_BYTES {
             return Err(too_long());
         }

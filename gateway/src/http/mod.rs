@@ -14,4 +14,5 @@ pub mod transcriptions;
 pub mod upload;
 pub mod usage;
 pub mod voices;
+mod watched;
 pub mod wire;

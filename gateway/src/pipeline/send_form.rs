@@ -33,36 +33,37 @@ pub(super) enum Sent {
     FieldsFollowed,
 }
 
-/// Sends the form to a candidate, from the spool where the upload is complete. Once the candidate has
-/// all of it, `expected` is what it bills should nothing more be heard of it.
+/// A form and who is sent it.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'a> {
+    pub(super) call: &'a Call,
+    pub(super) candidate: &'a Candidate,
+    pub(super) form: &'a UploadRequest,
+    /// What the candidate bills, once it has all of the form, should nothing more be heard of it.
+    pub(super) expected: &'a Usage,
+}
+
+/// Sends the form to a candidate, from the spool where the upload is complete.
 ///
 /// # Errors
 /// As [`forward::judge`]'s, or the client's upload is at fault.
 pub(super) async fn send_form(
-    call: &Call,
-    candidate: &Candidate,
-    form: &UploadRequest,
+    sending: Sending<'_>,
     upload: &mut Upload,
     meter: &mut Meter,
-    expected: &Usage,
 ) -> Result<Sent, GatewayError> {
+    let Sending { call, candidate, form, expected } = sending;
     if upload.is_complete() {
         let request = replay(candidate, form, upload).await?;
         call.dispatched(meter, candidate, expected);
         return forward::forward(call, candidate, request).await.map(Sent::Answered);
     }
-    pump(call, candidate, form, upload, meter, expected).await
+    pump(sending, upload, meter).await
 }
 
 /// Sends the form while the file still arrives.
-async fn pump(
-    call: &Call,
-    candidate: &Candidate,
-    form: &UploadRequest,
-    upload: &mut Upload,
-    meter: &mut Meter,
-    expected: &Usage,
-) -> Result<Sent, GatewayError> {
+async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> Result<Sent, GatewayError> {
+    let Sending { call, candidate, form, expected } = sending;
     let envelope = Envelope::new(&form.body, upload.file_name(), upload.content_type());
     let mut encoder = Encoder::new(envelope.encoding);
     let (sender, mut receiver) = mpsc::channel::<Bytes>(UPLOAD_QUEUE);
@@ -73,7 +74,8 @@ async fn pump(
     let mut answer = std::pin::pin!(answer);
     let idle = call.gateway().settings.timeouts.idle;
 
-    let mut waiting: Vec<Bytes> = upload.spool_mut().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
+    let mut waiting: Vec<Bytes> =
+        upload.spool_mut().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
     waiting.insert(0, Bytes::from(envelope.head));
     waiting.reverse();
     loop {

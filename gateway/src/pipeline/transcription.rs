@@ -20,7 +20,7 @@ use crate::pipeline::admit::{admit, admit_again, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
-use crate::pipeline::send_form::{Sent, send_form};
+use crate::pipeline::send_form::{Sending, Sent, send_form};
 use crate::pipeline::streamed::{Begun, Tap, streamed};
 use crate::pipeline::{estimate, forward};
 
@@ -201,7 +201,8 @@ impl Serving<'_> {
             return self.serve_locally(upload, meter).await;
         }
         let (call, candidate, form) = (self.call, self.candidate, &self.form.request);
-        let response = match send_form(call, candidate, form, upload, meter, &self.length.expected()).await? {
+        let sending = Sending { call, candidate, form, expected: &self.length.expected() };
+        let response = match send_form(sending, upload, meter).await? {
             Sent::Answered(response) => response,
             Sent::FieldsFollowed => return Ok(Served::FieldsFollowed),
         };

@@ -1,0 +1,129 @@
+//! The account of a session: its turns and its utterances, each of which is one record.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::pricing::{Price, cost};
+use domain::usage::{Usage, UsageSource, UsageStatus};
+use time::OffsetDateTime;
+
+use super::Meter;
+use crate::pipeline::flight::{Bill, Entry, Flight};
+
+/// Utterances of a session that are noted against a kill while their transcripts are awaited.
+const MAX_UTTERANCES: usize = 16;
+
+impl Meter {
+    /// The client's wish for a turn is about to reach the provider, which may begin at once: from now on
+    /// a kill leaves a record of the turn, with quantities that nobody knows.
+    pub fn turn_asked(&mut self) {
+        self.open_turn(true);
+    }
+
+    /// The provider has begun a turn.
+    pub fn turn_begun(&mut self) {
+        self.open_turn(false);
+    }
+
+    fn open_turn(&mut self, unconfirmed: bool) {
+        if let Some(entry) = &mut self.flight.entry {
+            entry.unconfirmed &= unconfirmed;
+            return;
+        }
+        let mut flight = std::mem::take(&mut self.flight);
+        self.note(&mut flight, unconfirmed);
+        self.flight = flight;
+    }
+
+    /// The client's end of an utterance is about to reach the provider, which may transcribe it at once.
+    pub fn utterance_asked(&mut self) {
+        self.open_utterance(true);
+    }
+
+    /// The provider has an utterance to transcribe.
+    pub fn utterance_begun(&mut self) {
+        match self.unconfirmed_utterance() {
+            Some(entry) => entry.unconfirmed = false,
+            None => self.open_utterance(false),
+        }
+    }
+
+    fn open_utterance(&mut self, unconfirmed: bool) {
+        if self.utterances.len() < MAX_UTTERANCES {
+            let mut flight = Flight::default();
+            self.note(&mut flight, unconfirmed);
+            self.utterances.push_back(flight);
+        }
+    }
+
+    fn unconfirmed_utterance(&mut self) -> Option<&mut Entry> {
+        self.utterances.iter_mut().filter_map(|flight| flight.entry.as_mut()).find(|entry| entry.unconfirmed)
+    }
+
+    /// Notes something of a session that nobody knows the quantities of yet.
+    fn note(&mut self, flight: &mut Flight, unconfirmed: bool) {
+        let Some(served) = &self.served else { return };
+        let entry = Entry { unconfirmed, ..Entry::new(self.sequence) };
+        let record = self.describe(entry, &served.candidate, None, Bill::unknown(), UsageStatus::ClientClosed);
+        self.gateway.ledger.claim(&mut flight.call, &record);
+        flight.entry = Some(entry);
+        self.sequence += 1;
+    }
+
+    /// The provider has told of an error: it may be its refusal of a turn or an utterance that it has
+    /// not begun.
+    pub fn turn_refused(&mut self) {
+        if self.flight.entry.is_some_and(|entry| entry.unconfirmed) {
+            self.turn_withdrawn();
+        }
+        let refused = |flight: &Flight| flight.entry.is_some_and(|entry| entry.unconfirmed);
+        let at = self.utterances.iter().position(refused);
+        if let Some(mut flight) = at.and_then(|at| self.utterances.remove(at)) {
+            self.forget(&mut flight);
+        }
+    }
+
+    /// The turn that was open leaves no record: the provider counts nothing for it.
+    pub fn turn_withdrawn(&mut self) {
+        let mut flight = std::mem::take(&mut self.flight);
+        self.forget(&mut flight);
+        self.flight = flight;
+    }
+
+    /// The oldest utterance leaves no record: the provider could not transcribe it.
+    pub fn utterance_withdrawn(&mut self) {
+        if let Some(mut flight) = self.utterances.pop_front() {
+            self.forget(&mut flight);
+        }
+    }
+
+    fn forget(&mut self, flight: &mut Flight) {
+        // Its number is free again, unless the next one is taken.
+        if flight.entry.take().is_some_and(|entry| entry.sequence + 1 == self.sequence) {
+            self.sequence -= 1;
+        }
+        self.gateway.ledger.withdraw(&mut flight.call);
+    }
+
+    /// Records one turn of a session and keeps the account open: the one that is open, or with the
+    /// `model` that transcribes what is said, the oldest utterance.
+    pub fn turn(
+        &mut self,
+        usage: Usage,
+        source: UsageSource,
+        prices: Option<Arc<[Price]>>,
+        model: Option<&str>,
+        status: UsageStatus,
+    ) {
+        let Some(served) = self.served.take() else { return };
+        let priced = cost(&usage, prices.as_deref().unwrap_or(&served.prices));
+        let bill = Bill::new(usage, source, priced);
+        let open = if model.is_none() { Some(std::mem::take(&mut self.flight)) } else { self.utterances.pop_front() };
+        self.land(open.unwrap_or_default(), &served.candidate, model, bill, status);
+        // The next turn begins where this one ended: its times and its day are its own.
+        self.facts.started = Instant::now();
+        self.facts.started_at = OffsetDateTime::now_utc();
+        self.first_byte = None;
+        self.served = Some(served);
+    }
+}
