@@ -8,7 +8,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::helpers::{
-    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, speech, transcription, two_seconds, upgrade,
+    KEY, Part, Setup, TestApp, budget, form, get, post, post_json, speech, target, transcription, two_seconds, upgrade,
 };
 
 #[tokio::test]
@@ -35,6 +35,50 @@ async fn what_cannot_be_read_is_400_and_names_the_field() {
         .await
         .assert_error(400, "invalid_request");
     assert_eq!(app.one.requests(), [], "the provider was never asked");
+}
+
+#[tokio::test]
+async fn what_no_target_can_do_is_400_and_names_the_field_and_the_model() {
+    let mut setup = Setup::new().await;
+    // Neither has times for captions.
+    setup.route("plain", vec![target("one", "gpt-4o-transcribe", 0), target("two", "gpt-4o-mini-transcribe", 1)]);
+    let app = setup.start().await;
+    for format in ["srt", "vtt", "verbose_json"] {
+        let answer = app.call(transcription(KEY, "plain", &[("response_format", format)])).await;
+        answer.assert_error(400, "invalid_request");
+        let error = &answer.json()["error"];
+        assert_eq!(error["param"], "response_format", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("gpt-4o-transcribe") && message.contains("one"), "{format}: {message}");
+    }
+    assert_eq!((app.one.requests(), app.two.requests()), (vec![], vec![]), "nobody was asked");
+    assert!(app.all_records().await.is_empty());
+    assert_eq!(app.call(transcription(KEY, "plain", &[])).await.status, 200, "what they can do they do");
+}
+
+#[tokio::test]
+async fn what_an_operator_must_know_is_counted() {
+    let mut setup = Setup::new().await;
+    setup.settings.metrics_bind = Some(([127, 0, 0, 1], 0).into());
+    // The process has one set of counters: these names are this test's own.
+    let base_url = setup.one.base_url();
+    for name in ["refuses-us", "has-no-price"] {
+        setup.provider(name, &base_url);
+    }
+    setup.route("refused", vec![target("refuses-us", "tts-1", 0)]);
+    setup.route("priceless", vec![target("has-no-price", "nobody-priced-this", 0)]);
+    let app = setup.start().await;
+    let refused = || app.counter("antiphon_upstream_credential_refused_total", "provider=\"refuses-us\"");
+    let unpriced = || app.counter("antiphon_unpriced_records_total", "provider=\"has-no-price\"");
+    assert_eq!((refused().await, unpriced().await), (0, 0));
+    app.one.script(Rule::once("", status(401)));
+    app.call(speech(KEY, "refused", "Hello")).await.assert_error(502, "upstream_error");
+    assert_eq!((refused().await, unpriced().await), (1, 0));
+    let answer = app.call(speech(KEY, "priceless", "Hello")).await;
+    assert_eq!(app.billed(&answer).await.0, None);
+    assert_eq!((refused().await, unpriced().await), (1, 1));
+    assert_eq!(app.call(speech(KEY, "refused", "Hello")).await.status, 200);
+    assert_eq!((refused().await, unpriced().await), (1, 1));
 }
 
 #[tokio::test]
@@ -95,7 +139,7 @@ async fn too_large_is_413_and_no_audio_is_415() {
         encoded.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
         app.call(encoded).await.assert_error(415, "unsupported_audio");
     }
-    assert_eq!(app.one.counts().of("audio").requests, 0);
+    assert_eq!(app.one.requests(), [], "the provider was never asked");
 }
 
 #[tokio::test]

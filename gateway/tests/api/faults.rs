@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
+use domain::usage::UsageStatus;
 use loadtest::upstream::{Fault, Rule};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::helpers::{KEY, Part, Setup, TestApp, form, operations, soon, speech};
+use crate::helpers::{KEY, Part, Setup, TestApp, form, operations, post_json, provider, soon, speech, transcription};
 
 fn status(status: u16) -> Fault {
     Fault { status: Some(status), ..Fault::default() }
@@ -80,21 +82,6 @@ async fn a_provider_that_refuses_connections_is_502_for_every_operation() {
     assert!(app.all_records().await.is_empty());
 }
 
-/// A provider by hand: whatever `serve` does with each connection.
-async fn provider<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream));
-        }
-    });
-    base_url
-}
-
 /// Answers as soon as a request begins and reads the rest of it for as long as it comes; without a
 /// status it neither answers nor reads.
 async fn answer_early(mut stream: TcpStream, status: u16) {
@@ -151,6 +138,57 @@ async fn a_refusal_that_trickles_in_does_not_keep_the_next_target_waiting() {
     app.call(speech(KEY, "tts", "Hello")).await.assert_error(502, "upstream_error");
     let answer = app.call(speech(KEY, "both-tts", "Hello")).await;
     assert_eq!((answer.status, answer.header("x-antiphon-provider")), (200, "two"), "{}", answer.text());
+}
+
+/// Begins a JSON answer and stops.
+async fn stall_in_the_middle(mut stream: TcpStream) {
+    let mut request = vec![0; 256 * 1024];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"text\":";
+    stream.write_all(head).await.unwrap();
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_before_anything_was_passed_on_is_504_and_bills_nothing() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.idle = Duration::from_millis(300);
+    setup.provider("one", &provider(stall_in_the_middle).await);
+    let app = setup.start().await;
+    for (path, request) in operations(KEY) {
+        // Speech flows, and this is no speech.
+        let (status, code) = if path == "audio/speech" { (502, "upstream_error") } else { (504, "upstream_timeout") };
+        app.call(request).await.assert_error(status, code);
+    }
+    assert!(app.all_records().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_that_stalls_is_aborted_and_billed_for_what_came() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.idle = Duration::from_millis(300);
+    let app = setup.start().await;
+    let chat = json!({"model": "chat", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    for (path, request) in [
+        ("audio/speech", speech(KEY, "tts", "Hello")),
+        ("chat/completions", post_json("/v1/chat/completions", KEY, &chat)),
+        ("audio/transcriptions", transcription(KEY, "stt-stream", &[("stream", "true")])),
+    ] {
+        // The first piece comes, and the second would come in an hour.
+        app.one.script(Rule::once(path, Fault { chunk_ms: Some(3_600_000), ..Fault::default() }));
+        let answer = app.call(request).await;
+        assert_eq!((answer.status, answer.whole), (200, false), "{path}: {}", answer.text());
+        assert!(!answer.body.is_empty(), "{path}: what came was passed on");
+        let records = app.records(&answer).await;
+        let (record, count) = (&records[0], records.len());
+        assert_eq!((count, record.status, record.attempts), (1, UsageStatus::UpstreamError, 1), "{path}");
+        if path == "audio/speech" {
+            assert_eq!(record.cost.map(|cost| cost.0), Some(75_000), "five characters");
+            assert_eq!(record.usage.audio_out_ms, answer.body.len() as u64 / 48, "what was delivered");
+        } else {
+            assert!(record.cost.is_some_and(|cost| cost.0 > 0), "{path}: what went in: {record:?}");
+        }
+    }
 }
 
 /// Sends the head of a good answer and breaks the connection.

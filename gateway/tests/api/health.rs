@@ -11,7 +11,7 @@ use crate::helpers::{
 };
 
 /// Long enough for what a test does while a breaker is open.
-const BREAKER_OPEN: Duration = Duration::from_secs(2);
+const BREAKER_OPEN: Duration = Duration::from_secs(3);
 /// A key that is refused behind the choice of a target.
 const EXHAUSTED: &str = "sk-ap-has-asked-often-enough";
 

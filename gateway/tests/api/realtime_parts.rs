@@ -1,9 +1,6 @@
 //! What tests of sessions share beside the helpers of every test.
 
-use domain::ids::{RequestId, VirtualKeyId};
-use domain::key::KeyHash;
 use futures_util::StreamExt;
-use gateway::repositories::usage::{StoredUsage, find_by_request};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -59,26 +56,6 @@ pub(crate) async fn close_code(stream: &mut (impl AsyncRead + Unpin)) -> u16 {
 }
 
 impl TestApp {
-    /// The key behind a secret, for what is asked after the key is gone.
-    pub(crate) fn key_id(&self, secret: &str) -> VirtualKeyId {
-        self.gateway.snapshot.load().keys[&KeyHash::of(&self.gateway.pepper, secret)].id
-    }
-
-    /// The records of a request, waited for.
-    pub(crate) async fn records_of_key(&self, key: VirtualKeyId, id: RequestId) -> Vec<StoredUsage> {
-        soon(async {
-            loop {
-                self.gateway.ledger.flush().await;
-                let records = find_by_request(&self.gateway.database, key, id).await.unwrap();
-                if !records.is_empty() {
-                    return records;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-    }
-
     /// Waits until every session has ended.
     pub(crate) async fn no_session_left(&self) {
         soon(async {

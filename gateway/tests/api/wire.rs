@@ -193,8 +193,54 @@ async fn a_head_that_does_not_end_is_408_on_a_new_and_on_a_used_connection() {
     assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 200"));
 }
 
+/// Sends a request's head and then its body in pieces of this size, one every 20 ms, until it is whole or
+/// the gateway has closed; gives the answer.
+async fn trickle(app: &TestApp, head: &str, body: &[u8], piece: usize) -> String {
+    let (mut from, mut to) = app.connect().await.into_split();
+    let send = async {
+        to.write_all(head.as_bytes()).await.unwrap();
+        let mut beat = tokio::time::interval(Duration::from_millis(20));
+        for piece in body.chunks(piece) {
+            beat.tick().await;
+            if to.write_all(piece).await.is_err() {
+                break;
+            }
+        }
+    };
+    let receive = async {
+        let mut seen = Vec::new();
+        // A reset comes where the gateway has closed and more was sent.
+        drop(soon(from.read_to_end(&mut seen)).await);
+        String::from_utf8_lossy(&seen).into_owned()
+    };
+    tokio::join!(send, receive).1
+}
+
 #[tokio::test]
-async fn a_body_that_trickles_is_408() {
+async fn a_body_below_the_floor_is_408_however_steadily_it_comes() {
+    let mut setup = Setup::new().await;
+    // The floor of a window is a kibibyte at least.
+    setup.settings.timeouts.body_idle = Duration::from_millis(400);
+    let app = setup.start().await;
+    let form = form_body(&[Part::Field("model", "stt"), Part::File("a.wav", &two_seconds())]);
+    let form_head = head(&format!("connection: close\r\ncontent-length: {}", form.len()));
+    let speech = speech_body(&"Hello ".repeat(1000));
+    let speech_head = speech_head(speech.len());
+    let (slow_form, slow_json, good_form) = tokio::join!(
+        trickle(&app, &form_head, &form, 8),
+        trickle(&app, &speech_head, speech.as_bytes(), 8),
+        trickle(&app, &form_head, &form, 1024),
+    );
+    for (what, answer) in [("a form", slow_form), ("JSON", slow_json)] {
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"request_timeout\""), "{what}: {answer}");
+    }
+    assert!(good_form.starts_with("HTTP/1.1 200"), "fast enough, though longer than a window: {good_form}");
+    let counts = app.one.counts();
+    assert_eq!((counts.of("audio/transcriptions").whole.answers, counts.of("audio/speech").requests), (1, 0));
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_408() {
     let mut setup = Setup::new().await;
     setup.settings.timeouts.body_idle = Duration::from_millis(300);
     let app = setup.start().await;
@@ -210,7 +256,8 @@ async fn a_body_that_trickles_is_408() {
     unread.write_all(request.as_bytes()).await.unwrap();
     let answer = to_end(&mut unread).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    assert_eq!(app.one.counts().of("audio").whole.answers, 0);
+    let counts = app.one.counts();
+    assert_eq!((counts.of("audio/transcriptions").whole.answers, counts.of("audio/speech").requests), (0, 0));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::ids::RequestId;
+use domain::ids::{RequestId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::usage::UsageStatus;
 use entities::usage_record;
@@ -22,7 +22,7 @@ use loadtest::upstream::UpstreamHandle;
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -42,6 +42,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 /// A running gateway.
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
+    metrics: Option<SocketAddr>,
     pub(crate) gateway: Arc<Gateway>,
     prices: Vec<ListedPrice>,
     pub(crate) one: UpstreamHandle,
@@ -57,14 +58,15 @@ impl TestApp {
     }
 
     pub(super) fn running(
-        address: SocketAddr,
+        [address, metrics]: [Option<SocketAddr>; 2],
         gateway: Arc<Gateway>,
         prices: Vec<ListedPrice>,
         [one, two]: [UpstreamHandle; 2],
         (stop, ended): (oneshot::Sender<()>, oneshot::Receiver<()>),
         folder: tempfile::TempDir,
     ) -> Self {
-        Self { address, gateway, prices, one, two, stop: Some(stop), ended: Some(ended), folder }
+        let address = address.unwrap();
+        Self { address, metrics, gateway, prices, one, two, stop: Some(stop), ended: Some(ended), folder }
     }
 
     /// The view in force, with one key changed.
@@ -97,6 +99,15 @@ impl TestApp {
         if let Some(ended) = self.ended.take() {
             soon(ended).await.unwrap();
         }
+    }
+
+    /// One counter as Prometheus scrapes it; 0 while it was never counted.
+    pub(crate) async fn counter(&self, name: &str, labels: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.metrics.unwrap()).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let scraped = read_answer(&mut stream).await;
+        let start = format!("{name}{{{labels}}} ");
+        scraped.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -155,9 +166,13 @@ impl TestApp {
         self.records_of(KEY, id).await
     }
 
-    /// The records of a request by a key, waited for.
-    pub(crate) async fn records_of(&self, secret: &str, id: RequestId) -> Vec<StoredUsage> {
-        let key = self.gateway.snapshot.load().keys[&KeyHash::of(&pepper(), secret)].id;
+    /// The key behind a secret, for what is asked after the key is gone.
+    pub(crate) fn key_id(&self, secret: &str) -> VirtualKeyId {
+        self.gateway.snapshot.load().keys[&KeyHash::of(&pepper(), secret)].id
+    }
+
+    /// The records of a request, waited for.
+    pub(crate) async fn records_of_key(&self, key: VirtualKeyId, id: RequestId) -> Vec<StoredUsage> {
         soon(async {
             loop {
                 self.gateway.ledger.flush().await;
@@ -169,6 +184,11 @@ impl TestApp {
             }
         })
         .await
+    }
+
+    /// The records of a request by a key, waited for.
+    pub(crate) async fn records_of(&self, secret: &str, id: RequestId) -> Vec<StoredUsage> {
+        self.records_of_key(self.key_id(secret), id).await
     }
 
     /// Every record that has reached the database, oldest first.
@@ -226,6 +246,21 @@ impl TestApp {
         assert!(seen.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&seen));
         stream
     }
+}
+
+/// A provider by hand: whatever `serve` does with each connection.
+pub(crate) async fn provider<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    base_url
 }
 
 /// Reads one answer with a length, or what comes until the end of the stream.

@@ -4,7 +4,7 @@ mod app;
 mod requests;
 mod setup;
 
-pub(crate) use app::{Answer, Realtime, TestApp, read_answer, soon};
+pub(crate) use app::{Answer, Realtime, TestApp, provider, read_answer, soon};
 pub(crate) use requests::{
     BOUNDARY, KEY, Part, form, form_body, get, operations, post, post_json, speech, transcription, two_seconds, upgrade,
 };

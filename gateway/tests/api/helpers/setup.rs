@@ -192,13 +192,14 @@ impl Setup {
                 let database = repositories::connect(&url).await.unwrap();
                 migration::up(&database).await.unwrap();
                 let application = Application::build(settings, database, snapshot, pepper()).await.unwrap();
-                assert!(started.send((application.address(), application.gateway())).is_ok());
+                let addresses = [Some(application.address()), application.metrics_address()];
+                assert!(started.send((addresses, application.gateway())).is_ok());
                 application.run_until(async move { drop(stopped.await) }).await.unwrap();
                 ending.send(()).unwrap_or(());
             });
         });
-        let (address, gateway) = soon(start).await.unwrap();
-        TestApp::running(address, gateway, prices, [one, two], (stop, ended), folder)
+        let (addresses, gateway) = soon(start).await.unwrap();
+        TestApp::running(addresses, gateway, prices, [one, two], (stop, ended), folder)
     }
 }
 
