@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 
 import conftest
@@ -23,3 +24,6 @@ def test_node_sdk(gateway, tone, tmp_path):
     )
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
+    # A run that finds no tests, or skips them, ends with 0 too.
+    count = len(re.findall(r"^test\(", (NODE / "openai.test.mjs").read_text(), re.MULTILINE))
+    assert count > 0 and re.search(rf"^\S+ pass {count}$", run.stdout, re.MULTILINE), run.stdout

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use domain::usage::{UsageSource, UsageStatus};
 use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use loadtest::upstream::{Fault, Rule};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::helpers::{KEY, Setup, TestApp, budget, get, operations, post_json, soon, speech, transcription};
+use crate::helpers::{KEY, Setup, TestApp, budget, get, operations, post_json, provider, soon, speech, transcription};
 
 /// A key whose budget shows what is reserved.
 const BUDGETED: &str = "sk-ap-hangs-up-all-the-time";
@@ -33,70 +36,87 @@ impl TestApp {
         stream.set_zero_linger().unwrap();
     }
 
-    async fn reserved(&self) -> String {
-        self.call(get("/v1/usage", BUDGETED)).await.json()["reserved_usd"].as_str().unwrap().to_owned()
+    async fn reserved(&self, key: &str) -> String {
+        self.call(get("/v1/usage", key)).await.json()["reserved_usd"].as_str().unwrap().to_owned()
     }
 }
 
+/// How long a provider works on what is abandoned meanwhile: far longer than hanging up takes.
+const AT_WORK_MS: u64 = 1500;
+
 #[tokio::test]
 async fn what_the_provider_completes_without_the_client_is_billed_as_reported() {
-    let app = app().await;
-    for (path, request) in operations(BUDGETED) {
-        let before = app.all_records().await.len();
-        app.one.script(Rule::once(path, Fault { delay_ms: Some(150), ..Fault::default() }));
-        app.abandon(path, request).await;
-        assert_ne!(app.reserved().await, "0", "{path}: what is still at work stays reserved");
-        let records = soon(async {
-            loop {
-                let records = app.all_records().await;
-                if records.len() > before {
-                    return records;
-                }
-            }
-        })
-        .await;
-        let record = &records[before];
-        let expected = match path {
-            "audio/transcriptions" => (200_000, "reported"),
-            "audio/translations" => (200_000, "measured"),
-            "audio/speech" => (75_000, "measured"),
-            "chat/completions" => (5 * 150 + 6 * 600, "reported"),
-            _ => (60, "reported"),
-        };
-        assert_eq!((record.cost_nano_usd, record.usage_source.as_str()), (Some(expected.0), expected.1), "{path}");
-        assert_eq!((record.status.as_str(), record.attempts), ("client_closed", 1), "{path}");
-        assert_eq!(records.len(), before + 1, "{path}: one call is one record");
-        soon(async { while app.reserved().await != "0" {} }).await;
+    let mut setup = Setup::new().await;
+    let keys: Vec<String> = (0..5).map(|at| format!("sk-ap-hangs-up-on-operation-{at}")).collect();
+    for key in &keys {
+        setup.key(key, |key| key.budget = budget(1_000_000_000));
     }
+    let app = setup.start().await;
+    for (at, key) in keys.iter().enumerate() {
+        let (path, request) = operations(key).swap_remove(at);
+        app.one.script(Rule::once(path, Fault { delay_ms: Some(AT_WORK_MS), ..Fault::default() }));
+        app.abandon(path, request).await;
+    }
+    for key in &keys {
+        assert_ne!(app.reserved(key).await, "0", "{key}: what is still at work stays reserved");
+    }
+    let records = soon(async {
+        loop {
+            let records = app.all_records().await;
+            if records.len() == keys.len() {
+                return records;
+            }
+        }
+    })
+    .await;
+    for (operation, cost, source) in [
+        ("transcription", 200_000, "reported"),
+        ("translation", 200_000, "measured"),
+        ("speech", 75_000, "measured"),
+        ("chat", 5 * 150 + 6 * 600, "reported"),
+        ("embeddings", 60, "reported"),
+    ] {
+        let record = records.iter().find(|record| record.operation == operation).unwrap();
+        assert_eq!((record.cost_nano_usd, record.usage_source.as_str()), (Some(cost), source), "{operation}");
+        assert_eq!((record.status.as_str(), record.attempts), ("client_closed", 1), "{operation}");
+    }
+    for key in &keys {
+        soon(async { while app.reserved(key).await != "0" {} }).await;
+    }
+    assert_eq!(app.all_records().await.len(), keys.len(), "one call is one record");
 }
 
 #[tokio::test]
 async fn nobody_tries_again_for_a_client_that_left() {
     let app = app().await;
-    let fault = Fault { status: Some(500), delay_ms: Some(100), ..Fault::default() };
-    for (path, request) in [
+    let fault = Fault { status: Some(500), delay_ms: Some(AT_WORK_MS), ..Fault::default() };
+    let calls = [
         ("audio/transcriptions", transcription(BUDGETED, "both-stt", &[])),
         ("audio/speech", speech(BUDGETED, "both-tts", "Hello")),
-    ] {
+    ];
+    for (path, request) in calls {
         app.one.script(Rule::once(path, fault.clone()));
         app.abandon(path, request).await;
-        soon(async { while app.reserved().await != "0" {} }).await;
-        assert_eq!(app.two.counts().of(path).requests, 0, "{path}");
     }
+    assert_ne!(app.reserved(BUDGETED).await, "0", "both are at work");
+    soon(async { while app.reserved(BUDGETED).await != "0" {} }).await;
+    assert_eq!(app.two.requests(), [], "the next target was not asked");
     assert!(app.all_records().await.is_empty(), "what failed bills nothing");
 }
 
 #[tokio::test]
-async fn a_provider_that_hangs_holds_nothing_for_a_client_that_left() {
+async fn a_provider_that_hangs_is_known_to_fail_though_every_client_left() {
     let mut setup = Setup::new().await;
-    setup.settings.timeouts.first_byte = Duration::from_millis(200);
+    setup.settings.timeouts.first_byte = Duration::from_millis(500);
     setup.key(BUDGETED, |key| key.budget = budget(1_000_000_000));
     let app = setup.start().await;
-    for (path, request) in operations(BUDGETED) {
-        app.one.script(Rule::once(path, Fault { hang: true, ..Fault::default() }));
-        app.abandon(path, request).await;
-        soon(async { while app.reserved().await != "0" {} }).await;
+    for _ in 0..5 {
+        app.one.script(Rule::once("audio/speech", Fault { hang: true, ..Fault::default() }));
+        app.abandon("audio/speech", speech(BUDGETED, "tts", "Hello")).await;
     }
+    soon(async { while app.reserved(BUDGETED).await != "0" {} }).await;
+    app.call(speech(BUDGETED, "tts", "Hello")).await.assert_error(503, "no_healthy_target");
+    assert!(app.all_records().await.is_empty(), "nothing was delivered");
 }
 
 #[tokio::test]
@@ -144,20 +164,36 @@ async fn a_stream_billed_by_tokens_that_breaks_is_billed_by_estimate_and_never_a
     }
 }
 
+/// Tells all of a transcript and its usage, and does not end its answer.
+async fn tell_all_and_hold_on(mut stream: TcpStream) {
+    let mut request = vec![0; 256 * 1024];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    let usage = json!({"type": "tokens", "input_tokens": 20, "output_tokens": 11, "total_tokens": 31,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": 20}});
+    let done = json!({"type": "transcript.text.done", "text": "All of it.", "usage": usage});
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let event = format!("data: {done}\n\n");
+    stream.write_all(format!("{head}{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.unwrap();
+    std::future::pending().await
+}
+
 #[tokio::test]
 async fn usage_that_was_reported_counts_though_the_client_leaves_right_after_it() {
-    let app = TestApp::new().await;
-    // The pause stands between the last event and the end of the stream.
-    let paced = Fault { chunk_ms: Some(40), ..Fault::default() };
-    app.one.script(Rule::once("audio/transcriptions", paced));
-    let mut response = app.open(transcription(KEY, "stt-stream", &[("stream", "true")])).await;
-    let id = response.headers()["x-request-id"].to_str().unwrap().parse().unwrap();
-    let mut seen = String::new();
-    while !seen.contains("transcript.text.done") {
-        let frame = soon(response.body_mut().frame()).await.unwrap().unwrap();
-        seen.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap()));
+    let mut setup = Setup::new().await;
+    setup.provider("one", &provider(tell_all_and_hold_on).await);
+    let app = setup.start().await;
+    let mut stream = app.send(transcription(KEY, "stt-stream", &[("stream", "true")])).await;
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("transcript.text.done") {
+        assert!(soon(stream.read_buf(&mut seen)).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
     }
-    drop(response);
+    // A reset, as above.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    let seen = String::from_utf8_lossy(&seen).to_lowercase();
+    let id = seen.split_once("x-request-id: ").unwrap().1.lines().next().unwrap().parse().unwrap();
     let record = app.records_of(KEY, id).await.remove(0);
-    assert_eq!((record.cost.map(|cost| cost.0), record.usage_source.as_str()), (Some(230_000), "reported"));
+    // 20 audio tokens at 6 dollars and 11 text tokens at 10 dollars, each a million.
+    assert_eq!((record.cost.map(|cost| cost.0), record.usage_source), (Some(230_000), UsageSource::Reported));
+    assert_eq!(record.status, UsageStatus::ClientClosed);
 }
