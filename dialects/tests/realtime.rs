@@ -1,7 +1,7 @@
 //! Realtime sessions that pass through: names, policy, usage.
 
 use dialects::contract::{Action, Flow, RealtimeDialect, TurnUsage};
-use dialects::openai::realtime::{Passthrough, PassthroughConfig};
+use dialects::openai::realtime::{Passthrough, PassthroughConfig, Transcriber};
 use serde_json::{Value, json};
 
 use crate::golden::fixture;
@@ -11,8 +11,43 @@ fn session(transcription: bool) -> Passthrough {
         asked_model: "voice".to_owned(),
         wire_model: "deployment-7".to_owned(),
         transcription,
-        transcription_models: vec![("scribe".to_owned(), "whisper-1".to_owned())],
+        transcription_models: vec![
+            may("scribe", "whisper-1", false),
+            may("cheap", "cheap-1", false),
+            may("free", "free-1", true),
+        ],
     })
+}
+
+fn may(asked: &str, wire: &str, refused_unpriced: bool) -> Transcriber {
+    Transcriber { asked: asked.to_owned(), wire: wire.to_owned(), refused_unpriced }
+}
+
+/// The client asks for input transcription with this configuration.
+fn ask(session: &mut Passthrough, transcription: Value) -> (Flow, Vec<Action>) {
+    let input = json!({"transcription": transcription});
+    client(session, &json!({"type": "session.update", "session": {"audio": {"input": input}}}).to_string())
+}
+
+/// The provider says what transcribes.
+fn confirm(session: &mut Passthrough, kind: &str, transcription: Value) {
+    let input = json!({"transcription": transcription});
+    upstream(session, &json!({"type": kind, "session": {"audio": {"input": input}}}).to_string());
+}
+
+fn commit(session: &mut Passthrough, item: &str) {
+    upstream(session, &json!({"type": "input_audio_buffer.committed", "item_id": item}).to_string());
+}
+
+/// The model that a transcript is billed for.
+fn billed(session: &mut Passthrough, item: &str) -> String {
+    let done = json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item,
+        "transcript": "Hi", "usage": {"type": "duration", "seconds": 2.5}});
+    let (flow, actions) = upstream(session, &done.to_string());
+    assert_eq!(flow, Flow::Forward);
+    let [Action::Used(turn)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((turn.usage.audio_in_ms, turn.reported), (2500, true));
+    turn.model.clone().expect("a transcript is never the session's response")
 }
 
 fn client(session: &mut Passthrough, frame: &str) -> (Flow, Vec<Action>) {
@@ -130,19 +165,90 @@ fn every_turn_is_counted() {
 }
 
 #[test]
-fn input_transcription_is_counted_for_the_model_in_force() {
+fn a_transcript_is_billed_for_the_model_that_the_provider_confirmed_and_not_for_the_one_asked_for() {
     let mut session = session(false);
-    let update = r#"{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"scribe"}}}}}"#;
-    client(&mut session, update);
-    client(
-        &mut session,
-        r#"{"type":"session.update","session":{"model":"other","audio":{"input":{"transcription":null}}}}"#,
+    assert!(!session.transcribes());
+    confirm(&mut session, "session.created", Value::Null);
+    ask(&mut session, json!({"model": "scribe"}));
+    assert!(!session.transcribes(), "the provider has not agreed");
+    confirm(&mut session, "session.updated", json!({"model": "whisper-1"}));
+    assert!(session.transcribes());
+    ask(&mut session, json!({"model": "cheap"}));
+    commit(&mut session, "item_1");
+    assert_eq!(billed(&mut session, "item_1"), "whisper-1");
+    assert_eq!(billed(&mut session, "item_of_nobody"), "whisper-1");
+}
+
+#[test]
+fn a_late_transcript_is_billed_for_the_model_of_its_utterance() {
+    let mut session = session(false);
+    confirm(&mut session, "session.updated", json!({"model": "whisper-1"}));
+    commit(&mut session, "item_1");
+    confirm(&mut session, "session.updated", json!({"model": "cheap-1"}));
+    commit(&mut session, "item_2");
+    commit(&mut session, "item_3");
+    ask(&mut session, Value::Null);
+    confirm(&mut session, "session.updated", Value::Null);
+    assert!(!session.transcribes());
+    commit(&mut session, "item_4");
+    assert_eq!(billed(&mut session, "item_2"), "cheap-1");
+    assert_eq!(billed(&mut session, "item_1"), "whisper-1");
+    assert_eq!(session.next_transcriber(), "cheap-1", "that of item_3");
+}
+
+#[test]
+fn a_model_that_was_asked_for_serves_while_the_provider_names_none() {
+    let mut session = session(false);
+    assert_eq!(billed(&mut session, "item_1"), "unknown", "nobody has named one: it has no price");
+    ask(&mut session, json!({"model": "scribe"}));
+    // Refused as a whole: it names a model that the session does not have.
+    let refused = json!({"model": "other", "audio": {"input": {"transcription": {"model": "cheap"}}}});
+    client(&mut session, &json!({"type": "session.update", "session": refused}).to_string());
+    assert_eq!(billed(&mut session, "item_2"), "whisper-1");
+}
+
+#[test]
+fn only_so_many_utterances_are_remembered() {
+    let mut session = session(false);
+    confirm(&mut session, "session.updated", json!({"model": "whisper-1"}));
+    commit(&mut session, "item_0");
+    confirm(&mut session, "session.updated", json!({"model": "cheap-1"}));
+    for item in 1..=256 {
+        commit(&mut session, &format!("item_{item}"));
+    }
+    assert_eq!(session.next_transcriber(), "cheap-1", "the oldest is forgotten");
+}
+
+#[test]
+fn the_choice_of_a_transcriber_is_never_left_to_the_provider() {
+    let mut session = session(false);
+    for unnamed in [json!({}), json!({"model": null}), json!({"language": "en"}), json!("whisper-1")] {
+        let (flow, actions) = ask(&mut session, unnamed);
+        assert_eq!((flow, only(&actions)["error"]["code"].clone()), (Flow::Replace, json!("invalid_request")));
+        assert!(matches!(actions.as_slice(), [Action::ToClient(_)]), "{actions:?}");
+    }
+    confirm(&mut session, "session.updated", json!({"model": "whisper-1"}));
+    let (_, actions) = ask(&mut session, json!({"language": "en"}));
+    let sent = only(&actions)["session"]["audio"]["input"]["transcription"].clone();
+    assert_eq!(sent, json!({"model": "whisper-1", "language": "en"}));
+    confirm(&mut session, "session.updated", json!({"model": "the-provider-s-own-choice"}));
+    let (_, actions) = ask(&mut session, json!({}));
+    assert_eq!(only(&actions)["error"]["code"], "invalid_request", "the key may not use it");
+    let twice = r#"{"type":"session.update","session":{"audio":{"input":{"transcription":{},"transcription":null}}}}"#;
+    let (flow, actions) = client(&mut session, twice);
+    assert_eq!(
+        (flow, only(&actions)["session"]["audio"]["input"].clone()),
+        (Flow::Replace, json!({"transcription": null}))
     );
-    let done = r#"{"type":"conversation.item.input_audio_transcription.completed","transcript":"Hi","usage":{"type":"duration","seconds":2.5}}"#;
-    let (flow, actions) = upstream(&mut session, done);
-    assert_eq!(flow, Flow::Forward);
-    let [Action::Used(turn)] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!((turn.usage.audio_in_ms, turn.model.as_deref(), turn.reported), (2500, Some("whisper-1"), true));
+}
+
+#[test]
+fn a_transcriber_without_a_price_is_refused_where_the_key_refuses_such_models() {
+    let mut session = session(false);
+    let (flow, actions) = ask(&mut session, json!({"model": "free"}));
+    assert_eq!(flow, Flow::Replace);
+    assert!(matches!(actions.as_slice(), [Action::ToClient(_)]), "{actions:?}");
+    assert_eq!(only(&actions)["error"]["code"], "model_unpriced");
 }
 
 #[test]
@@ -152,7 +258,8 @@ fn a_transcription_session_gets_the_model_of_its_url_once() {
     let (flow, actions) = client(&mut session, update);
     assert_eq!(flow, Flow::Replace);
     assert_eq!(only(&actions)["session"]["audio"]["input"]["transcription"]["model"], "deployment-7");
-    assert_eq!(client(&mut session, update).0, Flow::Forward, "later updates keep what is set");
+    let (_, actions) = client(&mut session, update);
+    assert_eq!(only(&actions), serde_json::from_str::<Value>(update).unwrap(), "later updates keep what is set");
 }
 
 #[test]
@@ -162,6 +269,21 @@ fn errors_of_the_provider_pass_without_credentials() {
     let (flow, actions) = upstream(&mut session, error);
     assert_eq!(flow, Flow::Replace);
     assert_eq!(only(&actions)["error"]["message"], "Incorrect API key provided: [redacted]");
+    let failed = json!({"type": "response.done", "response": {"status": "failed", "status_details":
+        {"type": "failed", "error": {"code": "x", "message": "Bearer sk-abc123456 was refused"}}}});
+    let (flow, actions) = upstream(&mut session, &failed.to_string());
+    assert_eq!(flow, Flow::Replace);
+    let [Action::Used(_), Action::ToClient(seen)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert!(seen.contains("was refused") && !seen.contains("abc123456"), "{seen}");
+    let id = "0123456789abcdef0123456789abcdef";
+    for place in ["response.output_item.done", "conversation.item.input_audio_transcription.failed"] {
+        let event = json!({"type": place, "item": {"error": {"message": "key sk-abc123456", "event_id": id}}, "error": "sk-abc123456"});
+        let (flow, actions) = upstream(&mut session, &event.to_string());
+        assert_eq!(flow, Flow::Replace);
+        let seen = only(&actions);
+        assert_eq!(seen["item"]["error"], json!({"message": "key [redacted]", "event_id": id}));
+        assert_eq!(seen["error"], "[redacted]");
+    }
     let plain = r#"{"type":"error","error":{"message":"no"}}"#;
     assert_eq!(upstream(&mut session, plain), (Flow::Forward, vec![]));
 }

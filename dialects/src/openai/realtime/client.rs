@@ -8,6 +8,14 @@ use super::Passthrough;
 use crate::contract::{Action, Flow};
 use crate::openai::scan::only_event_type;
 
+/// What became of an update.
+#[derive(Default)]
+struct Rewritten {
+    changed: bool,
+    /// The provider's name of the model that the client wants its words transcribed by.
+    transcriber: Option<String>,
+}
+
 /// A model that the client may not name, or a frame that is no event.
 struct Refusal {
     code: &'static str,
@@ -42,18 +50,19 @@ impl Passthrough {
             Ok(event) => event,
             Err(error) => return self.refuse(&not_json(&error), &Value::Null, actions),
         };
-        let before = (self.transcriber.clone(), self.transcriber_named);
-        match self.rewrite_session(&mut event) {
-            Ok(changed) if changed || names_model(frame) => {
-                actions.push(Action::ToUpstream(event.to_string()));
-                Flow::Replace
-            }
-            Ok(_) => Flow::Forward,
-            Err(refusal) => {
-                (self.transcriber, self.transcriber_named) = before;
-                self.refuse(&refusal, &event, actions)
-            }
+        let rewritten = match self.rewrite_session(&mut event) {
+            Ok(rewritten) => rewritten,
+            Err(refusal) => return self.refuse(&refusal, &event, actions),
+        };
+        if let Some(model) = rewritten.transcriber {
+            self.transcribers.asked(&model);
+            self.transcriber_named = true;
         }
+        if !rewritten.changed && !names_model(frame) {
+            return Flow::Forward;
+        }
+        actions.push(Action::ToUpstream(event.to_string()));
+        Flow::Replace
     }
 
     fn create_response(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
@@ -74,31 +83,37 @@ impl Passthrough {
         }
     }
 
-    /// Puts the provider's names in; says whether anything changed.
-    fn rewrite_session(&mut self, event: &mut Value) -> Result<bool, Refusal> {
-        let Some(session) = event.get_mut("session") else { return Ok(false) };
+    /// Puts the provider's names in.
+    fn rewrite_session(&self, event: &mut Value) -> Result<Rewritten, Refusal> {
+        let mut rewritten = Rewritten::default();
+        let Some(session) = event.get_mut("session") else { return Ok(rewritten) };
         let unnamed = self.config.transcription && !self.transcriber_named;
-        let mut changed = unnamed && self.name_transcriber(session);
+        rewritten.changed = unnamed && self.name_transcriber(session);
         if let Some(model) = session.get_mut("model") {
             self.session_model(model, SESSION_MODEL)?;
-            changed = true;
+            rewritten.changed = true;
         }
         let places = [("/audio/input/transcription", TRANSCRIBER), ("/input_audio_transcription", BETA_TRANSCRIBER)];
         for (place, param) in places {
-            match session.pointer_mut(place) {
-                Some(Value::Null) => self.transcriber = None,
-                Some(transcription) => {
-                    let Some(model) = transcription.get_mut("model") else { continue };
-                    let wire = self.transcription_model(model, param)?;
-                    self.transcriber = Some(wire.clone());
-                    self.transcriber_named = true;
-                    *model = Value::String(wire);
-                    changed = true;
-                }
-                None => {}
-            }
+            let Some(transcription) = session.pointer_mut(place).filter(|found| !found.is_null()) else { continue };
+            let Some(transcription) = transcription.as_object_mut() else { return Err(model_missing(param)) };
+            let wire = match transcription.get("model").filter(|model| !model.is_null()) {
+                Some(model) => self.transcription_model(model, param)?,
+                None => self.transcriber_in_force(param)?,
+            };
+            transcription.insert("model".to_owned(), Value::String(wire.clone()));
+            rewritten = Rewritten { changed: true, transcriber: Some(wire) };
         }
-        Ok(changed)
+        Ok(rewritten)
+    }
+
+    /// A provider takes a model of its own choice where none is named: the one that it has is named to
+    /// it again, so that the choice is never left to it.
+    fn transcriber_in_force(&self, param: &'static str) -> Result<String, Refusal> {
+        let wire = self.transcribers.in_force().ok_or_else(|| model_missing(param))?;
+        let permitted = (self.config.transcription && wire == self.config.wire_model)
+            || self.config.transcription_models.iter().any(|may| may.wire == wire && !may.refused_unpriced);
+        if permitted { Ok(wire.to_owned()) } else { Err(model_missing(param)) }
     }
 
     /// A transcription session's model stood in the URL, where the provider does not take it: it goes
@@ -133,9 +148,10 @@ impl Passthrough {
         if self.config.transcription && name == self.config.asked_model {
             return Ok(self.config.wire_model.clone());
         }
-        let permitted = self.config.transcription_models.iter().find(|(asked, _)| asked == name);
+        let permitted = self.config.transcription_models.iter().find(|may| may.asked == name);
         match permitted {
-            Some((_, wire)) => Ok(wire.clone()),
+            Some(may) if may.refused_unpriced => Err(unpriced(name, param)),
+            Some(may) => Ok(may.wire.clone()),
             None => Err(not_allowed(model, param, "the key may not use it for input transcription at this provider")),
         }
     }
@@ -158,9 +174,21 @@ impl Passthrough {
     }
 }
 
-/// Whether a frame can hold a model's name at all, or a name written so that only a parser sees it.
+/// Whether a frame can choose a model at all: by its name, by asking for transcription without one, or
+/// in letters that only a parser reads.
 fn names_model(frame: &str) -> bool {
-    memchr::memmem::find(frame.as_bytes(), b"model").is_some() || memchr::memchr(b'\\', frame.as_bytes()).is_some()
+    let has = |word: &[u8]| memchr::memmem::find(frame.as_bytes(), word).is_some();
+    has(b"model") || has(b"transcription\"") || memchr::memchr(b'\\', frame.as_bytes()).is_some()
+}
+
+fn model_missing(param: &'static str) -> Refusal {
+    let message = "name the model that transcribes: the choice is not left to the provider".to_owned();
+    Refusal { code: "invalid_request", message, param: Some(param) }
+}
+
+fn unpriced(name: &str, param: &'static str) -> Refusal {
+    let message = format!("no price is known for the model `{name}`, and this key refuses such models");
+    Refusal { code: "model_unpriced", message, param: Some(param) }
 }
 
 fn not_allowed(model: &Value, param: &'static str, why: &str) -> Refusal {

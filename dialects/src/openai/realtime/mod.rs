@@ -6,8 +6,10 @@
 //! Source: OpenAI's Realtime reference (GA shapes), read 2026-11-21.
 
 mod client;
+mod transcribers;
 mod upstream;
 
+use self::transcribers::Transcribers;
 use crate::contract::{Action, Flow, RealtimeDialect, RealtimeOpener, UpstreamModel};
 
 /// Opens sessions as OpenAI and Azure do.
@@ -45,16 +47,26 @@ pub struct PassthroughConfig {
     pub wire_model: String,
     /// A transcription session: `wire_model` does the transcription.
     pub transcription: bool,
-    /// Models of input transcription that the client may name: as it names them, and the provider's name.
-    pub transcription_models: Vec<(String, String)>,
+    /// Models of input transcription that the client may name.
+    pub transcription_models: Vec<Transcriber>,
+}
+
+/// A model that may transcribe the input of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transcriber {
+    /// As the client names it.
+    pub asked: String,
+    /// The provider's name of it.
+    pub wire: String,
+    /// It has no price, and the key refuses such models.
+    pub refused_unpriced: bool,
 }
 
 /// One session passed through.
 #[derive(Debug)]
 pub struct Passthrough {
     config: PassthroughConfig,
-    /// The provider's name of the model that transcribes the input now.
-    transcriber: Option<String>,
+    transcribers: Transcribers,
     /// A transcription session's model has been named to the provider.
     transcriber_named: bool,
     /// Numbers the events that are written here.
@@ -65,8 +77,20 @@ impl Passthrough {
     /// A session that has just been opened.
     #[must_use]
     pub fn new(config: PassthroughConfig) -> Self {
-        let transcriber = config.transcription.then(|| config.wire_model.clone());
-        Self { config, transcriber, transcriber_named: false, errors_sent: 0 }
+        let transcribers = Transcribers::new(config.transcription.then_some(config.wire_model.as_str()));
+        Self { config, transcribers, transcriber_named: false, errors_sent: 0 }
+    }
+
+    /// Whether the provider transcribes an utterance that ends now.
+    #[must_use]
+    pub fn transcribes(&self) -> bool {
+        self.transcribers.on()
+    }
+
+    /// The provider's name of the model that was to transcribe the oldest utterance whose transcript
+    /// has not come. The next call tells of the one after it.
+    pub fn next_transcriber(&mut self) -> String {
+        self.transcribers.take_oldest()
     }
 }
 

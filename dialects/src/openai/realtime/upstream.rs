@@ -21,6 +21,7 @@ struct Response {
 
 #[derive(Deserialize)]
 struct Transcribed {
+    item_id: Option<Box<str>>,
     usage: Option<Value>,
 }
 
@@ -29,22 +30,41 @@ impl Passthrough {
     pub(super) fn upstream_frame(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
         let Some(kind) = scan::event_type(frame) else { return Flow::Forward };
         match &*kind {
-            "response.done" => response_done(frame, actions),
+            // Nearly every frame is one.
+            delta if delta.ends_with(".delta") => Flow::Forward,
+            "response.done" => {
+                response_done(frame, actions);
+                errors_masked(frame, actions)
+            }
+            "input_audio_buffer.committed" => {
+                self.transcribers.committed(frame);
+                Flow::Forward
+            }
             "conversation.item.input_audio_transcription.completed" => self.transcribed(frame, actions),
+            "conversation.item.input_audio_transcription.failed" => {
+                drop(self.transcript(frame));
+                errors_masked(frame, actions)
+            }
             "session.created"
             | "session.updated"
             | "transcription_session.created"
             | "transcription_session.updated" => self.session(frame, actions),
-            "error" | "conversation.item.input_audio_transcription.failed" => error(frame, actions),
-            _ => Flow::Forward,
+            _ => errors_masked(frame, actions),
         }
     }
 
-    fn transcribed(&self, frame: &str, actions: &mut Vec<Action>) -> Flow {
-        let reported = serde_json::from_str::<Transcribed>(frame).ok().and_then(|event| event.usage);
+    fn transcribed(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
+        let (model, reported) = self.transcript(frame);
         let usage = reported.as_ref().and_then(usage::transcript);
-        actions.push(used(usage, self.transcriber.clone(), true));
+        actions.push(used(usage, Some(model), true));
         Flow::Forward
+    }
+
+    /// The model behind a transcript, and what the provider says of its usage.
+    fn transcript(&mut self, frame: &str) -> (String, Option<Value>) {
+        let event = serde_json::from_str::<Transcribed>(frame).ok();
+        let (item, usage) = event.map_or((None, None), |event| (event.item_id, event.usage));
+        (self.transcribers.take(item.as_deref()), usage)
     }
 
     fn session(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
@@ -53,7 +73,7 @@ impl Passthrough {
         let mut changed = self.session_name(session);
         for place in ["/audio/input/transcription", "/input_audio_transcription"] {
             match session.pointer_mut(place) {
-                Some(Value::Null) if !self.config.transcription => self.transcriber = None,
+                Some(Value::Null) => self.transcribers.off(),
                 Some(transcription) => changed |= self.transcriber_name(transcription),
                 None => {}
             }
@@ -76,29 +96,32 @@ impl Passthrough {
     }
 
     fn transcriber_name(&mut self, transcription: &mut Value) -> bool {
-        let Some(model) = transcription.get_mut("model") else { return false };
-        let Some(wire) = model.as_str().map(str::to_owned) else { return false };
+        let model = transcription.get_mut("model").filter(|model| model.is_string());
+        let Some(model) = model else {
+            self.transcribers.confirmed(None);
+            return false;
+        };
+        let wire = model.as_str().unwrap_or_default().to_owned();
         let config = &self.config;
         let asked = if config.transcription && wire == config.wire_model {
             Some(&config.asked_model)
         } else {
-            config.transcription_models.iter().find(|(_, name)| *name == wire).map(|(asked, _)| asked)
+            config.transcription_models.iter().find(|may| may.wire == wire).map(|may| &may.asked)
         };
         let changed = asked.is_some_and(|asked| *asked != wire);
         if let Some(asked) = asked {
             *model = Value::String(asked.clone());
         }
-        self.transcriber = Some(wire);
+        self.transcribers.confirmed(Some(&wire));
         changed
     }
 }
 
-fn response_done(frame: &str, actions: &mut Vec<Action>) -> Flow {
+fn response_done(frame: &str, actions: &mut Vec<Action>) {
     let response = serde_json::from_str::<ResponseDone>(frame).ok().and_then(|event| event.response);
     let completed = response.as_ref().is_some_and(|response| response.status.as_deref() == Some("completed"));
     let usage = response.and_then(|response| usage::realtime(&response.usage?));
     actions.push(used(usage, None, completed));
-    Flow::Forward
 }
 
 fn used(usage: Option<Usage>, model: Option<String>, completed: bool) -> Action {
@@ -106,14 +129,46 @@ fn used(usage: Option<Usage>, model: Option<String>, completed: bool) -> Action 
     Action::Used(TurnUsage { usage: usage.unwrap_or_default(), model, completed, reported })
 }
 
-fn error(frame: &str, actions: &mut Vec<Action>) -> Flow {
-    let Ok(mut event) = serde_json::from_str::<Value>(frame) else { return Flow::Forward };
-    let Some(Value::String(message)) = event.pointer_mut("/error/message") else { return Flow::Forward };
-    let masked = mask::mask(message);
-    if masked == *message {
+/// What a provider says went wrong passes without its credentials, wherever in an event it stands.
+fn errors_masked(frame: &str, actions: &mut Vec<Action>) -> Flow {
+    if memchr::memmem::find(frame.as_bytes(), b"\"error\"").is_none() {
         return Flow::Forward;
     }
-    *message = masked;
+    let Ok(mut event) = serde_json::from_str::<Value>(frame) else { return Flow::Forward };
+    if !mask_errors(&mut event, false) {
+        return Flow::Forward;
+    }
     actions.push(Action::ToClient(event.to_string()));
     Flow::Replace
+}
+
+/// Masks each `error` that is a text and each `message` inside of one; says whether anything changed.
+/// Ids and codes inside stay as they are, since a client compares them.
+fn mask_errors(value: &mut Value, inside: bool) -> bool {
+    let mut changed = false;
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_error = name == "error";
+                changed |= match value {
+                    Value::String(text) if is_error || (inside && name == "message") => mask_text(text),
+                    other => mask_errors(other, inside || is_error),
+                };
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                changed |= mask_errors(item, inside);
+            }
+        }
+        _ => {}
+    }
+    changed
+}
+
+fn mask_text(text: &mut String) -> bool {
+    let masked = mask::mask(text);
+    let changed = masked != *text;
+    *text = masked;
+    changed
 }
