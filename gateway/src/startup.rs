@@ -226,8 +226,11 @@ async fn observe(gateway: Arc<Gateway>) {
 
 /// Swaps a new view in. Calls in flight keep theirs; sessions of revoked keys end.
 pub fn swap_snapshot(gateway: &Gateway, snapshot: Snapshot) {
+    let snapshot = Arc::new(snapshot);
+    // Stored first: a session that opens meanwhile has either been entered by now, and is ended below,
+    // or finds that its key is gone.
+    gateway.snapshot.store(Arc::clone(&snapshot));
     gateway.sessions.end_revoked(&snapshot, OffsetDateTime::now_utc());
-    gateway.snapshot.store(Arc::new(snapshot));
 }
 
 /// As [`swap_snapshot`], after the budgets that are new in it have been told what was spent before.

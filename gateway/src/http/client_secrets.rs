@@ -1,4 +1,5 @@
-//! `POST /v1/realtime/client_secrets`: a short-lived key for a browser.
+//! `POST /v1/realtime/client_secrets`: a short-lived key for a browser, good for sessions of one model
+//! and for the transcriber that its session names.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,7 +12,10 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
 use crate::http::extract::caller;
+use crate::realtime::secrets::Grant;
 
+/// Where a session's configuration names what transcribes its input.
+const TRANSCRIBER: &str = "/audio/input/transcription/model";
 /// Shortest and longest life of a secret. Source: `OpenAI` API reference, read 2026-11-21.
 const LIFE_S: std::ops::RangeInclusive<u64> = 10..=7200;
 /// Life of a secret that asks for none. Source: as above.
@@ -56,14 +60,18 @@ pub async fn create_client_secret(
     }
     let mut session = asked.session.unwrap_or_else(|| json!({"type": "realtime"}));
     let transcription = session.get("type").and_then(Value::as_str) == Some("transcription");
-    let pointer = if transcription { "/audio/input/transcription/model" } else { "/model" };
-    let model = session.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let model = model.ok_or_else(|| {
+    let pointer = if transcription { TRANSCRIBER } else { "/model" };
+    let text = |pointer: &str| session.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let model = text(pointer).ok_or_else(|| {
         GatewayError::invalid("session", format!("`session{}` is missing.", pointer.replace('/', ".")))
     })?;
-    caller.principal.require(Operation::Realtime, &model)?;
+    let transcriber = text(TRANSCRIBER).filter(|_| !transcription);
+    for model in [Some(&model), transcriber.as_ref()].into_iter().flatten() {
+        caller.principal.require(Operation::Realtime, model)?;
+    }
     let expires_at = caller.facts.started_at + time::Duration::seconds(i64::try_from(seconds).unwrap_or(600));
-    let value = worker.gateway.secrets.issue(caller.principal.key.id, &model, transcription, expires_at)?;
+    let grant = Grant { key: caller.principal.key.id, model, transcription, transcriber };
+    let value = worker.gateway.secrets.issue(grant, expires_at)?;
     if let Some(object) = session.as_object_mut() {
         object.entry("object").or_insert_with(|| json!("realtime.session"));
     }

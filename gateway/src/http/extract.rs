@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::{HttpMessage, HttpRequest};
+use domain::error::ErrorKind;
 use domain::ids::RequestId;
 use domain::provider::Operation;
 use time::OffsetDateTime;
@@ -61,12 +62,16 @@ pub struct Caller {
 /// Authenticates a request.
 ///
 /// # Errors
-/// `InvalidApiKey`.
+/// `InvalidApiKey`; `OperationNotAllowed` for a client secret, which opens sessions and nothing else.
 pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
     let gateway = &worker.gateway;
     let snapshot = gateway.snapshot.load_full();
     let now = OffsetDateTime::now_utc();
     let principal = authenticate(&snapshot, &gateway.pepper, &gateway.secrets, request.headers(), now)?;
+    if principal.grant.is_some() && operation != Operation::Realtime {
+        let message = "A client secret may be used for realtime sessions only.";
+        return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, message));
+    }
     let arrival = Arrival::of(request);
     let facts = CallFacts {
         request_id: arrival.request_id,

@@ -53,8 +53,7 @@ impl Principal {
     /// Whether the caller may name this model.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
-        let bound = self.grant.as_ref().and_then(|grant| grant.model.as_deref());
-        bound.is_none_or(|bound| bound == model) && may_use(&self.key, model)
+        self.grant.as_ref().is_none_or(|grant| grant.model == model) && may_use(&self.key, model)
     }
 }
 

@@ -10,7 +10,7 @@ use dialects::registry::AuthStyle;
 use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
@@ -118,21 +118,27 @@ pub fn content_type_of(answer: &Response<Incoming>) -> &str {
 }
 
 async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
+    let (head, body) = response.into_parts();
     let time = gateway.settings.timeouts.idle.min(MAX_REFUSAL_TIME);
-    let body = tokio::time::timeout(time, collect(response.into_body(), MAX_REFUSAL_BYTES, time)).await;
+    let body = tokio::time::timeout(time, collect(body, MAX_REFUSAL_BYTES, time)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    let fault = (candidate.row.fault)(status, &body);
+    refused(candidate, head.status, &head.headers, &body)
+}
+
+/// What the refusal of a provider means.
+#[must_use]
+pub fn refused(candidate: &Candidate, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> GatewayError {
+    let fault = (candidate.row.fault)(status.as_u16(), body);
     if fault.credential_refused {
         tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
         names::credential_refused(&candidate.account.name);
     }
     let error = GatewayError::from(fault).without(candidate.account.api_key.as_ref());
-    match (error.kind(), retry_after) {
-        (ErrorKind::UpstreamRateLimited, after) => error.with_retry_after(after.unwrap_or(1)),
-        _ => error,
+    if error.kind() != ErrorKind::UpstreamRateLimited {
+        return error;
     }
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
+    error.with_retry_after(after.unwrap_or(1))
 }
 
 /// Seconds of a `retry-after`, whether it gives seconds or a date, within sane bounds.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use bytestring::ByteString;
 use dialects::contract::RealtimeDialect;
 use dialects::openai::scan::event_type;
-use domain::usage::{UsageSource, UsageStatus};
 
 use crate::error::GatewayError;
 use crate::realtime::close::{By, Ending};
@@ -13,6 +12,8 @@ use crate::realtime::session::Session;
 use crate::realtime::upstream::FromUpstream;
 use crate::telemetry::names;
 
+/// The id of the event that stops a response whose client is gone; an `error` about it names it.
+const CANCEL_ID: &str = "event_gateway_cancel";
 /// How long the provider may still report usage after the client has left.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -30,10 +31,8 @@ impl Session {
     pub(super) async fn end(mut self, ending: Ending) {
         tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
         self.client.close(&ending);
-        self.last_words(ending.status()).await;
-        for usage in self.turns.cut() {
-            self.meter.turn(usage, UsageSource::Estimated, None, None, ending.status());
-        }
+        self.last_words(&ending).await;
+        self.cut(ending.status());
         if let Some(pending) = &mut self.upstream {
             // The provider learns what the client said, and nothing of what we had against it.
             let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
@@ -43,9 +42,13 @@ impl Session {
         self.meter.abandon();
     }
 
-    /// Nobody listens any more, but what the provider has made will be billed: its report is waited for.
-    async fn last_words(&mut self, status: UsageStatus) {
+    /// Nobody listens any more, but what the provider has made will be billed: it is told to stop, and
+    /// its report is waited for.
+    async fn last_words(&mut self, ending: &Ending) {
         let deadline = Instant::now() + LAST_WORDS;
+        if ending.by != By::Provider && self.turns.responding() {
+            self.stop_response().await;
+        }
         while self.turns.open() {
             let Some(pending) = &mut self.upstream else { return };
             let next = tokio::time::timeout_at(deadline.into(), pending.leg.next()).await;
@@ -55,16 +58,28 @@ impl Session {
                 Ok(FromUpstream::Pong | FromUpstream::Binary) => continue,
             };
             let Ok(text) = ByteString::try_from(text) else { continue };
-            if let Some(kind) = event_type(&text) {
-                self.follow(&kind, &text);
+            match event_type(&text) {
+                // The response had ended, or has not begun yet: what the client asked for is not refused.
+                Some(kind) if kind == "error" && text.contains(CANCEL_ID) => continue,
+                Some(kind) => self.follow(&kind, &text),
+                None => {}
             }
             let Some(pending) = &mut self.upstream else { return };
             pending.dialect.upstream(&text, &mut self.actions);
-            if let Err(error) = self.account(status) {
+            if let Err(error) = self.account(ending.status()) {
                 tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
             }
             // There is nobody left to send anything to.
             self.actions.clear();
+        }
+    }
+
+    /// A response that goes on is paid for to its end, although nobody hears it.
+    async fn stop_response(&mut self) {
+        let Some(pending) = &mut self.upstream else { return };
+        let cancel = format!("{{\"type\":\"response.cancel\",\"event_id\":\"{CANCEL_ID}\"}}");
+        if let Err(error) = pending.leg.send(cancel.into(), LAST_WORDS).await {
+            tracing::debug!(session = %self.id, ?error, "the provider could not be told to stop");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Realtime sessions: refused before the upgrade where the fault is known by then, driven by one
 //! loop afterwards.
 
+mod account;
 pub mod client;
 pub mod clocks;
 pub mod close;
@@ -11,5 +12,6 @@ pub mod outgoing;
 pub mod registry;
 pub mod secrets;
 pub mod session;
+mod transcribers;
 pub mod turns;
 pub mod upstream;

@@ -1,14 +1,11 @@
 //! Opens a session: authenticate → route → admit → connect, all before the upgrade, so that what is
 //! known to fail is refused with its status.
 
-use std::sync::Arc;
-
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use dialects::openai::realtime::{Passthrough, PassthroughConfig};
 use domain::error::{ErrorKind, Retry};
 use domain::ids::SessionId;
-use domain::pricing::Price;
 use domain::provider::Operation;
 use uuid::Uuid;
 
@@ -22,6 +19,7 @@ use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
 use crate::realtime::client::{Client, verify};
 use crate::realtime::session::{Pending, Session, Upstream};
+use crate::realtime::transcribers;
 use crate::realtime::upstream::connect;
 
 #[derive(Debug, Default)]
@@ -43,9 +41,8 @@ pub async fn create_session(
     let mut caller = caller(&worker, &request, Operation::Realtime)?;
     let asked = asked(&request, &caller)?;
     verify(&request)?;
-    if gateway.draining.is_cancelled() || gateway.sessions.len() >= gateway.settings.limits.max_sessions {
-        let message = "The gateway takes no more sessions at the moment.";
-        return Err(GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5));
+    if gateway.draining.is_cancelled() {
+        return Err(full());
     }
     gateway.ledger.accepts()?;
     // A transcription session may name its model in its first event; what it opens is then decided
@@ -66,6 +63,9 @@ pub async fn create_session(
     let want = Want { cost: window, session: true };
     let permit = gateway.limits.admit(&caller.principal.key, &want, caller.facts.started_at, caller.facts.started)?;
     let session = SessionId(Uuid::now_v7());
+    // From here on the session counts, and ends with its key: also while its provider is asked.
+    let entered = gateway.sessions.enter(session, caller.principal.key.id, gateway.settings.limits.max_sessions);
+    let entered = entered.ok_or_else(full)?;
     let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(session));
     let upstream = match candidates {
         Some(candidates) => Upstream::Connected(Box::new(
@@ -73,13 +73,20 @@ pub async fn create_session(
         )),
         None => Upstream::Awaited,
     };
+    if entered.revoked.is_cancelled() || gateway.snapshot.load().key_by_id(caller.principal.key.id).is_none() {
+        return Err(GatewayError::unauthenticated());
+    }
     let (response, client) = Client::accept(&request, payload)?;
-    let entered = gateway.sessions.enter(session, caller.principal.key.id);
     let session = Session::new(worker.get_ref().clone(), caller, session, client, meter, upstream, asked.transcription);
     actix_web::rt::spawn(async move {
         session.run(entered).await;
     });
     Ok(response)
+}
+
+fn full() -> GatewayError {
+    let message = "The gateway takes no more sessions at the moment.";
+    GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5)
 }
 
 fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> {
@@ -93,8 +100,12 @@ fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> 
         }
     }
     if let Some(grant) = &caller.principal.grant {
-        asked.transcription |= grant.transcription;
-        asked.model = asked.model.or_else(|| grant.model.clone());
+        if asked.transcription && !grant.transcription {
+            let message = "This client secret does not open transcription sessions.";
+            return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, message));
+        }
+        asked.transcription = grant.transcription;
+        asked.model = asked.model.or_else(|| Some(grant.model.clone()));
     }
     if asked.model.is_none() && !asked.transcription {
         return Err(GatewayError::invalid("model", "The query has no `model`."));
@@ -153,7 +164,7 @@ pub(super) async fn connect_first(
                     asked_model,
                     wire_model: candidate.model.wire_name.clone(),
                     transcription,
-                    transcription_models: transcription_models(caller, &candidate),
+                    transcription_models: transcribers::permitted(caller, &candidate),
                 });
                 let window = window(caller, &candidate);
                 return Ok(Pending { leg, dialect, candidate, window });
@@ -163,33 +174,4 @@ pub(super) async fn connect_first(
         }
     }
     Err(last.unwrap_or_else(nothing_left))
-}
-
-/// Models that may transcribe the input of a session at this provider: routes with a target there,
-/// and the ones that the provider is known to have.
-fn transcription_models(caller: &Caller, candidate: &Candidate) -> Vec<(String, String)> {
-    let key = &caller.principal.key;
-    let transcribes = |operations: &[Operation]| operations.contains(&Operation::Transcription);
-    let known = candidate.row.models.iter().filter(|known| transcribes(known.operations));
-    let known = known.map(|known| (known.name.to_owned(), known.name.to_owned()));
-    let declared = caller.snapshot.routes(key.tenant).flat_map(|route| {
-        let here = route.targets.iter().filter(|target| target.provider == candidate.account.name);
-        here.map(|target| {
-            let wire = target.options.get("deployment").unwrap_or(&target.model).clone();
-            (route.name.clone(), wire)
-        })
-    });
-    declared.chain(known).filter(|(name, _)| crate::pipeline::authenticate::may_use(key, name)).collect()
-}
-
-/// Prices of a model that transcribes inside a session.
-pub(super) fn transcriber_prices(caller: &Caller, candidate: &Candidate, model: &str) -> Arc<[Price]> {
-    let mut of_model = candidate.clone();
-    // A deployment is priced as the model behind it.
-    let behind = caller.snapshot.routes(caller.facts.key.tenant).flat_map(|route| &route.targets).find(|target| {
-        target.provider == candidate.account.name && target.options.get("deployment").is_some_and(|name| name == model)
-    });
-    of_model.model.model = behind.map_or(model, |target| &target.model).to_owned();
-    let facts = &caller.facts;
-    Arc::clone(estimate::prices(&caller.snapshot, facts.key.tenant, &of_model, Operation::Realtime, facts.started_at))
 }

@@ -1,6 +1,7 @@
 //! The sessions that are open in this process, so that they can be counted and ended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use domain::ids::{SessionId, VirtualKeyId};
@@ -15,6 +16,8 @@ use crate::telemetry::names;
 #[derive(Debug, Default)]
 pub struct Sessions {
     open: Arc<DashMap<SessionId, Entry>>,
+    /// Places that are taken: the map's own length is no bound, since many may enter at once.
+    count: Arc<AtomicUsize>,
     tracker: TaskTracker,
 }
 
@@ -37,13 +40,17 @@ impl Sessions {
         self.open.is_empty()
     }
 
-    /// Enters a session; dropping what is returned takes it out.
+    /// Enters a session, from before its provider is asked, unless `most` are open; dropping what is
+    /// returned takes it out.
     #[must_use]
-    pub fn enter(&self, session: SessionId, key: VirtualKeyId) -> Entered {
+    pub fn enter(&self, session: SessionId, key: VirtualKeyId, most: usize) -> Option<Entered> {
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         let revoked = CancellationToken::new();
         self.open.insert(session, Entry { key, revoked: revoked.clone() });
         names::sessions(1.0);
-        Entered { open: Arc::clone(&self.open), session, revoked, _tracked: self.tracker.token() }
+        let (open, count) = (Arc::clone(&self.open), Arc::clone(&self.count));
+        Some(Entered { open, count, session, revoked, _tracked: self.tracker.token() })
     }
 
     /// Ends the sessions of keys that a new snapshot has no more, or whose time is over.
@@ -67,6 +74,7 @@ impl Sessions {
 #[derive(Debug)]
 pub struct Entered {
     open: Arc<DashMap<SessionId, Entry>>,
+    count: Arc<AtomicUsize>,
     session: SessionId,
     /// Cancelled when the key is revoked.
     pub revoked: CancellationToken,
@@ -76,6 +84,7 @@ pub struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.open.remove(&self.session);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         names::sessions(-1.0);
     }
 }

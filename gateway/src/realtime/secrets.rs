@@ -18,9 +18,11 @@ pub struct Grant {
     /// The key it was made from.
     pub key: VirtualKeyId,
     /// The only model it opens.
-    pub model: Option<String>,
-    /// It opens transcription sessions.
+    pub model: String,
+    /// It opens transcription sessions, and no others.
     pub transcription: bool,
+    /// The only model that may transcribe the input of a conversation.
+    pub transcriber: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,6 +33,8 @@ struct Claims {
     exp: i64,
     model: String,
     transcription: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transcriber: Option<String>,
 }
 
 /// Issues and redeems.
@@ -63,20 +67,15 @@ impl ClientSecrets {
     ///
     /// # Errors
     /// The token could not be signed.
-    pub fn issue(
-        &self,
-        key: VirtualKeyId,
-        model: &str,
-        transcription: bool,
-        expires_at: OffsetDateTime,
-    ) -> Result<String, GatewayError> {
+    pub fn issue(&self, grant: Grant, expires_at: OffsetDateTime) -> Result<String, GatewayError> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: key.to_string(),
+            sub: grant.key.to_string(),
             exp: expires_at.unix_timestamp(),
-            model: model.to_owned(),
-            transcription,
+            model: grant.model,
+            transcription: grant.transcription,
+            transcriber: grant.transcriber,
         };
         let token = encode(&Header::new(Algorithm::HS256), &claims, &self.encoding);
         token.map(|token| format!("{SECRET_PREFIX}{token}")).map_err(|error| GatewayError::internal(&error))
@@ -91,7 +90,8 @@ impl ClientSecrets {
             return None;
         }
         let key = claims.sub.parse().ok()?;
-        Some(Grant { key, model: Some(claims.model), transcription: claims.transcription })
+        let Claims { model, transcription, transcriber, .. } = claims;
+        Some(Grant { key, model, transcription, transcriber })
     }
 }
 
@@ -105,9 +105,9 @@ mod tests {
     fn a_secret_is_good_until_its_time_and_only_under_its_key() {
         let (ours, theirs) = (ClientSecrets::new(&[1; 32]), ClientSecrets::new(&[2; 32]));
         let (key, now) = (VirtualKeyId(Uuid::now_v7()), OffsetDateTime::now_utc());
-        let secret = ours.issue(key, "m", true, now + Duration::seconds(10)).unwrap();
+        let grant = Grant { key, model: "m".into(), transcription: false, transcriber: Some("t".into()) };
+        let secret = ours.issue(grant.clone(), now + Duration::seconds(10)).unwrap();
         assert!(secret.starts_with("ek-ap-"));
-        let grant = Grant { key, model: Some("m".into()), transcription: true };
         assert_eq!(ours.redeem(&secret, now), Some(grant));
         assert_eq!(ours.redeem(&secret, now + Duration::seconds(10)), None, "expired");
         assert_eq!(theirs.redeem(&secret, now), None, "signed by another");

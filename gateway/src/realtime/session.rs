@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use dialects::contract::{Action, Flow, RealtimeDialect, TurnUsage};
+use dialects::contract::{Action, Flow, RealtimeDialect};
 use dialects::openai::realtime::Passthrough;
 use dialects::openai::scan::event_type;
 use domain::error::{ErrorKind, Origin};
@@ -24,7 +24,7 @@ use crate::pipeline::route::Candidate;
 use crate::realtime::client::{Client, FromClient};
 use crate::realtime::clocks::{Clocks, Due};
 use crate::realtime::close::Ending;
-use crate::realtime::open::{candidates, connect_first, transcriber_prices};
+use crate::realtime::open::{candidates, connect_first};
 use crate::realtime::registry::Entered;
 use crate::realtime::turns::Turns;
 use crate::realtime::upstream::{FromUpstream, Leg, SendError};
@@ -55,7 +55,7 @@ pub enum Upstream {
 /// One session.
 pub struct Session {
     pub(super) worker: Worker,
-    caller: Caller,
+    pub(super) caller: Caller,
     pub(super) id: SessionId,
     pub(super) client: Client,
     pub(super) meter: Meter,
@@ -112,7 +112,7 @@ impl Session {
             actions: Vec::new(),
             clocks,
             created_sent,
-            turns: Turns::new(transcription),
+            turns: Turns::default(),
             frames: (0, 0),
             events: 0,
         }
@@ -211,16 +211,14 @@ impl Session {
         }
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         let flow = pending.dialect.client(&text, &mut self.actions);
+        let rewritten = || self.actions.iter().any(|action| matches!(action, Action::ToUpstream(_)));
+        if (flow == Flow::Forward || rewritten())
+            && let Some(kind) = event_type(&text)
+        {
+            self.asked(&kind, &text);
+        }
         self.carry_out().await?;
         if flow == Flow::Forward {
-            if let Some(kind) = event_type(&text) {
-                self.turns.client(&kind, &text);
-                match &*kind {
-                    "response.create" => self.meter.turn_asked(),
-                    "input_audio_buffer.commit" if self.transcription => self.meter.utterance_asked(),
-                    _ => {}
-                }
-            }
             self.send_upstream(text.into_bytes()).await?;
         }
         Ok(())
@@ -300,18 +298,6 @@ impl Session {
         }
     }
 
-    /// Follows what the provider does: what it works on is noted against a kill of this process.
-    pub(super) fn follow(&mut self, kind: &str, event: &str) {
-        self.turns.upstream(kind, event);
-        match kind {
-            "response.created" => self.meter.turn_begun(),
-            "error" => self.meter.turn_refused(),
-            "input_audio_buffer.committed" if self.transcription => self.meter.utterance_begun(),
-            "conversation.item.input_audio_transcription.failed" => self.meter.utterance_withdrawn(),
-            _ => {}
-        }
-    }
-
     /// Sends what the dialect wants sent beside or in place of the frame.
     async fn carry_out(&mut self) -> Result<(), Ending> {
         for action in std::mem::take(&mut self.actions) {
@@ -322,30 +308,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Records every turn that the last frame ended. `Err` when the next one is not covered.
-    pub(super) fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
-        let mut covered = Ok(());
-        for turn in take_used(&mut self.actions) {
-            covered = covered.and(self.used(&turn, status));
-        }
-        covered
-    }
-
-    /// Records a turn and makes sure that the next one is covered.
-    fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
-        let Some(pending) = &self.upstream else { return Ok(()) };
-        let Some((usage, source)) = self.turns.settle(turn) else {
-            match turn.model {
-                None => self.meter.turn_withdrawn(),
-                Some(_) => self.meter.utterance_withdrawn(),
-            }
-            return Ok(());
-        };
-        let prices = turn.model.as_deref().map(|model| transcriber_prices(&self.caller, &pending.candidate, model));
-        self.meter.turn(usage, source, prices, turn.model.as_deref(), status);
-        self.meter.keep_reserved(pending.window).map_err(GatewayError::from)
     }
 
     async fn tick(&mut self) -> Result<(), Ending> {
@@ -412,23 +374,6 @@ impl Session {
     }
 }
 
-/// Takes the accounts out of what is to be done, so that none can be lost with a send that fails.
-fn take_used(actions: &mut Vec<Action>) -> Vec<TurnUsage> {
-    // Nearly every frame asks for nothing.
-    if actions.is_empty() {
-        return Vec::new();
-    }
-    let (mut used, mut rest) = (Vec::new(), Vec::new());
-    for action in std::mem::take(actions) {
-        match action {
-            Action::Used(turn) => used.push(turn),
-            other => rest.push(other),
-        }
-    }
-    *actions = rest;
-    used
-}
-
 fn client_lost(error: SendError) -> Ending {
     match error {
         SendError::TooSlow => Ending::policy(1008, "the client does not read"),
@@ -445,19 +390,4 @@ fn upstream_lost(error: SendError) -> Ending {
 
 fn expired(message: &str) -> GatewayError {
     GatewayError::caller(ErrorKind::RequestTimeout, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::usage::Usage;
-
-    #[test]
-    fn what_was_used_is_taken_before_anything_is_sent() {
-        let turn = TurnUsage { usage: Usage::default(), model: None, completed: true, reported: true };
-        let event = Action::ToClient("{}".to_owned());
-        let mut actions = vec![event.clone(), Action::Used(turn.clone()), event.clone(), Action::Used(turn.clone())];
-        assert_eq!(take_used(&mut actions), vec![turn.clone(), turn]);
-        assert_eq!(actions, vec![event.clone(), event], "in their order");
-    }
 }

@@ -4,6 +4,8 @@
 //! Providers report what a turn used. Where one does not, the audio that passed is all that is known:
 //! it is recorded as an estimate, and has a cost only where the model is priced by time.
 
+use std::collections::VecDeque;
+
 use dialects::contract::TurnUsage;
 use domain::usage::{Usage, UsageSource};
 use memchr::{memchr, memmem};
@@ -14,26 +16,26 @@ const PCM_BYTES_PER_MS: u64 = 48;
 /// The telephone's codes: 8-bit samples at 8 kHz.
 const G711_BYTES_PER_MS: u64 = 8;
 
+/// Utterances whose lengths are kept apart; what is said beyond them counts to the last.
+const MAX_UTTERANCES: usize = 256;
+
 /// The turns of one session that are open, and the audio that belongs to them.
 #[derive(Debug)]
 pub struct Turns {
-    transcription: bool,
     /// The client wants a response and none has begun.
     asked: bool,
     /// Responses that the provider has begun and not ended.
     responses: u32,
     /// Something of a response has been delivered.
     delivered: bool,
-    /// Utterances of a transcription session whose transcripts are awaited.
-    items: u32,
+    /// Bytes of the utterances whose transcripts are awaited, oldest first.
+    utterances: VecDeque<u64>,
     input_bytes_per_ms: u64,
     output_bytes_per_ms: u64,
     /// Bytes appended and not yet part of an utterance.
     uncommitted: u64,
     /// Bytes of utterances since the last response was recorded.
     heard: u64,
-    /// Bytes of utterances since the last transcript was recorded.
-    dictated: u64,
     /// Bytes of audio in the response so far.
     spoken: u64,
 }
@@ -79,25 +81,32 @@ struct Format<'a> {
     kind: Option<&'a str>,
 }
 
-impl Turns {
-    /// Nothing has begun.
-    #[must_use]
-    pub fn new(transcription: bool) -> Self {
+/// What a session's end has cut short.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// The response that was being made.
+    pub response: Option<Usage>,
+    /// The utterances whose transcripts had not come, oldest first.
+    pub utterances: Vec<Usage>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
         Self {
-            transcription,
             asked: false,
             responses: 0,
             delivered: false,
-            items: 0,
+            utterances: VecDeque::new(),
             input_bytes_per_ms: PCM_BYTES_PER_MS,
             output_bytes_per_ms: PCM_BYTES_PER_MS,
             uncommitted: 0,
             heard: 0,
-            dictated: 0,
             spoken: 0,
         }
     }
+}
 
+impl Turns {
     /// An event of this type goes to the provider.
     pub fn client(&mut self, kind: &str, event: &str) {
         match kind {
@@ -107,8 +116,8 @@ impl Turns {
         }
     }
 
-    /// An event of this type came from the provider.
-    pub fn upstream(&mut self, kind: &str, event: &str) {
+    /// An event of this type came from the provider, which `transcribes` an utterance that ends now.
+    pub fn upstream(&mut self, kind: &str, event: &str, transcribes: bool) {
         match kind {
             "response.created" => {
                 self.asked = false;
@@ -119,11 +128,12 @@ impl Turns {
             "input_audio_buffer.committed" => {
                 let utterance = std::mem::take(&mut self.uncommitted);
                 self.heard += utterance;
-                self.dictated += utterance;
-                self.items += u32::from(self.transcription);
+                if transcribes {
+                    self.await_transcript(utterance);
+                }
             }
             "input_audio_buffer.cleared" => self.uncommitted = 0,
-            "conversation.item.input_audio_transcription.failed" => self.transcribed(),
+            "conversation.item.input_audio_transcription.failed" => drop(self.transcribed()),
             "session.created"
             | "session.updated"
             | "transcription_session.created"
@@ -143,9 +153,7 @@ impl Turns {
     /// The provider has ended a turn: what is recorded of it. `None` where it made nothing.
     pub fn settle(&mut self, turn: &TurnUsage) -> Option<(Usage, UsageSource)> {
         let (counted, delivered) = if turn.model.is_some() {
-            let audio_in_ms = self.dictated / self.input_bytes_per_ms;
-            self.transcribed();
-            (Usage { audio_in_ms, ..Usage::default() }, true)
+            (self.transcribed().unwrap_or_default(), true)
         } else {
             let delivered = self.delivered;
             self.responses = self.responses.saturating_sub(1);
@@ -162,21 +170,22 @@ impl Turns {
     /// Whether the provider owes a report.
     #[must_use]
     pub fn open(&self) -> bool {
-        self.asked || self.responses > 0 || self.items > 0
+        self.responding() || !self.utterances.is_empty()
+    }
+
+    /// Whether the provider makes a response, or is asked for one.
+    #[must_use]
+    pub fn responding(&self) -> bool {
+        self.asked || self.responses > 0
     }
 
     /// The session ends and nothing more will be reported: what is recorded of the turns that the
     /// provider had begun.
-    pub fn cut(&mut self) -> Vec<Usage> {
-        let mut cut = Vec::new();
-        if std::mem::take(&mut self.responses) > 0 {
-            cut.push(self.take_response());
-        }
-        if std::mem::take(&mut self.items) > 0 {
-            cut.push(Usage { audio_in_ms: self.dictated / self.input_bytes_per_ms, ..Usage::default() });
-        }
+    pub fn cut(&mut self) -> Cut {
+        let begun = std::mem::take(&mut self.responses) > 0;
+        let response = begun.then(|| self.take_response());
         self.asked = false;
-        cut
+        Cut { response, utterances: std::iter::from_fn(|| self.transcribed()).collect() }
     }
 
     fn take_response(&mut self) -> Usage {
@@ -186,9 +195,18 @@ impl Turns {
         Usage { audio_in_ms, audio_out_ms, ..Usage::default() }
     }
 
-    fn transcribed(&mut self) {
-        self.items = self.items.saturating_sub(1);
-        self.dictated = 0;
+    fn await_transcript(&mut self, bytes: u64) {
+        let full = self.utterances.len() >= MAX_UTTERANCES;
+        match self.utterances.back_mut().filter(|_| full) {
+            Some(last) => *last += bytes,
+            None => self.utterances.push_back(bytes),
+        }
+    }
+
+    /// The oldest utterance is done with.
+    fn transcribed(&mut self) -> Option<Usage> {
+        let bytes = self.utterances.pop_front()?;
+        Some(Usage { audio_in_ms: bytes / self.input_bytes_per_ms, ..Usage::default() })
     }
 
     /// A configuration that cannot be read changes nothing: the client and the provider know better.
@@ -239,7 +257,7 @@ mod tests {
     fn say(turns: &mut Turns, characters: usize) {
         let delta = "A".repeat(characters);
         let event = format!(r#"{{"type":"response.output_audio.delta","delta":"{delta}","content_index":0}}"#);
-        turns.upstream("response.output_audio.delta", &event);
+        turns.upstream("response.output_audio.delta", &event, true);
     }
 
     fn turn(model: Option<&str>, completed: bool) -> TurnUsage {
@@ -252,11 +270,11 @@ mod tests {
 
     #[test]
     fn a_response_without_a_report_is_the_audio_that_passed() {
-        let mut turns = Turns::new(false);
+        let mut turns = Turns::default();
         append(&mut turns, HALF_A_SECOND);
-        turns.upstream("input_audio_buffer.committed", "{}");
+        turns.upstream("input_audio_buffer.committed", "{}", false);
         append(&mut turns, HALF_A_SECOND);
-        turns.upstream("response.created", "{}");
+        turns.upstream("response.created", "{}", false);
         say(&mut turns, HALF_A_SECOND);
         say(&mut turns, HALF_A_SECOND);
         assert!(turns.open());
@@ -267,24 +285,24 @@ mod tests {
 
     #[test]
     fn what_was_cancelled_before_it_spoke_is_nothing() {
-        let mut turns = Turns::new(false);
-        turns.upstream("response.created", "{}");
+        let mut turns = Turns::default();
+        turns.upstream("response.created", "{}", true);
         assert_eq!(turns.settle(&turn(None, false)), None);
         let zero = TurnUsage { reported: true, ..turn(None, false) };
-        turns.upstream("response.created", "{}");
+        turns.upstream("response.created", "{}", true);
         assert_eq!(turns.settle(&zero), None);
-        turns.upstream("response.created", "{}");
-        turns.upstream("response.output_text.delta", "{}");
+        turns.upstream("response.created", "{}", true);
+        turns.upstream("response.output_text.delta", "{}", true);
         assert_eq!(turns.settle(&turn(None, false)), Some((audio(0, 0), UsageSource::Estimated)));
     }
 
     #[test]
     fn a_transcript_without_a_report_is_its_utterance() {
-        let mut turns = Turns::new(true);
+        let mut turns = Turns::default();
         let updated = r#"{"session":{"audio":{"input":{"format":{"type":"audio/pcmu"}}}}}"#;
-        turns.upstream("session.updated", updated);
+        turns.upstream("session.updated", updated, true);
         append(&mut turns, 4 * HALF_A_SECOND / 6);
-        turns.upstream("input_audio_buffer.committed", "{}");
+        turns.upstream("input_audio_buffer.committed", "{}", true);
         assert!(turns.open());
         assert_eq!(
             turns.settle(&turn(Some("whisper-1"), true)),
@@ -296,25 +314,25 @@ mod tests {
 
     #[test]
     fn a_cut_session_keeps_what_had_begun_and_nothing_else() {
-        let mut turns = Turns::new(false);
+        let mut turns = Turns::default();
         turns.client("response.create", "{}");
         assert!(turns.open());
-        assert_eq!(turns.cut(), Vec::new(), "the provider had not begun");
+        assert_eq!(turns.cut(), Cut::default(), "the provider had not begun");
         turns.client("response.create", "{}");
-        turns.upstream("error", "{}");
+        turns.upstream("error", "{}", true);
         assert!(!turns.open(), "the provider refused");
-        turns.upstream("response.created", "{}");
+        turns.upstream("response.created", "{}", true);
         say(&mut turns, HALF_A_SECOND);
-        assert_eq!(turns.cut(), vec![audio(0, 500)]);
+        assert_eq!(turns.cut(), Cut { response: Some(audio(0, 500)), utterances: vec![] });
         assert!(!turns.open());
     }
 
     #[test]
     fn a_cleared_buffer_is_no_utterance() {
-        let mut turns = Turns::new(true);
+        let mut turns = Turns::default();
         append(&mut turns, HALF_A_SECOND);
-        turns.upstream("input_audio_buffer.cleared", "{}");
-        turns.upstream("input_audio_buffer.committed", "{}");
-        assert_eq!(turns.cut(), vec![audio(0, 0)]);
+        turns.upstream("input_audio_buffer.cleared", "{}", true);
+        turns.upstream("input_audio_buffer.committed", "{}", true);
+        assert_eq!(turns.cut().utterances, [audio(0, 0)]);
     }
 }

@@ -1,11 +1,11 @@
 //! The provider's side of a session: a WebSocket, or the recogniser on this machine.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::error::ErrorKind;
+use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
 use local_speech::LocalSession;
@@ -24,9 +24,8 @@ use uuid::Uuid;
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::pipeline::forward::credential;
+use crate::pipeline::forward::{credential, refused};
 use crate::pipeline::route::Candidate;
-use crate::telemetry::names;
 use crate::upstream::client::is_public;
 
 /// Buffers of a provider's socket. Frames of 20 ms of audio are 1 to 2 KiB; bigger ones grow the
@@ -192,7 +191,11 @@ pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bo
     };
     dialled.map(|socket| Leg::Socket(Box::new(socket))).inspect_err(|error| {
         tracing::warn!(provider = %candidate.account.name, %error, "the session could not be opened");
-        gateway.health.failed(candidate);
+        // A request that is at fault, ours or the client's, says nothing against the target.
+        let failed = matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout);
+        if failed && error.origin() == Origin::Upstream {
+            gateway.health.failed(candidate);
+        }
     })
 }
 
@@ -219,12 +222,7 @@ async fn dial(candidate: &Candidate, transcription: bool) -> Result<Socket, Gate
         Ok((socket, _)) => Ok(Socket(socket)),
         Err(Error::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
-            let fault = (candidate.row.fault)(response.status().as_u16(), body);
-            if fault.credential_refused {
-                tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
-                names::credential_refused(&candidate.account.name);
-            }
-            Err(fault.into())
+            Err(refused(candidate, response.status(), response.headers(), body))
         }
         Err(error) => Err(unreachable(&error)),
     }
@@ -247,10 +245,21 @@ async fn connect_stream(url: &Url, insecure: bool) -> Result<Box<dyn Io>, Gatewa
     if url.scheme() != "wss" {
         return Ok(Box::new(stream));
     }
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let name = ServerName::try_from(host).map_err(|error| GatewayError::internal(&error))?;
-    let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(|error| unreachable(&error))?;
+    let stream =
+        TlsConnector::from(tls()).connect(server_name(url)?, stream).await.map_err(|error| unreachable(&error))?;
     Ok(Box::new(stream))
+}
+
+/// Whom the certificate must name. An address stands in a URL as it does in no certificate: `[::1]`.
+fn server_name(url: &Url) -> Result<ServerName<'static>, GatewayError> {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => Ok(ServerName::from(IpAddr::V4(ip))),
+        Some(Host::Ipv6(ip)) => Ok(ServerName::from(IpAddr::V6(ip))),
+        Some(Host::Domain(name)) => {
+            ServerName::try_from(name.to_owned()).map_err(|error| GatewayError::internal(&error))
+        }
+        None => Err(GatewayError::internal(&"a provider's base URL has no host")),
+    }
 }
 
 fn tls() -> Arc<ClientConfig> {
@@ -265,4 +274,22 @@ fn tls() -> Arc<ClientConfig> {
 fn unreachable(error: &dyn std::fmt::Display) -> GatewayError {
     tracing::warn!(%error, "the provider could not be reached");
     GatewayError::upstream(ErrorKind::UpstreamError, "The provider could not be reached.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_an_address_without_the_brackets_of_a_url() {
+        for (url, name) in [
+            ("wss://[2001:db8::1]:8443/v1", "2001:db8::1"),
+            ("wss://192.0.2.7/v1", "192.0.2.7"),
+            ("wss://api.example.com/v1", "api.example.com"),
+        ] {
+            assert_eq!(server_name(&Url::parse(url).unwrap()).unwrap().to_str(), name);
+        }
+        let request = "ws://[2001:db8::1]:8443/v1".into_client_request().unwrap();
+        assert_eq!(request.headers()["host"], "[2001:db8::1]:8443");
+    }
 }

@@ -1,8 +1,9 @@
 //! Many at once, where only some may.
 
 use futures_util::future::join_all;
+use tokio_tungstenite::tungstenite::Error;
 
-use crate::helpers::{Setup, budget, soon, speech};
+use crate::helpers::{Realtime, Setup, budget, speech};
 
 /// 15 000 nano-dollars for a character at 15 dollars a million.
 const ONE_CALL: i64 = 10 * 15_000;
@@ -38,12 +39,13 @@ async fn of_fifty_sessions_at_once_a_key_for_five_gets_five() {
     let app = setup.start().await;
     let opened = join_all((0..50).map(|_| app.realtime("model=live", "sk-ap-five-sessions-at-a-time"))).await;
     assert_eq!(opened.iter().filter(|session| session.is_ok()).count(), 5);
+    assert_eq!(opened.iter().filter(|session| is_refused(session, 429)).count(), 45, "and nothing else went wrong");
+    assert_eq!(app.one.counts().of("realtime").requests, 5, "no provider was asked for those that were refused");
     drop(opened);
-    soon(async {
-        while !app.gateway.sessions.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    app.no_session_left().await;
     assert!(app.realtime("model=live", "sk-ap-five-sessions-at-a-time").await.is_ok(), "a slot that was left is free");
+}
+
+fn is_refused(session: &Result<Realtime, Error>, status: u16) -> bool {
+    matches!(session, Err(Error::Http(response)) if response.status() == status)
 }

@@ -69,7 +69,9 @@ async fn cut_short(status: UsageStatus) {
     let stall_before = Some("response.output_audio.done".to_owned());
     let dies = CloseWs { code: 1006, reason: String::new(), after_frames: 2 };
     let close_ws = (status == UsageStatus::UpstreamError).then_some(dies);
-    let mut session = open(&app, "model=live", Fault { stall_before, close_ws, ..Fault::default() }).await;
+    // It stops when it is told to, and does not say what it has used.
+    let fault = Fault { stall_before, close_ws, no_usage: true, ..Fault::default() };
+    let mut session = open(&app, "model=live", fault).await;
     session.say(&json!({"type": "response.create"})).await;
     session.until("response.output_audio.delta").await;
     // The key is gone when one of the records is asked for.
@@ -124,14 +126,33 @@ async fn a_session_in_which_nothing_was_made_leaves_no_record() {
 #[tokio::test]
 async fn usage_that_arrives_when_the_client_is_gone_is_recorded_all_the_same() {
     let app = TestApp::new().await;
-    // The turn ends while nobody reads, and the client is gone before the gateway can know it.
-    let fault = Fault { chunk_ms: Some(5), ..Fault::default() };
+    // The turn is over only when the provider is told to stop.
+    let fault = Fault { stall_before: Some("response.output_audio.done".to_owned()), ..Fault::default() };
     let mut session = open(&app, "model=live", fault).await;
     session.say(&json!({"type": "response.create"})).await;
     let id = session.id;
-    session.until("response.output_audio.done").await;
+    session.until("response.output_audio.delta").await;
     session.vanish();
     let records = app.records_of(KEY, id).await;
     assert_eq!((records.len(), records[0].usage_source), (1, UsageSource::Reported));
-    assert_eq!(records[0].cost.map(|cost| cost.0), Some(1_424_000));
+    assert_eq!((records[0].status, records[0].cost.map(|cost| cost.0)), (UsageStatus::ClientClosed, Some(1_424_000)));
+}
+
+#[tokio::test]
+async fn a_transcript_beside_a_conversation_that_never_comes_is_noted_and_billed_by_its_own_model() {
+    let app = TestApp::new().await;
+    let fault = Fault { stall_before: Some(COMPLETED.to_owned()), ..Fault::default() };
+    let mut session = open(&app, "model=live", fault).await;
+    let input = json!({"transcription": {"model": "whisper-1"}, "turn_detection": null});
+    session.say(&json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": input}}})).await;
+    session.until("session.updated").await;
+    speak(&mut session).await;
+    session.until("conversation.item.input_audio_transcription.delta").await;
+    let id = session.id;
+    assert_eq!(app.noted(id), 1, "a kill would leave a record");
+    drop(session);
+    let records = app.records_of(KEY, id).await;
+    assert_eq!((records.len(), records[0].status), (1, UsageStatus::ClientClosed));
+    assert_eq!(records[0].model_served, "whisper-1");
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(50_000), "half a second");
 }

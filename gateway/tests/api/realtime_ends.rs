@@ -97,7 +97,6 @@ async fn a_provider_that_does_not_read_is_1013() {
 async fn a_client_that_misses_two_pings_is_dead() {
     let app = start(|timeouts| timeouts.ping = Duration::from_millis(50)).await;
     let stream = app.raw_realtime().await;
-    assert!(!app.gateway.sessions.is_empty());
     assert_free(&app).await;
     drop(stream);
 }

@@ -56,6 +56,15 @@ pub(crate) async fn close_code(stream: &mut (impl AsyncRead + Unpin)) -> u16 {
 }
 
 impl TestApp {
+    /// How many turns and transcripts of a session would be recorded if the gateway were killed now.
+    /// Asked before any of them has ended.
+    pub(crate) fn noted(&self, id: RequestId) -> usize {
+        let slots = std::fs::read(self.spool().with_file_name("journal").join("open-calls")).unwrap();
+        let id = id.to_string();
+        let slots = slots.chunks(4096).filter(|slot| slot[..4] != [0; 4]);
+        slots.filter(|slot| String::from_utf8_lossy(slot).contains(&id)).count()
+    }
+
     /// Waits until every session has ended.
     pub(crate) async fn no_session_left(&self) {
         soon(async {

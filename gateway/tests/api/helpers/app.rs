@@ -330,18 +330,23 @@ impl Realtime {
         self.socket.send(Message::text(event.to_string())).await.unwrap();
     }
 
+    /// The next event.
+    pub(crate) async fn event(&mut self) -> Value {
+        loop {
+            match soon(self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(text.as_str()).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no event came, but {other:?}"),
+            }
+        }
+    }
+
     /// The next event of this type.
     pub(crate) async fn until(&mut self, kind: &str) -> Value {
         loop {
-            match soon(self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => {
-                    let event: Value = serde_json::from_str(text.as_str()).unwrap();
-                    if event["type"] == kind {
-                        return event;
-                    }
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("no {kind} came, but {other:?}"),
+            let event = self.event().await;
+            if event["type"] == kind {
+                return event;
             }
         }
     }

@@ -1,0 +1,110 @@
+//! What a session's turns and transcripts are billed: noted as soon as the provider may begin them,
+//! recorded when they end.
+
+use dialects::contract::{Action, TurnUsage};
+use domain::usage::{Usage, UsageSource, UsageStatus};
+
+use crate::error::GatewayError;
+use crate::realtime::session::Session;
+use crate::realtime::transcribers::billed;
+
+impl Session {
+    /// An event of this type is about to reach the provider, which may begin at once what it asks for.
+    pub(super) fn asked(&mut self, kind: &str, event: &str) {
+        self.turns.client(kind, event);
+        match kind {
+            "response.create" => self.meter.turn_asked(),
+            "input_audio_buffer.commit" if self.transcribes() => self.meter.utterance_asked(),
+            _ => {}
+        }
+    }
+
+    /// Follows what the provider does: what it works on is noted against a kill of this process.
+    pub(super) fn follow(&mut self, kind: &str, event: &str) {
+        let transcribes = self.transcribes();
+        self.turns.upstream(kind, event, transcribes);
+        match kind {
+            "response.created" => self.meter.turn_begun(),
+            "error" => self.meter.turn_refused(),
+            "input_audio_buffer.committed" if transcribes => self.meter.utterance_begun(),
+            "conversation.item.input_audio_transcription.failed" => self.meter.utterance_withdrawn(),
+            _ => {}
+        }
+    }
+
+    fn transcribes(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|pending| pending.dialect.transcribes())
+    }
+
+    /// Records every turn that the last frame ended. `Err` when the next one is not covered.
+    pub(super) fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
+        let mut covered = Ok(());
+        for turn in take_used(&mut self.actions) {
+            covered = covered.and(self.used(&turn, status));
+        }
+        covered
+    }
+
+    /// Records a turn and makes sure that the next one is covered.
+    fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
+        let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
+        match (self.turns.settle(turn), &turn.model) {
+            (Some((usage, source)), Some(wire)) => self.transcript(usage, source, wire, status),
+            (Some((usage, source)), None) => self.meter.turn(usage, source, None, None, status),
+            (None, Some(_)) => self.meter.utterance_withdrawn(),
+            (None, None) => self.meter.turn_withdrawn(),
+        }
+        self.meter.keep_reserved(window).map_err(GatewayError::from)
+    }
+
+    fn transcript(&mut self, usage: Usage, source: UsageSource, wire: &str, status: UsageStatus) {
+        let Some(pending) = &self.upstream else { return };
+        let (model, prices) = billed(&self.caller, &pending.candidate, wire);
+        self.meter.turn(usage, source, Some(prices), Some(&model), status);
+    }
+
+    /// Records what the provider had begun and will report no more.
+    pub(super) fn cut(&mut self, status: UsageStatus) {
+        let cut = self.turns.cut();
+        if let Some(usage) = cut.response {
+            self.meter.turn(usage, UsageSource::Estimated, None, None, status);
+        }
+        for usage in cut.utterances {
+            let Some(pending) = &mut self.upstream else { return };
+            let wire = pending.dialect.next_transcriber();
+            self.transcript(usage, UsageSource::Estimated, &wire, status);
+        }
+    }
+}
+
+/// Takes the accounts out of what is to be done, so that none can be lost with a send that fails.
+fn take_used(actions: &mut Vec<Action>) -> Vec<TurnUsage> {
+    // Nearly every frame asks for nothing.
+    if actions.is_empty() {
+        return Vec::new();
+    }
+    let (mut used, mut rest) = (Vec::new(), Vec::new());
+    for action in std::mem::take(actions) {
+        match action {
+            Action::Used(turn) => used.push(turn),
+            other => rest.push(other),
+        }
+    }
+    *actions = rest;
+    used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::usage::Usage;
+
+    #[test]
+    fn what_was_used_is_taken_before_anything_is_sent() {
+        let turn = TurnUsage { usage: Usage::default(), model: None, completed: true, reported: true };
+        let event = Action::ToClient("{}".to_owned());
+        let mut actions = vec![event.clone(), Action::Used(turn.clone()), event.clone(), Action::Used(turn.clone())];
+        assert_eq!(take_used(&mut actions), vec![turn.clone(), turn]);
+        assert_eq!(actions, vec![event.clone(), event], "in their order");
+    }
+}
