@@ -8,6 +8,7 @@ use audio::{AudioError, pcm16_bytes};
 use domain::audio::SampleRate;
 use domain::transcription::{Segment, Transcript, Word};
 use tempfile::NamedTempFile;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::child::{command, failed, run, slot};
 use crate::{EN_US, LocalError, POCKETSPHINX, Shared};
@@ -16,10 +17,13 @@ use crate::{EN_US, LocalError, POCKETSPHINX, Shared};
 pub(crate) const MODEL_RATE: SampleRate = SampleRate(16_000);
 
 pub(crate) async fn transcribe(shared: &Shared, file: PathBuf, words: bool) -> Result<Transcript, LocalError> {
+    let recogniser = Recogniser::find(shared)?;
+    // A decoded file is far larger than the file: the slot bounds how many there are.
+    let permit = slot(shared).await?;
     let max_ms = shared.limits.audio_ms;
-    let decoding = tokio::task::spawn_blocking(move || decode(&file, max_ms));
-    let samples = decoding.await.map_err(failed)??;
-    let mut transcript = recognise(shared, samples).await?;
+    let decoding = tokio::task::spawn_blocking(move || (decode(&file, max_ms), permit));
+    let (samples, permit) = decoding.await.map_err(failed)?;
+    let mut transcript = recogniser.run(shared, samples?, permit).await?;
     if !words {
         transcript.words.clear();
     }
@@ -36,27 +40,49 @@ fn decode(file: &Path, max_ms: u64) -> Result<Vec<i16>, LocalError> {
 
 /// Recognises samples at 16 kHz in one child.
 pub(crate) async fn recognise(shared: &Shared, samples: Vec<i16>) -> Result<Transcript, LocalError> {
-    let program = shared.programs.pocketsphinx.as_deref().ok_or(POCKETSPHINX)?;
-    let model = shared.programs.model.as_deref().ok_or(EN_US)?;
-    let duration_ms = samples.len() as u64 / 16;
-    if samples.is_empty() {
-        return Ok(Transcript { duration_ms: Some(0), ..Transcript::default() });
-    }
+    let recogniser = Recogniser::find(shared)?;
     let permit = slot(shared).await?;
-    let raw = tokio::task::spawn_blocking(move || raw_file(&samples)).await.map_err(failed)??;
-    let mut sphinx = command(shared, program);
-    sphinx.arg("-infile").arg(raw.path()).args(["-time", "yes", "-logfn", "/dev/null"]);
-    // Wider beams than the defaults: 2 instead of 5 wrong words of 95 in ten sentences of slt.
-    sphinx.args(["-beam", "1e-60", "-wbeam", "1e-40"]);
-    sphinx.arg("-hmm").arg(model.join("en-us"));
-    sphinx.arg("-lm").arg(model.join("en-us.lm.bin"));
-    sphinx.arg("-dict").arg(model.join("cmudict-en-us.dict"));
-    let limit = shared.limits.child_time + Duration::from_millis(duration_ms * 2);
-    let output = run(sphinx, limit).await?;
-    drop(permit);
-    let mut transcript = read_output(&String::from_utf8_lossy(&output));
-    transcript.duration_ms = Some(duration_ms);
-    Ok(transcript)
+    recogniser.run(shared, samples, permit).await
+}
+
+/// The program and its model, both of which are there.
+struct Recogniser<'a> {
+    program: &'a Path,
+    model: &'a Path,
+}
+
+impl<'a> Recogniser<'a> {
+    fn find(shared: &'a Shared) -> Result<Self, LocalError> {
+        let program = shared.programs.pocketsphinx.as_deref().ok_or(POCKETSPHINX)?;
+        let model = shared.programs.model.as_deref().ok_or(EN_US)?;
+        Ok(Self { program, model })
+    }
+
+    async fn run(
+        &self,
+        shared: &Shared,
+        samples: Vec<i16>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Transcript, LocalError> {
+        let duration_ms = samples.len() as u64 / 16;
+        if samples.is_empty() {
+            return Ok(Transcript { duration_ms: Some(0), ..Transcript::default() });
+        }
+        let raw = tokio::task::spawn_blocking(move || raw_file(&samples)).await.map_err(failed)??;
+        let mut sphinx = command(shared, self.program);
+        sphinx.arg("-infile").arg(raw.path()).args(["-time", "yes", "-logfn", "/dev/null"]);
+        // Wider beams than the defaults: 2 instead of 5 wrong words of 95 in ten sentences of slt.
+        sphinx.args(["-beam", "1e-60", "-wbeam", "1e-40"]);
+        sphinx.arg("-hmm").arg(self.model.join("en-us"));
+        sphinx.arg("-lm").arg(self.model.join("en-us.lm.bin"));
+        sphinx.arg("-dict").arg(self.model.join("cmudict-en-us.dict"));
+        let limit = shared.limits.child_time + Duration::from_millis(duration_ms * 2);
+        let output = run(sphinx, limit).await?;
+        drop(permit);
+        let mut transcript = read_output(&String::from_utf8_lossy(&output));
+        transcript.duration_ms = Some(duration_ms);
+        Ok(transcript)
+    }
 }
 
 /// Without the ending `.wav` the program reads plain little-endian samples.

@@ -126,4 +126,9 @@ async fn a_program_that_takes_too_long_is_stopped_and_a_full_house_says_so() {
     let (first, second) = tokio::join!(full.speak(&hello), full.speak(&hello));
     assert!(first.is_ok());
     assert_eq!(second.unwrap_err(), LocalError::Busy);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "this is not audio").unwrap();
+    let (first, second) = tokio::join!(full.speak(&hello), full.transcribe(file.path().into(), false));
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err(), LocalError::Busy, "no file is read before its turn");
 }

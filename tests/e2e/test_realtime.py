@@ -165,6 +165,8 @@ def test_client_secret_opens_its_model_and_no_other(gateway, client):
         assert failed.value.response.status_code == 403
         with pytest.raises(conftest.openai.PermissionDeniedError):
             browser.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.")
+        with pytest.raises(conftest.openai.PermissionDeniedError):
+            browser.models.list()
 
 
 def test_client_secret_of_a_transcription_session(gateway, client):
@@ -178,6 +180,7 @@ def test_the_provider_ends_the_session(client, upstreams):
     upstreams["openai"].script("realtime", close_ws={"code": 1001, "reason": "bye", "after_frames": 1})
     with client.realtime.connect(model="openai/gpt-realtime-2.1") as session:
         session.response.create()
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed) as ended:
             while True:
                 session.recv()
+    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "bye"), "the provider's own words"

@@ -100,8 +100,13 @@ impl InputBuffer {
         Ok(cuts)
     }
 
-    /// Everything held, as a commit takes it.
+    /// Everything held, as a commit takes it. Half a sample at its end is nothing of the next one.
     pub(super) fn take(&mut self) -> Vec<i16> {
+        self.odd = None;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<i16> {
         self.first_ms = self.now_ms();
         self.started_ms = None;
         if let Some(detector) = self.detector.as_mut() {
@@ -110,14 +115,23 @@ impl InputBuffer {
         self.samples.drain(..).collect()
     }
 
-    /// The samples of the utterance so far, or of everything held without turn detection.
-    pub(super) fn peek(&self) -> Option<Vec<i16>> {
-        let from = match (self.started_ms, &self.detector) {
-            (Some(started), _) => self.offset(started),
-            (None, None) => 0,
-            (None, Some(_)) => return None,
-        };
-        Some(self.samples.range(from..).copied().collect())
+    /// Length of the utterance so far, or of everything held without turn detection; `None` while
+    /// nobody speaks.
+    pub(super) fn open_ms(&self) -> Option<u64> {
+        Some((self.samples.len() - self.open_from()?) as u64 / PER_MS)
+    }
+
+    /// The samples of [`InputBuffer::open_ms`].
+    pub(super) fn open_samples(&self) -> Vec<i16> {
+        self.open_from().map_or_else(Vec::new, |from| self.samples.range(from..).copied().collect())
+    }
+
+    fn open_from(&self) -> Option<usize> {
+        match (self.started_ms, &self.detector) {
+            (Some(started), _) => Some(self.offset(started)),
+            (None, None) => Some(0),
+            (None, Some(_)) => None,
+        }
     }
 
     fn decode(&mut self, bytes: &[u8]) -> Vec<i16> {
@@ -169,7 +183,7 @@ impl InputBuffer {
         }
         match self.detector.as_mut().and_then(Detector::force_stop) {
             Some(stopped) => cuts.push(self.cut(stopped)),
-            None => cuts.push(Cut::Full { samples: self.take() }),
+            None => cuts.push(Cut::Full { samples: self.drain() }),
         }
     }
 
@@ -206,5 +220,24 @@ impl Converter {
             Self::Wide(resampler) => resampler.push(samples),
             Self::Narrow(widener) => Ok(widener.push(samples)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::audio::PCM_24K;
+
+    use super::*;
+
+    #[test]
+    fn half_a_sample_before_a_commit_does_not_shift_what_follows() {
+        let audio: Vec<u8> = (0..9600_u32).map(|i| (i % 251) as u8).collect();
+        let mut fresh = InputBuffer::new(RealtimeFormat::Pcm16(PCM_24K), None).unwrap();
+        let mut used = InputBuffer::new(RealtimeFormat::Pcm16(PCM_24K), None).unwrap();
+        used.append(&[7]).unwrap();
+        assert!(used.take().is_empty());
+        fresh.append(&audio).unwrap();
+        used.append(&audio).unwrap();
+        assert_eq!(used.take(), fresh.take());
     }
 }

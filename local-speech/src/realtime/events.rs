@@ -6,6 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use domain::audio::{PCM_24K, RealtimeFormat};
 use serde_json::{Map, Value, json};
 
+/// The longest texts that a session keeps of its configuration, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+const MAX_PROMPT_BYTES: usize = 4096;
+
 /// A client event that was understood.
 #[derive(Debug)]
 pub(super) enum ClientEvent {
@@ -73,9 +77,16 @@ fn missing(param: &'static str) -> Refusal {
 pub(super) struct Settings {
     pub(super) format: RealtimeFormat,
     pub(super) turns: Option<ActivitySettings>,
-    pub(super) transcription: Value,
-    noise_reduction: Value,
-    include: Value,
+    transcription: Transcription,
+    noise_reduction: Option<&'static str>,
+}
+
+/// What is shown of the transcription. The prompt has no effect here.
+#[derive(Debug, Clone)]
+struct Transcription {
+    model: String,
+    language: String,
+    prompt: Option<String>,
 }
 
 impl Settings {
@@ -83,9 +94,8 @@ impl Settings {
         Self {
             format: RealtimeFormat::Pcm16(PCM_24K),
             turns: Some(ActivitySettings::default()),
-            transcription: json!({"model": model, "language": "en"}),
-            noise_reduction: Value::Null,
-            include: Value::Null,
+            transcription: Transcription { model: model.to_owned(), language: "en".to_owned(), prompt: None },
+            noise_reduction: None,
         }
     }
 
@@ -100,8 +110,9 @@ impl Settings {
             None => return Err(missing("session.type")),
         }
         let mut next = self.clone();
-        if let Some(include) = session.get("include") {
-            next.include = include.clone();
+        if session.get("include").is_some_and(|include| !is_nothing(include)) {
+            let message = "The local provider has nothing to include beside the transcript.";
+            return Err(Refusal::new("invalid_value", message, Some("session.include")));
         }
         let Some(input) = session.get("audio").and_then(|audio| audio.get("input")) else {
             return Ok(next);
@@ -110,7 +121,7 @@ impl Settings {
             next.format = read_format(format)?;
         }
         if let Some(reduction) = input.get("noise_reduction") {
-            next.noise_reduction = reduction.clone();
+            next.noise_reduction = read_noise_reduction(reduction)?;
         }
         if let Some(Value::Object(transcription)) = input.get("transcription") {
             next.transcribe_with(transcription)?;
@@ -121,16 +132,29 @@ impl Settings {
         Ok(next)
     }
 
-    /// The one model there is knows US English only.
     fn transcribe_with(&mut self, wanted: &Map<String, Value>) -> Result<(), Refusal> {
-        let language = wanted.get("language").and_then(Value::as_str);
-        if language.is_some_and(|code| code != "en" && !code.starts_with("en-")) {
-            let message = "The local provider transcribes English ('en') only.";
-            let param = Some("session.audio.input.transcription.language");
-            return Err(Refusal::new("invalid_value", message, param));
-        }
-        if let Some(shown) = self.transcription.as_object_mut() {
-            shown.extend(wanted.clone());
+        for (name, value) in wanted {
+            match name.as_str() {
+                "model" => {
+                    if let Some(model) = read_text(value, "session.audio.input.transcription.model", MAX_NAME_BYTES)? {
+                        self.transcription.model = model;
+                    }
+                }
+                "language" => {
+                    let language = read_text(value, LANGUAGE, MAX_NAME_BYTES)?;
+                    self.transcription.language = known_language(language)?;
+                }
+                "prompt" => {
+                    self.transcription.prompt =
+                        read_text(value, "session.audio.input.transcription.prompt", MAX_PROMPT_BYTES)?;
+                }
+                unknown => {
+                    let name: String = unknown.chars().take(64).collect();
+                    let message = format!("The local provider has no 'session.audio.input.transcription.{name}'.");
+                    let param = Some("session.audio.input.transcription");
+                    return Err(Refusal::new("unknown_parameter", message, param));
+                }
+            }
         }
         Ok(())
     }
@@ -151,12 +175,63 @@ impl Settings {
         });
         json!({
             "type": "transcription", "object": "realtime.transcription_session", "id": id,
-            "include": self.include,
+            "include": null,
             "audio": {"input": {
-                "format": format, "noise_reduction": self.noise_reduction,
-                "transcription": self.transcription, "turn_detection": turns,
+                "format": format, "noise_reduction": self.noise_reduction.map(|kind| json!({"type": kind})),
+                "transcription": self.transcription.shown(), "turn_detection": turns,
             }},
         })
+    }
+}
+
+const LANGUAGE: &str = "session.audio.input.transcription.language";
+
+impl Transcription {
+    fn shown(&self) -> Value {
+        let mut shown = json!({"model": self.model, "language": self.language});
+        if let (Some(fields), Some(prompt)) = (shown.as_object_mut(), &self.prompt) {
+            fields.insert("prompt".to_owned(), prompt.as_str().into());
+        }
+        shown
+    }
+}
+
+/// A text of bounded length; null is none.
+fn read_text(value: &Value, param: &'static str, most: usize) -> Result<Option<String>, Refusal> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.len() <= most => Ok(Some(text.clone())),
+        _ => {
+            let message = format!("'{param}' must be a text of at most {most} bytes.");
+            Err(Refusal::new("invalid_value", message, Some(param)))
+        }
+    }
+}
+
+/// The one model there is knows US English only.
+fn known_language(wanted: Option<String>) -> Result<String, Refusal> {
+    let language = wanted.unwrap_or_else(|| "en".to_owned());
+    if language != "en" && !language.starts_with("en-") {
+        let message = "The local provider transcribes English ('en') only.";
+        return Err(Refusal::new("invalid_value", message, Some(LANGUAGE)));
+    }
+    Ok(language)
+}
+
+fn is_nothing(include: &Value) -> bool {
+    include.is_null() || include.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Taken for clients that ask every provider for it; recognition here does without.
+fn read_noise_reduction(reduction: &Value) -> Result<Option<&'static str>, Refusal> {
+    match reduction.get("type").and_then(Value::as_str) {
+        None if reduction.is_null() => Ok(None),
+        Some("near_field") => Ok(Some("near_field")),
+        Some("far_field") => Ok(Some("far_field")),
+        _ => {
+            let message = "Noise reduction is 'near_field', 'far_field', or null.";
+            Err(Refusal::new("invalid_value", message, Some("session.audio.input.noise_reduction")))
+        }
     }
 }
 

@@ -23,6 +23,11 @@ const UNSTABLE_WORDS: usize = 2;
 /// The shortest buffer that may be committed.
 const MIN_COMMIT_MS: u64 = 100;
 
+/// Longer events are read beside the loop.
+const LONG_EVENT_BYTES: usize = 1024 * 1024;
+/// Bytes of audio that are decoded in one go: a second at 24 kHz.
+const APPEND_STEP_BYTES: usize = 48_000;
+
 /// The client is gone; nothing is left to do.
 #[derive(Debug)]
 pub(super) struct Gone;
@@ -101,7 +106,7 @@ impl Session {
             tokio::select! {
                 event = client.recv(), if listening && self.waiting.len() < MAX_WAITING => {
                     match event {
-                        Some(text) => self.handle(&text, &mut buffer).await?,
+                        Some(text) => self.handle(text, &mut buffer).await?,
                         None => listening = false,
                     }
                 }
@@ -114,8 +119,13 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, text: &str, buffer: &mut InputBuffer) -> Result<(), Gone> {
-        let (event_id, event) = read(text);
+    async fn handle(&mut self, text: String, buffer: &mut InputBuffer) -> Result<(), Gone> {
+        let (event_id, event) = if text.len() > LONG_EVENT_BYTES {
+            let reading = tokio::task::spawn_blocking(move || read(&text));
+            reading.await.unwrap_or_else(|error| (None, Err(internal(error))))
+        } else {
+            read(&text)
+        };
         let handled = match event {
             Ok(ClientEvent::Update(session)) => self.update(&session, buffer).await?,
             Ok(ClientEvent::Append(bytes)) => self.append(&bytes, buffer).await?,
@@ -156,10 +166,20 @@ impl Session {
     }
 
     async fn append(&mut self, bytes: &[u8], buffer: &mut InputBuffer) -> Result<Result<(), Refusal>, Gone> {
-        let cuts = match buffer.append(bytes) {
-            Ok(cuts) => cuts,
-            Err(error) => return Ok(Err(internal(error))),
-        };
+        for part in bytes.chunks(APPEND_STEP_BYTES) {
+            match buffer.append(part) {
+                Ok(cuts) => self.tell(cuts).await?,
+                Err(error) => return Ok(Err(internal(error))),
+            }
+            if bytes.len() > APPEND_STEP_BYTES {
+                // Minutes of audio in one event keep nobody else waiting.
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn tell(&mut self, cuts: Vec<Cut>) -> Result<(), Gone> {
         for cut in cuts {
             match cut {
                 Cut::Started { at_ms } => {
@@ -176,7 +196,7 @@ impl Session {
                 Cut::Full { samples } => self.committed(samples).await?,
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn commit(&mut self, buffer: &mut InputBuffer) -> Result<Result<(), Refusal>, Gone> {
@@ -230,14 +250,14 @@ impl Session {
     }
 
     fn interim(&mut self, buffer: &InputBuffer) -> Option<Job> {
-        let samples = buffer.peek()?;
-        let ms = samples.len() as u64 / 16;
+        // Asked after every event: the samples are copied only when they are needed.
+        let ms = buffer.open_ms()?;
         if ms < self.interim_at_ms + INTERIM_STEP_MS || ms > INTERIM_MOST_MS {
             return None;
         }
         self.interim_at_ms = ms;
         drop(self.item_id());
-        Some(Job { item: self.open.clone()?, last: false, samples })
+        Some(Job { item: self.open.clone()?, last: false, samples: buffer.open_samples() })
     }
 
     async fn recognised(
@@ -366,6 +386,6 @@ async fn next(running: &mut Option<Recognition>) -> (Item, bool, u64, Result<Tra
     }
 }
 
-fn internal(error: audio::AudioError) -> Refusal {
+fn internal(error: impl std::fmt::Display) -> Refusal {
     Refusal::new("server_error", error.to_string(), None)
 }

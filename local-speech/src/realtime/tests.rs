@@ -41,6 +41,11 @@ async fn send(session: &LocalSession, event: Value) {
     session.to.send(event.to_string()).await.unwrap();
 }
 
+fn update(mut session: Value) -> Value {
+    session["type"] = "transcription".into();
+    json!({"type": "session.update", "session": session})
+}
+
 async fn append(session: &LocalSession, audio: &[u8]) {
     for part in audio.chunks(9_601) {
         let audio = STANDARD.encode(part);
@@ -131,11 +136,12 @@ async fn bad_events_are_answered_with_their_id_and_the_session_stays_open() {
         (json!({"type": "input_audio_buffer.append", "audio": "%%%"}), "invalid_value"),
         (json!({"type": "input_audio_buffer.commit"}), "input_audio_buffer_commit_empty"),
         (json!({"type": "session.update", "session": {"type": "realtime"}}), "invalid_value"),
-        (
-            json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input":
-            {"transcription": {"language": "de"}}}}}),
-            "invalid_value",
-        ),
+        (update(json!({"audio": {"input": {"transcription": {"language": "de"}}}})), "invalid_value"),
+        (update(json!({"audio": {"input": {"transcription": {"prompt": "a".repeat(5000)}}}})), "invalid_value"),
+        (update(json!({"audio": {"input": {"transcription": {"model": ["a"]}}}})), "invalid_value"),
+        (update(json!({"audio": {"input": {"transcription": {"notes": "a"}}}})), "unknown_parameter"),
+        (update(json!({"audio": {"input": {"noise_reduction": {"type": "a".repeat(5000)}}}})), "invalid_value"),
+        (update(json!({"include": ["a"]})), "invalid_value"),
     ];
     for (mut event, code) in cases {
         event["event_id"] = "mine".into();
@@ -146,4 +152,35 @@ async fn bad_events_are_answered_with_their_id_and_the_session_stays_open() {
     }
     send(&session, json!({"type": "input_audio_buffer.clear"})).await;
     assert_eq!(receive(&mut session).await["type"], "input_audio_buffer.cleared");
+}
+
+#[tokio::test]
+async fn what_a_session_is_told_is_kept_where_it_is_known() {
+    let mut session = speech().open_transcription("local".into(), "d");
+    receive(&mut session).await;
+    let input = json!({"noise_reduction": {"type": "near_field", "more": "a"},
+        "transcription": {"model": "m", "language": "en-US", "prompt": "names"}});
+    send(&session, update(json!({"audio": {"input": input}, "include": []}))).await;
+    let input = receive(&mut session).await["session"]["audio"]["input"].take();
+    assert_eq!(input["noise_reduction"], json!({"type": "near_field"}));
+    assert_eq!(input["transcription"], json!({"model": "m", "language": "en-US", "prompt": "names"}));
+    send(&session, update(json!({"audio": {"input": {"transcription": {"prompt": null}}}}))).await;
+    let input = receive(&mut session).await["session"]["audio"]["input"].take();
+    assert_eq!(input["transcription"], json!({"model": "m", "language": "en-US"}));
+}
+
+#[tokio::test]
+async fn a_long_append_lets_others_have_their_turn() {
+    let mut session = speech().open_transcription("local".into(), "e");
+    receive(&mut session).await;
+    // Ten seconds of silence in one event.
+    let audio = STANDARD.encode(vec![0; 480_000]);
+    send(&session, json!({"type": "input_audio_buffer.append", "audio": audio})).await;
+    send(&session, json!({"type": "input_audio_buffer.clear"})).await;
+    let mut turns = 0;
+    while session.from.try_recv().is_err() {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    assert!(turns >= 10, "{turns}");
 }
