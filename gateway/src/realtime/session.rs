@@ -12,6 +12,7 @@ use domain::error::{ErrorKind, Origin};
 use domain::ids::SessionId;
 use domain::money::NanoUsd;
 use domain::usage::UsageStatus;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -30,6 +31,9 @@ use crate::realtime::turns::Turns;
 use crate::realtime::upstream::{FromUpstream, Leg, SendError};
 use crate::telemetry::names;
 
+/// Shorter ones stand for none, as `EMPTY` does at self-hosted servers, and are words of events.
+const MIN_CREDENTIAL_BYTES: usize = 12;
+
 /// A provider that accepted the session.
 #[derive(Debug)]
 pub struct Pending {
@@ -41,6 +45,15 @@ pub struct Pending {
     pub candidate: Candidate,
     /// What is reserved ahead of use.
     pub window: Option<NanoUsd>,
+}
+
+impl Pending {
+    /// `text` without our credential, where the provider repeats it.
+    fn without_credential(&self, text: &str) -> Option<String> {
+        let credential = self.candidate.account.api_key.as_ref()?.expose_secret();
+        let is_one = credential.len() >= MIN_CREDENTIAL_BYTES;
+        (is_one && text.contains(credential)).then(|| text.replace(credential, "…"))
+    }
 }
 
 /// The provider's side when the client is accepted.
@@ -266,13 +279,18 @@ impl Session {
                 return Ok(());
             }
             FromUpstream::Binary => return Ok(()),
-            FromUpstream::Closed(code, reason) => return Err(Ending::relayed(code, &reason)),
+            FromUpstream::Closed(code, reason) => {
+                let hidden = self.upstream.as_ref().and_then(|pending| pending.without_credential(&reason));
+                return Err(Ending::relayed(code, hidden.as_deref().unwrap_or(&reason)));
+            }
         };
         let Ok(text) = ByteString::try_from(text) else {
             return Err(Ending::provider(1011, "the provider sent broken text"));
         };
         self.clocks.upstream_spoke(Instant::now());
+        let mut is_delta = false;
         if let Some(kind) = event_type(&text) {
+            is_delta = kind.ends_with(".delta");
             self.follow(&kind, &text);
             if self.created_sent && kind == "session.created" {
                 self.created_sent = false;
@@ -280,6 +298,9 @@ impl Session {
             }
         }
         let Some(pending) = &mut self.upstream else { return Ok(()) };
+        // Nearly every frame is a delta: it carries what is said or heard, and is not searched.
+        let hidden = if is_delta { None } else { pending.without_credential(&text) };
+        let text = hidden.map_or(text, ByteString::from);
         let flow = pending.dialect.upstream(&text, &mut self.actions);
         self.meter.first_byte();
         // What a turn used is in the journal before the client sees that the turn is over, and whether

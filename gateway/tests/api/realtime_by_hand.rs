@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::helpers::{KEY, Realtime, Setup, TestApp, soon, target};
@@ -97,6 +99,47 @@ async fn a_response_that_the_gateway_cuts_is_stopped_at_the_provider_first() {
     begin(&mut session, &mut provider).await;
     swap_snapshot(&app.gateway, Snapshot::default());
     assert_eq!(told(&mut provider).await["type"], "response.cancel");
+}
+
+#[tokio::test]
+async fn an_utterance_that_the_provider_ends_itself_is_noted_and_billed_as_the_confirmed_model() {
+    let (app, hand) = ByHand::start(|_| {}).await;
+    let (mut session, mut provider) = hand.session(&app).await;
+    let committed = |item: &str| json!({"type": "input_audio_buffer.committed", "item_id": item});
+    tell(&mut provider, committed("item_1")).await;
+    session.until("input_audio_buffer.committed").await;
+    assert_eq!(app.noted(session.id), 0, "nothing is transcribed yet");
+    let input = json!({"transcription": {"model": "whisper-1"}});
+    tell(&mut provider, json!({"type": "session.updated", "session": {"audio": {"input": input}}})).await;
+    tell(&mut provider, committed("item_2")).await;
+    session.until("input_audio_buffer.committed").await;
+    assert_eq!(app.noted(session.id), 1, "a kill would leave a record");
+    // Neither what the client asks for nor the end of the transcription changes what is owed.
+    let input = json!({"transcription": {"model": "gpt-4o-mini-transcribe"}});
+    session.say(&json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": input}}})).await;
+    assert_eq!(told(&mut provider).await["type"], "session.update");
+    let off = json!({"type": "session.updated", "session": {"audio": {"input": {"transcription": null}}}});
+    tell(&mut provider, off).await;
+    let completed = "conversation.item.input_audio_transcription.completed";
+    let usage = json!({"type": "duration", "seconds": 0.5});
+    tell(&mut provider, json!({"type": completed, "item_id": "item_2", "transcript": "Hi", "usage": usage})).await;
+    session.until(completed).await;
+    let records = app.records_of(KEY, session.id).await;
+    assert_eq!((records.len(), records[0].model_served.as_str()), (1, "whisper-1"));
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(50_000));
+}
+
+#[tokio::test]
+async fn a_provider_cannot_repeat_our_credential() {
+    let (app, hand) = ByHand::start(|setup| setup.credential("hand", "a-tired-horse")).await;
+    let (mut session, mut provider) = hand.session(&app).await;
+    let error = json!({"code": "x", "message": "Who is a-tired-horse?", "param": "a-tired-horse"});
+    tell(&mut provider, json!({"type": "error", "error": error})).await;
+    let seen = session.until("error").await["error"].take();
+    assert_eq!(seen, json!({"code": "x", "message": "Who is …?", "param": "…"}));
+    let goodbye = CloseFrame { code: CloseCode::from(3000), reason: "No a-tired-horse here".into() };
+    provider.close(Some(goodbye)).await.unwrap();
+    assert_eq!(session.farewell().await, (3000, "No … here".to_owned()));
 }
 
 #[tokio::test]
