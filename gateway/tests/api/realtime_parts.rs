@@ -1,5 +1,6 @@
 //! What tests of sessions share beside the helpers of every test.
 
+use domain::ids::RequestId;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::Message;
