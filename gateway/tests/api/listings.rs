@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::provider::Operation;
 use serde_json::{Value, json};
 
-use crate::helpers::{KEY, Setup, TestApp, get, post_json, target};
+use crate::helpers::{KEY, Setup, TestApp, get, target};
 
 const SPEAKS: &str = "sk-ap-may-speak-and-no-more";
 const LISTENS: &str = "sk-ap-may-only-transcribe";
