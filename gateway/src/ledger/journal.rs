@@ -164,6 +164,11 @@ impl Journal {
         Ok(read)
     }
 
+    /// Where it is.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Everything up to `upto` is in the database: segments without anything newer are deleted.
     pub(super) fn acknowledge(&self, upto: Position) {
         let mut files = self.files();
@@ -175,14 +180,37 @@ impl Journal {
 
     /// Asks the disk to hold everything appended so far.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let (files, dir_changed) = {
+        self.sync_by(File::sync_data)
+    }
+
+    /// Syncs each file, and notes for the next time what the disk did not take.
+    pub(super) fn sync_by(&self, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+        let (mut unsynced, mut dir_changed) = {
             let mut files = self.files();
             (std::mem::take(&mut files.unsynced), std::mem::take(&mut files.dir_changed))
         };
-        for file in files {
-            file.sync_data()?;
+        let mut outcome = Ok(());
+        unsynced.retain(|file| match sync(file) {
+            Ok(()) => false,
+            Err(error) => {
+                outcome = Err(error);
+                true
+            }
+        });
+        if dir_changed {
+            match File::open(&self.dir).and_then(|dir| dir.sync_all()) {
+                Ok(()) => dir_changed = false,
+                Err(error) => outcome = Err(error),
+            }
         }
-        if dir_changed { File::open(&self.dir)?.sync_all() } else { Ok(()) }
+        let mut files = self.files();
+        files.dir_changed |= dir_changed;
+        for file in unsynced {
+            if !files.unsynced.iter().any(|known| Arc::ptr_eq(known, &file)) {
+                files.unsynced.push(file);
+            }
+        }
+        outcome
     }
 
     /// Deletes every acknowledged segment, the one in use too.

@@ -3,13 +3,14 @@
 //! A record is in the journal before the client has its last byte, reaches the database in batches,
 //! and is replayed after a crash: its id makes a second insert do nothing. `Ledger::settle` is
 //! synchronous, so that a guard's drop can call it. Nothing leaves the journal before the database
-//! has answered for it. What a call would leave if the process died before its record is complete
-//! stands in a slot of its own from the moment a provider has the call.
+//! has answered for it; what it refuses for good is set aside in a file. What a call would leave if the process died before its record is complete
+//! stands in a slot of its own from the moment that a provider is about to have the call whole.
 
 mod database;
 mod journal;
 mod open_calls;
 mod record;
+mod refused;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -27,11 +28,11 @@ use tokio::task::JoinHandle;
 
 pub use self::journal::Recovery;
 use self::journal::{Batch, Journal, Position};
-pub use self::open_calls::OpenCall;
 use self::open_calls::OpenCalls;
+pub use self::open_calls::{Note, OpenCall};
 pub use self::record::UsageRecord;
 use self::writer::BATCH_RECORDS;
-pub use self::writer::Sink;
+pub use self::writer::{InsertError, Sink};
 
 /// Bounds of a journal and its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     journal: Journal,
-    open_calls: OpenCalls,
+    open_calls: Arc<OpenCalls>,
     limits: JournalLimits,
     queue: Mutex<Queue>,
     /// Rung when something was appended.
@@ -192,7 +193,7 @@ impl Ledger {
         };
         let shared = Arc::new(Shared {
             journal,
-            open_calls,
+            open_calls: Arc::new(open_calls),
             limits,
             queue: Mutex::new(queue),
             appended: Notify::new(),
@@ -217,14 +218,19 @@ impl Ledger {
     /// one that the call is settled under. A later claim of the same call takes the place of this one.
     /// A disk that takes nothing is logged and counted; the call goes on.
     pub fn claim(&self, call: &mut OpenCall, record: &UsageRecord) {
-        match segment::encode(record, &mut call.entry) {
-            Ok(()) => self.0.shared.open_calls.write(call),
-            Err(error) => tracing::error!(%error, "a call in flight cannot be noted"),
+        if write_entry(call, record) {
+            self.0.shared.open_calls.claim(call);
         }
+    }
+
+    /// As [`Ledger::claim`], but nothing is noted before the note that this gives is written.
+    pub fn prepare(&self, call: &mut OpenCall, record: &UsageRecord) -> Note {
+        if write_entry(call, record) { self.0.shared.open_calls.prepare(call) } else { Note::none() }
     }
 
     /// The call leaves no record: no provider has done anything for it.
     pub fn withdraw(&self, call: &mut OpenCall) {
+        call.take_back();
         self.0.shared.open_calls.withdraw(call);
     }
 
@@ -235,6 +241,7 @@ impl Ledger {
     /// The journal is full or the file system failed. A claimed call keeps its slot then, with this
     /// record in it for the next start; another's record is lost.
     pub fn settle(&self, call: &mut OpenCall, record: UsageRecord) -> Result<(), LedgerError> {
+        call.take_back();
         segment::encode(&record, &mut call.entry)?;
         let shared = &self.0.shared;
         let wake = {
@@ -318,6 +325,16 @@ impl Ledger {
         }
         self.health()
     }
+}
+
+/// Makes the entry of `call` the one of `record`.
+fn write_entry(call: &mut OpenCall, record: &UsageRecord) -> bool {
+    call.take_back();
+    let written = segment::encode(record, &mut call.entry);
+    if let Err(error) = &written {
+        tracing::error!(%error, "a call in flight cannot be noted");
+    }
+    written.is_ok()
 }
 
 impl Handle {

@@ -2,8 +2,9 @@
 //!
 //! A provider bills a call from the moment it has the request whole, which is long before the record
 //! is complete. So that a `kill -9` in between loses nothing, the record as far as it is known is
-//! written into a slot first, with one `pwrite`. The next start appends what it finds to the journal,
-//! as if the client had left.
+//! written into a slot, with one `pwrite`, right before the request's last bytes are: whoever writes
+//! them has a [`Note`] to do so. The next start appends what it finds to the journal, as if the client
+//! had left.
 //!
 //! A slot need not be cleared when its call ends: its record is in the journal then, and a start does
 //! not take over what the journal has. The writer clears ended slots before it lets go of segments,
@@ -16,7 +17,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::ids::UsageRecordId;
 
@@ -28,13 +29,114 @@ use crate::telemetry::names;
 const SLOT_BYTES: usize = 4096;
 const FILE: &str = "open-calls";
 
-/// The place of one call among those in flight; none until it is claimed. Whoever claims must also
+/// The place of one call among those in flight; none until it is noted. Whoever claims must also
 /// settle or withdraw, or the call counts as in flight for ever.
 #[derive(Debug, Default)]
 pub struct OpenCall {
     slot: Option<u32>,
     /// The bytes of the record, in one allocation for all that is written of a call.
     pub(super) entry: Vec<u8>,
+    pledge: Option<Arc<Pledge>>,
+}
+
+impl OpenCall {
+    /// Whether the call has a note that nobody has written: no provider has it whole.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.pledge.as_ref().is_some_and(|pledge| pledge.place().stage == Stage::Awaited)
+    }
+
+    /// Writes the note now, where nobody has: the provider did not wait for the request's end.
+    pub fn note(&self) {
+        if let Some(pledge) = &self.pledge {
+            pledge.write();
+        }
+    }
+
+    /// What the note had becomes the call's own again; a note that was not written never will be.
+    pub(super) fn take_back(&mut self) {
+        if let Some(pledge) = self.pledge.take() {
+            let mut place = pledge.place();
+            place.stage = Stage::Over;
+            self.slot = place.slot.take();
+            self.entry = std::mem::take(&mut place.entry);
+        }
+    }
+}
+
+/// Writes what a call leaves when it is killed, at the moment that its provider is about to have it
+/// whole. Dropped instead, the call leaves nothing.
+#[derive(Debug)]
+pub struct Note(Option<Arc<Pledge>>);
+
+impl Note {
+    /// Nothing is written: the call has its note already, or none can be written.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// The request's last bytes are about to be written. Whatever happened to the call in the
+    /// meantime: one that has ended is not noted any more.
+    pub fn write(&self) {
+        if let Some(pledge) = &self.0 {
+            pledge.write();
+        }
+    }
+
+    /// The last bytes were not written after all: the socket has to be waited for.
+    pub fn undo(&self) {
+        if let Some(pledge) = &self.0 {
+            pledge.undo();
+        }
+    }
+}
+
+/// What a call and its note share.
+#[derive(Debug)]
+struct Pledge {
+    calls: Arc<OpenCalls>,
+    place: Mutex<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    slot: Option<u32>,
+    entry: Vec<u8>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The note is to be written.
+    Awaited,
+    Written,
+    /// The call has ended or has another note.
+    Over,
+}
+
+impl Pledge {
+    fn write(&self) {
+        let mut place = self.place();
+        if place.stage == Stage::Awaited {
+            place.stage = Stage::Written;
+            place.slot = self.calls.write(&place.entry, place.slot);
+        }
+    }
+
+    fn undo(&self) {
+        let mut place = self.place();
+        if place.stage == Stage::Written {
+            place.stage = Stage::Awaited;
+            if let Some(slot) = place.slot {
+                self.calls.clear(slot);
+            }
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The slots of this process.
@@ -64,20 +166,35 @@ impl OpenCalls {
         Ok(Self { file, most, slots: Mutex::default(), failing: AtomicBool::new(false) })
     }
 
+    /// Makes the entry of `call` one that its note writes.
+    pub(super) fn prepare(self: &Arc<Self>, call: &mut OpenCall) -> Note {
+        let place = Place { slot: call.slot.take(), entry: std::mem::take(&mut call.entry), stage: Stage::Awaited };
+        let pledge = Arc::new(Pledge { calls: Arc::clone(self), place: Mutex::new(place) });
+        call.pledge = Some(Arc::clone(&pledge));
+        Note(Some(pledge))
+    }
+
     /// Writes the entry of `call` into its slot, taking one where it has none.
-    pub(super) fn write(&self, call: &mut OpenCall) {
-        if call.entry.len() > SLOT_BYTES {
-            return self.failed(&"the record does not fit a slot");
+    pub(super) fn claim(&self, call: &mut OpenCall) {
+        call.slot = self.write(&call.entry, call.slot);
+    }
+
+    /// Writes an entry into `slot`, or into one that is free, and says into which.
+    fn write(&self, entry: &[u8], slot: Option<u32>) -> Option<u32> {
+        if entry.len() > SLOT_BYTES {
+            self.failed(&"the record does not fit a slot");
+            return slot;
         }
-        let Some(slot) = call.slot.or_else(|| self.take()) else {
-            return self.failed(&"more calls are in flight than there are slots");
+        let Some(slot) = slot.or_else(|| self.take()) else {
+            self.failed(&"more calls are in flight than there are slots");
+            return None;
         };
-        call.slot = Some(slot);
-        match self.file.write_all_at(&call.entry, offset(slot)) {
+        match self.file.write_all_at(entry, offset(slot)) {
             Ok(()) if self.failing.load(Ordering::Relaxed) => self.failing.store(false, Ordering::Relaxed),
             Ok(()) => {}
             Err(error) => self.failed(&error),
         }
+        Some(slot)
     }
 
     /// The call's record is in the journal: its slot may be used again.
@@ -90,7 +207,7 @@ impl OpenCalls {
     /// The journal does not take the call's record: it stays in its slot for the next start.
     pub(super) fn keep(&self, call: &mut OpenCall) {
         if call.slot.is_some() {
-            self.write(call);
+            self.claim(call);
             call.slot = None;
         }
     }

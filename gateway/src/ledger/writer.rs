@@ -1,4 +1,6 @@
-//! The one task that moves records from the journal into the database.
+//! The one task that moves records from the journal into the database. While the database is away it
+//! tries again for as long as it takes; a record that the database will never take is set aside, so
+//! that it holds up nobody else's.
 
 use std::future::Future;
 use std::io;
@@ -7,7 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::journal::{Batch, Position};
-use super::{Shared, UsageRecord};
+use super::{Shared, UsageRecord, refused};
+use crate::telemetry::names;
 
 /// Records of one insert.
 pub(super) const BATCH_RECORDS: usize = 500;
@@ -24,8 +27,17 @@ pub trait Sink: Send + Sync + 'static {
     /// Inserts `records`; one whose id is there already changes nothing.
     ///
     /// # Errors
-    /// A text for the log. The same records come again.
-    fn insert(&self, records: &[UsageRecord]) -> impl Future<Output = Result<(), String>> + Send;
+    /// Why not. Some of the records may be inserted; all may come again.
+    fn insert(&self, records: &[UsageRecord]) -> impl Future<Output = Result<(), InsertError>> + Send;
+}
+
+/// Why records were not inserted, with a text for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InsertError {
+    /// The database is not there or cannot work now: it may take the same records later.
+    Away(String),
+    /// The database does not take what is in one of the records, now or later.
+    Refused(String),
 }
 
 /// Runs until it is aborted.
@@ -104,18 +116,51 @@ async fn read_back(shared: &Arc<Shared>, from: Position, last: Position) -> Batc
     }
 }
 
-/// Inserts for as long as it takes.
-async fn insert(shared: &Shared, sink: &impl Sink, records: &[UsageRecord]) {
-    if records.is_empty() {
+/// Inserts all records, but for those that are refused: these are set aside.
+async fn insert(shared: &Arc<Shared>, sink: &impl Sink, records: &[UsageRecord]) {
+    if records.is_empty() || insert_or_refuse(shared, sink, records).await.is_ok() {
         return;
     }
+    for record in records {
+        if let Err(reason) = insert_or_refuse(shared, sink, std::slice::from_ref(record)).await {
+            set_aside(shared, record, &reason).await;
+        }
+    }
+}
+
+/// Inserts for as long as it takes, unless the database refuses what is in a record, and why.
+async fn insert_or_refuse(shared: &Shared, sink: &impl Sink, records: &[UsageRecord]) -> Result<(), String> {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = sink.insert(records).await {
+    loop {
+        let away = match sink.insert(records).await {
+            Err(InsertError::Away(error)) => error,
+            inserted_or_refused => {
+                shared.database_ok.store(true, Ordering::Relaxed);
+                return match inserted_or_refused {
+                    Err(InsertError::Refused(reason)) => Err(reason),
+                    _ => Ok(()),
+                };
+            }
+        };
         shared.database_ok.store(false, Ordering::Relaxed);
-        tracing::error!(%error, records = records.len(), "usage records could not be inserted; trying again");
+        tracing::error!(error = %away, records = records.len(), "usage records could not be inserted; trying again");
         pause = pause_and_double(pause).await;
     }
-    shared.database_ok.store(true, Ordering::Relaxed);
+}
+
+/// Keeps a record beside the journal, which lets go of it then, for as long as it takes.
+async fn set_aside(shared: &Arc<Shared>, record: &UsageRecord, reason: &str) {
+    tracing::error!(usage_record.id = %record.id, %reason, "the database refuses a usage record, which is set aside");
+    names::record_refused();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (dir, record, reason) = (shared.journal.dir().to_owned(), record.clone(), reason.to_owned());
+        match blocking(move || refused::append(&dir, &record, &reason)).await {
+            Ok(()) => return,
+            Err(error) => tracing::error!(%error, "a refused usage record could not be kept; trying again"),
+        }
+        pause = pause_and_double(pause).await;
+    }
 }
 
 async fn pause_and_double(pause: Duration) -> Duration {

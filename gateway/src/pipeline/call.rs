@@ -6,11 +6,12 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::error::{ErrorKind, Origin, Retry};
-use domain::usage::Usage;
 
 use crate::error::GatewayError;
 use crate::http::extract::Caller;
+use crate::ledger::Note;
 use crate::pipeline::authenticate::Principal;
+use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::progress::{Attended, Progress};
 use crate::pipeline::route::Candidate;
@@ -60,11 +61,12 @@ impl Call {
         self.gateway().health.may_ask(candidate)
     }
 
-    /// A candidate has the whole request: from now on it bills, whether anybody waits or not.
-    /// `expected` is what it will have used should nothing more be heard of it.
-    pub fn dispatched(&self, meter: &mut Meter, candidate: &Candidate, expected: &Usage) {
+    /// A candidate is about to have the whole request: then it bills, whether anybody waits or not.
+    /// `input` is what it will have used should nothing more be heard of it. The note must be written
+    /// right before the request's last bytes are.
+    pub fn dispatched(&self, meter: &mut Meter, candidate: &Candidate, input: &Input) -> Note {
         self.progress.dispatched();
-        meter.dispatched(&self.snapshot, candidate, expected);
+        meter.dispatched(&self.snapshot, candidate, input)
     }
 
     /// A candidate failed before it delivered anything: it bills nothing, and its health suffers

@@ -6,7 +6,7 @@ use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::Operation;
-use domain::usage::Usage;
+use domain::usage::{Usage, UsageSource};
 use time::OffsetDateTime;
 
 use crate::pipeline::route::Candidate;
@@ -91,6 +91,32 @@ pub fn json(operation: Operation, body_bytes: u64, max_tokens_out: Option<u64>, 
 #[must_use]
 pub fn undelivered(expected: &Usage) -> Usage {
     Usage { text_tokens_out: 0, audio_tokens_out: 0, audio_out_ms: 0, ..*expected }
+}
+
+/// What goes into a call that is about to be made: it is billed should nothing more be heard of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Input {
+    /// As it was counted here, where that can be: enough for a model that is priced by it.
+    pub counted: Option<Usage>,
+    /// With what only the provider can count.
+    pub estimated: Usage,
+}
+
+impl Input {
+    /// Nothing of it can be counted here.
+    #[must_use]
+    pub fn estimated(estimated: Usage) -> Self {
+        Self { counted: None, estimated }
+    }
+
+    /// What is billed under `prices`, and how it is known.
+    #[must_use]
+    pub fn billed(&self, prices: &[Price]) -> (Usage, UsageSource) {
+        match self.counted.filter(|counted| amount(counted, prices).is_some()) {
+            Some(counted) => (counted, UsageSource::Measured),
+            None => (self.estimated, UsageSource::Estimated),
+        }
+    }
 }
 
 /// Audio tokens of speech that was delivered.

@@ -11,7 +11,7 @@ use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 
@@ -28,13 +28,6 @@ const MAX_RETRY_AFTER_S: u64 = 3600;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Longest time that is spent on reading one: its status says what matters, and the next target waits.
 const MAX_REFUSAL_TIME: Duration = Duration::from_secs(5);
-
-/// A body that is known whole.
-#[must_use]
-pub fn whole(body: Vec<u8>) -> (Body, u64) {
-    let length = body.len() as u64;
-    (Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(), length)
-}
 
 /// Builds a POST for a candidate. Only what is set here travels: nothing of the client's headers.
 ///

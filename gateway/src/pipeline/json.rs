@@ -13,10 +13,11 @@ use serde::Deserialize;
 use crate::error::GatewayError;
 use crate::pipeline::admit::{admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
+use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::streamed::{Begun, Tap, streamed};
-use crate::pipeline::{estimate, forward};
+use crate::pipeline::{estimate, forward, request_body};
 
 /// The few fields that decide something here; the rest travels as it came.
 #[derive(Deserialize)]
@@ -90,9 +91,9 @@ impl Serving<'_> {
         meter: &mut Meter,
     ) -> Result<Served, GatewayError> {
         let call = self.call;
-        let (payload, length) = forward::whole(request.body);
+        let note = call.dispatched(meter, candidate, &Input::estimated(self.sent));
+        let (payload, length) = request_body::whole(request.body, note);
         let post = forward::post(candidate, &request.endpoint, "application/json", payload, Some(length))?;
-        call.dispatched(meter, candidate, &self.sent);
         let answer = forward::forward(call, candidate, post).await?;
         if self.streams && forward::content_type_of(&answer).starts_with("text/event-stream") {
             let answer = Begun::wait(call, answer.into_body()).await?;

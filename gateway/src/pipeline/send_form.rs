@@ -5,7 +5,6 @@ use std::io;
 use bytes::Bytes;
 use dialects::contract::UploadRequest;
 use domain::error::ErrorKind;
-use domain::usage::Usage;
 use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -14,10 +13,13 @@ use tokio::sync::mpsc;
 
 use crate::error::GatewayError;
 use crate::http::upload::Upload;
+use crate::ledger::Note;
 use crate::pipeline::call::Call;
 use crate::pipeline::envelope::{Encoder, Encoding, Envelope};
+use crate::pipeline::estimate::Input;
 use crate::pipeline::forward;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::request_body::{self, Piece};
 use crate::pipeline::route::Candidate;
 use crate::upstream::client::Body;
 
@@ -40,7 +42,7 @@ pub(super) struct Sending<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) form: &'a UploadRequest,
     /// What the candidate bills, once it has all of the form, should nothing more be heard of it.
-    pub(super) expected: &'a Usage,
+    pub(super) input: &'a Input,
 }
 
 /// Sends the form to a candidate, from the spool where the upload is complete.
@@ -52,10 +54,10 @@ pub(super) async fn send_form(
     upload: &mut Upload,
     meter: &mut Meter,
 ) -> Result<Sent, GatewayError> {
-    let Sending { call, candidate, form, expected } = sending;
+    let Sending { call, candidate, form, input } = sending;
     if upload.is_complete() {
-        let request = replay(candidate, form, upload).await?;
-        call.dispatched(meter, candidate, expected);
+        let note = call.dispatched(meter, candidate, input);
+        let request = replay(candidate, form, upload, note).await?;
         return forward::forward(call, candidate, request).await.map(Sent::Answered);
     }
     pump(sending, upload, meter).await
@@ -63,12 +65,11 @@ pub(super) async fn send_form(
 
 /// Sends the form while the file still arrives.
 async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> Result<Sent, GatewayError> {
-    let Sending { call, candidate, form, expected } = sending;
+    let Sending { call, candidate, form, input } = sending;
     let envelope = Envelope::new(&form.body, upload.file_name(), upload.content_type());
     let mut encoder = Encoder::new(envelope.encoding);
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(UPLOAD_QUEUE);
-    let chunks = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(frame));
-    let body = StreamBody::new(chunks).boxed_unsync();
+    let (sender, pieces) = mpsc::channel(UPLOAD_QUEUE);
+    let body = request_body::arriving(pieces);
     let request = forward::post(candidate, &form.endpoint, &envelope.content_type, body, None)?;
     let answer = call.worker.client.send(candidate.account.allow_insecure, request);
     let mut answer = std::pin::pin!(answer);
@@ -83,7 +84,7 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
             Some(chunk) => chunk,
             None => tokio::select! {
                 biased;
-                early = &mut answer => return answered_early(call, candidate, early, meter, expected).await,
+                early = &mut answer => return answered_early(call, candidate, early, meter, input).await,
                 chunk = upload.receive_chunk() => match chunk? {
                     Some(chunk) => encoder.piece(chunk),
                     None => break,
@@ -95,8 +96,8 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
         }
         tokio::select! {
             biased;
-            early = &mut answer => return answered_early(call, candidate, early, meter, expected).await,
-            sent = tokio::time::timeout(idle, sender.send(chunk)) => match sent {
+            early = &mut answer => return answered_early(call, candidate, early, meter, input).await,
+            sent = tokio::time::timeout(idle, sender.send(Piece::More(chunk))) => match sent {
                 Ok(Ok(())) => {}
                 // A closed queue means that the provider stopped reading: its answer or error says why.
                 Ok(Err(_)) => break,
@@ -109,14 +110,11 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
     if upload.field_count() != fields_before {
         return Ok(Sent::FieldsFollowed);
     }
-    call.dispatched(meter, candidate, expected);
+    let end = [&encoder.rest()[..], &envelope.tail].concat();
+    let last = Piece::Last(end.into(), call.dispatched(meter, candidate, input));
     let ending = async move {
-        let ends = [encoder.rest(), Bytes::from(envelope.tail)].into_iter().filter(|end| !end.is_empty());
-        for last in ends.chain([Bytes::new()]) {
-            if sender.send(last).await.is_err() {
-                break;
-            }
-        }
+        // A closed queue means that the provider stopped reading: its answer or error says why.
+        drop(sender.send(last).await);
         std::future::pending().await
     };
     // Both are driven: the queue may be full until the provider is connected, which the answer sees to.
@@ -134,26 +132,16 @@ fn unread() -> GatewayError {
     GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider does not read the request.")
 }
 
-/// The next piece of a body. Only an empty chunk ends it: a queue that closes without one belongs to
-/// an upload that broke off, which the provider must not take for whole.
-fn frame(chunk: Option<Bytes>) -> Option<io::Result<Frame<Bytes>>> {
-    match chunk {
-        Some(chunk) if chunk.is_empty() => None,
-        Some(chunk) => Some(Ok(Frame::data(chunk))),
-        None => Some(Err(io::ErrorKind::ConnectionAborted.into())),
-    }
-}
-
 /// Judges what came before the provider had the whole form.
 async fn answered_early(
     call: &Call,
     candidate: &Candidate,
     answer: Result<Response<Incoming>, GatewayError>,
     meter: &mut Meter,
-    expected: &Usage,
+    input: &Input,
 ) -> Result<Sent, GatewayError> {
     let answer = forward::judge(call, candidate, std::future::ready(answer)).await?;
-    call.dispatched(meter, candidate, expected);
+    call.dispatched(meter, candidate, input).write();
     Ok(Sent::Answered(answer))
 }
 
@@ -162,6 +150,7 @@ async fn replay(
     candidate: &Candidate,
     form: &UploadRequest,
     upload: &mut Upload,
+    note: Note,
 ) -> Result<http::Request<Body>, GatewayError> {
     let envelope = Envelope::new(&form.body, upload.file_name(), upload.content_type());
     let length = (envelope.head.len() + envelope.tail.len()) as u64 + envelope.encoding.length(upload.spool().len());
@@ -169,6 +158,7 @@ async fn replay(
         Encoding::Plain => upload.spool_mut().body(envelope.head, envelope.tail).await?.0,
         Encoding::Base64 => encoded(upload, envelope.head, envelope.tail).await?,
     };
+    let body = request_body::measured(body, length, note);
     forward::post(candidate, &form.endpoint, &envelope.content_type, body, Some(length))
 }
 

@@ -15,13 +15,15 @@ use futures_util::{Stream, StreamExt};
 use local_speech::SpeechOutput;
 
 use crate::error::GatewayError;
+use crate::ledger::Note;
 use crate::pipeline::admit::{admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
+use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::speech_way::{Way, not_audio};
 use crate::pipeline::streamed::{Begun, NextPart, Tap, streamed_in_parts};
-use crate::pipeline::{estimate, forward};
+use crate::pipeline::{estimate, forward, request_body};
 
 /// Serves one speech request.
 ///
@@ -100,8 +102,9 @@ async fn serve(
     };
     let mut parts = plan.parts.into_iter();
     let Some(SpeechPart { request: first, characters }) = parts.next() else { return Err(nothing_left()) };
-    call.dispatched(meter, candidate, sent);
-    let (answer, is_events) = ask(call, candidate, first, plan.answer).await?;
+    let input = Input { counted: Some(counted(&Usage { characters, ..*sent })), estimated: *sent };
+    let note = call.dispatched(meter, candidate, &input);
+    let (answer, is_events) = ask(call, candidate, first, plan.answer, note).await?;
     meter.served_by(&call.snapshot, candidate);
     let way = Way::new(plan.answer, plan.audio, is_events, wanted, request.format())?;
     let mut tap = SpeechTap::new(way, wanted, request.format(), sent, meter);
@@ -117,8 +120,9 @@ async fn ask(
     candidate: &Candidate,
     request: JsonRequest,
     expected: SpeechAnswer,
+    note: Note,
 ) -> Result<(Begun, bool), GatewayError> {
-    let (body, length) = forward::whole(request.body);
+    let (body, length) = request_body::whole(request.body, note);
     let post = forward::post(candidate, &request.endpoint, "application/json", body, Some(length))?;
     let answer = forward::forward(call, candidate, post).await?;
     let content_type = forward::content_type_of(&answer);
@@ -139,7 +143,7 @@ fn later(
     let asked = Rc::new((Rc::clone(call), candidate.clone()));
     Box::new(move || {
         let (asked, part) = (Rc::clone(&asked), parts.next()?);
-        Some(Box::pin(async move { Ok(ask(&asked.0, &asked.1, part.request, expected).await?.0) }))
+        Some(Box::pin(async move { Ok(ask(&asked.0, &asked.1, part.request, expected, Note::none()).await?.0) }))
     })
 }
 
@@ -162,6 +166,11 @@ fn finish_response(
     response.streaming(body)
 }
 
+/// What is counted here of what goes in.
+fn counted(sent: &Usage) -> Usage {
+    Usage { characters: sent.characters, requests: 1, ..Usage::default() }
+}
+
 struct SpeechTap {
     way: Way,
     format: SpeechFormat,
@@ -177,7 +186,7 @@ struct SpeechTap {
 impl SpeechTap {
     /// For an answer that goes this way, in the account of who serves it.
     fn new(way: Way, wanted: StreamFormat, format: SpeechFormat, sent: &Usage, meter: &mut Meter) -> Self {
-        let counted = Usage { characters: sent.characters, requests: 1, ..Usage::default() };
+        let counted = counted(sent);
         meter.set_usage(counted, UsageSource::Measured);
         // Where characters alone have no price the model is billed by tokens, which only it can count.
         let by_tokens = meter.cost().is_none();

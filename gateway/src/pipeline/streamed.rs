@@ -154,7 +154,13 @@ impl<T: Tap> State<T> {
         let begun = (self.more.as_mut()?)()?.await;
         Some(begun.and_then(|begun| {
             (self.first, self.body) = (Some(begun.first), begun.body);
-            self.tap.next_part()
+            let rest = self.tap.next_part();
+            if let Some(meter) = &mut self.meter {
+                let (usage, source) = self.tap.usage();
+                meter.set_usage(usage, source);
+                meter.note_again();
+            }
+            rest
         }))
     }
 

@@ -18,6 +18,7 @@ use crate::error::GatewayError;
 use crate::http::upload::Upload;
 use crate::pipeline::admit::{admit, admit_again, cannot, nothing_left};
 use crate::pipeline::call::Call;
+use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::send_form::{Sending, Sent, send_form};
@@ -141,10 +142,13 @@ impl Length {
     }
 
     /// What goes in, as far as it is known now. An unknown length is no quantity: unpriced, not free.
-    fn expected(self) -> Usage {
+    fn input(self) -> Input {
         let nothing = Usage { requests: 1, ..Usage::default() };
         let known = self.exact_ms.or(self.guessed_ms);
-        known.map_or(nothing, |audio_ms| estimate::undelivered(&estimate::transcription(audio_ms)))
+        Input {
+            counted: self.exact_ms.map(|audio_in_ms| Usage { audio_in_ms, ..nothing }),
+            estimated: known.map_or(nothing, |ms| estimate::undelivered(&estimate::transcription(ms))),
+        }
     }
 
     /// The length to bill by, measured where the head did not tell it.
@@ -201,7 +205,7 @@ impl Serving<'_> {
             return self.serve_locally(upload, meter).await;
         }
         let (call, candidate, form) = (self.call, self.candidate, &self.form.request);
-        let sending = Sending { call, candidate, form, expected: &self.length.expected() };
+        let sending = Sending { call, candidate, form, input: &self.length.input() };
         let response = match send_form(sending, upload, meter).await? {
             Sent::Answered(response) => response,
             Sent::FieldsFollowed => return Ok(Served::FieldsFollowed),

@@ -8,7 +8,7 @@ use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::{Strategy, Target};
 use domain::usage::{Usage, UsageSource, UsageStatus};
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use secrecy::{ExposeSecret, SecretString};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::keys::{StoredKey, all_active_keys, find_key, list_keys, revoke_key, revoke_undeclared_keys, upsert_key};
 use super::tenants::{find_tenant_by_name, upsert_tenant};
 use super::{ManagedBy, connect, models, prices, providers, usage};
-use crate::ledger::UsageRecord;
+use crate::ledger::{InsertError, JournalLimits, Ledger, Sink, UsageRecord};
 use crate::snapshot::load::{LoadError, load};
 use crate::snapshot::{Budget, BudgetWindow, Key, PriceList, ProviderAccount, Route};
 
@@ -71,6 +71,7 @@ async fn check_all(db: &DatabaseConnection) {
     a_turn_recorded_twice_does_not_hold_up_others(db, acme).await;
     of_two_records_with_one_id_the_first_stays(db, acme).await;
     spending_counts_from_the_first_moment_of_the_window(db, acme).await;
+    what_the_database_refuses_is_told_from_a_database_that_is_away(db, acme).await;
     the_view_has_all_of_it(db, acme).await;
 }
 
@@ -186,6 +187,41 @@ async fn records_are_written_once(db: &DatabaseConnection, acme: TenantId) {
     assert_eq!((found[0].usage, found[0].ttfb_ms), (one.usage, Some(12)));
     let stranger = VirtualKeyId(Uuid::now_v7());
     assert!(usage::find_by_request(db, stranger, one.request_id).await.unwrap().is_empty());
+}
+
+async fn what_the_database_refuses_is_told_from_a_database_that_is_away(db: &DatabaseConnection, acme: TenantId) {
+    let key = VirtualKeyId(Uuid::now_v7());
+    let good = record(acme, key, NOW, Some(5));
+    let mut bad = record(acme, key, NOW, Some(5));
+    if db.get_database_backend() == DbBackend::Postgres {
+        bad.user_tag = Some("a\0b".into());
+    } else {
+        // SQLite takes any text: a constraint stands for what it does not take.
+        db.execute_unprepared(
+            "CREATE TRIGGER strict BEFORE INSERT ON usage_records WHEN length(new.user_tag) > 9 \
+            BEGIN SELECT RAISE(ABORT, 'too long'); END",
+        )
+        .await
+        .unwrap();
+        bad.user_tag = Some("0123456789".into());
+    }
+    let refused = Sink::insert(db, &[good.clone(), bad.clone()]).await;
+    assert!(matches!(refused, Err(InsertError::Refused(_))), "{refused:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path(), JournalLimits::default(), db.clone()).unwrap();
+    ledger.record(bad.clone()).unwrap();
+    ledger.record(good.clone()).unwrap();
+    ledger.flush().await;
+    assert_eq!(usage::find_by_request(db, key, good.request_id).await.unwrap().len(), 1);
+    assert!(usage::find_by_request(db, key, bad.request_id).await.unwrap().is_empty());
+    let aside = std::fs::read_to_string(folder.path().join("refused.jsonl")).unwrap();
+    assert!(aside.contains(&bad.id.to_string()) && !aside.contains(&good.id.to_string()), "{aside}");
+
+    db.execute_unprepared("ALTER TABLE usage_records RENAME TO usage_records_elsewhere").await.unwrap();
+    let away = Sink::insert(db, &[record(acme, key, NOW, Some(5))]).await;
+    db.execute_unprepared("ALTER TABLE usage_records_elsewhere RENAME TO usage_records").await.unwrap();
+    assert!(matches!(away, Err(InsertError::Away(_))), "{away:?}: a schema that is not there yet may come");
 }
 
 async fn a_turn_recorded_twice_does_not_hold_up_others(db: &DatabaseConnection, acme: TenantId) {

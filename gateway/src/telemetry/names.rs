@@ -15,6 +15,7 @@ const UNPRICED: &str = "antiphon_unpriced_records_total";
 const SESSIONS: &str = "antiphon_active_sessions";
 const FRAMES: &str = "antiphon_realtime_frames_total";
 const JOURNAL: &str = "antiphon_journal_pending_records";
+const REFUSED: &str = "antiphon_refused_records_total";
 const OPEN_CALLS: &str = "antiphon_open_calls_unwritten_total";
 const CREDENTIAL: &str = "antiphon_upstream_credential_refused_total";
 const COST: &str = "antiphon_cost_nano_usd_total";
@@ -29,6 +30,7 @@ pub fn describe() {
     describe_gauge!(SESSIONS, "Realtime sessions that are open now.");
     describe_counter!(FRAMES, "Realtime frames forwarded, by direction.");
     describe_gauge!(JOURNAL, "Usage records that are in the journal but not yet in the database.");
+    describe_counter!(REFUSED, "Usage records that the database refused: they are in the journal's `refused.jsonl`.");
     describe_counter!(OPEN_CALLS, "Calls in flight that could not be noted on disk: a kill would lose their records.");
     describe_counter!(CREDENTIAL, "Answers by which a provider refused our credential.");
     describe_counter!(COST, "Cost of recorded usage in billionths of a US dollar.");
@@ -81,6 +83,11 @@ pub fn frames(to_upstream: u64, to_client: u64) {
 pub fn journal_pending(records: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
     gauge!(JOURNAL).set(records as f64);
+}
+
+/// The database refused a usage record for what is in it.
+pub fn record_refused() {
+    counter!(REFUSED).increment(1);
 }
 
 /// A call in flight could not be noted on disk.

@@ -20,16 +20,19 @@ use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
+use super::last_bytes::NotingConnector;
 use crate::error::GatewayError;
 
 /// A request body: whole, or as it arrives.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+type Pool = Client<NotingConnector<HttpsConnector<HttpConnector<Resolver>>>, Body>;
+
 /// Pools for providers on the public network and for those that may be anywhere.
 #[derive(Debug, Clone)]
 pub struct UpstreamClient {
-    public: Client<HttpsConnector<HttpConnector<Resolver>>, Body>,
-    anywhere: Client<HttpsConnector<HttpConnector<Resolver>>, Body>,
+    public: Pool,
+    anywhere: Pool,
 }
 
 impl UpstreamClient {
@@ -53,7 +56,7 @@ impl UpstreamClient {
     }
 }
 
-fn pool(connect: Duration, anywhere: bool) -> Client<HttpsConnector<HttpConnector<Resolver>>, Body> {
+fn pool(connect: Duration, anywhere: bool) -> Pool {
     let mut http = HttpConnector::new_with_resolver(Resolver { inner: GaiResolver::new(), anywhere });
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -70,7 +73,7 @@ fn pool(connect: Duration, anywhere: bool) -> Client<HttpsConnector<HttpConnecto
         .pool_max_idle_per_host(256)
         // Bytes that may wait for a provider that reads slowly; the default is six times that.
         .http1_max_buf_size(64 * 1024)
-        .build(https)
+        .build(NotingConnector(https))
 }
 
 /// Looks a host up, and drops private addresses unless they are allowed. The check is made on the

@@ -10,7 +10,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::helpers::{KEY, Setup, TestApp, budget, get, operations, post_json, provider, soon, speech, transcription};
+use crate::helpers::{
+    BOUNDARY, KEY, Part, Setup, TestApp, budget, form_body, get, operations, post_json, provider, soon, speech,
+    transcription,
+};
 
 /// A key whose budget shows what is reserved.
 const BUDGETED: &str = "sk-ap-hangs-up-all-the-time";
@@ -120,7 +123,7 @@ async fn a_provider_that_hangs_is_known_to_fail_though_every_client_left() {
 }
 
 #[tokio::test]
-async fn what_is_at_work_when_the_gateway_stops_is_recorded_by_estimate() {
+async fn what_is_at_work_when_the_gateway_stops_is_recorded_as_it_is_known_here() {
     let mut app = app().await;
     for (path, request) in operations(BUDGETED) {
         app.one.script(Rule::once(path, Fault { hang: true, ..Fault::default() }));
@@ -132,13 +135,75 @@ async fn what_is_at_work_when_the_gateway_stops_is_recorded_by_estimate() {
     let operations: Vec<&str> = records.iter().map(|record| record.operation.as_str()).collect();
     assert_eq!(records.len(), 5, "{operations:?}");
     for record in records {
-        assert_eq!(
-            (record.status.as_str(), record.usage_source.as_str()),
-            ("client_closed", "estimated"),
-            "{record:?}"
-        );
+        // Characters and lengths are counted here; tokens only the provider can count.
+        let counted = matches!(record.operation.as_str(), "speech" | "transcription" | "translation");
+        let known = if counted { "measured" } else { "estimated" };
+        assert_eq!((record.status.as_str(), record.usage_source.as_str()), ("client_closed", known), "{record:?}");
         assert!(record.cost_nano_usd.is_some_and(|cost| cost > 0), "{record:?}");
     }
+}
+
+/// What a kill would leave now: the calls that are noted, as text.
+fn noted(app: &TestApp) -> String {
+    let slots = std::fs::read(app.gateway.settings.data_dir.join("journal/open-calls")).unwrap();
+    String::from_utf8_lossy(&slots).into_owned()
+}
+
+#[tokio::test]
+async fn half_an_upload_is_not_noted_against_a_kill_and_a_whole_one_is_with_its_cost() {
+    let app = TestApp::new().await;
+    let large = loadtest::wav::sample(4 * 1024 * 1024);
+    let cost = (large.len() as u64 - 44) * 1000 / 32_000 * 100;
+    let body = form_body(&[Part::Field("model", "stt"), Part::File("a.wav", &large)]);
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    app.one.script(Rule::once("audio/transcriptions", Fault { hang: true, ..Fault::default() }));
+    let mut stream = app.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (most, rest) = body.split_at(body.len() - 10);
+    stream.write_all(most).await.unwrap();
+    // The provider has nearly all of it.
+    let almost = large.len() as u64 - 256 * 1024;
+    soon(async {
+        while app.one.counts().bytes_in < almost {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    assert!(!noted(&app).contains("whisper-1"), "a provider bills nothing for a part");
+    stream.write_all(rest).await.unwrap();
+    soon(async {
+        while app.one.counts().of("audio/transcriptions").requests == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let noted = noted(&app);
+    assert!(noted.contains(&format!("\"cost\":{cost},")) && noted.contains("\"measured\""), "{noted}");
+}
+
+#[tokio::test]
+async fn speech_is_noted_with_its_cost_while_the_provider_has_it_and_not_once_it_is_refused() {
+    let app = TestApp::new().await;
+    let slow = Fault { delay_ms: Some(300), status: Some(400), ..Fault::default() };
+    app.one.script(Rule::once("audio/speech", slow));
+    let (answer, ()) = tokio::join!(app.call(speech(KEY, "tts", "Hello")), async {
+        soon(async {
+            while app.one.counts().of("audio/speech").requests == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let noted = noted(&app);
+        assert!(noted.contains("\"cost\":75000,") && noted.contains("\"measured\""), "{noted}");
+    });
+    assert_eq!(answer.status, 400);
+    // An entry of length zero is none.
+    let slots = std::fs::read(app.gateway.settings.data_dir.join("journal/open-calls")).unwrap();
+    assert!(slots.chunks(4096).all(|slot| slot[..4] == [0; 4]), "what was refused bills nothing");
 }
 
 #[tokio::test]

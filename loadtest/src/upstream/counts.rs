@@ -1,9 +1,9 @@
-//! Exact counts of what was delivered, per path and model, for the checks that compare them with usage records.
+//! Exact counts of what was asked for and delivered, per path and model, for the checks that compare them with usage records.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -52,6 +52,10 @@ pub struct Count {
     pub requests: u64,
     /// Requests answered with an error status, scripted or not.
     pub refused: u64,
+    /// Requests (realtime: turns) that arrived whole and were not refused. Providers bill these: the work
+    /// is done whether or not somebody still listens. Audio to be sent in a raw answer is not counted here.
+    #[serde(default)]
+    pub accepted: Amounts,
     /// Answers whose last byte was handed to the connection.
     pub whole: Amounts,
     /// Answers that were begun and not finished, by script or because the peer left.
@@ -72,9 +76,10 @@ pub struct Count {
 pub struct Fate {
     /// Path below the version, such as `audio/speech`.
     pub path: String,
-    /// Requests (realtime: `response.create`, and utterances to transcribe) that arrived whole.
-    pub received: u64,
-    /// The answers among them whose last byte was handed to the connection, and their sums.
+    /// Requests (realtime: `response.create`, and utterances to transcribe) that arrived whole, and their
+    /// sums as far as they are known then.
+    pub accepted: Amounts,
+    /// The answers to them whose last byte was handed to the connection, and their sums.
     pub whole: Amounts,
 }
 
@@ -102,6 +107,7 @@ impl Counts {
         for count in self.by.iter().filter(|count| count.path == path) {
             sum.requests += count.requests;
             sum.refused += count.refused;
+            sum.accepted.add(&count.accepted);
             sum.whole.add(&count.whole);
             sum.cut.add(&count.cut);
             sum.frames_in += count.frames_in;
@@ -121,17 +127,16 @@ const MAX_SERIALS: usize = 100_000;
 pub(super) struct Fates(Mutex<BTreeMap<String, Fate>>);
 
 impl Fates {
-    /// Books a request that arrived whole and gives its serial number, if there is one in its texts.
-    pub(super) fn received(&self, path: &str, texts: &[&str]) -> Option<String> {
-        let serial =
-            texts.iter().find_map(|text| text.split_whitespace().find_map(|word| word.strip_prefix("serial:")))?;
+    /// Books a request that arrived whole and gives its serial number, if there is one in its text.
+    pub(super) fn accepted(&self, path: &str, text: &str, amounts: &Amounts) -> Option<String> {
+        let serial = text.split_whitespace().find_map(|word| word.strip_prefix("serial:"))?;
         let mut fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if fates.len() >= MAX_SERIALS && !fates.contains_key(serial) {
             return None;
         }
         let fate = fates.entry(serial.to_owned()).or_default();
         path.clone_into(&mut fate.path);
-        fate.received += 1;
+        fate.accepted.add(&Amounts { answers: 1, ..*amounts });
         Some(serial.to_owned())
     }
 
@@ -161,18 +166,34 @@ pub(super) struct Line {
     pub(super) frames_out: AtomicU64,
     pub(super) appended_bytes: AtomicU64,
     pub(super) open_sessions: AtomicU64,
-    sums: Mutex<(Amounts, Amounts)>,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Sums {
+    accepted: Amounts,
+    whole: Amounts,
+    cut: Amounts,
 }
 
 impl Line {
+    /// Books one request or turn that arrived whole.
+    pub(super) fn accepted(&self, amounts: &Amounts) {
+        self.sums().accepted.add(&Amounts { answers: 1, ..*amounts });
+    }
+
     /// Books one finished answer or turn.
     pub(super) fn whole(&self, amounts: &Amounts) {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).0.add(&Amounts { answers: 1, ..*amounts });
+        self.sums().whole.add(&Amounts { answers: 1, ..*amounts });
     }
 
     /// Books one answer or turn that was begun and not finished.
     pub(super) fn cut(&self, amounts: &Amounts) {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).1.add(&Amounts { answers: 1, ..*amounts });
+        self.sums().cut.add(&Amounts { answers: 1, ..*amounts });
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,12 +218,13 @@ impl Table {
 }
 
 fn read_line(path: &str, model: &str, line: &Line) -> Count {
-    let (whole, cut) = *line.sums.lock().unwrap_or_else(PoisonError::into_inner);
+    let Sums { accepted, whole, cut } = *line.sums();
     Count {
         path: path.to_owned(),
         model: model.to_owned(),
         requests: line.requests.load(Ordering::Relaxed),
         refused: line.refused.load(Ordering::Relaxed),
+        accepted,
         whole,
         cut,
         frames_in: line.frames_in.load(Ordering::Relaxed),
@@ -212,7 +234,8 @@ fn read_line(path: &str, model: &str, line: &Line) -> Count {
     }
 }
 
-/// Follows one answer to its end: finished it counts as whole, dropped before that as cut.
+/// Follows one answer to its end, from the moment that its request was there whole: finished it counts as
+/// whole, dropped before that as cut.
 #[derive(Debug)]
 pub(super) struct Receipt {
     line: Arc<Line>,
@@ -225,16 +248,17 @@ pub(super) struct Receipt {
 
 impl Receipt {
     pub(super) fn new(line: Arc<Line>, amounts: Amounts) -> Self {
-        Self { line, amounts, audio_bytes_per_ms: 0, serial: None, finished: false }
+        Self::audio(line, amounts, 0)
     }
 
     pub(super) fn audio(line: Arc<Line>, amounts: Amounts, bytes_per_ms: u64) -> Self {
+        line.accepted(&amounts);
         Self { line, amounts, audio_bytes_per_ms: bytes_per_ms, serial: None, finished: false }
     }
 
-    /// The answer is the one to this serial number too.
-    pub(super) fn for_serial(mut self, fates: &Arc<Fates>, serial: Option<String>) -> Self {
-        self.serial = serial.map(|serial| (Arc::clone(fates), serial));
+    /// The answer is the one to the serial number in the request's text too.
+    pub(super) fn for_serial(mut self, fates: &Arc<Fates>, path: &str, text: &str) -> Self {
+        self.serial = fates.accepted(path, text, &self.amounts).map(|serial| (Arc::clone(fates), serial));
         self
     }
 

@@ -172,8 +172,11 @@ pub(super) async fn run(shared: Arc<Shared>, pending: Pending) {
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     line.open_sessions.fetch_add(1, Ordering::Relaxed);
     let mut driver = Driver { shared: &shared, line: &line, session, fault };
-    // However it ends (the peer left, a close of ours), there is nobody to tell.
-    drop(Box::pin(driver.drive(&mut socket, refusal)).await);
+    // However it ends (the peer left, a close of ours), there is nobody to tell. A peer that cannot be
+    // written to any more may have sent something before, which has arrived all the same.
+    if Box::pin(driver.drive(&mut socket, refusal)).await.is_err() {
+        driver.read_rest(&mut socket).await;
+    }
     driver.session.abandon(&line);
     line.open_sessions.fetch_sub(1, Ordering::Relaxed);
 }
@@ -225,8 +228,7 @@ impl Driver<'_> {
                     match message? {
                         Message::Text(text) => {
                             frames += 1;
-                            self.line.frames_in.fetch_add(1, Ordering::Relaxed);
-                            self.session.take(self.shared, self.line, &self.fault, text.as_str());
+                            self.take(text.as_str());
                         }
                         Message::Binary(_) => self.shared.violation("a binary frame in a realtime session"),
                         Message::Close(_) => return Ok(()),
@@ -245,6 +247,20 @@ impl Driver<'_> {
                 self.send_all(socket).await?;
             }
         }
+    }
+
+    /// Takes what a peer that has left had sent.
+    async fn read_rest(&mut self, socket: &mut Socket) {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Text(text) = message {
+                self.take(text.as_str());
+            }
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        self.line.frames_in.fetch_add(1, Ordering::Relaxed);
+        self.session.take(self.shared, self.line, &self.fault, text);
     }
 
     async fn send_all(&mut self, socket: &mut Socket) -> Result<(), Error> {

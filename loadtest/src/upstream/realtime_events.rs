@@ -136,7 +136,7 @@ impl Session {
         let event_id = head.event_id.as_deref();
         match head.kind.as_ref() {
             "session.update" => self.update(shared, text, event_id),
-            "input_audio_buffer.commit" => self.commit(shared, fault, event_id),
+            "input_audio_buffer.commit" => self.commit(shared, line, fault, event_id),
             "input_audio_buffer.clear" => {
                 self.uncommitted_bytes = 0;
                 self.push(event(shared, "input_audio_buffer.cleared", json!({})));
@@ -145,7 +145,7 @@ impl Session {
             "conversation.item.truncate" | "conversation.item.delete" | "conversation.item.retrieve" => {
                 self.answer_item(shared, text);
             }
-            "response.create" if !self.transcription => self.respond(shared, text, fault, event_id),
+            "response.create" if !self.transcription => self.respond(shared, line, text, fault, event_id),
             "response.cancel" if !self.transcription => self.cancel(shared, event_id),
             other => {
                 shared.violation(format!("unknown realtime event {other}"));
@@ -224,7 +224,7 @@ impl Session {
         format!("item_{}", self.items)
     }
 
-    fn commit(&mut self, shared: &Shared, fault: &Fault, event_id: Option<&str>) {
+    fn commit(&mut self, shared: &Shared, line: &Line, fault: &Fault, event_id: Option<&str>) {
         let audio_ms = self.uncommitted_bytes / self.bytes_per_ms();
         if audio_ms < 100 {
             let message = format!("Error committing input audio buffer: buffer too small, {audio_ms}ms of audio.");
@@ -240,12 +240,12 @@ impl Session {
             self.push(event(shared, kind, json!({"previous_item_id": before, "item": item})));
         }
         if self.config["audio"]["input"]["transcription"].is_object() {
-            self.transcribe(shared, fault, &id, audio_ms);
+            self.transcribe(shared, line, fault, &id, audio_ms);
         }
     }
 
     /// Input transcription is billed apart, by its own usage: by duration for whisper-1 and the live transcribers.
-    fn transcribe(&mut self, shared: &Shared, fault: &Fault, item: &str, audio_ms: u64) {
+    fn transcribe(&mut self, shared: &Shared, line: &Line, fault: &Fault, item: &str, audio_ms: u64) {
         let text = fault.text.as_deref().unwrap_or(SENTENCE);
         let prefix = "conversation.item.input_audio_transcription";
         for piece in text.split_inclusive(' ') {
@@ -253,7 +253,6 @@ impl Session {
             self.push(event(shared, &format!("{prefix}.delta"), fields));
         }
         let prompt = self.config["audio"]["input"]["transcription"]["prompt"].as_str().unwrap_or_default();
-        let serial = shared.fates.received("realtime transcription", &[prompt]);
         let model = self.config["audio"]["input"]["transcription"]["model"].as_str().unwrap_or_default();
         let mut amounts = Amounts { audio_in_ms: audio_ms, ..Amounts::default() };
         let usage = if model.contains("gpt-4o") {
@@ -265,6 +264,8 @@ impl Session {
         } else {
             json!({"type": "duration", "seconds": std::time::Duration::from_millis(audio_ms).as_secs_f64()})
         };
+        line.accepted(&amounts);
+        let serial = shared.fates.accepted("realtime transcription", prompt, &amounts);
         let fields = json!({"item_id": item, "content_index": 0, "transcript": text, "usage": usage});
         let text = event(shared, &format!("{prefix}.completed"), fields);
         self.outputs.push_back(Output { text, turn: Some(amounts), serial });
@@ -302,7 +303,7 @@ impl Session {
         self.push(answer);
     }
 
-    fn respond(&mut self, shared: &Shared, text: &str, fault: &Fault, event_id: Option<&str>) {
+    fn respond(&mut self, shared: &Shared, line: &Line, text: &str, fault: &Fault, event_id: Option<&str>) {
         if self.active.is_some() {
             let message = "Conversation already has an active response in progress.";
             return self.push(error(shared, "conversation_already_has_active_response", message, None, event_id));
@@ -329,7 +330,8 @@ impl Session {
         let done = self.response(&active, "completed", Value::Null);
         let text = event(shared, "response.done", json!({"response": done}));
         let instructions = asked["response"]["instructions"].as_str().unwrap_or_default();
-        let serial = shared.fates.received("realtime", &[instructions]);
+        line.accepted(&active.amounts);
+        let serial = shared.fates.accepted("realtime", instructions, &active.amounts);
         self.outputs.push_back(Output { text, turn: Some(active.amounts), serial });
         self.active = Some(active);
     }

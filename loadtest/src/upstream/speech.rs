@@ -53,7 +53,6 @@ pub(super) async fn answer(call: &mut Call<'_>, body: Incoming) -> Result<Respon
         line.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let format = checked?;
-    let serial = call.shared.fates.received(call.path, &[input]);
     let (content_type, bytes_per_ms) = format_facts(format).unwrap_or(("audio/wav", 48));
     let characters = input.chars().count();
     let total_bytes = fault.bytes.unwrap_or(characters * MS_PER_CHARACTER * bytes_per_ms);
@@ -66,12 +65,12 @@ pub(super) async fn answer(call: &mut Call<'_>, body: Incoming) -> Result<Respon
         amounts.tokens_in = u64::try_from(characters.div_ceil(4)).unwrap_or(0);
         amounts.tokens_out = audio_ms.div_ceil(50);
         let body = sse_body(format, total_bytes, &fault, amounts);
-        let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, serial);
+        let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, call.path, input);
         answer::deliver("text/event-stream", body, receipt, &fault)
     } else {
         let per_ms = u64::try_from(bytes_per_ms).unwrap_or(1);
         let body = audio_body(format, total_bytes, &fault);
-        let receipt = Receipt::audio(line, amounts, per_ms).for_serial(&call.shared.fates, serial);
+        let receipt = Receipt::audio(line, amounts, per_ms).for_serial(&call.shared.fates, call.path, input);
         answer::deliver(content_type, body, receipt, &fault)
     };
     answer::add_headers(&mut response, &fault);

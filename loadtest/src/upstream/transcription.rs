@@ -87,8 +87,8 @@ pub(super) async fn answer(call: &mut Call<'_>, body: Incoming) -> Result<Respon
     let ability = ability(call.kind, model);
     let spoken = spoken(&form, &fault, duration_ms);
     let amounts = amounts(&ability, &spoken);
-    let serial = call.shared.fates.received(call.path, &[form.get("prompt").unwrap_or_default()]);
-    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, serial);
+    let prompt = form.get("prompt").unwrap_or_default();
+    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, call.path, prompt);
     let stream = form.get("stream") == Some("true") && ability.streams;
     let (content_type, body) =
         if stream { stream_answer(&form, &ability, &spoken) } else { whole_answer(call, &form, &ability, &spoken) };

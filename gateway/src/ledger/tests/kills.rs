@@ -23,6 +23,12 @@ fn claimed(ledger: &Ledger, number: u128) -> OpenCall {
     call
 }
 
+fn prepared(ledger: &Ledger, number: u128) -> (OpenCall, Note) {
+    let mut call = OpenCall::default();
+    let note = ledger.prepare(&mut call, &noted(number));
+    (call, note)
+}
+
 fn slots(dir: &Path) -> PathBuf {
     dir.join("open-calls")
 }
@@ -55,6 +61,69 @@ async fn a_call_killed_before_its_record_is_recorded_as_noted_and_once() {
     assert_eq!(database.count(), 2);
     assert_eq!((database.row(1), database.row(2)), (Some(record(1)), Some(elsewhere)));
     assert!(database.rows.lock().unwrap().values().all(|times| *times == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_noted_by_its_note_and_not_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), small(), Database::away_for(usize::MAX)).unwrap();
+    let (call, note) = prepared(&ledger, 1);
+    assert!(call.is_awaited());
+    assert_eq!(slot_count(dir.path()), 0, "its provider does not have it whole");
+    note.write();
+    assert!(!call.is_awaited());
+    let (_unsent, _note) = prepared(&ledger, 2);
+    // The socket does not take the last bytes yet.
+    let (waiting, undone) = prepared(&ledger, 4);
+    undone.write();
+    undone.undo();
+    assert!(waiting.is_awaited());
+    let (_sent_later, written_again) = prepared(&ledger, 5);
+    written_again.write();
+    written_again.undo();
+    written_again.write();
+    // A provider that answers before it has everything is noted by its answer.
+    let (early, late_note) = prepared(&ledger, 3);
+    early.note();
+    late_note.write();
+    drop(ledger);
+
+    let database = Database::default();
+    let ledger = reopen(dir.path(), small(), &database).await;
+    assert_eq!(ledger.recovery(), Recovery { in_flight: 3, ..Recovery::default() });
+    ledger.flush().await;
+    assert_eq!((database.row(1), database.row(2), database.row(3)), (Some(noted(1)), None, Some(noted(3))));
+    assert_eq!((database.row(4), database.row(5)), (None, Some(noted(5))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_that_comes_late_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), small(), Database::away_for(usize::MAX)).unwrap();
+    let (mut ended, note_of_ended) = prepared(&ledger, 1);
+    ledger.settle(&mut ended, record(1)).unwrap();
+    let (mut failed, note_of_failed) = prepared(&ledger, 2);
+    ledger.withdraw(&mut failed);
+    let (mut moved, note_of_first) = prepared(&ledger, 3);
+    let elsewhere = UsageRecord { provider: "openai".to_owned(), attempts: 2, ..noted(3) };
+    let note_of_second = ledger.prepare(&mut moved, &elsewhere);
+    for note in [note_of_ended, note_of_failed, note_of_first] {
+        note.write();
+        note.undo();
+    }
+    assert_eq!(slot_count(dir.path()), 0);
+    note_of_second.write();
+    // A third try takes the place of the second, in the same slot.
+    let third = UsageRecord { attempts: 3, ..elsewhere.clone() };
+    ledger.prepare(&mut moved, &third).write();
+    assert_eq!(slot_count(dir.path()), 1);
+    drop(ledger);
+
+    let database = Database::default();
+    let ledger = reopen(dir.path(), small(), &database).await;
+    assert_eq!(ledger.recovery(), Recovery { records: 1, in_flight: 1, ..Recovery::default() });
+    ledger.flush().await;
+    assert_eq!((database.row(1), database.row(2), database.row(3)), (Some(record(1)), None, Some(third)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +186,7 @@ fn a_slot_torn_at_any_byte_costs_its_own_call_only() {
     for number in 1..=3 {
         let mut call = OpenCall::default();
         segment::encode(&noted(number), &mut call.entry).unwrap();
-        calls.write(&mut call);
+        calls.claim(&mut call);
     }
     let whole = std::fs::read(slots(dir.path())).unwrap();
     let entry = whole.len() - 2 * SLOT;
@@ -224,16 +293,52 @@ async fn calls_of_many_threads_keep_their_slots_while_others_are_cleared() {
     }
 }
 
-#[tokio::test]
-async fn a_file_that_takes_nothing_fails_no_call() {
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fits_no_slot_is_recorded_when_it_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path(), small(), Database::default()).unwrap();
-    let too_long = UsageRecord { model_asked: "m".repeat(SLOT), ..noted(1) };
-    let mut call = OpenCall::default();
-    ledger.claim(&mut call, &too_long);
+    let database = Database::default();
+    let ledger = Ledger::open(dir.path(), small(), database.clone()).unwrap();
+    let too_long = |number| UsageRecord { model_asked: "m".repeat(SLOT), ..noted(number) };
+    let (mut call, mut noted_later) = (OpenCall::default(), OpenCall::default());
+    ledger.claim(&mut call, &too_long(1));
+    ledger.prepare(&mut noted_later, &too_long(2)).write();
+    assert_eq!(slot_count(dir.path()), 0, "no slot is written beyond its end");
+    let _fits = claimed(&ledger, 3);
     ledger.settle(&mut call, record(1)).unwrap();
-    assert_eq!(slot_count(dir.path()), 0);
-    // A slot of zeros, as a hole in the file is read, is nobody's.
-    OpenOptions::new().write(true).open(slots(dir.path())).unwrap().write_all_at(&[0], 3 * SLOT as u64).unwrap();
-    assert_eq!(open_calls::left_in(dir.path()).unwrap().len(), 0);
+    ledger.settle(&mut noted_later, too_long(2)).unwrap();
+    ledger.flush().await;
+    assert_eq!((database.row(1), database.row(2)), (Some(record(1)), Some(too_long(2))));
+    let left = open_calls::left_in(dir.path()).unwrap();
+    assert_eq!(left.into_values().collect::<Vec<_>>(), [noted(3)]);
+}
+
+#[test]
+fn a_disk_that_takes_no_slot_fails_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", slots(dir.path())).unwrap();
+    let calls = Arc::new(open_calls::OpenCalls::create(dir.path(), 10).unwrap());
+    let mut call = OpenCall::default();
+    for _ in 0..2 {
+        segment::encode(&noted(1), &mut call.entry).unwrap();
+        calls.claim(&mut call);
+        calls.ended(&mut call);
+    }
+    segment::encode(&noted(1), &mut call.entry).unwrap();
+    let note = calls.prepare(&mut call);
+    note.write();
+    assert!(!call.is_awaited(), "the call goes on as one that its provider has");
+    note.undo();
+    calls.clear_ended();
+}
+
+#[test]
+fn a_slot_of_zeros_is_nobodys_and_hides_none_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entry = Vec::new();
+    segment::encode(&noted(1), &mut entry).unwrap();
+    // What stands before it in the file was never written: a hole, which is read as zeros.
+    let file = OpenOptions::new().write(true).create_new(true).open(slots(dir.path())).unwrap();
+    file.write_all_at(&entry, 3 * SLOT as u64).unwrap();
+    let left = open_calls::left_in(dir.path()).unwrap();
+    assert_eq!(left.into_values().collect::<Vec<_>>(), [noted(1)]);
 }

@@ -29,6 +29,8 @@ struct Database {
     kept: Arc<Mutex<HashMap<UsageRecordId, UsageRecord>>>,
     failures: Arc<AtomicUsize>,
     largest: Arc<AtomicUsize>,
+    /// What it refuses for good.
+    refuses: Arc<Mutex<Vec<UsageRecordId>>>,
 }
 
 impl Database {
@@ -48,9 +50,13 @@ impl Database {
 }
 
 impl Sink for Database {
-    async fn insert(&self, records: &[UsageRecord]) -> Result<(), String> {
+    async fn insert(&self, records: &[UsageRecord]) -> Result<(), InsertError> {
         if self.failures.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-            return Err("away".to_owned());
+            return Err(InsertError::Away("away".to_owned()));
+        }
+        let refuses = self.refuses.lock().unwrap();
+        if records.iter().any(|record| refuses.contains(&record.id)) {
+            return Err(InsertError::Refused("a NUL".to_owned()));
         }
         self.largest.fetch_max(records.len(), Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap();
@@ -118,6 +124,51 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
     found.sort();
     found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_refused_is_set_aside_and_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::away_for(2);
+    *database.refuses.lock().unwrap() = vec![record(3).id, record(7).id];
+    let ledger = Ledger::open(dir.path(), small(), database.clone()).unwrap();
+    for number in 0..10 {
+        ledger.record(record(number)).unwrap();
+    }
+    ledger.flush().await;
+    assert_eq!((database.count(), database.row(3), database.row(7)), (8, None, None));
+    assert_eq!((ledger.health().pending_records, ledger.health().database_ok), (0, true));
+    ledger.close(Duration::from_secs(60)).await;
+    assert_eq!(files(dir.path(), "journal").len(), 0, "the journal lets go of them");
+    let aside = std::fs::read_to_string(dir.path().join("refused.jsonl")).unwrap();
+    let aside: Vec<serde_json::Value> = aside.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(aside.iter().map(|line| line["reason"].as_str()).collect::<Vec<_>>(), [Some("a NUL"); 2]);
+    let kept = aside.into_iter().map(|mut line| serde_json::from_value(line["record"].take()).unwrap());
+    assert_eq!(kept.collect::<Vec<UsageRecord>>(), [record(3), record(7)], "whole");
+}
+
+#[test]
+fn what_the_disk_did_not_take_is_synced_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { segment_bytes: 1, ..small() };
+    let (journal, _) = Journal::open(dir.path(), limits).unwrap();
+    for number in 0..3 {
+        append(&journal, number);
+    }
+    let synced = std::cell::Cell::new(0);
+    let sync = |failing: usize| {
+        synced.set(0);
+        journal.sync_by(|_| {
+            synced.set(synced.get() + 1);
+            if synced.get() == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        })
+    };
+    assert!(sync(1).is_err());
+    assert_eq!(synced.get(), 3, "one that fails keeps no other from the disk");
+    sync(0).unwrap();
+    assert_eq!(synced.get(), 1, "the one that failed comes again");
+    sync(0).unwrap();
+    assert_eq!(synced.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Gateway;
-use crate::ledger::UsageRecord;
+use crate::ledger::{Note, UsageRecord};
 use crate::limits::{Permit, Refusal};
-use crate::pipeline::estimate;
+use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::flight::{Bill, Entry, Flight};
 use crate::pipeline::route::Candidate;
 use crate::snapshot::{Key, Snapshot};
@@ -132,17 +132,27 @@ impl Meter {
         &self.facts
     }
 
-    /// `candidate` is about to have the whole request: should nothing more be heard of it, `expected` is
-    /// billed, even if this process is killed from now on.
-    pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, expected: &Usage) {
+    /// `candidate` is about to have the whole request: should nothing more be heard of it, `input` is
+    /// billed, even if this process is killed, from the moment that the note is written.
+    pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, input: &Input) -> Note {
         self.asked = Instant::now();
         let served = self.serving(snapshot, candidate);
-        self.set_usage(*expected, UsageSource::Estimated);
+        let (usage, source) = input.billed(&served.prices);
+        self.set_usage(usage, source);
         let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
         let entry = *self.flight.entry.get_or_insert_with(|| Entry::new(self.sequence));
         let record = self.describe(entry, &served.candidate, None, bill, UsageStatus::ClientClosed);
-        self.gateway.ledger.claim(&mut self.flight.call, &record);
         self.served = Some(served);
+        self.gateway.ledger.prepare(&mut self.flight.call, &record)
+    }
+
+    /// More of the call has gone to who serves it: a kill from now on leaves what is known by now.
+    pub fn note_again(&mut self) {
+        if let (Some(served), Some(entry)) = (&self.served, self.flight.entry) {
+            let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
+            let record = self.describe(entry, &served.candidate, None, bill, UsageStatus::ClientClosed);
+            self.gateway.ledger.claim(&mut self.flight.call, &record);
+        }
     }
 
     /// The candidate that had the request failed before it delivered anything: it bills nothing.
@@ -162,6 +172,8 @@ impl Meter {
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         let ttfb = self.heard.unwrap_or_else(|| self.asked.elapsed());
         self.gateway.health.succeeded(candidate, self.facts.operation, ttfb);
+        // It may not have waited for the end of the request.
+        self.flight.call.note();
         if self.served.is_none() {
             self.served = Some(self.serving(snapshot, candidate));
         }
@@ -239,7 +251,10 @@ impl Meter {
     }
 
     fn record(&mut self, status: UsageStatus) {
-        let Some(served) = self.served.take() else { return self.withdraw() };
+        // What no provider had whole is billed by none.
+        let Some(served) = self.served.take().filter(|_| !self.flight.call.is_awaited()) else {
+            return self.withdraw();
+        };
         let flight = std::mem::take(&mut self.flight);
         if self.session.is_none() {
             let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
