@@ -12,11 +12,12 @@ use crate::SeedError;
 /// A cell that begins so would be run as a formula by a spreadsheet.
 pub(crate) const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Every row ever in force, the platform's and the tenants' own, in a fixed order.
+/// Every row ever in force, the platform's and the tenants' own, in a fixed order, each with the name of
+/// the tenant that it belongs to.
 ///
 /// # Errors
-/// [`SeedError::Database`], [`SeedError::Export`].
-pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> {
+/// [`SeedError::Database`].
+pub async fn all_rows(db: &impl ConnectionTrait) -> Result<Vec<(Option<String>, price::Model)>, SeedError> {
     let rows = price::Entity::find()
         .order_by_asc(price::Column::ProviderKind)
         .order_by_asc(price::Column::Model)
@@ -28,6 +29,16 @@ pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> 
         .await?;
     let tenants: HashMap<_, _> =
         tenant::Entity::find().all(db).await?.into_iter().map(|tenant| (tenant.id, tenant.name)).collect();
+    // A tenant that has gone took its prices with it, so every id is known here.
+    let name = |row: &price::Model| row.tenant_id.and_then(|id| tenants.get(&id).cloned());
+    Ok(rows.into_iter().map(|row| (name(&row), row)).collect())
+}
+
+/// [`all_rows`] as CSV.
+///
+/// # Errors
+/// [`SeedError::Database`], [`SeedError::Export`].
+pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [
         "tenant",
@@ -43,11 +54,9 @@ pub async fn export_csv(db: &impl ConnectionTrait) -> Result<String, SeedError> 
         "read_on",
     ];
     writer.write_record(header).map_err(failed)?;
-    for row in rows {
-        // A tenant that has gone took its prices with it, so every id is known here.
-        let tenant = row.tenant_id.and_then(|id| tenants.get(&id).cloned()).unwrap_or_default();
+    for (tenant, row) in all_rows(db).await? {
         let line = [
-            guard(tenant),
+            guard(tenant.unwrap_or_default()),
             row.provider_kind,
             guard(row.model),
             row.operation,

@@ -14,7 +14,7 @@ use domain::provider::ProviderKind;
 use sea_orm::{ConnectionTrait, DbErr};
 use time::OffsetDateTime;
 
-pub use export::export_csv;
+pub use export::{all_rows, export_csv};
 pub use read::PriceRow;
 
 /// The lists that come with the program.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use entities::{Id, price, tenant};
 use pricing_seed::SeedReport;
-use sea_orm::{DatabaseConnection, EntityTrait, QueryOrder, TransactionTrait};
+use sea_orm::{DatabaseConnection, TransactionTrait};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -64,21 +63,12 @@ fn print_report(report: SeedReport, as_json: bool) -> Result<()> {
 
 /// The list, the platform's and the tenants' own, in a fixed order.
 async fn rows(db: &DatabaseConnection) -> Result<Vec<Value>> {
-    let rows = price::Entity::find()
-        .order_by_asc(price::Column::ProviderKind)
-        .order_by_asc(price::Column::Model)
-        .order_by_asc(price::Column::Operation)
-        .order_by_asc(price::Column::Unit)
-        .order_by_asc(price::Column::EffectiveFrom)
-        .order_by_asc(price::Column::TenantId)
-        .all(db)
-        .await?;
-    let tenants = tenant::Entity::find().all(db).await?;
-    let name = |id: Option<Id>| tenants.iter().find(|tenant| Some(tenant.id) == id).map(|tenant| &tenant.name);
-    rows.into_iter()
-        .map(|row| {
+    pricing_seed::all_rows(db)
+        .await?
+        .into_iter()
+        .map(|(tenant, row)| {
             Ok(json!({
-                "tenant": name(row.tenant_id), "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
+                "tenant": tenant, "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
                 "price_usd": row.usd, "minimum_ms": row.minimum_ms, "rounding_ms": row.rounding_ms,
                 "effective_from": row.effective_from.format(&Rfc3339)?, "source": row.source, "read_on": row.read_on,
             }))
