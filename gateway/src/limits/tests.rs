@@ -213,11 +213,26 @@ fn idle_keys_are_forgotten_and_busy_or_budgeted_ones_are_not() {
 #[test]
 fn a_crowd_of_keys_does_not_stay_in_memory() {
     let limits = Limits::new();
-    for number in 0..20_000 {
-        let key = Key { id: VirtualKeyId(Uuid::from_u128(number)), ..key() };
-        drop(limits.admit(&key, &want(1), NOW, Instant::now()));
+    let mono = Instant::now();
+    let numbered = |number: u128| Key { id: VirtualKeyId(Uuid::from_u128(number)), ..key() };
+    let admit = |key: &Key| limits.admit(key, &want(1), NOW, mono).unwrap();
+    let budgeted = Key { budget: total(100), ..numbered(1_000_000) };
+    let mut paid = admit(&budgeted);
+    paid.settle_part(Some(NanoUsd(1)), NOW);
+    drop(paid);
+    let busy: Vec<(Key, Permit)> = (0..100).map(|number| (numbered(number), admit(&numbered(number)))).collect();
+    for number in 100..20_000 {
+        drop(admit(&numbered(number)));
+        assert!(limits.tracked_keys() <= SWEEP_FROM, "after {number}");
     }
-    assert!(limits.tracked_keys() <= SWEEP_FROM);
+    // Who is at work, or has a budget, is remembered whoever else comes.
+    assert_eq!(sums(&limits, &budgeted), (1, 0));
+    assert!(busy.iter().all(|(key, _)| sums(&limits, key) == (0, 1)));
+    limits.forget_idle(mono);
+    assert_eq!(limits.tracked_keys(), busy.len() + 1);
+    drop(busy);
+    limits.forget_idle(mono);
+    assert_eq!(limits.tracked_keys(), 1);
 }
 
 /// One step of any number of requests of one key.
