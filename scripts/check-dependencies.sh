@@ -19,6 +19,9 @@ io='tokio|actix-web|actix-http|sea-orm|sqlx|fred|redis|hyper|reqwest|awc|tokio-t
 forbid domain "$io|dialects|audio|local-speech|entities|migration|gateway|antiphon"
 forbid dialects "$io|audio|local-speech|entities|migration|gateway|antiphon"
 forbid audio "$io|dialects|local-speech|entities|migration|gateway|antiphon"
+# It runs programs, so tokio's processes are its trade; the network is not.
+forbid local-speech "${io#tokio|}|rustls|dialects|entities|migration|pricing-seed|gateway|antiphon"
+forbid pricing-seed 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|gateway|antiphon'
 forbid entities 'domain|dialects|gateway|antiphon'
 forbid migration 'entities|domain|dialects|gateway|antiphon'
 forbid gateway 'admin|migration|pricing-seed|antiphon'

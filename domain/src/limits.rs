@@ -1,6 +1,6 @@
 //! Named limits of what a peer may send, each with its reason.
 
-/// Parts of one form. OpenAI's form has 15 fields, of which five may repeat.
+/// Parts of one form. OpenAI's form has 14 fields, of which six may repeat.
 pub const MAX_FORM_PARTS: usize = 64;
 /// Bytes of one text field of a form. Known speaker references are data URLs of up to ten seconds.
 pub const MAX_FORM_FIELD_BYTES: usize = 1024 * 1024;
