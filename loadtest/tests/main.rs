@@ -192,12 +192,16 @@ async fn what_became_of_a_serial_number_is_told() {
     let serials = send(&upstream, "GET", "/_counts", "", b"").await.json()["serials"].clone();
     let fate = |serial: &str| {
         let fate = &serials[serial];
-        (fate["path"].clone(), fate["received"].clone(), fate["whole"]["answers"].clone())
+        (fate["path"].clone(), fate["accepted"]["answers"].clone(), fate["whole"]["answers"].clone())
     };
     assert_eq!(fate("a"), (json!("audio/speech"), json!(1), json!(1)));
     assert_eq!(fate("b"), (json!("audio/speech"), json!(1), json!(0)), "cut, and so not delivered");
     assert_eq!(fate("c"), (json!("realtime"), json!(1), json!(1)));
     assert_eq!(serials["a"]["whole"]["characters"], 15);
+    let cut = "serial:b script:cut_after_bytes=10 Cut.".len();
+    assert_eq!(serials["b"]["accepted"]["characters"], cut, "asked for whole, and so billed");
+    let all = upstream.counts().of("audio/speech");
+    assert_eq!((all.accepted.answers, all.whole.answers, all.cut.answers), (3, 2, 1));
     assert_eq!(serials.as_object().unwrap().len(), 3);
 }
 
