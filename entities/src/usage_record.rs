@@ -59,6 +59,8 @@ pub struct Model {
     pub status: String,
     /// Targets tried.
     pub attempts: i64,
+    /// Targets that failed before another served: a list of objects as JSON.
+    pub failed_attempts: Option<String>,
     /// Cache result.
     pub cache: Option<String>,
     /// Milliseconds to the first byte.

@@ -5,6 +5,7 @@
 //! trip over each other, and a migration that fails leaves nothing behind.
 
 mod m20261121_000001_first_tables;
+mod m20261121_000002_failed_attempts;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -19,7 +20,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_first_tables::Migration)]
+        vec![Box::new(m20261121_000001_first_tables::Migration), Box::new(m20261121_000002_failed_attempts::Migration)]
     }
 }
 

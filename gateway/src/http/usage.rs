@@ -62,6 +62,6 @@ fn describe(record: &StoredUsage) -> Value {
         "operation": record.operation.as_str(), "model": record.model_asked, "provider": record.provider,
         "model_served": record.model_served, "usage": record.usage, "usage_source": record.usage_source.as_str(),
         "cost_usd": record.cost.map(|cost| cost.to_string()), "status": record.status.as_str(),
-        "attempts": record.attempts, "ttfb_ms": record.ttfb_ms, "latency_ms": record.latency_ms,
+        "attempts": record.attempts, "failed_attempts": record.failed_attempts, "ttfb_ms": record.ttfb_ms, "latency_ms": record.latency_ms,
     })
 }

@@ -30,7 +30,7 @@ pub use self::journal::Recovery;
 use self::journal::{Batch, Journal, Position};
 use self::open_calls::OpenCalls;
 pub use self::open_calls::{Note, OpenCall};
-pub use self::record::UsageRecord;
+pub use self::record::{FailedAttempt, UsageRecord};
 use self::writer::BATCH_RECORDS;
 pub use self::writer::{InsertError, Sink};
 

@@ -56,6 +56,9 @@ pub struct UsageRecord {
     pub status: UsageStatus,
     /// Targets tried, the one that served included.
     pub attempts: u32,
+    /// Those of them that failed before another served, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_attempts: Vec<FailedAttempt>,
     /// Cache result, where a cache was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
@@ -70,6 +73,17 @@ pub struct UsageRecord {
     /// When it ended.
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
+}
+
+/// A target that was asked and failed, so that another was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    /// Configured name of the provider.
+    pub provider: String,
+    /// That provider's model.
+    pub model: String,
+    /// The code of the error, as clients get it.
+    pub error: String,
 }
 
 /// The quantities that are not zero.

@@ -81,7 +81,7 @@ impl Call {
         error: GatewayError,
     ) -> Result<GatewayError, GatewayError> {
         self.progress.failed();
-        meter.failed();
+        meter.failed(candidate, error.kind());
         if error.origin() == Origin::Upstream {
             let (provider, model) = (&candidate.account.name, &candidate.model.model);
             tracing::warn!(%provider, %model, %error, "target failed");

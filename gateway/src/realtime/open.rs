@@ -169,7 +169,10 @@ pub(super) async fn connect_first(
                 let window = window(caller, &candidate);
                 return Ok(Pending { leg, dialect, candidate, window });
             }
-            Err(error) if error.retry() == Retry::NextTarget => last = Some(error),
+            Err(error) if error.retry() == Retry::NextTarget => {
+                meter.attempt_failed(&candidate, error.kind());
+                last = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }

@@ -162,6 +162,7 @@ fn record(tenant: TenantId, key: VirtualKeyId, started_at: OffsetDateTime, cost:
         price_id: None,
         status: UsageStatus::Ok,
         attempts: 1,
+        failed_attempts: Vec::new(),
         cache: None,
         ttfb_ms: Some(12),
         latency_ms: 34,

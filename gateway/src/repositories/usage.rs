@@ -17,7 +17,7 @@ use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use super::{parse, stored, to_count, to_i64};
-use crate::ledger::UsageRecord;
+use crate::ledger::{FailedAttempt, UsageRecord};
 use crate::limits::PastSpend;
 
 /// Rows of one statement: 30 columns each must stay below SQLite's 32 766 variables.
@@ -63,6 +63,8 @@ pub struct StoredUsage {
     pub status: UsageStatus,
     /// Targets tried.
     pub attempts: u32,
+    /// Those that failed before another served.
+    pub failed_attempts: Vec<FailedAttempt>,
     /// Cache result.
     pub cache: Option<String>,
     /// Milliseconds to the first byte.
@@ -253,12 +255,22 @@ fn to_row(record: &UsageRecord) -> usage_record::ActiveModel {
         price_id: Set(record.price_id.map(|id| Id(id.0))),
         status: Set(record.status.as_str().to_owned()),
         attempts: Set(record.attempts.into()),
+        failed_attempts: Set(failed_attempts(&record.failed_attempts)),
         cache: Set(record.cache.clone()),
         ttfb_ms: Set(record.ttfb_ms.map(to_i64)),
         latency_ms: Set(to_i64(record.latency_ms)),
         started_at: Set(stored(record.started_at)),
         ended_at: Set(stored(record.ended_at)),
     }
+}
+
+/// Nothing for none, which is nearly every call.
+fn failed_attempts(attempts: &[FailedAttempt]) -> Option<String> {
+    if attempts.is_empty() { None } else { serde_json::to_string(attempts).ok() }
+}
+
+fn read_attempts(list: &str) -> Result<Vec<FailedAttempt>, DbErr> {
+    serde_json::from_str(list).map_err(|error| DbErr::Type(format!("failed_attempts: {error}")))
 }
 
 fn from_row(row: usage_record::Model) -> Result<StoredUsage, DbErr> {
@@ -292,6 +304,7 @@ fn from_row(row: usage_record::Model) -> Result<StoredUsage, DbErr> {
         price_id: row.price_id.map(|id| PriceId(id.0)),
         status: parse("status", &row.status)?,
         attempts: to_count("attempts", row.attempts)?,
+        failed_attempts: row.failed_attempts.map_or_else(|| Ok(Vec::new()), |list| read_attempts(&list))?,
         cache: row.cache,
         ttfb_ms: row.ttfb_ms.map(|ms| to_count("ttfb_ms", ms)).transpose()?,
         latency_ms: to_count("latency_ms", row.latency_ms)?,

@@ -13,11 +13,11 @@ use crate::helpers::{
 #[tokio::test]
 async fn the_next_target_serves_what_the_first_could_not() {
     let app = TestApp::new().await;
-    for fault in [
-        Fault { status: Some(500), ..Fault::default() },
-        Fault { status: Some(429), ..Fault::default() },
-        Fault { status: Some(401), ..Fault::default() },
-        Fault { html: true, ..Fault::default() },
+    for (fault, error) in [
+        (Fault { status: Some(500), ..Fault::default() }, "upstream_error"),
+        (Fault { status: Some(429), ..Fault::default() }, "upstream_rate_limited"),
+        (Fault { status: Some(401), ..Fault::default() }, "upstream_error"),
+        (Fault { html: true, ..Fault::default() }, "upstream_error"),
     ] {
         for request in [transcription(KEY, "both-stt", &[]), speech(KEY, "both-tts", "Hello")] {
             app.one.script(Rule::once("", fault.clone()));
@@ -26,6 +26,9 @@ async fn the_next_target_serves_what_the_first_could_not() {
             assert_eq!((answer.header("x-antiphon-provider"), answer.header("x-antiphon-attempts")), ("two", "2"));
             let records = app.records(&answer).await;
             assert_eq!((records.len(), records[0].provider.as_str(), records[0].attempts), (1, "two", 2));
+            let failed: Vec<_> =
+                records[0].failed_attempts.iter().map(|one| (one.provider.as_str(), one.error.as_str())).collect();
+            assert_eq!(failed, [("one", error)], "the record names both");
         }
     }
 }

@@ -90,6 +90,7 @@ fn record(number: u128) -> UsageRecord {
         price_id: None,
         status: UsageStatus::Ok,
         attempts: 1,
+        failed_attempts: Vec::new(),
         cache: None,
         ttfb_ms: Some(80),
         latency_ms: 120,

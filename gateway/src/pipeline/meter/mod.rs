@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::error::ErrorKind;
 use domain::ids::{RequestId, SessionId};
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
@@ -17,7 +18,7 @@ use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Gateway;
-use crate::ledger::{Note, UsageRecord};
+use crate::ledger::{FailedAttempt, Note, UsageRecord};
 use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::flight::{Bill, Entry, Flight};
@@ -48,6 +49,9 @@ pub struct CallFacts {
     pub model_asked: String,
 }
 
+/// Failed targets that a record names: it must stay small, however long a route is.
+const MAX_FAILED_ATTEMPTS: usize = 4;
+
 /// The open account of one call. Dropping it before [`Meter::finish`] means that the client left:
 /// what the provider had begun to deliver is recorded all the same.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub struct Meter {
     /// Utterances of a session whose transcripts are awaited, oldest first.
     utterances: VecDeque<Flight>,
     attempts: u32,
+    /// Targets that failed, for the record of the one that serves.
+    failed_attempts: Vec<FailedAttempt>,
     /// When the target that is tried was asked.
     asked: Instant,
     /// How long it took to be heard of.
@@ -98,6 +104,7 @@ impl Meter {
             flight: Flight::default(),
             utterances: VecDeque::new(),
             attempts: 0,
+            failed_attempts: Vec::new(),
             usage: Usage::default(),
             source: UsageSource::Estimated,
             priced: Cell::new(None),
@@ -156,9 +163,18 @@ impl Meter {
     }
 
     /// The candidate that had the request failed before it delivered anything: it bills nothing.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, candidate: &Candidate, error: ErrorKind) {
+        self.attempt_failed(candidate, error);
         self.set_usage(Usage::default(), UsageSource::Estimated);
         self.withdraw();
+    }
+
+    /// Keeps the name of a target that failed, for the record of the one that serves.
+    pub fn attempt_failed(&mut self, candidate: &Candidate, error: ErrorKind) {
+        if self.failed_attempts.len() < MAX_FAILED_ATTEMPTS {
+            let (provider, model) = (candidate.account.name.clone(), candidate.model.model.clone());
+            self.failed_attempts.push(FailedAttempt { provider, model, error: error.facts().2.to_owned() });
+        }
     }
 
     /// The target that is tried has begun to answer. Where this is not said, it begins with what makes
@@ -319,6 +335,7 @@ impl Meter {
             price_id: bill.price_id,
             status,
             attempts: self.attempts.max(1),
+            failed_attempts: self.failed_attempts.clone(),
             cache: None,
             ttfb_ms: self.first_byte.map(millis),
             latency_ms: millis(latency),
