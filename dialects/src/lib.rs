@@ -16,5 +16,6 @@ pub mod openai;
 pub mod openai_compatible;
 pub mod registry;
 mod rows;
+pub mod segments;
 pub mod sse;
 pub mod ultravox;

@@ -1,9 +1,8 @@
 //! `SubRip` and `WebVTT` captions from segments or words.
 
-use domain::transcription::{Segment, Transcript, Word};
+use domain::transcription::{Segment, Transcript};
 
-/// Letters of one caption made from words: two lines of 42, as subtitling guides have it.
-const LONGEST_CAPTION: usize = 84;
+use crate::segments::{SpokenWord, segments};
 
 /// Captions in `SubRip`; `None` when the transcript has text but no times.
 #[must_use]
@@ -33,34 +32,10 @@ fn cues(transcript: &Transcript) -> Option<Vec<Segment>> {
         return Some(transcript.segments.iter().filter(|segment| !segment.text.trim().is_empty()).cloned().collect());
     }
     if !transcript.words.is_empty() {
-        return Some(group(&transcript.words));
+        let words: Vec<SpokenWord> = transcript.words.iter().map(SpokenWord::from).collect();
+        return Some(segments(&words));
     }
     transcript.text.trim().is_empty().then(Vec::new)
-}
-
-/// Words become captions that end with a sentence or when they are full.
-fn group(words: &[Word]) -> Vec<Segment> {
-    let mut cues: Vec<Segment> = Vec::new();
-    let mut open = false;
-    for word in words {
-        let text = word.word.trim();
-        match cues.last_mut() {
-            Some(cue) if open && cue.text.chars().count() + text.chars().count() < LONGEST_CAPTION => {
-                cue.text.push(' ');
-                cue.text.push_str(text);
-                cue.end = word.end;
-            }
-            _ => cues.push(Segment {
-                id: cues.len() as u64,
-                start: word.start,
-                end: word.end,
-                text: text.to_owned(),
-                speaker: None,
-            }),
-        }
-        open = !text.ends_with(['.', '!', '?']);
-    }
-    cues
 }
 
 /// An empty line would end the caption early.
