@@ -193,6 +193,13 @@ pub trait TranscriptionDialect: Sync {
         content_type: &str,
         body: &[u8],
     ) -> Result<Reply, DialectError>;
+
+    /// What the provider bills for a request that uses `length`, where it is more than that: each channel,
+    /// or a surcharge for what is asked. It is reserved before the request and recorded where the answer
+    /// tells no length. The request is one that [`TranscriptionDialect::request`] has taken.
+    fn billed(&self, _request: &TranscriptionRequest, _file: &AudioFile, length: Usage) -> Usage {
+        length
+    }
 }
 
 /// Turns speech requests into this provider's.
@@ -202,6 +209,46 @@ pub trait SpeechDialect: Sync {
     /// # Errors
     /// [`DialectError::Unsupported`] names the field that this model cannot serve.
     fn request(&self, request: &SpeechRequest, model: &UpstreamModel) -> Result<SpeechPlan, DialectError>;
+}
+
+/// A voice of an account, as its provider lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVoice {
+    /// What the provider wants as voice.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// BCP-47 or ISO 639, where told.
+    pub language: Option<String>,
+    /// `female`, `male` or the provider's word, where told.
+    pub gender: Option<String>,
+    /// Where it can be heard.
+    pub preview_url: Option<String>,
+}
+
+/// One page of an account's voices.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VoicePage {
+    /// The voices.
+    pub voices: Vec<ListedVoice>,
+    /// What names the next page, where there is one.
+    pub next: Option<String>,
+}
+
+/// Lists the voices of an account at a provider whose voices have opaque ids, so that a client can name
+/// them as people do.
+pub trait VoiceDirectory: Sync {
+    /// Whether this is an id already, which needs no look-up.
+    fn is_id(&self, voice: &str) -> bool;
+
+    /// Where to GET a page: the first, or the one that [`VoicePage::next`] named.
+    fn page(&self, next: Option<&str>) -> Endpoint;
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// [`DialectError::Upstream`] when it is no list of voices.
+    fn parse(&self, body: &[u8]) -> Result<VoicePage, DialectError>;
 }
 
 /// Forwards JSON operations (chat, embeddings) with the provider's model name.

@@ -2,7 +2,7 @@
 
 use domain::provider::{Operation, ProviderKind};
 
-use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect};
+use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, VoiceDirectory};
 use crate::error::Fault;
 use crate::rows;
 
@@ -52,6 +52,8 @@ pub struct Provider {
     pub key_variable: Option<&'static str>,
     /// The environment variable of its base URL, where the credential alone is not enough.
     pub url_variable: Option<&'static str>,
+    /// Lists an account's own voices, whose ids are not their names.
+    pub voices_api: Option<&'static dyn VoiceDirectory>,
     /// Runs in this process instead of being called over the network.
     pub in_process: bool,
     /// Models without declaration.

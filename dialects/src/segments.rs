@@ -44,7 +44,9 @@ impl From<&SpokenWord> for Word {
 /// are first heard; a word whose speaker is not told belongs to the one before it.
 #[must_use]
 pub fn segments(words: &[SpokenWord]) -> Vec<Segment> {
-    let mut speakers = Speakers::of(words);
+    let heard = speakers(words);
+    // What is said before a speaker is told is the first one's.
+    let mut current = (!heard.is_empty()).then_some(0);
     let mut out = Vec::new();
     let mut rest = words;
     while !rest.is_empty() {
@@ -52,14 +54,27 @@ pub fn segments(words: &[SpokenWord]) -> Vec<Segment> {
         rest = after;
         let text = joined(segment);
         let (Some(first), Some(last)) = (segment.first(), segment.last()) else { break };
-        let speaker = speakers.label(segment);
+        let told = segment.iter().find_map(|word| word.speaker.as_deref());
+        current = told.map_or(current, |told| heard.iter().position(|heard| *heard == told));
         if text.is_empty() {
             continue;
         }
         let (id, end) = (out.len() as u64, last.end.max(first.start));
-        out.push(Segment { id, start: first.start, end, text, speaker });
+        out.push(Segment { id, start: first.start, end, text, speaker: current.map(speaker_label) });
     }
     out
+}
+
+/// The provider's names of the speakers, in the order in which they are first heard.
+#[must_use]
+pub fn speakers(words: &[SpokenWord]) -> Vec<&str> {
+    let mut heard: Vec<&str> = Vec::new();
+    for speaker in words.iter().filter_map(|word| word.speaker.as_deref()) {
+        if !heard.contains(&speaker) {
+            heard.push(speaker);
+        }
+    }
+    heard
 }
 
 /// The text of some words.
@@ -127,31 +142,6 @@ fn behind_comma(words: &[SpokenWord], full: usize) -> usize {
         words.get(*index).is_some_and(|word| word.text.ends_with([',', ';', ':', '，', '、', '；', '—', '–']))
     };
     (full / 2..full).rev().find(comma).map_or(full, |index| index + 1)
-}
-
-/// Speakers in the order in which they are heard.
-struct Speakers<'a> {
-    heard: Vec<&'a str>,
-    current: Option<usize>,
-}
-
-impl<'a> Speakers<'a> {
-    /// What is said before the first speaker is told is the first speaker's.
-    fn of(words: &'a [SpokenWord]) -> Self {
-        let first = words.iter().find_map(|word| word.speaker.as_deref());
-        Self { heard: first.into_iter().collect(), current: first.map(|_| 0) }
-    }
-
-    fn label(&mut self, segment: &'a [SpokenWord]) -> Option<String> {
-        if let Some(told) = segment.iter().find_map(|word| word.speaker.as_deref()) {
-            let known = self.heard.iter().position(|heard| *heard == told);
-            self.current = Some(known.unwrap_or(self.heard.len()));
-            if known.is_none() {
-                self.heard.push(told);
-            }
-        }
-        self.current.map(speaker_label)
-    }
 }
 
 #[cfg(test)]

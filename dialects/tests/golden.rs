@@ -29,7 +29,7 @@ pub(crate) const RECORDING: AudioFile = AudioFile {
 };
 
 /// The requests of a plan, and what comes back.
-fn spoken(plan: &SpeechPlan) -> String {
+pub(crate) fn spoken(plan: &SpeechPlan) -> String {
     let mut text = format!("{:?} {:?}\n", plan.answer, plan.audio);
     for part in &plan.parts {
         let body = String::from_utf8_lossy(&part.request.body);
@@ -38,12 +38,12 @@ fn spoken(plan: &SpeechPlan) -> String {
     text
 }
 
-fn asks(format: TranscriptFormat) -> TranscriptionRequest {
+pub(crate) fn asks(format: TranscriptFormat) -> TranscriptionRequest {
     TranscriptionRequest { model: "asked".to_owned(), response_format: Some(format), ..Default::default() }
 }
 
 /// The form that goes out and the reply that comes back, or the refusal, as text.
-fn transcribed(kind: ProviderKind, model: &str, request: &TranscriptionRequest, answer: &str) -> String {
+pub(crate) fn transcribed(kind: ProviderKind, model: &str, request: &TranscriptionRequest, answer: &str) -> String {
     let (dialect, model) = (row(kind).transcription.unwrap(), upstream(kind, model));
     let form = match dialect.request(Operation::Transcription, request, &RECORDING, &model) {
         Ok(form) => form,
@@ -73,7 +73,7 @@ fn wrapping(body: &UploadBody) -> String {
     }
 }
 
-fn refusal(error: &DialectError) -> String {
+pub(crate) fn refusal(error: &DialectError) -> String {
     match error {
         DialectError::Unsupported { param, message } => format!("unsupported {param}: {message}"),
         DialectError::Audio(message) => format!("unsupported audio: {message}"),

@@ -88,7 +88,7 @@ pub fn cost(usage: &Usage, prices: &[Price]) -> Cost {
     let flat = [Unit::AudioHour, Unit::AudioMinute, Unit::AudioSecond, Unit::MillionCharacters, Unit::Request];
     let mut flat = flat.into_iter().filter_map(|unit| find(prices, unit)).peekable();
     let sum = if flat.peek().is_some() { flat_sum(usage, flat) } else { token_sum(usage, prices) };
-    sum.map_or(Cost::Unpriced, |sum| sum.finish(prices))
+    sum.map_or(Cost::Unpriced, |sum| sum.with_surcharge(usage.surcharge_percent).finish(prices))
 }
 
 fn find(prices: &[Price], unit: Unit) -> Option<&Price> {
@@ -166,6 +166,18 @@ impl Sum {
         }
     }
 
+    /// What a provider bills in percent of the price for what a request asks beside the usual.
+    fn with_surcharge(mut self, percent: u64) -> Self {
+        if percent > 0 {
+            let factor = Decimal::ONE.checked_add(Decimal::new(i64::try_from(percent).unwrap_or(i64::MAX), 2));
+            match factor.and_then(|factor| self.usd.checked_mul(factor)) {
+                Some(usd) => self.usd = usd,
+                None => self.overflow = true,
+            }
+        }
+        self
+    }
+
     fn finish(self, prices: &[Price]) -> Cost {
         let id = self.largest.map(|(_, id)| id).or_else(|| prices.first().map(|price| price.id));
         match id {
@@ -231,6 +243,16 @@ mod tests {
             assert_eq!(cost(&unknown, &[price(unit, "0", 0)]).known(), Some(NanoUsd(0)), "{unit} is free");
         }
         assert_eq!(cost(&unknown, &[price(Unit::Request, "0.01", 0)]).known(), Some(NanoUsd(10_000_000)));
+    }
+
+    #[test]
+    fn a_surcharge_is_part_of_the_price() {
+        let prices = [price(Unit::AudioHour, "0.22", 0)];
+        let usage = Usage { audio_in_ms: 3_600_000, surcharge_percent: 50, ..Usage::default() };
+        assert_eq!(cost(&usage, &prices).known(), Some(NanoUsd(330_000_000)));
+        let absurd = Usage { surcharge_percent: u64::MAX, ..usage };
+        assert!(cost(&absurd, &prices).known().is_some_and(|cost| cost.0 > 0), "never less than nothing");
+        assert_eq!(cost(&usage, &[]), Cost::Unpriced);
     }
 
     #[test]

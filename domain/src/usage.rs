@@ -61,6 +61,8 @@ pub struct Usage {
     pub cached_image_tokens: u64,
     /// Requests, where a provider bills them.
     pub requests: u64,
+    /// What the provider adds to the price for what this request asks beside the usual, in percent.
+    pub surcharge_percent: u64,
 }
 
 impl Usage {
@@ -86,6 +88,11 @@ impl Usage {
             cached_audio_tokens: self.cached_audio_tokens.saturating_add(other.cached_audio_tokens),
             cached_image_tokens: self.cached_image_tokens.saturating_add(other.cached_image_tokens),
             requests: self.requests,
+            surcharge_percent: if self.surcharge_percent > other.surcharge_percent {
+                self.surcharge_percent
+            } else {
+                other.surcharge_percent
+            },
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     auth: AuthStyle::Header("authorization", "Token "),
     key_variable: Some("DEEPGRAM_API_KEY"),
     url_variable: None,
+    voices_api: None,
     in_process: false,
     models: &[],
     voices: &[],

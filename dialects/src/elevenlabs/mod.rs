@@ -1,11 +1,21 @@
-//! `ElevenLabs`: text to speech with the voice in the path, and Scribe.
+//! `ElevenLabs`: speech with the voice in the path and the format in the query, and Scribe.
+//!
+//! What `OpenAI` has no field for travels in the object `elevenlabs` (`options.rs`). Models differ in what
+//! they take; one table for each operation says how. The answer's content type says `audio/mpeg` whatever
+//! was asked, so nothing is read from it.
 //!
 //! Source: ElevenLabs's API reference and SDKs, read 2026-11-21.
 
-use domain::provider::ProviderKind;
+pub mod errors;
+mod options;
+mod scribe;
+pub mod speech;
+pub mod transcription;
+pub mod voices;
 
-use crate::openai;
-use crate::registry::{AuthStyle, Provider};
+use domain::provider::{Operation, ProviderKind};
+
+use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Elevenlabs,
@@ -14,12 +24,36 @@ pub(crate) const PROVIDER: Provider = Provider {
     auth: AuthStyle::Header("xi-api-key", ""),
     key_variable: Some("ELEVENLABS_API_KEY"),
     url_variable: None,
+    voices_api: Some(&voices::ElevenlabsVoices),
     in_process: false,
-    models: &[],
+    models: MODELS,
+    // Every account has its own, which are asked for.
     voices: &[],
-    transcription: None,
-    speech: None,
+    transcription: Some(&transcription::Scribe),
+    speech: Some(&speech::ElevenlabsSpeech),
     json: None,
     realtime: None,
-    fault: openai::errors::fault,
+    fault: errors::fault,
 };
+
+const fn speaks(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Speech] }
+}
+
+const fn transcribes(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Transcription] }
+}
+
+const MODELS: &[WellKnownModel] = &[
+    speaks("eleven_v4"),
+    speaks("eleven_v4_turbo"),
+    speaks("eleven_v3"),
+    speaks("eleven_multilingual_v2"),
+    speaks("eleven_flash_v2_5"),
+    speaks("eleven_flash_v2"),
+    speaks("eleven_turbo_v2_5"),
+    speaks("eleven_turbo_v2"),
+    transcribes("scribe_v3"),
+    transcribes("scribe_v2"),
+    transcribes("scribe_v2_medical"),
+];

@@ -14,6 +14,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     auth: AuthStyle::Header("x-api-key", ""),
     key_variable: Some("ULTRAVOX_API_KEY"),
     url_variable: None,
+    voices_api: None,
     in_process: false,
     models: &[],
     voices: &[],

@@ -102,6 +102,7 @@ fn counted<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Erro
         cached_audio_tokens,
         cached_image_tokens,
         requests,
+        surcharge_percent,
     } = *usage;
     let all = [
         ("audio_in_ms", audio_in_ms),
@@ -116,6 +117,7 @@ fn counted<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Erro
         ("cached_audio_tokens", cached_audio_tokens),
         ("cached_image_tokens", cached_image_tokens),
         ("requests", requests),
+        ("surcharge_percent", surcharge_percent),
     ];
     let mut map = serializer.serialize_map(None)?;
     for (name, count) in all.into_iter().filter(|(_, count)| *count > 0) {

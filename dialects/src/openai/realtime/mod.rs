@@ -26,7 +26,8 @@ impl RealtimeOpener for OpenaiRealtime {
     }
 }
 
-fn percent_encode(text: &str) -> String {
+/// Text as one segment of a path or one value of a query.
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
