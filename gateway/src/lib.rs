@@ -20,6 +20,7 @@ use crate::realtime::secrets::ClientSecrets;
 use crate::settings::GatewaySettings;
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::voices::Voices;
 
 pub mod error;
 pub mod http;
@@ -52,6 +53,8 @@ pub struct Gateway {
     pub database: DatabaseConnection,
     /// Issues and redeems client secrets.
     pub secrets: ClientSecrets,
+    /// The voices of accounts that list them.
+    pub voices: Voices,
     /// flite and `PocketSphinx`.
     pub local: LocalSpeech,
     /// Open realtime sessions.

@@ -38,6 +38,7 @@ use crate::realtime::secrets::ClientSecrets;
 use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::voices::Voices;
 use crate::{Gateway, Worker, http};
 
 /// What is left for records when the time of a drain is over.
@@ -120,6 +121,7 @@ impl Application {
             health: Health::new(settings.timeouts.breaker_open),
             secrets: ClientSecrets::new(&settings.client_secret_key),
             database,
+            voices: Voices::default(),
             local: LocalSpeech::detect(LocalLimits::default()),
             sessions: Sessions::default(),
             calls: TaskTracker::new(),

@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use dialects::contract::ListedVoice;
 use dialects::registry;
 use domain::provider::Operation;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::caller;
 use crate::http::models::{Served, usable};
+use crate::pipeline::route;
 
 /// What a voice is needed for.
 const SPEAKING: &[Operation] = &[Operation::Speech, Operation::Realtime];
 
-/// Every voice of the providers' models that the key may let speak.
+/// Every voice of the providers' models that the key may let speak. An account whose provider does not
+/// tell its voices adds none.
 ///
 /// # Errors
 /// `InvalidApiKey`.
@@ -36,10 +40,12 @@ pub async fn list_voices(worker: Data<Worker>, request: HttpRequest) -> Result<H
                 "preview_url": null, "map": map}));
         }
     }
+    let mut asked = Vec::new();
     for account in caller.snapshot.providers.values() {
         let here: BTreeSet<&str> =
             speaking.iter().filter(|served| served.account.name == account.name).map(|served| served.model).collect();
-        for voice in registry::provider(account.kind).into_iter().flat_map(|row| row.voices) {
+        let Some(row) = registry::provider(account.kind) else { continue };
+        for voice in row.voices {
             let models: Vec<&str> = voice.models.iter().copied().filter(|model| here.contains(model)).collect();
             // A voice that names no models is every model's.
             if models.is_empty() && (here.is_empty() || !voice.models.is_empty()) {
@@ -48,6 +54,21 @@ pub async fn list_voices(worker: Data<Worker>, request: HttpRequest) -> Result<H
             voices.push(json!({"id": voice.name, "name": voice.name, "provider": account.name,
                 "language": voice.language, "gender": voice.gender, "preview_url": null, "models": models}));
         }
+        if let Some(directory) = row.voices_api.filter(|_| !here.is_empty()) {
+            asked.push((route::of_account(account, row), directory));
+        }
+    }
+    let lists = asked.iter().map(|(account, directory)| worker.gateway.voices.list(&worker, account, *directory));
+    for ((account, _), list) in asked.iter().zip(join_all(lists).await) {
+        // Why a list is missing was logged when it was read.
+        for voice in list.iter().flat_map(|voices| voices.iter()) {
+            voices.push(listed(&account.account.name, voice));
+        }
     }
     Ok(HttpResponse::Ok().json(json!({"object": "list", "data": voices})))
+}
+
+fn listed(provider: &str, voice: &ListedVoice) -> Value {
+    json!({"id": voice.id, "name": voice.name, "provider": provider, "language": voice.language,
+        "gender": voice.gender, "preview_url": voice.preview_url, "models": []})
 }

@@ -23,12 +23,20 @@ pub struct Planned<R> {
     pub request: Option<R>,
 }
 
+/// A request in a provider's words.
+pub trait Written {
+    /// What it will use as this provider bills it, where that is not what is expected of every target.
+    fn expected(&self) -> Option<&Usage> {
+        None
+    }
+}
+
 /// Admits a call: finds the targets that can serve it and reserves what the dearest of them may cost,
 /// so that failover cannot break the budget.
 ///
 /// # Errors
 /// Nothing serves the model or the request, or a limit does not hold it. Nothing is held then.
-pub fn admit<R>(
+pub fn admit<R: Written>(
     call: &Call,
     facts: CallFacts,
     model: &str,
@@ -58,7 +66,7 @@ pub fn admit<R>(
 ///
 /// # Errors
 /// None of them can serve it now, or the budget does not hold it.
-pub fn admit_again<R>(
+pub fn admit_again<R: Written>(
     call: &Call,
     meter: &mut Meter,
     left: &mut [Planned<R>],
@@ -71,7 +79,7 @@ pub fn admit_again<R>(
 }
 
 /// Writes each target's request, and gives the cost of the dearest that can serve it.
-fn plan<R>(
+fn plan<R: Written>(
     call: &Call,
     facts: &CallFacts,
     planned: &mut [Planned<R>],
@@ -92,7 +100,10 @@ fn plan<R>(
     if let (None, Some(reason)) = (able().next(), reason) {
         return Err(reason.into());
     }
-    let price = |target: &Planned<R>| price(call, facts, &target.candidate, expected);
+    let price = |target: &Planned<R>| {
+        let own = target.request.as_ref().and_then(Written::expected);
+        price(call, facts, &target.candidate, own.unwrap_or(expected))
+    };
     refuse_unpriced(&call.principal, able().map(price))?;
     Ok(able().filter_map(price).max())
 }

@@ -109,6 +109,12 @@ impl Input {
         Self { counted: None, estimated }
     }
 
+    /// As a provider bills it that does not go by these quantities alone.
+    #[must_use]
+    pub fn map(self, billed: impl Fn(Usage) -> Usage) -> Self {
+        Self { counted: self.counted.map(&billed), estimated: billed(self.estimated) }
+    }
+
     /// What is billed under `prices`, and how it is known.
     #[must_use]
     pub fn billed(&self, prices: &[Price]) -> (Usage, UsageSource) {

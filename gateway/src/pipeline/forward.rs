@@ -40,20 +40,35 @@ pub fn post(
     body: Body,
     length: Option<u64>,
 ) -> Result<Request<Body>, GatewayError> {
+    let mut request = to(candidate, Method::POST, endpoint)?.header(CONTENT_TYPE, content_type);
+    if let Some(length) = length {
+        request = request.header(CONTENT_LENGTH, length);
+    }
+    request.body(body).map_err(|error| GatewayError::internal(&error))
+}
+
+/// Builds a GET for a candidate.
+///
+/// # Errors
+/// As [`post`].
+pub fn get(candidate: &Candidate, endpoint: &Endpoint) -> Result<Request<Body>, GatewayError> {
+    let (nothing, _) = whole(Vec::new());
+    to(candidate, Method::GET, endpoint)?.body(nothing).map_err(|error| GatewayError::internal(&error))
+}
+
+/// The head of a request with our credential.
+fn to(candidate: &Candidate, method: Method, endpoint: &Endpoint) -> Result<http::request::Builder, GatewayError> {
     let (account, row, path) = (&candidate.account, candidate.row, &endpoint.path);
     let url = match &endpoint.origin {
         Some(origin) if row.base_url == Some(account.base_url.as_str()) => format!("{origin}{path}"),
         _ => format!("{}{}{path}", account.base_url, row.path_prefix),
     };
-    let mut request = Request::builder().method(Method::POST).uri(url).header(CONTENT_TYPE, content_type);
+    let mut request = Request::builder().method(method).uri(url);
     request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
-    if let Some(length) = length {
-        request = request.header(CONTENT_LENGTH, length);
-    }
     if let Some((name, value)) = credential(candidate)? {
         request = request.header(name, value);
     }
-    request.body(body).map_err(|error| GatewayError::internal(&error))
+    Ok(request)
 }
 
 /// The credential header of a candidate.
@@ -110,7 +125,8 @@ pub fn content_type_of(answer: &Response<Incoming>) -> &str {
     answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
+/// What a provider's answer means that is not a success.
+pub async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
     let (head, body) = response.into_parts();
     let time = gateway.settings.timeouts.idle.min(MAX_REFUSAL_TIME);
     let body = tokio::time::timeout(time, collect(body, MAX_REFUSAL_BYTES, time)).await;

@@ -11,7 +11,7 @@ use domain::usage::{Usage, UsageSource};
 use serde::Deserialize;
 
 use crate::error::GatewayError;
-use crate::pipeline::admit::{admit, cannot, nothing_left};
+use crate::pipeline::admit::{Written, admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
@@ -67,6 +67,8 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
     }
     Err(last.unwrap_or_else(nothing_left))
 }
+
+impl Written for JsonRequest {}
 
 /// What a target made of the call.
 enum Served {

@@ -144,6 +144,13 @@ fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
     Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed })
 }
 
+/// An account itself, for what is asked of it beside any model.
+#[must_use]
+pub fn of_account(account: &Arc<ProviderAccount>, row: &'static Provider) -> Candidate {
+    let model = UpstreamModel { wire_name: String::new(), model: String::new(), provider: account.name.clone() };
+    Candidate { account: Arc::clone(account), row, target: plain_target(&account.name, ""), model }
+}
+
 /// Whether the provider kind has the operation at all, and the model where it is a known one.
 fn can(candidate: &Candidate, operation: Operation) -> bool {
     let row = candidate.row;

@@ -16,7 +16,7 @@ use local_speech::SpeechOutput;
 
 use crate::error::GatewayError;
 use crate::ledger::Note;
-use crate::pipeline::admit::{admit, cannot, nothing_left};
+use crate::pipeline::admit::{Written, admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
@@ -39,7 +39,15 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
     let sent = estimate::undelivered(&expected);
     let mut last: Option<GatewayError> = None;
     for target in planned {
-        let Some(spoken) = target.request.filter(|_| call.may_ask(&target.candidate)) else { continue };
+        let Some(mut spoken) = target.request else { continue };
+        // A target without that voice was not tried; the next one may have it.
+        if let Err(error) = find_voice(&call, &target.candidate, &mut spoken).await {
+            last = Some(error);
+            continue;
+        }
+        if !call.may_ask(&target.candidate) {
+            continue;
+        }
         meter.attempt();
         match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
             Ok(Served::Provider(answer, more, tap)) => {
@@ -58,10 +66,13 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
 }
 
 /// What a target is asked, in its own voice; without a plan it speaks on this machine.
+#[derive(Debug)]
 struct Spoken {
     request: SpeechRequest,
     plan: Option<SpeechPlan>,
 }
+
+impl Written for Spoken {}
 
 fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<Spoken, DialectError> {
     let dialect = candidate.row.speech.ok_or_else(|| cannot("speak"))?;
@@ -74,6 +85,19 @@ fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<
     }
     let plan = dialect.request(&request, &candidate.model)?;
     Ok(Spoken { request, plan: (!candidate.row.in_process).then_some(plan) })
+}
+
+/// A voice that the provider calls by an id is looked up by its name in the account, and asked for by it.
+async fn find_voice(call: &Call, candidate: &Candidate, spoken: &mut Spoken) -> Result<(), GatewayError> {
+    let (Some(directory), Some(dialect)) = (candidate.row.voices_api, candidate.row.speech) else { return Ok(()) };
+    let Voice::Name(name) = &spoken.request.voice else { return Ok(()) };
+    if directory.is_id(name) {
+        return Ok(());
+    }
+    let id = call.gateway().voices.id(&call.worker, candidate, directory, name).await?;
+    spoken.request.voice = Voice::Id { id };
+    spoken.plan = Some(dialect.request(&spoken.request, &candidate.model)?);
+    Ok(())
 }
 
 /// What a target made of the call.

@@ -16,7 +16,7 @@ use domain::usage::{Usage, UsageSource};
 
 use crate::error::GatewayError;
 use crate::http::upload::Upload;
-use crate::pipeline::admit::{admit, admit_again, cannot, nothing_left};
+use crate::pipeline::admit::{Written, admit, admit_again, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
@@ -94,6 +94,14 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
 struct Form {
     dialect: &'static dyn TranscriptionDialect,
     request: UploadRequest,
+    /// What it will use as this provider bills it.
+    expected: Usage,
+}
+
+impl Written for Form {
+    fn expected(&self) -> Option<&Usage> {
+        Some(&self.expected)
+    }
 }
 
 fn write(
@@ -103,8 +111,9 @@ fn write(
     length: Length,
 ) -> Result<Form, DialectError> {
     let dialect = candidate.row.transcription.ok_or_else(|| cannot("transcribe"))?;
-    let request = dialect.request(operation, request, &length.file(), &candidate.model)?;
-    Ok(Form { dialect, request })
+    let form = dialect.request(operation, request, &length.file(), &candidate.model)?;
+    let expected = dialect.billed(request, &length.file(), estimate::transcription(length.reserved_ms()));
+    Ok(Form { dialect, request: form, expected })
 }
 
 /// How long the audio is, as far as that is known before it was measured.
@@ -205,7 +214,9 @@ impl Serving<'_> {
             return self.serve_locally(upload, meter).await;
         }
         let (call, candidate, form) = (self.call, self.candidate, &self.form.request);
-        let sending = Sending { call, candidate, form, input: &self.length.input() };
+        let file = self.length.file();
+        let input = self.length.input().map(|usage| self.form.dialect.billed(self.request, &file, usage));
+        let sending = Sending { call, candidate, form, input: &input };
         let response = match send_form(sending, upload, meter).await? {
             Sent::Answered(response) => response,
             Sent::FieldsFollowed => return Ok(Served::FieldsFollowed),
@@ -224,9 +235,23 @@ impl Serving<'_> {
         let operation = meter.facts().operation;
         let reply = self.form.dialect.reply(operation, self.request, &candidate.model, &content_type, &body)?;
         meter.served_by(&call.snapshot, candidate);
-        let (usage, source) = settle(&reply, self.length, upload).await;
+        let (usage, source) = self.settle(&reply, upload).await;
         meter.set_usage(usage, source);
         Ok(Served::Whole(reply))
+    }
+
+    /// What is billed: the provider's own count where it gives one, else its length, else ours. A length of
+    /// nothing is no count: the file was not empty.
+    async fn settle(&self, reply: &Reply, upload: &mut Upload) -> (Usage, UsageSource) {
+        let reported = reply.usage.unwrap_or_default();
+        let audio_in_ms = reported.audio_in_ms.max(reply.duration_ms.unwrap_or_default());
+        if audio_in_ms > 0 {
+            return (Usage { audio_in_ms, requests: 1, ..reported }, UsageSource::Reported);
+        }
+        let (audio_in_ms, source) = self.length.billed(upload).await.used();
+        let source = if reported.has_tokens() { UsageSource::Reported } else { source };
+        let usage = Usage { audio_in_ms, requests: 1, ..reported };
+        (self.form.dialect.billed(self.request, &self.length.file(), usage), source)
     }
 
     /// Transcription on this machine.
@@ -245,19 +270,6 @@ impl Serving<'_> {
         meter.set_usage(Usage { audio_in_ms, requests: 1, ..Usage::default() }, UsageSource::Measured);
         Ok(Served::Whole(reply))
     }
-}
-
-/// What is billed: the provider's own count where it gives one, else its length, else ours. A length of
-/// nothing is no count: the file was not empty.
-async fn settle(reply: &Reply, length: Length, upload: &mut Upload) -> (Usage, UsageSource) {
-    let reported = reply.usage.unwrap_or_default();
-    let audio_in_ms = reported.audio_in_ms.max(reply.duration_ms.unwrap_or_default());
-    if audio_in_ms > 0 {
-        return (Usage { audio_in_ms, requests: 1, ..reported }, UsageSource::Reported);
-    }
-    let (audio_in_ms, source) = length.billed(upload).await.used();
-    let source = if reported.has_tokens() { UsageSource::Reported } else { source };
-    (Usage { audio_in_ms, requests: 1, ..reported }, source)
 }
 
 fn respond(call: &Call, reply: Reply, candidate: &Candidate, mut meter: Meter) -> HttpResponse {
