@@ -22,6 +22,7 @@ const FILES: &[(ProviderKind, &str, &str)] = &[
     (ProviderKind::Openai, "openai.csv", include_str!("../prices/openai.csv")),
     (ProviderKind::Azure, "azure.csv", include_str!("../prices/azure.csv")),
     (ProviderKind::Groq, "groq.csv", include_str!("../prices/groq.csv")),
+    (ProviderKind::Elevenlabs, "elevenlabs.csv", include_str!("../prices/elevenlabs.csv")),
     (ProviderKind::Local, "local.csv", include_str!("../prices/local.csv")),
 ];
 

@@ -50,7 +50,7 @@ fn shipped_lists_cost_what_the_providers_bill() {
         ..Usage::default()
     };
     use Operation::{Realtime, Speech, Transcription, Translation};
-    use ProviderKind::{Azure, Groq, Local, Openai};
+    use ProviderKind::{Azure, Elevenlabs, Groq, Local, Openai};
     let cases = [
         // 8.47 s are billed as 9 s at 0.006 a minute.
         (Openai, "whisper-1", Transcription, audio(8_470), 900_000),
@@ -65,6 +65,10 @@ fn shipped_lists_cost_what_the_providers_bill() {
         (Azure, "tts-hd", Speech, characters, 33_000_000),
         // Ten seconds at least.
         (Groq, "whisper-large-v3-turbo", Transcription, audio(1_000), 111_111),
+        (Elevenlabs, "eleven_flash_v2_5", Speech, characters, 50_000_000),
+        (Elevenlabs, "scribe_v2", Transcription, audio(60_000), 3_666_667),
+        // Key terms add a fifth.
+        (Elevenlabs, "scribe_v2", Transcription, Usage { surcharge_percent: 20, ..audio(60_000) }, 4_400_000),
         (Local, "pocketsphinx", Transcription, audio(1_000), 0),
         (Local, "flite", Speech, characters, 0),
     ];
@@ -86,6 +90,10 @@ fn what_is_not_listed_is_unknown() {
     let usage = Usage { audio_in_ms: 1_000, ..Usage::default() };
     let turbo = shipped_cost(ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Translation, &usage);
     assert_eq!(turbo, Cost::Unpriced);
+    assert_eq!(
+        shipped_cost(ProviderKind::Elevenlabs, "scribe_v3", Operation::Transcription, &usage),
+        Cost::Unpriced
+    );
     let cached = Usage { text_tokens_in: 10, cached_text_tokens: 5, ..Usage::default() };
     assert_eq!(shipped_cost(ProviderKind::Groq, "qwen/qwen3.8-27b", Operation::Chat, &cached), Cost::Unpriced);
 }

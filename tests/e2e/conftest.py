@@ -1,6 +1,6 @@
 """Starts the real gateway before scripted providers, once for all tests.
 
-Four scripted upstreams stand in for OpenAI, Azure OpenAI, Groq and a self-hosted server; the `local`
+Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server and ElevenLabs; the `local`
 provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
 `LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
 """
@@ -46,12 +46,18 @@ providers:
   - {{ name: azure, kind: azure, api_key: sk-upstream, base_url: "{azure}", allow_insecure: true }}
   - {{ name: groq, kind: groq, api_key: sk-upstream, base_url: "{groq}/openai/v1", allow_insecure: true }}
   - {{ name: own, kind: openai-compatible, api_key: sk-upstream, base_url: "{self_hosted}/v1", allow_insecure: true }}
+  - {{ name: elevenlabs, kind: elevenlabs, api_key: sk-upstream, base_url: "{elevenlabs}", allow_insecure: true }}
 models:
   - name: stt
     strategy: priority
     targets:
       - {{ provider: openai, model: whisper-1, priority: 1 }}
       - {{ provider: groq, model: whisper-large-v3, priority: 2 }}
+  - name: say
+    strategy: priority
+    targets:
+      - {{ provider: elevenlabs, model: eleven_flash_v2_5, priority: 1 }}
+      - {{ provider: openai, model: tts-1, priority: 2 }}
   - name: talk
     strategy: priority
     targets: [{{ provider: azure, model: gpt-realtime, options: {{ deployment: our-realtime }} }}]
@@ -66,7 +72,7 @@ tenants:
       - {{ name: alone, key: {ONE_SESSION}, max_concurrent_sessions: 1 }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
 voices:
-  - {{ name: narrator, map: {{ openai: marin, local: slt }} }}
+  - {{ name: narrator, map: {{ openai: marin, local: slt, elevenlabs: Rachel }} }}
 """
 
 
@@ -183,7 +189,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def all_upstreams(folder):
-    kinds = ["openai", "azure", "groq", "self-hosted"]
+    kinds = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
     started = {}
     try:
         for kind in kinds:

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Fault, Kind, body::ScriptBody, counts::Receipt};
+use super::{Fault, Kind, body::ScriptBody, counts::Receipt, vendors};
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
@@ -42,6 +42,7 @@ pub(super) fn refuse(kind: Kind, refusal: &Refusal) -> Response<ScriptBody> {
         _ => "invalid_request_error",
     };
     let error = match kind {
+        Kind::Elevenlabs => return vendors::elevenlabs::refuse(refusal),
         Kind::Azure => json!({
             "code": refusal.code.map_or_else(|| refusal.status.to_string(), str::to_owned), "message": refusal.message,
         }),

@@ -32,6 +32,7 @@ const EXPECTED: &[&str] = &[
     "user-agent",
     "x-client-request-id",
     "x-request-id",
+    "xi-api-key",
 ];
 
 /// Prefixes of the gateway's own keys, which no provider may ever see.
@@ -107,6 +108,8 @@ pub(super) fn check_credential(shared: &Shared, headers: &HeaderMap) -> Result<(
     let sent = match shared.config.kind {
         Kind::Azure => header.or(bearer),
         Kind::Openai | Kind::Groq | Kind::SelfHosted => bearer,
+        // Checked where it is read, after the body.
+        Kind::Elevenlabs => None,
     };
     let accepted = match (&shared.config.api_key, sent) {
         (Some(key), Some(sent)) => key == sent,

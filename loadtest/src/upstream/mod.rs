@@ -38,13 +38,14 @@ pub mod script;
 mod speech;
 mod text;
 mod transcription;
+mod vendors;
 
 pub use counts::{Amounts, Count, Counts, Fate};
 pub use form::FilePart;
 pub use script::{CloseWs, Fault, Rule};
 
 /// Requests that `GET /_requests` remembers.
-const REMEMBERED: usize = 50;
+const REMEMBERED: usize = 500;
 
 /// Whose habits the upstream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -58,6 +59,8 @@ pub enum Kind {
     Groq,
     /// A server of one's own: paths below `/v1`, every format, no usage.
     SelfHosted,
+    /// ElevenLabs: the vendor's own language, `xi-api-key`.
+    Elevenlabs,
 }
 
 /// How to start an upstream.
@@ -100,7 +103,7 @@ impl UpstreamHandle {
         let path = match self.shared.config.kind {
             Kind::Openai | Kind::SelfHosted => "/v1",
             Kind::Groq => "/openai/v1",
-            Kind::Azure => "",
+            Kind::Azure | Kind::Elevenlabs => "",
         };
         format!("http://{}{path}", self.addr)
     }
@@ -111,7 +114,7 @@ impl UpstreamHandle {
         self.shared.counts()
     }
 
-    /// The last 50 requests, oldest first.
+    /// The last 500 requests, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).iter().cloned().collect()

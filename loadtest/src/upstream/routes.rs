@@ -20,7 +20,7 @@ use super::{
     control,
     counts::Line,
     form::{self, Form},
-    realtime, script, speech, text, transcription,
+    realtime, script, speech, text, transcription, vendors,
 };
 
 /// Largest JSON body that is read.
@@ -107,6 +107,9 @@ async fn answer(
     body: Incoming,
 ) -> Result<Response<ScriptBody>, Refusal> {
     let kind = shared.config.kind;
+    if kind == Kind::Elevenlabs {
+        return vendors::elevenlabs::answer(shared, record, &parts, body).await;
+    }
     let full_path = parts.uri.path().to_owned();
     let path = below_version(kind, &parts)?;
     if path == "realtime" {
@@ -133,7 +136,8 @@ async fn answer(
     }
 }
 
-async fn early(kind: Kind, fault: &Fault) -> Result<Response<ScriptBody>, Refusal> {
+/// What is answered before a body is read.
+pub(super) async fn early(kind: Kind, fault: &Fault) -> Result<Response<ScriptBody>, Refusal> {
     if fault.hang {
         std::future::pending::<()>().await;
     }
@@ -149,6 +153,7 @@ fn below_version(kind: Kind, parts: &Parts) -> Result<String, Refusal> {
     let below = match kind {
         Kind::Openai | Kind::SelfHosted => path.strip_prefix("/v1/"),
         Kind::Groq => path.strip_prefix("/openai/v1/"),
+        Kind::Elevenlabs => None,
         Kind::Azure => match path.strip_prefix("/openai/deployments/").and_then(|rest| rest.split_once('/')) {
             Some((_, below)) if parts.uri.query().unwrap_or_default().contains("api-version=") => Some(below),
             Some(_) => None,
@@ -158,7 +163,8 @@ fn below_version(kind: Kind, parts: &Parts) -> Result<String, Refusal> {
     below.map(str::to_owned).ok_or_else(|| unknown_path(&parts.method, path))
 }
 
-fn unknown_path(method: &http::Method, path: &str) -> Refusal {
+/// No such path.
+pub(super) fn unknown_path(method: &http::Method, path: &str) -> Refusal {
     Refusal::new(404, "not_found", format!("Invalid URL ({method} {path})"))
 }
 

@@ -119,7 +119,7 @@ fn first_bytes(format: &str) -> Vec<u8> {
 }
 
 /// The whole stream of `total_bytes`: the first piece with the format's beginning, then one block over and over.
-fn audio_body(format: &str, total_bytes: usize, fault: &Fault) -> ScriptBody {
+pub(super) fn audio_body(format: &str, total_bytes: usize, fault: &Fault) -> ScriptBody {
     let chunk_bytes = fault.chunk_bytes.unwrap_or(CHUNK_BYTES).max(1);
     let block: Bytes = (0..chunk_bytes).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect();
     let mut head = first_bytes(format);

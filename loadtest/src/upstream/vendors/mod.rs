@@ -1,0 +1,3 @@
+//! Providers that do not speak OpenAI's dialect: one file each, as faithful to the wire as a test needs.
+
+pub(super) mod elevenlabs;
