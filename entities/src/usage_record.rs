@@ -49,6 +49,8 @@ pub struct Model {
     pub audio_tokens_out: i64,
     /// Cached tokens of every kind.
     pub cached_tokens: i64,
+    /// What the provider adds to its price for what was asked beside the usual, in percent.
+    pub surcharge_percent: i64,
     /// `reported`, `measured` or `estimated`.
     pub usage_source: String,
     /// Null while unpriced.

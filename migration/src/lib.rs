@@ -6,6 +6,7 @@
 
 mod m20261121_000001_first_tables;
 mod m20261121_000002_failed_attempts;
+mod m20261121_000003_surcharges;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -20,7 +21,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_first_tables::Migration), Box::new(m20261121_000002_failed_attempts::Migration)]
+        vec![
+            Box::new(m20261121_000001_first_tables::Migration),
+            Box::new(m20261121_000002_failed_attempts::Migration),
+            Box::new(m20261121_000003_surcharges::Migration),
+        ]
     }
 }
 

@@ -33,6 +33,7 @@ ONLY_TTS_1 = "sk-e2e-only-one-model-is-allowed-0003"
 ONE_A_MINUTE = "sk-e2e-one-request-per-minute-0004"
 ONE_SESSION = "sk-e2e-one-session-at-a-time-0006"
 SUMMED = "sk-e2e-one-test-alone-counts-this-0007"
+NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 CONFIG = """
@@ -70,6 +71,7 @@ tenants:
       - {{ name: slow, key: {ONE_A_MINUTE}, requests_per_minute: 1 }}
       - {{ name: summed, key: {SUMMED} }}
       - {{ name: alone, key: {ONE_SESSION}, max_concurrent_sessions: 1 }}
+      - {{ name: short, key: {NO_EXTRAS}, budget: {{ usd: "0.00016", window: total }} }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
 voices:
   - {{ name: narrator, map: {{ openai: marin, local: slt, elevenlabs: Rachel }} }}

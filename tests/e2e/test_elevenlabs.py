@@ -4,12 +4,14 @@ import base64
 import concurrent.futures
 import io
 import json
+import signal
 import wave
 from decimal import Decimal
 
 import openai
 import pytest
 
+import conftest
 from conftest import SENTENCE
 from specs import Spec
 from test_usage import nano, records
@@ -127,6 +129,16 @@ def test_transcription_is_priced_with_what_is_asked_beside_it(client, tone, opti
     assert Decimal(answer.headers["x-antiphon-cost-usd"]) == usd
     [record] = records(client, answer.headers["x-request-id"])
     assert (Decimal(record["cost_usd"]), record["usage_source"]) == (usd, "reported")
+    assert record["usage"]["surcharge_percent"] == percent
+
+
+def test_a_budget_holds_what_is_asked_beside_the_audio(gateway, tone):
+    """2.5 s cost 0.000153 dollars, with key terms 0.000183."""
+    with gateway.client(conftest.NO_EXTRAS) as client:
+        with pytest.raises(openai.RateLimitError) as failed:
+            client.audio.transcriptions.create(model=SCRIBE, file=tone, extra_body={"keywords": ["fox"]})
+        assert failed.value.code == "budget_exceeded"
+        assert client.audio.transcriptions.create(model=SCRIBE, file=tone).text == SENTENCE
 
 
 @pytest.mark.parametrize(
@@ -246,6 +258,41 @@ def test_unknown_names_are_told_and_do_not_flood_the_vendor(client, upstream):
     assert "`nobody 7`" in str(errors[7]) and "elevenlabs" in str(errors[7])
     # Once at most for all of them, of two pages.
     assert lists(upstream) - before <= 2
+
+
+@pytest.fixture
+def fresh_client(tmp_path, all_upstreams):
+    """A client of a gateway that has not asked for voices yet."""
+    gateway = conftest.Gateway(tmp_path, all_upstreams)
+    with gateway.client() as client:
+        yield client
+    gateway.stop(signal.SIGTERM)
+
+
+def test_many_names_at_once_are_one_look_at_the_list(fresh_client, upstream):
+    def ask(number):
+        return fresh_client.audio.speech.create(model=FLASH, voice=f"Voice {number}", input=HELLO).content
+
+    before = lists(upstream)
+    upstream.script("/v2/voices", delay_ms=300)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
+    assert lists(upstream) - before == 2, "two pages"
+
+
+def test_a_vendor_that_does_not_tell_its_voices(fresh_client, upstream):
+    before = lists(upstream)
+    upstream.script("/v2/voices", status=500)
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError) as failed:
+            fresh_client.audio.speech.create(model=FLASH, voice="Rachel", input=HELLO)
+        assert failed.value.code == "upstream_error"
+    assert lists(upstream) - before == 1, "not asked again for a moment"
+    answer = fresh_client.audio.speech.with_raw_response.create(model="say", voice="alloy", input=HELLO)
+    assert answer.headers["x-antiphon-provider"] == "openai"
+    assert fresh_client.audio.speech.create(model=FLASH, voice=RACHEL, input=HELLO).content, "an id needs no list"
+    voices = fresh_client.get("/audio/voices", cast_to=object)["data"]
+    assert voices and not any(voice["provider"] == "elevenlabs" for voice in voices)
 
 
 def lists(upstream):

@@ -20,7 +20,7 @@ use super::{parse, stored, to_count, to_i64};
 use crate::ledger::{FailedAttempt, UsageRecord};
 use crate::limits::PastSpend;
 
-/// Rows of one statement: 30 columns each must stay below SQLite's 32 766 variables.
+/// Rows of one statement: 31 columns each must stay below SQLite's 32 766 variables.
 const CHUNK: usize = 500;
 
 /// A record as the table gives it back. The table has one sum of cached tokens and neither image
@@ -250,6 +250,7 @@ fn to_row(record: &UsageRecord) -> usage_record::ActiveModel {
         audio_tokens_in: Set(to_i64(usage.audio_tokens_in)),
         audio_tokens_out: Set(to_i64(usage.audio_tokens_out)),
         cached_tokens: Set(to_i64(usage.cached_tokens())),
+        surcharge_percent: Set(to_i64(usage.surcharge_percent)),
         usage_source: Set(record.usage_source.as_str().to_owned()),
         cost_nano_usd: Set(record.cost.map(|cost| cost.0)),
         price_id: Set(record.price_id.map(|id| Id(id.0))),
@@ -283,6 +284,7 @@ fn from_row(row: usage_record::Model) -> Result<StoredUsage, DbErr> {
         audio_tokens_in: to_count("audio_tokens_in", row.audio_tokens_in)?,
         audio_tokens_out: to_count("audio_tokens_out", row.audio_tokens_out)?,
         cached_text_tokens: to_count("cached_tokens", row.cached_tokens)?,
+        surcharge_percent: to_count("surcharge_percent", row.surcharge_percent)?,
         ..Usage::default()
     };
     Ok(StoredUsage {
