@@ -90,10 +90,7 @@ fn what_is_not_listed_is_unknown() {
     let usage = Usage { audio_in_ms: 1_000, ..Usage::default() };
     let turbo = shipped_cost(ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Translation, &usage);
     assert_eq!(turbo, Cost::Unpriced);
-    assert_eq!(
-        shipped_cost(ProviderKind::Elevenlabs, "scribe_v3", Operation::Transcription, &usage),
-        Cost::Unpriced
-    );
+    assert_eq!(shipped_cost(ProviderKind::Elevenlabs, "scribe_v3", Operation::Transcription, &usage), Cost::Unpriced);
     let cached = Usage { text_tokens_in: 10, cached_text_tokens: 5, ..Usage::default() };
     assert_eq!(shipped_cost(ProviderKind::Groq, "qwen/qwen3.8-27b", Operation::Chat, &cached), Cost::Unpriced);
 }
