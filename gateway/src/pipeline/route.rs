@@ -148,7 +148,8 @@ fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
 #[must_use]
 pub fn of_account(account: &Arc<ProviderAccount>, row: &'static Provider) -> Candidate {
     let model = UpstreamModel { wire_name: String::new(), model: String::new(), provider: account.name.clone() };
-    Candidate { account: Arc::clone(account), row, target: plain_target(&account.name, ""), model }
+    let (account, target) = (Arc::clone(account), plain_target(&account.name, ""));
+    Candidate { account, row, target, model, breaker: Breaker::Closed }
 }
 
 /// Whether the provider kind has the operation at all, and the model where it is a known one.
