@@ -11,7 +11,7 @@ use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 
@@ -52,7 +52,7 @@ pub fn post(
 /// # Errors
 /// As [`post`].
 pub fn get(candidate: &Candidate, endpoint: &Endpoint) -> Result<Request<Body>, GatewayError> {
-    let (nothing, _) = whole(Vec::new());
+    let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     to(candidate, Method::GET, endpoint)?.body(nothing).map_err(|error| GatewayError::internal(&error))
 }
 

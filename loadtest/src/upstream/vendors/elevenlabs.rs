@@ -161,12 +161,14 @@ async fn speak(call: &mut Call<'_>, voice: &str, body: Incoming) -> Result<Respo
         line.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let (format, bytes_per_ms) = checked?;
-    let serial = call.shared.fates.received(call.path, &[text]);
     let characters = text.chars().count();
     let total_bytes = fault.bytes.unwrap_or(characters * MS_PER_CHARACTER * bytes_per_ms);
     let amounts = Amounts { characters: u64::try_from(characters).unwrap_or(0), ..Amounts::default() };
-    let receipt =
-        Receipt::audio(line, amounts, u64::try_from(bytes_per_ms).unwrap_or(1)).for_serial(&call.shared.fates, serial);
+    let receipt = Receipt::audio(line, amounts, u64::try_from(bytes_per_ms).unwrap_or(1)).for_serial(
+        &call.shared.fates,
+        call.path,
+        text,
+    );
     // Whatever the format is, it is called MPEG.
     let audio = speech::audio_body(format, total_bytes, &fault);
     let mut response = answer::deliver("audio/mpeg", audio, receipt, &fault);
@@ -248,9 +250,8 @@ async fn transcribe(call: &mut Call<'_>, body: Incoming) -> Result<Response<Scri
         line.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let heard = checked?;
-    let serial = call.shared.fates.received(call.path, &[first_term]);
     let amounts = Amounts { audio_in_ms: heard.duration_ms * heard.channels, ..Amounts::default() };
-    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, serial);
+    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, call.path, first_term);
     let body = ScriptBody::whole(transcript(&form, &fault, &heard).to_string());
     let mut response = answer::deliver("application/json", body, receipt, &fault);
     answer::add_headers(&mut response, &fault);
