@@ -78,6 +78,18 @@ fn transcriptions() {
 }
 
 #[test]
+fn speakers_that_nobody_told_apart_are_one() {
+    let body = br#"{"text":"Hi. Ho.","words":[{"text":"Hi.","start":0,"end":1},{"text":"Ho.","start":1,"end":2}]}"#;
+    let dialect = row(KIND).transcription.unwrap();
+    let request = asks(TranscriptFormat::DiarizedJson);
+    let reply = dialect.reply(Operation::Transcription, &request, &model("scribe_v2"), "", body).unwrap();
+    let answer: Value = serde_json::from_slice(&reply.body).unwrap();
+    let speakers: Vec<&str> =
+        answer["segments"].as_array().unwrap().iter().map(|segment| segment["speaker"].as_str().unwrap()).collect();
+    assert_eq!(speakers, ["A", "A"]);
+}
+
+#[test]
 fn what_scribe_cannot_do_is_refused_by_name() {
     let base = asks(TranscriptFormat::Json);
     let text = |text: &str| Some(text.to_owned());

@@ -1,4 +1,4 @@
-//! Whole answers of every provider: transcripts in every format, and refusals.
+//! Whole answers of every provider: transcripts in every format, refusals, and lists of voices.
 #![no_main]
 
 use dialects::contract::UpstreamModel;
@@ -12,6 +12,9 @@ fuzz_target!(|input: (u8, u8, u8, bool, bool, u16, &[u8])| {
     let Some(row) = PROVIDERS.get(usize::from(row) % PROVIDERS.len()) else { return };
     let fault = (row.fault)(status, body);
     assert!(fault.message.chars().count() <= 600, "a refusal is kept short");
+    if let Some(directory) = row.voices_api {
+        drop(directory.parse(body));
+    }
     let Some(dialect) = row.transcription else { return };
     let name = match row.models.len() {
         0 => "a-model",

@@ -98,6 +98,10 @@ impl Channel {
         if named == Named::Nobody {
             spoken.iter_mut().for_each(|word| word.speaker = None);
         }
+        // Nobody told from nobody is one speaker.
+        if named != Named::Nobody && speakers(&spoken).is_empty() {
+            spoken.iter_mut().for_each(|word| word.speaker = Some(String::new()));
+        }
         let mut segments = segments(&spoken);
         if named == Named::Roles {
             by_role(&mut segments, &speakers(&spoken));

@@ -21,6 +21,8 @@ const KEPT: Duration = Duration::from_secs(600);
 const BETWEEN: Duration = Duration::from_secs(5);
 /// Voices of one account that are kept; accounts have hundreds at most.
 const MAX_VOICES: usize = 10_000;
+/// Longest time that a call waits for a list.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Pages of one list.
 const MAX_PAGES: usize = 100;
 
@@ -125,8 +127,8 @@ impl Voices {
 
 impl Account {
     fn is(&self, account: &ProviderAccount) -> bool {
-        let secret = |key: &Option<SecretString>| key.as_ref().map(|key| key.expose_secret().to_owned());
-        self.base_url == account.base_url && secret(&self.api_key) == secret(&account.api_key)
+        let [own, other] = [&self.api_key, &account.api_key].map(|key| key.as_ref().map(ExposeSecret::expose_secret));
+        self.base_url == account.base_url && own == other
     }
 
     fn state(&self) -> State {
@@ -138,8 +140,20 @@ impl Account {
     }
 
     /// Reads the list again, unless that was done since `seen` or a moment ago. Whoever comes meanwhile
-    /// waits for the one reading.
+    /// waits for the one reading, which goes on when the client that began it leaves.
     async fn renewed(
+        self: &Arc<Self>,
+        worker: &Worker,
+        candidate: &Candidate,
+        directory: &'static dyn VoiceDirectory,
+        seen: Option<Instant>,
+    ) -> Result<(), GatewayError> {
+        let (account, worker, candidate) = (Arc::clone(self), worker.clone(), candidate.clone());
+        let reading = async move { account.read_again(&worker, &candidate, directory, seen).await };
+        actix_web::rt::spawn(reading).await.unwrap_or_else(|_| Err(unread()))
+    }
+
+    async fn read_again(
         &self,
         worker: &Worker,
         candidate: &Candidate,
@@ -195,7 +209,7 @@ async fn read(
     candidate: &Candidate,
     directory: &'static dyn VoiceDirectory,
 ) -> Result<Vec<ListedVoice>, GatewayError> {
-    let patience = worker.gateway.settings.timeouts.first_byte;
+    let patience = worker.gateway.settings.timeouts.first_byte.min(PATIENCE);
     let pages = async {
         let (mut voices, mut next): (Vec<ListedVoice>, Option<String>) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {

@@ -56,8 +56,14 @@ const SCRIBE_FIELDS: &[&str] = &[
     "use_multi_channel",
 ];
 /// Characters of one request, by the beginning of the model's name.
-const LONGEST: [(&str, usize); 4] =
-    [("eleven_v3", 5_000), ("eleven_flash_v2_5", 40_000), ("eleven_turbo_v2_5", 40_000), ("eleven_", 10_000)];
+const LONGEST: [(&str, usize); 6] = [
+    ("eleven_v3", 5_000),
+    ("eleven_flash_v2_5", 40_000),
+    ("eleven_turbo_v2_5", 40_000),
+    ("eleven_flash_v2", 30_000),
+    ("eleven_turbo_v2", 30_000),
+    ("eleven_", 10_000),
+];
 /// Milliseconds that one character takes to be spoken.
 const MS_PER_CHARACTER: usize = 60;
 /// Voices beside the two that have real names, so that the list has a second page.
