@@ -20,7 +20,7 @@ use super::{parse, stored, to_count, to_i64};
 use crate::ledger::{FailedAttempt, UsageRecord};
 use crate::limits::PastSpend;
 
-/// Rows of one statement: 31 columns each must stay below SQLite's 32 766 variables.
+/// Rows of one statement: 32 columns each must stay below SQLite's 32 766 variables.
 const CHUNK: usize = 500;
 
 /// A record as the table gives it back. The table has one sum of cached tokens and neither image
