@@ -36,6 +36,9 @@ SUMMED = "sk-e2e-one-test-alone-counts-this-0007"
 NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
+# The scripted providers, by the name of their kind.
+KINDS = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
+
 CONFIG = """
 server:
   gateway: {{ bind: "127.0.0.1:0" }}
@@ -191,10 +194,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def all_upstreams(folder):
-    kinds = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
     started = {}
     try:
-        for kind in kinds:
+        for kind in KINDS:
             started[kind] = Upstream(kind, folder)
         yield started
         violations = {kind: upstream.violations() for kind, upstream in started.items()}
