@@ -37,7 +37,7 @@ NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 # The scripted providers, by the name of their kind.
-KINDS = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
+SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
 
 CONFIG = """
 server:
@@ -196,7 +196,7 @@ def folder(tmp_path_factory):
 def all_upstreams(folder):
     started = {}
     try:
-        for kind in KINDS:
+        for kind in SCRIPTED:
             started[kind] = Upstream(kind, folder)
         yield started
         violations = {kind: upstream.violations() for kind, upstream in started.items()}

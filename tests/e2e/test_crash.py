@@ -22,7 +22,7 @@ import urllib.request
 
 import websockets.exceptions
 import websockets.sync.client
-from conftest import KEY, KINDS, Gateway, Upstream, wait_for, wav_of
+from conftest import KEY, SCRIPTED, Gateway, Upstream, wait_for, wav_of
 
 ROUNDS = 20
 # A call is noted by one system call and its last bytes are sent by the next: a thread that is killed
@@ -193,7 +193,7 @@ def test_a_killed_gateway_loses_no_record_and_writes_none_twice(tmp_path):
     chance = random.Random(20261121)
     serials = itertools.count(1)
     openai = Upstream("openai", tmp_path)
-    upstreams = dict.fromkeys(KINDS, openai)
+    upstreams = dict.fromkeys(SCRIPTED, openai)
     answered, in_flight = set(), set()
     # At some pace, so that a turn is likely to be in flight at a kill.
     openai.script("realtime", times=1_000_000, chunk_ms=1)
