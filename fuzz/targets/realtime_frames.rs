@@ -2,7 +2,7 @@
 #![no_main]
 
 use dialects::contract::RealtimeDialect;
-use dialects::openai::realtime::{Passthrough, PassthroughConfig};
+use dialects::openai::realtime::{Passthrough, PassthroughConfig, Transcriber};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, Vec<(bool, &str)>)| {
@@ -11,7 +11,11 @@ fuzz_target!(|input: (bool, Vec<(bool, &str)>)| {
         asked_model: "mine".to_owned(),
         wire_model: "theirs".to_owned(),
         transcription,
-        transcription_models: vec![("heard".to_owned(), "whisper-1".to_owned())],
+        transcription_models: vec![Transcriber {
+            asked: "heard".to_owned(),
+            wire: "whisper-1".to_owned(),
+            refused_unpriced: false,
+        }],
     });
     let mut actions = Vec::new();
     for (from_client, frame) in frames {
