@@ -17,5 +17,6 @@ pub mod openai_compatible;
 pub mod registry;
 mod rows;
 pub mod segments;
+pub mod split;
 pub mod sse;
 pub mod ultravox;
