@@ -3,6 +3,7 @@
 
 mod contract;
 mod golden;
+mod golden_deepgram;
 mod golden_elevenlabs;
 mod property;
 mod realtime;

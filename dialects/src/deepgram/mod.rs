@@ -1,11 +1,24 @@
-//! Deepgram: speech to text and text to speech. Options travel in the query, audio as the body itself.
+//! Deepgram: speech to text and text to speech. Options travel in the query; a file is the body itself,
+//! and a voice is a model.
 //!
-//! Source: Deepgram's API reference and SDKs, read 2026-11-21.
+//! A file goes to `/v1/listen`, which answers with words, their times and utterances; segments, captions
+//! and speakers in OpenAI's shapes are made from those. Speech comes from `/v1/speak` (Aura) or
+//! `/v2/speak` (Flux). Live models are not served here.
+//!
+//! Source: Deepgram's API reference, `OpenAPI` document and SDKs, read 2026-11-21.
 
-use domain::provider::ProviderKind;
+mod answer;
+pub mod errors;
+mod extension;
+mod models;
+mod query;
+pub mod speech;
+pub mod transcription;
+mod voices;
 
-use crate::openai;
-use crate::registry::{AuthStyle, Provider};
+use domain::provider::{Operation, ProviderKind};
+
+use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Deepgram,
@@ -16,11 +29,49 @@ pub(crate) const PROVIDER: Provider = Provider {
     url_variable: None,
     voices_api: None,
     in_process: false,
-    models: &[],
-    voices: &[],
-    transcription: None,
-    speech: None,
+    models: MODELS,
+    voices: voices::VOICES,
+    transcription: Some(&transcription::DeepgramTranscription),
+    speech: Some(&speech::DeepgramSpeech),
     json: None,
     realtime: None,
-    fault: openai::errors::fault,
+    fault: errors::fault,
 };
+
+const fn transcribes(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Transcription] }
+}
+
+const fn speaks(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Speech] }
+}
+
+/// Older models and single voices (`aura-2-thalia-en`) are there as well, for whoever declares them.
+const MODELS: &[WellKnownModel] = &[
+    transcribes("nova-3"),
+    transcribes("nova-3-general"),
+    transcribes("nova-3-medical"),
+    transcribes("nova-2"),
+    transcribes("nova-2-general"),
+    transcribes("nova-2-meeting"),
+    transcribes("nova-2-finance"),
+    transcribes("nova-2-conversationalai"),
+    transcribes("nova-2-voicemail"),
+    transcribes("nova-2-video"),
+    transcribes("nova-2-medical"),
+    transcribes("nova-2-drivethru"),
+    transcribes("nova-2-automotive"),
+    transcribes("nova-2-phonecall"),
+    transcribes("nova-2-atc"),
+    transcribes("nova"),
+    transcribes("enhanced"),
+    transcribes("base"),
+    transcribes("whisper-tiny"),
+    transcribes("whisper-base"),
+    transcribes("whisper-small"),
+    transcribes("whisper-medium"),
+    transcribes("whisper-large"),
+    speaks(voices::AURA_2),
+    speaks(voices::AURA_1),
+    speaks(voices::FLUX),
+];
