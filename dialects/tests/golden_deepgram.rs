@@ -231,9 +231,10 @@ fn path(model: &str, request: &SpeechRequest) -> String {
     match plan(model, request) {
         Ok(plan) => {
             assert_eq!((plan.answer, plan.audio, plan.parts.len()), (SpeechAnswer::Audio, SpeechAudio::AsAsked, 1));
-            assert_eq!(plan.parts[0].request.body, br#"{"text":"Hi there."}"#);
-            assert_eq!(plan.parts[0].characters, 9);
-            plan.parts[0].request.endpoint.path.clone()
+            let part = plan.parts.first().unwrap();
+            assert_eq!(part.request.body, br#"{"text":"Hi there."}"#);
+            assert_eq!(part.characters, 9);
+            part.request.endpoint.path.clone()
         }
         Err(error) => error,
     }
