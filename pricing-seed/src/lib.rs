@@ -23,6 +23,7 @@ const FILES: &[(ProviderKind, &str, &str)] = &[
     (ProviderKind::Azure, "azure.csv", include_str!("../prices/azure.csv")),
     (ProviderKind::Groq, "groq.csv", include_str!("../prices/groq.csv")),
     (ProviderKind::Elevenlabs, "elevenlabs.csv", include_str!("../prices/elevenlabs.csv")),
+    (ProviderKind::Deepgram, "deepgram.csv", include_str!("../prices/deepgram.csv")),
     (ProviderKind::Local, "local.csv", include_str!("../prices/local.csv")),
 ];
 

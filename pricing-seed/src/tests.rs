@@ -50,7 +50,7 @@ fn shipped_lists_cost_what_the_providers_bill() {
         ..Usage::default()
     };
     use Operation::{Realtime, Speech, Transcription, Translation};
-    use ProviderKind::{Azure, Elevenlabs, Groq, Local, Openai};
+    use ProviderKind::{Azure, Deepgram, Elevenlabs, Groq, Local, Openai};
     let cases = [
         // 8.47 s are billed as 9 s at 0.006 a minute.
         (Openai, "whisper-1", Transcription, audio(8_470), 900_000),
@@ -69,6 +69,10 @@ fn shipped_lists_cost_what_the_providers_bill() {
         (Elevenlabs, "scribe_v2", Transcription, audio(60_000), 3_666_667),
         // Key terms add a fifth.
         (Elevenlabs, "scribe_v2", Transcription, Usage { surcharge_percent: 20, ..audio(60_000) }, 4_400_000),
+        // By the millisecond, and by the generation of the voice.
+        (Deepgram, "nova-2", Transcription, audio(12_338), 884_223),
+        (Deepgram, "aura-2", Speech, characters, 30_000_000),
+        (Deepgram, "aura-asteria-en", Speech, characters, 15_000_000),
         (Local, "pocketsphinx", Transcription, audio(1_000), 0),
         (Local, "flite", Speech, characters, 0),
     ];
@@ -83,6 +87,9 @@ fn of_conflicting_sources_the_higher_price_stands() {
     let usage = Usage { audio_tokens_in: 1_000_000, ..Usage::default() };
     let cost = shipped_cost(ProviderKind::Openai, "gpt-4o-transcribe", Operation::Transcription, &usage);
     assert_eq!(cost.known(), Some(NanoUsd(6_000_000_000)));
+    let minute = Usage { audio_in_ms: 60_000, ..Usage::default() };
+    let cost = shipped_cost(ProviderKind::Deepgram, "nova-3", Operation::Transcription, &minute);
+    assert_eq!(cost.known(), Some(NanoUsd(7_700_000)));
 }
 
 #[test]
@@ -91,6 +98,8 @@ fn what_is_not_listed_is_unknown() {
     let turbo = shipped_cost(ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Translation, &usage);
     assert_eq!(turbo, Cost::Unpriced);
     assert_eq!(shipped_cost(ProviderKind::Elevenlabs, "scribe_v3", Operation::Transcription, &usage), Cost::Unpriced);
+    let flux = Usage { characters: 10, ..Usage::default() };
+    assert_eq!(shipped_cost(ProviderKind::Deepgram, "flux", Operation::Speech, &flux), Cost::Unpriced);
     let cached = Usage { text_tokens_in: 10, cached_text_tokens: 5, ..Usage::default() };
     assert_eq!(shipped_cost(ProviderKind::Groq, "qwen/qwen3.8-27b", Operation::Chat, &cached), Cost::Unpriced);
 }
