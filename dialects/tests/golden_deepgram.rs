@@ -7,9 +7,13 @@ use domain::error::{ErrorKind, Retry};
 use domain::provider::{Extensions, Operation, ProviderKind};
 use domain::speech::{SpeechRequest, Voice};
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
+use domain::usage::Usage;
 use serde_json::{Value, json};
 
+use proptest::prelude::*;
+
 use crate::golden::{RECORDING, fixture, row, upstream};
+use crate::property::json as any_json;
 
 const KIND: ProviderKind = ProviderKind::Deepgram;
 
@@ -50,7 +54,7 @@ fn hears(model: &str, request: &TranscriptionRequest, answer: &[u8]) -> Result<S
     let model = upstream(KIND, model);
     let reply =
         dialect.reply(Operation::Transcription, request, &model, "application/json", answer).map_err(refusal)?;
-    let billed = reply.usage.map(|usage| usage.audio_in_ms);
+    let billed = reply.usage.map(|usage| (usage.audio_in_ms, usage.surcharge_percent));
     let body = String::from_utf8(reply.body).unwrap();
     Ok(format!("{}\n{body}\nlength={:?} billed={billed:?}", reply.content_type, reply.duration_ms))
 }
@@ -191,6 +195,44 @@ fn deepgrams_answer_comes_out_in_every_format() {
         text.push_str(&format!("== {name}\n{reply}\n\n"));
     }
     insta::assert_snapshot!("deepgram_heard", text);
+}
+
+#[test]
+fn what_costs_more_is_billed_and_reserved() {
+    use TranscriptFormat::{DiarizedJson, Json};
+    let languages = |languages: &[&str]| TranscriptionRequest {
+        languages: languages.iter().map(|&language| language.to_owned()).collect(),
+        ..asks(Json)
+    };
+    let terms = TranscriptionRequest { keywords: vec!["Antiphon".to_owned()], ..asks(Json) };
+    let all = with(json!({ "redact": ["pci"], "detect_entities": true, "keyterm": "a", "diarize_model": "v2" }));
+    // Percent of the model's price, rounded up.
+    let cases = [
+        ("nova-3", asks(Json), 0),
+        ("nova-3", asks(DiarizedJson), 26),
+        ("nova-2", asks(DiarizedJson), 47),
+        ("nova-3", terms.clone(), 17),
+        ("nova-2", terms, 0),
+        ("nova-3", languages(&["en", "es"]), 20),
+        ("nova-2", languages(&["en", "es"]), 0),
+        ("nova-3", all, 91),
+        ("nova-3", with(json!({ "redact": [], "detect_entities": false, "search": "free" })), 0),
+    ];
+    let dialect = row(KIND).transcription.unwrap();
+    let length = Usage { audio_in_ms: 4_500, requests: 1, ..Usage::default() };
+    for (name, request, percent) in cases {
+        let answer = fixture("deepgram/listen-diarized.json");
+        let model = upstream(KIND, name);
+        let reply = dialect.reply(Operation::Transcription, &request, &model, "application/json", &answer).unwrap();
+        let billed = reply.usage.unwrap();
+        assert_eq!((billed.audio_in_ms, billed.surcharge_percent), (4_500, percent), "{name} {request:?}");
+        let reserved = dialect.billed(&request, &RECORDING, length);
+        assert_eq!((reserved.audio_in_ms, reserved.requests), (4_500, 1));
+        assert!(reserved.surcharge_percent >= percent, "{name} {request:?}");
+    }
+    let stereo = AudioFile { channels: Some(2), ..RECORDING };
+    assert_eq!(dialect.billed(&with(json!({ "multichannel": true })), &stereo, length).audio_in_ms, 9_000);
+    assert_eq!(dialect.billed(&asks(Json), &stereo, length), length, "channels are mixed unless asked for");
 }
 
 #[test]
@@ -355,4 +397,37 @@ fn deepgrams_refusals_are_told_apart() {
     let secret =
         said(401, br#"{"err_code":"INVALID_AUTH","err_msg":"Key 0123456789abcdef0123456789abcdef01234567 is wrong"}"#);
     assert!(!secret.contains("0123456789abcdef"), "{secret}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_in_an_answer_nothing_panics(
+        any in any_json(),
+        text: String,
+        times in prop::collection::vec((any::<f64>(), any::<f64>(), any::<Option<u64>>()), 0..6),
+    ) {
+        let word = |(start, end, speaker): &(f64, f64, Option<u64>)| json!({
+            "word": text, "start": start, "end": end, "speaker": speaker,
+        });
+        let words: Vec<Value> = times.iter().map(word).collect();
+        let channel = json!({ "alternatives": [{ "transcript": text, "words": words, "entities": any }], "search": any });
+        let answers = [
+            json!({ "metadata": { "duration": times.first().map(|time| time.0) }, "results": { "channels": [channel, channel] } }),
+            json!({ "results": { "channels": [channel], "utterances": [{ "transcript": text, "words": words }, { "end": 1 }] } }),
+            json!({ "metadata": any, "results": { "channels": any } }),
+            json!({ "results": { "channels": [{ "alternatives": any }], "utterances": any } }),
+        ];
+        for format in TranscriptFormat::ALL {
+            let request = TranscriptionRequest { response_format: Some(*format), ..Default::default() };
+            for answer in &answers {
+                drop(hears("nova-3", &request, answer.to_string().as_bytes()));
+            }
+        }
+        let options = TranscriptionRequest { extensions: extension(any.clone()), ..asks(TranscriptFormat::Json) };
+        drop(listens("nova-3", &options));
+        let spoken = SpeechRequest { extensions: extension(any), input: text.clone(), ..says(&text, None) };
+        for model in ["aura-2", "flux", text.as_str()] {
+            drop(plan(model, &spoken));
+        }
+    }
 }

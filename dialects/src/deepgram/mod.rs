@@ -8,8 +8,10 @@
 //! Source: Deepgram's API reference, `OpenAPI` document and SDKs, read 2026-11-21.
 
 mod answer;
+mod billing;
 pub mod errors;
 mod extension;
+mod languages;
 mod models;
 mod query;
 pub mod speech;

@@ -1,16 +1,15 @@
 //! Transcription: the file is the body, everything else the query.
 
 use domain::audio::AudioFile;
-use domain::language::Language;
 use domain::provider::Operation;
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
 use domain::usage::Usage;
 use serde_json::{Map, Value};
 
-use super::answer;
 use super::extension::{Kind, Known, Options, invalid};
 use super::models::{Capabilities, Terms, capabilities};
 use super::query::Query;
+use super::{answer, billing, languages};
 use crate::contract::{Reply, TranscriptionDialect, UploadBody, UploadRequest, UpstreamModel};
 use crate::error::DialectError;
 use crate::openai::transcription::render;
@@ -48,8 +47,6 @@ static OPTIONS: &[Known] = &[
 const ANALYSES: &[&str] = &["search", "detect_entities"];
 /// Options that are written where their place is, not with the others.
 const PLACED: &[&str] = &["smart_format", "diarize_model", "detect_language"];
-/// The language of several at once.
-const MULTI: &str = "multi";
 
 impl TranscriptionDialect for DeepgramTranscription {
     fn request(
@@ -68,7 +65,7 @@ impl TranscriptionDialect for DeepgramTranscription {
             query.push("smart_format", "true");
         }
         query.push("punctuate", "true");
-        languages(request, model, &can, &options, &mut query)?;
+        languages::chosen(request, model, &can, &options)?.write(&mut query);
         if request.format().needs_timing() || options.is_on("multichannel") {
             query.push("utterances", "true");
         }
@@ -89,8 +86,8 @@ impl TranscriptionDialect for DeepgramTranscription {
         body: &[u8],
     ) -> Result<Reply, DialectError> {
         let options = Options::read(&request.extensions, OPTIONS)?;
-        let detects = capabilities(&model.model).detects && !options.is_off("detect_language");
-        let heard = answer::read(body, asked_language(request, detects))?;
+        let spoken = languages::chosen(request, model, &capabilities(&model.model), &options)?;
+        let heard = answer::read(body, spoken.told())?;
         let wanted = request.format();
         if wanted == TranscriptFormat::DiarizedJson && heard.transcript.segments.iter().any(|one| one.speaker.is_none())
         {
@@ -101,8 +98,15 @@ impl TranscriptionDialect for DeepgramTranscription {
         if !heard.extras.is_empty() && options.first_on(ANALYSES).is_some() {
             reply.body = with_extras(&reply.body, heard.extras)?;
         }
-        reply.usage = heard.billed_ms.map(|audio_in_ms| Usage { audio_in_ms, ..Usage::default() });
+        let billed = |audio_in_ms| billing::answered(audio_in_ms, &spoken, request, &options, &model.model);
+        reply.usage = heard.billed_ms.map(billed);
         Ok(reply)
+    }
+
+    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, length: Usage) -> Usage {
+        // Options that could not be read were never sent.
+        Options::read(&request.extensions, OPTIONS)
+            .map_or(length, |options| billing::expected(request, &options, file, length))
     }
 }
 
@@ -153,114 +157,6 @@ fn analyses_have_a_place(request: &TranscriptionRequest, options: &Options<'_>) 
             Err(invalid(name, message))
         }
         _ => Ok(()),
-    }
-}
-
-/// One language as it is, several as a mixture where the model knows them all, else as candidates.
-/// Without any, the model is asked to find out, if it has more than English.
-fn languages(
-    request: &TranscriptionRequest,
-    model: &UpstreamModel,
-    can: &Capabilities,
-    options: &Options<'_>,
-    query: &mut Query,
-) -> Result<(), DialectError> {
-    let named = request.language.iter().map(|name| ("language", name));
-    let named = named.chain(request.languages.iter().map(|name| ("languages", name)));
-    let mut tags: Vec<String> = Vec::new();
-    for (param, name) in named {
-        let tag = tag(name).ok_or_else(|| unsupported(model, param, &format!("the language `{}`", short(name))))?;
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-    let detection = options.get("detect_language");
-    if let (Some(_), [_, ..]) = (detection, tags.as_slice()) {
-        let name = "deepgram.detect_language";
-        return Err(invalid(name, format!("`{name}` cannot be combined with a language")));
-    }
-    let english = |tag: &String| tag == "en" || tag.starts_with("en-");
-    match tags.as_slice() {
-        [] => detect(can, options, query),
-        [only] if only == MULTI && can.mixes.is_empty() => {
-            return Err(unsupported(model, "language", "`language` multi"));
-        }
-        [only] if can.detects || english(only) => query.push("language", only),
-        [_] => return Err(unsupported(model, "language", "a `language` other than English")),
-        several if several.iter().all(english) => query.push("language", "en"),
-        several if several.iter().all(|tag| tag == MULTI || can.mixes.contains(&base(tag))) => {
-            query.push("language", MULTI);
-        }
-        several if can.detects && several.iter().all(|tag| tag != MULTI) => {
-            several.iter().for_each(|tag| query.push("detect_language", base(tag)));
-        }
-        _ => return Err(unsupported(model, "languages", "these `languages` together")),
-    }
-    Ok(())
-}
-
-fn detect(can: &Capabilities, options: &Options<'_>, query: &mut Query) {
-    let candidates = options.texts("detect_language");
-    let candidates: Vec<&str> = candidates.into_iter().filter(|text| text.parse::<bool>().is_err()).collect();
-    match options.get("detect_language") {
-        Some(_) if !candidates.is_empty() => candidates.iter().for_each(|tag| query.push("detect_language", tag)),
-        Some(_) if options.is_on("detect_language") => query.push("detect_language", "true"),
-        None if can.detects => query.push("detect_language", "true"),
-        // Switched off, or a model that has English alone, which is the default.
-        _ => {}
-    }
-}
-
-/// What Deepgram calls a language: the short code, with a region or script where Deepgram knows that one.
-/// Any other region means the language itself.
-fn tag(named: &str) -> Option<String> {
-    let named = named.trim();
-    if named.eq_ignore_ascii_case(MULTI) {
-        return Some(MULTI.to_owned());
-    }
-    let subtags: Vec<&str> = named.split(['-', '_']).collect();
-    let first = subtags.first().copied().unwrap_or_default();
-    let code = match Language::find(named) {
-        // Deepgram's name of Cantonese is that of Hong Kong's Chinese.
-        Some(Language { code: "yue", .. }) => return Some("zh-HK".to_owned()),
-        Some(Language { code: "fil", .. }) => "tl".to_owned(),
-        Some(language) => language.code.to_owned(),
-        // A code that is not known here may be known there.
-        None if matches!(first.len(), 2 | 3) && first.chars().all(|c| c.is_ascii_alphabetic()) => {
-            first.to_ascii_lowercase()
-        }
-        None => return None,
-    };
-    let is_known = |tag: &&&str| {
-        let rest = tag.strip_prefix(code.as_str()).and_then(|rest| rest.strip_prefix('-'));
-        rest.is_some_and(|rest| subtags.iter().skip(1).any(|subtag| subtag.eq_ignore_ascii_case(rest)))
-    };
-    let known = REGIONS.iter().rev().find(is_known).map(|tag| (*tag).to_owned());
-    Some(known.unwrap_or(code))
-}
-
-/// Tags with a region or script that are languages of their own there. Of two that fit, the later one
-/// stands: a region says more than a script.
-const REGIONS: &[&str] = &[
-    "da-DK", "de-CH", "en-AU", "en-GB", "en-IN", "en-NZ", "en-US", "es-419", "fr-CA", "hi-Latn", "ko-KR", "nl-BE",
-    "pt-BR", "pt-PT", "sv-SE", "th-TH", "zh-Hans", "zh-Hant", "zh-CN", "zh-TW", "zh-HK",
-];
-
-fn base(tag: &str) -> &str {
-    tag.split('-').next().unwrap_or(tag)
-}
-
-fn short(name: &str) -> String {
-    name.chars().take(40).collect()
-}
-
-/// The language that an answer is in where it tells none.
-fn asked_language(request: &TranscriptionRequest, detects: bool) -> Option<&str> {
-    let mut named = request.language.iter().chain(&request.languages);
-    match (named.next(), named.next()) {
-        (Some(only), None) if !only.trim().eq_ignore_ascii_case(MULTI) => Some(only),
-        (None, _) if !detects => Some("en"),
-        _ => None,
     }
 }
 

@@ -1,0 +1,102 @@
+//! What a transcription costs beside its length: channels, and add-ons that Deepgram bills by the minute.
+//!
+//! An add-on is told as a part of the model's price in percent, rounded up, so that it follows a price that
+//! an operator has set. Source: the price list of this repository, whose sources name the same pages.
+
+use domain::audio::AudioFile;
+use domain::transcription::{TranscriptFormat, TranscriptionRequest};
+use domain::usage::Usage;
+
+use super::extension::Options;
+use super::languages::{Spoken, is_multi};
+use super::models::{Terms, capabilities};
+
+/// Hundredths of a cent that a minute costs more. Source: `LiteLLM` 1.109.1 citing deepgram.com/pricing,
+/// read 2026-11-21; listed there for live audio, and taken for files as well.
+const DIARIZATION: u64 = 20;
+const REDACTION: u64 = 20;
+const KEYTERMS: u64 = 13;
+const ENTITIES: u64 = 17;
+/// Nova-3 in several languages at once. Source: a survey of 2026-08-01 citing the vendor's page.
+const MULTILINGUAL: u64 = 15;
+
+/// The cheapest model's price, by which a part of it is never too small.
+const CHEAPEST: u64 = 43;
+/// Channels that Deepgram tells apart.
+const MAX_CHANNELS: u64 = 20;
+
+/// Hundredths of a cent that a minute of a model costs.
+fn minute(model: &str) -> u64 {
+    match model {
+        "nova-3" | "nova-3-general" => 77,
+        "nova-3-medical" => 52,
+        _ if model.starts_with("whisper-") => 60,
+        _ if model.starts_with("enhanced") => 145,
+        _ if model.starts_with("base") => 125,
+        _ => CHEAPEST,
+    }
+}
+
+/// What the answer of a model is billed with, for this much audio over all channels.
+pub(super) fn answered(
+    audio_in_ms: u64,
+    spoken: &Spoken,
+    request: &TranscriptionRequest,
+    options: &Options<'_>,
+    model: &str,
+) -> Usage {
+    let keyterms = capabilities(model).terms == Terms::Keyterm;
+    let is_nova_3 = minute(model) == minute("nova-3");
+    let multilingual = if is_nova_3 && *spoken == Spoken::Mixed { MULTILINGUAL } else { 0 };
+    let more = add_ons(request, options, keyterms) + multilingual;
+    Usage { audio_in_ms, surcharge_percent: (more * 100).div_ceil(minute(model)), ..Usage::default() }
+}
+
+/// What is reserved before the model has answered: never less than what will be billed.
+pub(super) fn expected(
+    request: &TranscriptionRequest,
+    options: &Options<'_>,
+    file: &AudioFile,
+    length: Usage,
+) -> Usage {
+    let channels = if options.is_on("multichannel") { u64::from(file.channels.unwrap_or(1)) } else { 1 };
+    let audio_in_ms = length.audio_in_ms.saturating_mul(channels.clamp(1, MAX_CHANNELS));
+    let mixed = request.languages.len() + usize::from(request.language.is_some()) > 1
+        || request.language.as_deref().is_some_and(is_multi);
+    let multilingual = if mixed { (MULTILINGUAL * 100).div_ceil(minute("nova-3")) } else { 0 };
+    let percent = (add_ons(request, options, true) * 100).div_ceil(CHEAPEST);
+    Usage { audio_in_ms, surcharge_percent: percent + multilingual, ..length }
+}
+
+fn add_ons(request: &TranscriptionRequest, options: &Options<'_>, keyterms: bool) -> u64 {
+    let diarized = request.format() == TranscriptFormat::DiarizedJson || options.is_on("diarize_model");
+    let termed = keyterms && (!request.keywords.is_empty() || options.is_on("keyterm"));
+    let asked = [
+        (diarized, DIARIZATION),
+        (options.is_on("redact"), REDACTION),
+        (termed, KEYTERMS),
+        (options.is_on("detect_entities"), ENTITIES),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, price)| price).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_of_the_price_that_is_listed() {
+        let list = include_str!("../../../pricing-seed/prices/deepgram.csv");
+        let rows = list.lines().filter(|line| line.contains(",transcription,audio_minute,"));
+        let mut count = 0;
+        for row in rows {
+            let mut fields = row.split(',');
+            let (model, usd) = (fields.next().unwrap(), fields.nth(2).unwrap());
+            let hundredths = usd.parse::<f64>().unwrap() * 10_000.0;
+            assert!((hundredths - minute(model) as f64).abs() < 1e-6, "{model}");
+            assert!(minute(model) >= CHEAPEST, "{model}");
+            count += 1;
+        }
+        assert!(count > 10);
+    }
+}
