@@ -228,6 +228,49 @@ async fn the_control_endpoints_script_count_and_forget() {
 }
 
 #[tokio::test]
+async fn deepgram_takes_the_file_as_the_body_and_refuses_in_three_shapes() {
+    let upstream = start(Kind::Deepgram).await;
+    let file = two_seconds();
+    let listen = |headers: &'static str, query: &'static str| {
+        let (upstream, file) = (&upstream, &file);
+        async move { send(upstream, "POST", &format!("/v1/listen?{query}"), headers, file).await }
+    };
+    const TOKEN: &str = "authorization: Token sk-upstream\r\ncontent-type: audio/wav\r\n";
+    let heard = listen(TOKEN, "model=nova-3&punctuate=true&utterances=true&diarize_model=latest").await.json();
+    assert_eq!(heard["metadata"]["duration"], 2.0);
+    assert_eq!(heard["results"]["utterances"][1]["speaker"], 1);
+    assert_eq!(heard["results"]["channels"][0]["alternatives"][0]["words"][0]["punctuated_word"], "The");
+    assert_eq!(upstream.counts().of("v1/listen").whole.audio_in_ms, 2_000);
+
+    let bearer = "authorization: Bearer sk-upstream\r\ncontent-type: audio/wav\r\n";
+    let refused = listen(bearer, "model=nova-3").await;
+    assert_eq!((refused.status, refused.json()["err_code"].as_str()), (401, Some("INVALID_AUTH")));
+    let form = "authorization: Token sk-upstream\r\ncontent-type: multipart/form-data; boundary=B\r\n";
+    assert_eq!(listen(form, "model=nova-3").await.status, 400);
+    let unknown = listen(TOKEN, "model=nova-3&smart=true").await;
+    assert!(unknown.status == 400 && unknown.text().contains("unknown field `smart`"), "in plain text");
+    for refused in
+        ["model=flux-general-en", "model=nova-2&keyterm=a", "model=nova-3&keywords=a", "model=nova-3&numerals=1"]
+    {
+        assert_eq!(listen(TOKEN, refused).await.status, 400, "{refused}");
+    }
+    assert_eq!(upstream.counts().violations, ["unknown option smart (1×)"]);
+
+    let speak = |query: &'static str, body: String| {
+        let (upstream, headers) = (&upstream, "authorization: Token sk-upstream\r\ncontent-type: application/json\r\n");
+        async move { send(upstream, "POST", &format!("/v1/speak?{query}"), headers, body.as_bytes()).await }
+    };
+    let text = |length: usize| json!({ "text": "x".repeat(length) }).to_string();
+    let spoken = speak("model=aura-2-thalia-en&encoding=linear16&container=wav&sample_rate=24000", text(10)).await;
+    assert!(spoken.body.starts_with(b"RIFF") && spoken.head.contains("dg-char-count: 10"));
+    assert_eq!(speak("model=aura-2-thalia-en&encoding=mp3&sample_rate=24000", text(10)).await.status, 400);
+    assert_eq!(speak("model=aura-2-thalia-en", text(2001)).await.status, 413);
+    assert_eq!(speak("model=flux-kit-en", text(10)).await.status, 400, "of the other path");
+    let broken = speak("model=aura-2-thalia-en", "{".to_owned()).await;
+    assert_eq!(broken.json()["category"], "INVALID_JSON");
+}
+
+#[tokio::test]
 async fn leaks_and_wrong_credentials_are_noticed() {
     let upstream = start(Kind::Openai).await;
     let refused = send(&upstream, "GET", "/v1/models", "authorization: Bearer wrong\r\n", b"").await;

@@ -108,8 +108,8 @@ pub(super) fn check_credential(shared: &Shared, headers: &HeaderMap) -> Result<(
     let sent = match shared.config.kind {
         Kind::Azure => header.or(bearer),
         Kind::Openai | Kind::Groq | Kind::SelfHosted => bearer,
-        // Checked where it is read, after the body.
-        Kind::Elevenlabs => None,
+        // Checked where their paths are known.
+        Kind::Elevenlabs | Kind::Deepgram => None,
     };
     let accepted = match (&shared.config.api_key, sent) {
         (Some(key), Some(sent)) => key == sent,

@@ -61,6 +61,8 @@ pub enum Kind {
     SelfHosted,
     /// ElevenLabs: the vendor's own language, `xi-api-key`.
     Elevenlabs,
+    /// Deepgram: the vendor's own language, `Authorization: Token`.
+    Deepgram,
 }
 
 /// How to start an upstream.
@@ -103,7 +105,7 @@ impl UpstreamHandle {
         let path = match self.shared.config.kind {
             Kind::Openai | Kind::SelfHosted => "/v1",
             Kind::Groq => "/openai/v1",
-            Kind::Azure | Kind::Elevenlabs => "",
+            Kind::Azure | Kind::Elevenlabs | Kind::Deepgram => "",
         };
         format!("http://{}{path}", self.addr)
     }

@@ -139,6 +139,11 @@ fn switching(parts: &Parts, accept: String) -> Response<ScriptBody> {
 /// A value of a query string, percent-decoded.
 fn query_value(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.split_once('=').filter(|(have, _)| *have == name))?.1;
+    decoded(value)
+}
+
+/// Text out of a query string; `None` when it is not UTF-8.
+pub(super) fn decoded(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {

@@ -1,3 +1,4 @@
 //! Providers that do not speak OpenAI's dialect: one file each, as faithful to the wire as a test needs.
 
+pub(super) mod deepgram;
 pub(super) mod elevenlabs;
