@@ -375,7 +375,7 @@ fn deepgrams_refusals_are_told_apart() {
         (400, "error-400-json.json", InvalidRequest, No, false, None),
         (401, "error-401.json", UpstreamError, NextTarget, true, None),
         (401, "error-403.json", UpstreamError, NextTarget, true, None),
-        (402, "error-402.json", UpstreamError, NextTarget, false, None),
+        (402, "error-402.json", UpstreamRateLimited, NextTarget, false, None),
         (403, "error-403.json", UpstreamError, NextTarget, true, None),
         (413, "error-413-text.json", InvalidRequest, No, false, Some("input")),
         (422, "error-422.json", InvalidRequest, No, false, None),

@@ -1,7 +1,7 @@
 """Starts the real gateway before scripted providers, once for all tests.
 
-Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server and ElevenLabs; the `local`
-provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
+Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs and
+Deepgram; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
 `LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
 """
 
@@ -37,7 +37,7 @@ NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 # The scripted providers, by the name of their kind.
-SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs"]
+SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram"]
 
 CONFIG = """
 server:
@@ -51,6 +51,7 @@ providers:
   - {{ name: groq, kind: groq, api_key: sk-upstream, base_url: "{groq}/openai/v1", allow_insecure: true }}
   - {{ name: own, kind: openai-compatible, api_key: sk-upstream, base_url: "{self_hosted}/v1", allow_insecure: true }}
   - {{ name: elevenlabs, kind: elevenlabs, api_key: sk-upstream, base_url: "{elevenlabs}", allow_insecure: true }}
+  - {{ name: deepgram, kind: deepgram, api_key: sk-upstream, base_url: "{deepgram}", allow_insecure: true }}
 models:
   - name: stt
     strategy: priority

@@ -65,7 +65,7 @@ pub fn fault(status: u16, body: &[u8]) -> Fault {
             blame(ErrorKind::InvalidRequest, Retry::NextTarget, "language")
         }
         // The account is out of credit.
-        (402, _) => Fault { kind: ErrorKind::UpstreamError, retry: Retry::NextTarget, ..fault },
+        (402, _) => Fault { kind: ErrorKind::UpstreamRateLimited, retry: Retry::NextTarget, ..fault },
         (_, "INVALID_AUTH" | "INSUFFICIENT_PERMISSIONS") => {
             let (kind, retry) = (ErrorKind::UpstreamError, Retry::NextTarget);
             Fault { kind, retry, credential_refused: true, ..fault }
