@@ -51,10 +51,8 @@ const fn speaks(name: &'static str) -> WellKnownModel {
 /// Older models and single voices (`aura-2-thalia-en`) are there as well, for whoever declares them.
 const MODELS: &[WellKnownModel] = &[
     transcribes("nova-3"),
-    transcribes("nova-3-general"),
     transcribes("nova-3-medical"),
     transcribes("nova-2"),
-    transcribes("nova-2-general"),
     transcribes("nova-2-meeting"),
     transcribes("nova-2-finance"),
     transcribes("nova-2-conversationalai"),
@@ -65,7 +63,6 @@ const MODELS: &[WellKnownModel] = &[
     transcribes("nova-2-automotive"),
     transcribes("nova-2-phonecall"),
     transcribes("nova-2-atc"),
-    transcribes("nova"),
     transcribes("enhanced"),
     transcribes("base"),
     transcribes("whisper-tiny"),
