@@ -201,9 +201,8 @@ async fn listen(call: &mut Call<'_>, body: Incoming) -> Result<Response<ScriptBo
     let (duration_ms, channels_in) = checked?;
     let channels = if options.is_on("multichannel") { channels_in.max(1) } else { 1 };
     let audio_in_ms = duration_ms.saturating_mul(u64::from(channels));
-    let serial = call.shared.fates.received(call.path, &words);
     let amounts = Amounts { audio_in_ms, ..Amounts::default() };
-    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, serial);
+    let receipt = Receipt::new(line, amounts).for_serial(&call.shared.fates, call.path, &words.join(" "));
     let heard = heard(&options, model, &fault, duration_ms, channels, &request_id(call.shared));
     let mut response = answer::deliver("application/json", ScriptBody::whole(heard.to_string()), receipt, &fault);
     answer::add_headers(&mut response, &fault);
@@ -356,12 +355,11 @@ async fn speak(call: &mut Call<'_>, body: Incoming) -> Result<Response<ScriptBod
         line.refused.fetch_add(1, Ordering::Relaxed);
     }
     let Format { name, content_type, bytes_per_ms } = checked?;
-    let serial = call.shared.fates.received(call.path, &[text]);
     let characters = text.chars().count();
     let total_bytes = fault.bytes.unwrap_or(characters * MS_PER_CHARACTER * bytes_per_ms);
     let amounts = Amounts { characters: u64::try_from(characters).unwrap_or(0), ..Amounts::default() };
     let per_ms = u64::try_from(bytes_per_ms).unwrap_or(1);
-    let receipt = Receipt::audio(line, amounts, per_ms).for_serial(&call.shared.fates, serial);
+    let receipt = Receipt::audio(line, amounts, per_ms).for_serial(&call.shared.fates, call.path, text);
     let audio = speech::audio_body(name, total_bytes, &fault);
     let mut response = answer::deliver(content_type, audio, receipt, &fault);
     head(&mut response, "dg-model-name", model);
