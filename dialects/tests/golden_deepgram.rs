@@ -242,6 +242,7 @@ fn what_is_no_transcript_of_deepgrams_is_not_repeated() {
         "<html>internal.host</html>",
         r#"{"request_id":"internal.host"}"#,
         r#"{"results":"internal.host"}"#,
+        r#"{"results":{"channels":[],"utterances":[{"transcript":"internal.host"}]}}"#,
         r#"{"metadata":{"duration":"internal.host"},"results":{}}"#,
         "",
     ] {

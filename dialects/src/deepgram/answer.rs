@@ -32,7 +32,7 @@ struct Metadata {
     duration: Option<f64>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Results {
     channels: Option<Vec<Channel>>,
     utterances: Option<Vec<Utterance>>,
@@ -81,8 +81,9 @@ pub(super) fn read(body: &[u8], language: Option<&str>) -> Result<Heard, Dialect
         let (line, column) = (error.line(), error.column());
         DialectError::Upstream(format!("not a transcript in JSON (line {line}, column {column})"))
     })?;
-    let results = answer.results.ok_or_else(|| DialectError::Upstream("an answer without `results`".to_owned()))?;
-    let channels = results.channels.unwrap_or_default();
+    let no_results = || DialectError::Upstream("an answer without `results`".to_owned());
+    let results = answer.results.ok_or_else(no_results)?;
+    let channels = results.channels.filter(|channels| !channels.is_empty()).ok_or_else(no_results)?;
     let utterances = results.utterances.unwrap_or_default();
     let duration_ms = answer.metadata.and_then(|metadata| metadata.duration).and_then(milliseconds);
     let stretches = stretches(&channels, utterances);
@@ -94,7 +95,7 @@ pub(super) fn read(body: &[u8], language: Option<&str>) -> Result<Heard, Dialect
         segments,
         words,
     };
-    let billed_ms = duration_ms.map(|ms| ms.saturating_mul(channels.len().max(1) as u64));
+    let billed_ms = duration_ms.map(|ms| ms.saturating_mul(channels.len() as u64));
     Ok(Heard { transcript, billed_ms, extras: extras(channels) })
 }
 
