@@ -197,7 +197,13 @@ pub trait TranscriptionDialect: Sync {
     /// What the provider bills for a request that uses `length`, where it is more than that: each channel,
     /// or a surcharge for what is asked. It is reserved before the request and recorded where the answer
     /// tells no length. The request is one that [`TranscriptionDialect::request`] has taken.
-    fn billed(&self, _request: &TranscriptionRequest, _file: &AudioFile, length: Usage) -> Usage {
+    fn billed(
+        &self,
+        _request: &TranscriptionRequest,
+        _file: &AudioFile,
+        _model: &UpstreamModel,
+        length: Usage,
+    ) -> Usage {
         length
     }
 }

@@ -135,7 +135,8 @@ fn what_is_billed_beside_the_audio_is_counted() {
     let dialect = row(KIND).transcription.unwrap();
     let billed = |request: &TranscriptionRequest| {
         let file = domain::audio::AudioFile { channels: Some(2), ..RECORDING };
-        let usage = dialect.billed(request, &file, Usage { audio_in_ms: 2_000, ..Usage::default() });
+        let usage =
+            dialect.billed(request, &file, &model("scribe_v2"), Usage { audio_in_ms: 2_000, ..Usage::default() });
         (usage.audio_in_ms, usage.surcharge_percent)
     };
     let base = asks(TranscriptFormat::Json);
@@ -152,7 +153,7 @@ fn what_is_billed_beside_the_audio_is_counted() {
     let reply = dialect.reply(Operation::Transcription, &request, &model("scribe_v2"), "", &body).unwrap();
     let expected = Usage { audio_in_ms: 2 * 7_250, surcharge_percent: 20, ..Usage::default() };
     assert_eq!(reply.usage, Some(expected), "each channel in full");
-    let unknown = dialect.billed(&terms(101), &RECORDING, Usage::default());
+    let unknown = dialect.billed(&terms(101), &RECORDING, &model("scribe_v2"), Usage::default());
     assert_eq!(unknown.audio_in_ms, 0, "an unknown length stays unknown");
 }
 

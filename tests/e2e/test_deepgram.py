@@ -144,9 +144,12 @@ def test_transcription_is_priced_with_what_is_asked_beside_it(client, tone, opti
 
 def test_a_length_that_is_not_told_is_measured(client, upstream, tone):
     upstream.script("v1/listen", no_usage=True)
-    answer = client.audio.transcriptions.with_raw_response.create(model=NOVA, file=tone)
+    answer = client.audio.transcriptions.with_raw_response.create(
+        model=NOVA, file=tone, response_format="diarized_json"
+    )
     [record] = records(client, answer.headers["x-request-id"])
     assert (record["usage"]["audio_in_ms"], record["usage_source"]) == (2500, "measured")
+    assert Decimal(record["cost_usd"]) == nano(Decimal("0.0077") * Decimal("2.5") / 60 * 126 / 100)
 
 
 @pytest.mark.parametrize(

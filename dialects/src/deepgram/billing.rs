@@ -5,10 +5,9 @@
 
 use domain::audio::AudioFile;
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
-use domain::usage::Usage;
 
 use super::extension::Options;
-use super::languages::{Spoken, is_multi};
+use super::languages::Spoken;
 use super::models::{Terms, capabilities};
 
 /// Hundredths of a cent that a minute costs more. Source: `LiteLLM` 1.109.1 citing deepgram.com/pricing,
@@ -20,8 +19,6 @@ const ENTITIES: u64 = 17;
 /// Nova-3 in several languages at once. Source: a survey of 2026-08-01 citing the vendor's page.
 const MULTILINGUAL: u64 = 15;
 
-/// The cheapest model's price, by which a part of it is never too small.
-const CHEAPEST: u64 = 43;
 /// Channels that Deepgram tells apart.
 const MAX_CHANNELS: u64 = 20;
 
@@ -33,39 +30,27 @@ fn minute(model: &str) -> u64 {
         _ if model.starts_with("whisper-") => 60,
         _ if model.starts_with("enhanced") => 145,
         _ if model.starts_with("base") => 125,
-        _ => CHEAPEST,
+        _ => 43,
     }
 }
 
-/// What the answer of a model is billed with, for this much audio over all channels.
-pub(super) fn answered(
-    audio_in_ms: u64,
-    spoken: &Spoken,
+/// What is asked beside the transcript, in percent of the model's price.
+pub(super) fn surcharge_percent(
     request: &TranscriptionRequest,
+    spoken: &Spoken,
     options: &Options<'_>,
     model: &str,
-) -> Usage {
+) -> u64 {
     let keyterms = capabilities(model).terms == Terms::Keyterm;
     let is_nova_3 = minute(model) == minute("nova-3");
     let multilingual = if is_nova_3 && *spoken == Spoken::Mixed { MULTILINGUAL } else { 0 };
-    let more = add_ons(request, options, keyterms) + multilingual;
-    Usage { audio_in_ms, surcharge_percent: (more * 100).div_ceil(minute(model)), ..Usage::default() }
+    ((add_ons(request, options, keyterms) + multilingual) * 100).div_ceil(minute(model))
 }
 
-/// What is reserved before the model has answered: never less than what will be billed.
-pub(super) fn expected(
-    request: &TranscriptionRequest,
-    options: &Options<'_>,
-    file: &AudioFile,
-    length: Usage,
-) -> Usage {
-    let channels = if options.is_on("multichannel") { u64::from(file.channels.unwrap_or(1)) } else { 1 };
-    let audio_in_ms = length.audio_in_ms.saturating_mul(channels.clamp(1, MAX_CHANNELS));
-    let mixed = request.languages.len() + usize::from(request.language.is_some()) > 1
-        || request.language.as_deref().is_some_and(is_multi);
-    let multilingual = if mixed { (MULTILINGUAL * 100).div_ceil(minute("nova-3")) } else { 0 };
-    let percent = (add_ons(request, options, true) * 100).div_ceil(CHEAPEST);
-    Usage { audio_in_ms, surcharge_percent: percent + multilingual, ..length }
+/// How many times the length is billed.
+pub(super) fn channels(options: &Options<'_>, file: &AudioFile) -> u64 {
+    let channels = if options.is_on("multichannel") { file.channels.unwrap_or(1) } else { 1 };
+    u64::from(channels).clamp(1, MAX_CHANNELS)
 }
 
 fn add_ons(request: &TranscriptionRequest, options: &Options<'_>, keyterms: bool) -> u64 {
@@ -94,7 +79,6 @@ mod tests {
             let (model, usd) = (fields.next().unwrap(), fields.nth(2).unwrap());
             let hundredths = usd.parse::<f64>().unwrap() * 10_000.0;
             assert!((hundredths - minute(model) as f64).abs() < 1e-6, "{model}");
-            assert!(minute(model) >= CHEAPEST, "{model}");
             count += 1;
         }
         assert!(count > 10);

@@ -98,15 +98,23 @@ impl TranscriptionDialect for DeepgramTranscription {
         if !heard.extras.is_empty() && options.first_on(ANALYSES).is_some() {
             reply.body = with_extras(&reply.body, heard.extras)?;
         }
-        let billed = |audio_in_ms| billing::answered(audio_in_ms, &spoken, request, &options, &model.model);
+        let surcharge_percent = billing::surcharge_percent(request, &spoken, &options, &model.model);
+        let billed = |audio_in_ms| Usage { audio_in_ms, surcharge_percent, ..Usage::default() };
         reply.usage = heard.billed_ms.map(billed);
         Ok(reply)
     }
 
-    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, length: Usage) -> Usage {
-        // Options that could not be read were never sent.
-        Options::read(&request.extensions, OPTIONS)
-            .map_or(length, |options| billing::expected(request, &options, file, length))
+    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, model: &UpstreamModel, length: Usage) -> Usage {
+        // A request that could not be written was never sent.
+        let Ok(options) = Options::read(&request.extensions, OPTIONS) else { return length };
+        let Ok(spoken) = languages::chosen(request, model, &capabilities(&model.model), &options) else {
+            return length;
+        };
+        Usage {
+            audio_in_ms: length.audio_in_ms.saturating_mul(billing::channels(&options, file)),
+            surcharge_percent: billing::surcharge_percent(request, &spoken, &options, &model.model),
+            ..length
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl TranscriptionDialect for Scribe {
         Ok(reply)
     }
 
-    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, length: Usage) -> Usage {
+    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, _model: &UpstreamModel, length: Usage) -> Usage {
         // A request that could not be read was never sent.
         let options = options::read(&request.extensions, FIELDS).unwrap_or_default();
         let channels = if flag(&options, "use_multi_channel") { u64::from(file.channels.unwrap_or(1)) } else { 1 };

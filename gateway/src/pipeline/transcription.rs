@@ -112,7 +112,8 @@ fn write(
 ) -> Result<Form, DialectError> {
     let dialect = candidate.row.transcription.ok_or_else(|| cannot("transcribe"))?;
     let form = dialect.request(operation, request, &length.file(), &candidate.model)?;
-    let expected = dialect.billed(request, &length.file(), estimate::transcription(length.reserved_ms()));
+    let reserved = estimate::transcription(length.reserved_ms());
+    let expected = dialect.billed(request, &length.file(), &candidate.model, reserved);
     Ok(Form { dialect, request: form, expected })
 }
 
@@ -214,8 +215,7 @@ impl Serving<'_> {
             return self.serve_locally(upload, meter).await;
         }
         let (call, candidate, form) = (self.call, self.candidate, &self.form.request);
-        let file = self.length.file();
-        let input = self.length.input().map(|usage| self.form.dialect.billed(self.request, &file, usage));
+        let input = self.length.input().map(|usage| self.as_billed(usage));
         let sending = Sending { call, candidate, form, input: &input };
         let response = match send_form(sending, upload, meter).await? {
             Sent::Answered(response) => response,
@@ -251,7 +251,12 @@ impl Serving<'_> {
         let (audio_in_ms, source) = self.length.billed(upload).await.used();
         let source = if reported.has_tokens() { UsageSource::Reported } else { source };
         let usage = Usage { audio_in_ms, requests: 1, ..reported };
-        (self.form.dialect.billed(self.request, &self.length.file(), usage), source)
+        (self.as_billed(usage), source)
+    }
+
+    /// This much audio as the provider bills it.
+    fn as_billed(&self, usage: Usage) -> Usage {
+        self.form.dialect.billed(self.request, &self.length.file(), &self.candidate.model, usage)
     }
 
     /// Transcription on this machine.
