@@ -63,20 +63,33 @@ pub fn reply(
 #[must_use]
 pub fn render(operation: Operation, request: &TranscriptionRequest, transcript: &Transcript) -> Option<Reply> {
     let wanted = request.format();
+    let usage = transcript.duration_ms.map(heard);
     let mut reply = match wanted {
         _ if request.stream && operation == Operation::Transcription => events(transcript, wanted, None),
-        TranscriptFormat::Json => json_reply(json!({ "text": transcript.text }).to_string().into_bytes()),
+        TranscriptFormat::Json => object(json!({ "text": transcript.text }), usage),
         TranscriptFormat::Text => text_reply(format!("{}\n", transcript.text)),
         TranscriptFormat::Srt => text_reply(captions::srt(transcript)?),
         TranscriptFormat::Vtt => text_reply(captions::vtt(transcript)?),
-        TranscriptFormat::VerboseJson => json_reply(verbose(operation, request, transcript)),
-        TranscriptFormat::DiarizedJson => json_reply(diarized(transcript)?),
+        TranscriptFormat::VerboseJson => object(verbose(operation, request, transcript), usage),
+        TranscriptFormat::DiarizedJson => object(diarized(transcript)?, usage),
     };
     reply.duration_ms = transcript.duration_ms;
     Some(reply)
 }
 
-fn verbose(operation: Operation, request: &TranscriptionRequest, transcript: &Transcript) -> Vec<u8> {
+/// Usage as OpenAI tells it of models that are billed by time: whole seconds.
+fn heard(duration_ms: u64) -> Value {
+    json!({ "type": "duration", "seconds": duration_ms.div_ceil(1000) })
+}
+
+fn object(mut answer: Value, usage: Option<Value>) -> Reply {
+    if let (Some(answer), Some(usage)) = (answer.as_object_mut(), usage) {
+        answer.insert("usage".to_owned(), usage);
+    }
+    json_reply(answer.to_string().into_bytes())
+}
+
+fn verbose(operation: Operation, request: &TranscriptionRequest, transcript: &Transcript) -> Value {
     let task = if operation == Operation::Translation { "translate" } else { "transcribe" };
     let mut answer = json!({
         "task": task,
@@ -93,10 +106,10 @@ fn verbose(operation: Operation, request: &TranscriptionRequest, transcript: &Tr
             answer.insert("words".to_owned(), json!(transcript.words));
         }
     }
-    answer.to_string().into_bytes()
+    answer
 }
 
-fn diarized(transcript: &Transcript) -> Option<Vec<u8>> {
+fn diarized(transcript: &Transcript) -> Option<Value> {
     let segment = |segment: &Segment| {
         Some(json!({
             "type": "transcript.text.segment",
@@ -109,8 +122,7 @@ fn diarized(transcript: &Transcript) -> Option<Vec<u8>> {
     };
     let segments: Vec<Value> = transcript.segments.iter().map(segment).collect::<Option<_>>()?;
     let duration = seconds(transcript.duration_ms);
-    let answer = json!({ "task": "transcribe", "duration": duration, "text": transcript.text, "segments": segments });
-    Some(answer.to_string().into_bytes())
+    Some(json!({ "task": "transcribe", "duration": duration, "text": transcript.text, "segments": segments }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of audio are far below 2^52")]
