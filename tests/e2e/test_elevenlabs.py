@@ -324,6 +324,10 @@ def test_speech_falls_over_with_the_mapped_voice(client, upstreams, how):
     assert answer.headers["x-antiphon-provider"] == "openai"
     assert answer.headers["x-antiphon-attempts"] == ("2" if how == "status" else "1")
     assert upstreams["openai"].requests()[-1]["json"]["voice"] == ("marin" if how == "status" else "alloy")
+    [record] = records(client, answer.headers["x-request-id"])
+    failed = [{"provider": "elevenlabs", "model": "eleven_flash_v2_5", "error": "upstream_error"}]
+    assert record["failed_attempts"] == (failed if how == "status" else []), "it names who failed and who served"
+    assert (record["provider"], record["model_served"], record["status"]) == ("openai", "tts-1", "ok")
 
 
 QUOTA = '{"detail":{"status":"quota_exceeded","message":"This request exceeds your quota of 10000."}}'
