@@ -1,5 +1,7 @@
 //! What a dialect promises: small traits, one per capability.
 
+use std::collections::BTreeMap;
+
 use domain::audio::{AudioFile, SampleRate};
 use domain::provider::Operation;
 use domain::speech::SpeechRequest;
@@ -17,6 +19,8 @@ pub struct UpstreamModel {
     pub model: String,
     /// The configured name of the provider, for messages.
     pub provider: String,
+    /// What the target says beside the model, such as Google's `project`.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A request with a file in it, which the caller streams.

@@ -42,4 +42,6 @@ pub struct Fault {
     pub param: Option<String>,
     /// Whether the provider refused OUR credential (an alert, and a 502 for the client).
     pub credential_refused: bool,
+    /// Seconds to wait, where the body says so.
+    pub retry_after_s: Option<u64>,
 }

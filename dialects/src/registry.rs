@@ -11,6 +11,9 @@ use crate::rows;
 pub enum AuthStyle {
     /// This header with this text before the key.
     Header(&'static str, &'static str),
+    /// This header with the key. A credential that is a service account of Google's, in JSON, is exchanged
+    /// for a token, which goes as a bearer instead.
+    KeyOrServiceAccount(&'static str),
     /// No credential at all.
     None,
 }

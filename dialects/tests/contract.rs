@@ -21,7 +21,7 @@ fn credentials_go_where_the_vendor_wants_them() {
             ProviderKind::Azure => AuthStyle::Header("api-key", ""),
             ProviderKind::Deepgram => AuthStyle::Header("authorization", "Token "),
             ProviderKind::Elevenlabs => AuthStyle::Header("xi-api-key", ""),
-            ProviderKind::Google => AuthStyle::Header("x-goog-api-key", ""),
+            ProviderKind::Google => AuthStyle::KeyOrServiceAccount("x-goog-api-key"),
             ProviderKind::Ultravox => AuthStyle::Header("x-api-key", ""),
             ProviderKind::Local => AuthStyle::None,
             _ => AuthStyle::Header("authorization", "Bearer "),

@@ -13,7 +13,8 @@ pub(crate) fn row(kind: ProviderKind) -> &'static Provider {
 }
 
 pub(crate) fn upstream(kind: ProviderKind, model: &str) -> UpstreamModel {
-    UpstreamModel { wire_name: model.to_owned(), model: model.to_owned(), provider: format!("my-{kind}") }
+    let (model, provider) = (model.to_owned(), format!("my-{kind}"));
+    UpstreamModel { wire_name: model.clone(), model, provider, options: Default::default() }
 }
 
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
@@ -63,7 +64,7 @@ pub(crate) fn transcribed(kind: ProviderKind, model: &str, request: &Transcripti
 }
 
 /// How the file goes out: a line for each field, or what surrounds it.
-fn wrapping(body: &UploadBody) -> String {
+pub(crate) fn wrapping(body: &UploadBody) -> String {
     match body {
         UploadBody::Form(fields) => fields.iter().map(|(name, value)| format!("  {name}={value}\n")).collect(),
         UploadBody::Raw(content_type) => format!("  [file as {content_type}]\n"),
@@ -209,7 +210,13 @@ fn speech() {
         ("azure_speech_plain", Azure, "tts-hd", says("Hi")),
         ("groq_speech_wav", Groq, "canopylabs/orpheus-v1-english", wav("Hi")),
         ("groq_speech_has_no_mp3", Groq, "canopylabs/orpheus-v1-english", says("Hi")),
-        ("groq_speech_too_long", Groq, "canopylabs/orpheus-v1-english", wav(&"a".repeat(201))),
+        ("groq_speech_in_parts", Groq, "canopylabs/orpheus-v1-english", wav(&"So it is, more or less. ".repeat(9))),
+        (
+            "groq_speech_pcm",
+            Groq,
+            "canopylabs/orpheus-v1-english",
+            SpeechRequest { response_format: Some(SpeechFormat::Pcm), ..says("Hi") },
+        ),
         ("compatible_speech", OpenaiCompatible, "kokoro", full),
     ];
     for (name, kind, model, request) in cases {

@@ -5,6 +5,7 @@ mod contract;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;
+mod golden_google;
 mod property;
 mod realtime;
 mod streams;

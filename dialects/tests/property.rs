@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dialects::contract::RealtimeDialect;
+use dialects::contract::{RealtimeDialect, SpeechAnswer, SpeechDecoder};
 use dialects::openai::json::ChatSse;
 use dialects::openai::mask::mask;
 use dialects::openai::realtime::{Passthrough, PassthroughConfig};
@@ -12,14 +12,14 @@ use dialects::openai::transcription::TranscriptSse;
 use dialects::openai::usage::{self, json_usage};
 use dialects::registry::PROVIDERS;
 use dialects::sse::{Splitter, write_event};
-use domain::provider::Operation;
+use domain::provider::{Operation, ProviderKind};
 use domain::speech::StreamFormat;
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
 use domain::usage::Usage;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::golden::upstream;
+use crate::golden::{row, upstream};
 
 type Events = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -135,7 +135,9 @@ proptest! {
             let Some(dialect) = row.transcription else { continue };
             for format in TranscriptFormat::ALL {
                 let request = TranscriptionRequest { response_format: Some(*format), ..Default::default() };
-                drop(dialect.reply(Operation::Transcription, &request, &upstream(row.kind, "m"), "", &bytes));
+                for model in ["m", "gemini-3.5-transcribe"] {
+                    drop(dialect.reply(Operation::Transcription, &request, &upstream(row.kind, model), "", &bytes));
+                }
             }
         }
         let mut listener = TranscriptSse::new();
@@ -161,11 +163,15 @@ proptest! {
             session.client(&frame, &mut actions);
             session.upstream(&frame, &mut actions);
         }
-        let body = serde_json::json!({ "text": "t", "segments": value, "words": value, "duration": value, "usage": value }).to_string();
+        let body = serde_json::json!({ "text": "t", "segments": value, "words": value, "duration": value, "usage": value,
+            "results": [{ "alternatives": [{ "words": [value] }] }, value], "metadata": value,
+            "candidates": [{ "content": { "parts": [{ "audioTranscription": value, "text": "t" }] } }], "usageMetadata": value }).to_string();
         for row in PROVIDERS {
             let Some(dialect) = row.transcription else { continue };
             let request = TranscriptionRequest { response_format: Some(TranscriptFormat::Srt), ..Default::default() };
-            drop(dialect.reply(Operation::Transcription, &request, &upstream(row.kind, "m"), "", body.as_bytes()));
+            for model in ["m", "gemini-3.5-transcribe"] {
+                drop(dialect.reply(Operation::Transcription, &request, &upstream(row.kind, model), "", body.as_bytes()));
+            }
         }
     }
 
@@ -174,4 +180,50 @@ proptest! {
         let once = mask(&text);
         prop_assert_eq!(mask(&once), once);
     }
+}
+
+proptest! {
+    #[test]
+    fn wrapped_speech_comes_out_alike_however_it_is_cut(
+        stream in stream(),
+        audio in prop::collection::vec(any::<u8>(), 1..60),
+        junk: Vec<u8>,
+        piece in 1_usize..40,
+    ) {
+        let letters = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &audio);
+        let clip = serde_json::json!({ "audioContent": letters, "z": 1 }).to_string().into_bytes();
+        let sound = serde_json::json!({ "inlineData": { "data": letters } });
+        let said = serde_json::json!({ "candidates": [{ "content": { "parts": [sound] }, "finishReason": "STOP" }] });
+        let event = format!("data: {said}\n\n").into_bytes();
+        for name in ["chirp3-hd", "gemini-3.8-flash-tts"] {
+            let make = wrapped(name);
+            let whole = unwrapped(make, &[&stream, &event], usize::MAX);
+            prop_assert_eq!(unwrapped(make, &[&stream, &event], piece), whole);
+            prop_assert_eq!(unwrapped(make, &[&junk], piece).is_ok(), unwrapped(make, &[&junk], usize::MAX).is_ok());
+        }
+        prop_assert_eq!(unwrapped(wrapped("chirp3-hd"), &[&clip], piece), Ok(audio.clone()));
+        prop_assert_eq!(unwrapped(wrapped("gemini-3.8-flash-tts"), &[&event], piece), Ok(audio));
+    }
+}
+
+type Make = fn() -> Box<dyn SpeechDecoder>;
+
+/// The decoder of a model of Google's.
+fn wrapped(model: &str) -> Make {
+    let request = serde_json::json!({ "model": "m", "input": "Hi", "voice": "Kore", "response_format": "pcm" });
+    let request = serde_json::from_value(request).unwrap();
+    let row = row(ProviderKind::Google);
+    let plan = row.speech.unwrap().request(&request, &upstream(row.kind, model)).unwrap();
+    let SpeechAnswer::Wrapped(make) = plan.answer else { panic!("it is wrapped") };
+    make
+}
+
+/// The audio in an answer, or that there is none.
+fn unwrapped(make: Make, answer: &[&[u8]], piece: usize) -> Result<Vec<u8>, ()> {
+    let (mut decoder, mut audio) = (make(), Vec::new());
+    for bytes in answer.concat().chunks(piece) {
+        decoder.feed(bytes, &mut audio).map_err(drop)?;
+    }
+    decoder.finish(&mut audio).map_err(drop)?;
+    Ok(audio)
 }

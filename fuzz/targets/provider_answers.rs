@@ -20,7 +20,7 @@ fuzz_target!(|input: (u8, u8, u8, bool, bool, u16, &[u8])| {
         0 => "a-model",
         count => row.models.get(usize::from(model) % count).map_or("a-model", |model| model.name),
     };
-    let model = UpstreamModel { wire_name: name.to_owned(), model: name.to_owned(), provider: "p".to_owned() };
+    let model = UpstreamModel { wire_name: name.to_owned(), model: name.to_owned(), provider: "p".to_owned(), options: Default::default() };
     let format = TranscriptFormat::ALL.get(usize::from(format) % TranscriptFormat::ALL.len()).copied();
     let request =
         TranscriptionRequest { response_format: format, stream, word_timestamps: words, ..Default::default() };

@@ -14,7 +14,7 @@ fuzz_target!(|input: (u8, u8, u8, u8, &[u8])| {
     let (Some(speech), false) = (row.speech, row.models.is_empty()) else { return };
     let Some(model) = row.models.get(usize::from(model) % row.models.len()) else { return };
     let model =
-        UpstreamModel { wire_name: model.name.to_owned(), model: model.name.to_owned(), provider: "p".to_owned() };
+        UpstreamModel { wire_name: model.name.to_owned(), model: model.name.to_owned(), provider: "p".to_owned(), options: Default::default() };
     let request = SpeechRequest {
         model: model.model.clone(),
         input: "Hello.".to_owned(),

@@ -246,6 +246,7 @@ mod tests {
             message: "Incorrect API key provided.".into(),
             param: None,
             credential_refused: true,
+            retry_after_s: None,
         };
         let error = GatewayError::from(fault);
         assert_eq!(error.status_code(), StatusCode::BAD_GATEWAY);

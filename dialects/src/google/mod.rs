@@ -1,26 +1,42 @@
-//! Google: Cloud Speech-to-Text and Text-to-Speech, and Gemini.
+//! Google: Cloud Speech-to-Text, Cloud Text-to-Speech and Gemini behind one account.
 //!
-//! Source: Google's API reference and SDKs, read 2026-11-21.
+//! Each service has a host of its own and takes JSON. A file travels in base64 within it; speech comes
+//! back in base64, from the Cloud as one clip, from Gemini as a stream of samples. Which service a model
+//! belongs to is in [`models`].
+//!
+//! Source: Google's API references and SDKs, read 2026-11-21.
+
+mod answer;
+mod decoders;
+mod errors;
+mod extension;
+mod gemini_answer;
+mod models;
+mod speech;
+mod transcription;
+mod wire;
 
 use domain::provider::ProviderKind;
 
-use crate::openai;
+pub use self::errors::fault;
+pub use self::speech::GoogleSpeech;
+pub use self::transcription::GoogleTranscription;
 use crate::registry::{AuthStyle, Provider};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Google,
     base_url: Some("https://generativelanguage.googleapis.com"),
     path_prefix: "",
-    auth: AuthStyle::Header("x-goog-api-key", ""),
+    auth: AuthStyle::KeyOrServiceAccount("x-goog-api-key"),
     key_variable: Some("GOOGLE_API_KEY"),
     url_variable: None,
     voices_api: None,
     in_process: false,
-    models: &[],
-    voices: &[],
-    transcription: None,
-    speech: None,
+    models: models::MODELS,
+    voices: models::VOICES,
+    transcription: Some(&GoogleTranscription),
+    speech: Some(&GoogleSpeech),
     json: None,
     realtime: None,
-    fault: openai::errors::fault,
+    fault,
 };

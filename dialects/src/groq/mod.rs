@@ -8,12 +8,13 @@ use domain::provider::Operation;
 use domain::speech::SpeechRequest;
 use domain::transcription::TranscriptFormat;
 
-use crate::contract::{JsonDialect, JsonRequest, SpeechAnswer, SpeechDialect, SpeechPlan, UpstreamModel};
+use crate::contract::{JsonDialect, JsonRequest, SpeechAnswer, SpeechAudio, SpeechDialect, SpeechPlan, UpstreamModel};
 use crate::error::{DialectError, Fault};
 use crate::openai::errors::{self, Refusal};
 use crate::openai::json::OpenaiJson;
 use crate::openai::transcription::{Capabilities, models};
 use crate::openai::{speech, unsupported};
+use crate::split::{Limit, split};
 
 /// Bytes of a prompt. The reference counts characters; some models count bytes.
 const MAX_PROMPT_BYTES: usize = 896;
@@ -32,19 +33,21 @@ pub fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// Speech by Orpheus: WAV only, 200 characters at most, directions in the text instead of `instructions`.
+/// Speech by Orpheus: WAV only, 200 characters at once, directions in the text instead of `instructions`.
+/// A longer text is asked for in parts, whose samples are joined.
 #[derive(Debug)]
 pub struct GroqSpeech;
 
 impl SpeechDialect for GroqSpeech {
     fn request(&self, request: &SpeechRequest, model: &UpstreamModel) -> Result<SpeechPlan, DialectError> {
         speech::validate(request)?;
-        if request.format() != SpeechFormat::Wav {
-            let format = request.format();
-            return Err(unsupported(model, "response_format", &format!("`response_format` {format} (only wav)")));
-        }
-        if request.characters() > MAX_INPUT_CHARS as u64 {
-            return Err(unsupported(model, "input", &format!("an `input` of more than {MAX_INPUT_CHARS} characters")));
+        let format = request.format();
+        if !matches!(format, SpeechFormat::Wav | SpeechFormat::Pcm) {
+            return Err(unsupported(
+                model,
+                "response_format",
+                &format!("`response_format` {format} (only wav and pcm)"),
+            ));
         }
         if request.instructions.is_some() {
             return Err(unsupported(model, "instructions", "`instructions`"));
@@ -52,7 +55,17 @@ impl SpeechDialect for GroqSpeech {
         if request.speed.is_some_and(|speed| speed < 0.5) {
             return Err(unsupported(model, "speed", "a `speed` below 0.5"));
         }
-        speech::plan(request, model, SpeechAnswer::Audio)
+        let texts = split(&request.input, Limit::Characters(MAX_INPUT_CHARS));
+        let as_is = format == SpeechFormat::Wav && texts.len() == 1;
+        let mut parts = Vec::with_capacity(texts.len());
+        for text in texts {
+            let response_format = Some(SpeechFormat::Wav);
+            let asked = SpeechRequest { input: text.to_owned(), response_format, ..request.clone() };
+            parts.extend(speech::plan(&asked, model, SpeechAnswer::Audio)?.parts);
+        }
+        // Every part is a file of its own.
+        let audio = if as_is { SpeechAudio::AsAsked } else { SpeechAudio::Wav };
+        Ok(SpeechPlan { parts, answer: SpeechAnswer::Audio, audio })
     }
 }
 

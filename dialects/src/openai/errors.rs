@@ -27,6 +27,7 @@ pub fn fault(status: u16, body: &[u8]) -> Fault {
         message: refusal.message.unwrap_or_else(|| format!("the provider answered with status {status}")),
         param: refusal.param,
         credential_refused: matches!(status, 401 | 403),
+        retry_after_s: None,
     }
 }
 

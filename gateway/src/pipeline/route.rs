@@ -1,5 +1,6 @@
 //! Which targets may serve a call, best first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dialects::contract::UpstreamModel;
@@ -132,7 +133,7 @@ fn plain_target(provider: &str, model: &str) -> Target {
         priority: 0,
         quality: None,
         region: None,
-        options: std::collections::BTreeMap::new(),
+        options: BTreeMap::new(),
     }
 }
 
@@ -140,14 +141,16 @@ fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
     let account = Arc::clone(snapshot.providers.get(&target.provider)?);
     let row = registry::provider(account.kind)?;
     let wire_name = target.options.get("deployment").unwrap_or(&target.model).clone();
-    let model = UpstreamModel { wire_name, model: target.model.clone(), provider: account.name.clone() };
+    let (model, provider, options) = (target.model.clone(), account.name.clone(), target.options.clone());
+    let model = UpstreamModel { wire_name, model, provider, options };
     Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed })
 }
 
 /// An account itself, for what is asked of it beside any model.
 #[must_use]
 pub fn of_account(account: &Arc<ProviderAccount>, row: &'static Provider) -> Candidate {
-    let model = UpstreamModel { wire_name: String::new(), model: String::new(), provider: account.name.clone() };
+    let (model, provider) = (String::new(), account.name.clone());
+    let model = UpstreamModel { wire_name: String::new(), model, provider, options: BTreeMap::new() };
     let (account, target) = (Arc::clone(account), plain_target(&account.name, ""));
     Candidate { account, row, target, model, breaker: Breaker::Closed }
 }
