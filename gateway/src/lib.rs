@@ -20,6 +20,7 @@ use crate::realtime::secrets::ClientSecrets;
 use crate::settings::GatewaySettings;
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
 
 pub mod error;
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub settings: GatewaySettings,
     /// Read for `/v1/usage`; never on the way of an audio call.
     pub database: DatabaseConnection,
+    /// Tokens for providers that take no key.
+    pub tokens: Tokens,
     /// Issues and redeems client secrets.
     pub secrets: ClientSecrets,
     /// The voices of accounts that list them.

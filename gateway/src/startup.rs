@@ -38,6 +38,7 @@ use crate::realtime::secrets::ClientSecrets;
 use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
 use crate::{Gateway, Worker, http};
 
@@ -119,6 +120,7 @@ impl Application {
             limits,
             ledger,
             health: Health::new(settings.timeouts.breaker_open),
+            tokens: Tokens::default(),
             secrets: ClientSecrets::new(&settings.client_secret_key),
             database,
             voices: Voices::default(),

@@ -1,5 +1,7 @@
 //! MPEG audio and ADTS: files that are rows of frames, perhaps after an ID3 tag.
 
+use domain::audio::SampleRate;
+
 use super::read::Head;
 use super::{Container, Probe, told};
 
@@ -37,15 +39,16 @@ pub(super) fn mpeg(head: Head<'_>, total_bytes: Option<u64>) -> Option<Probe> {
         return (tag > 0 && tag >= head.0.len()).then(|| told(Container::Mp3, None));
     };
     let frame = Frame::read(head, start)?;
+    let mp3 = |duration| Probe { sample_rate: Some(SampleRate(frame.sample_rate)), ..told(Container::Mp3, duration) };
     if let Some(frames) = counted_frames(head, start, frame) {
         let samples = u64::from(frames) * u64::from(frame.samples);
         let duration = samples * 1000 / u64::from(frame.sample_rate);
-        return Some(told(Container::Mp3, Some(duration)));
+        return Some(mp3(Some(duration)));
     }
     // Constant bit rate: bits over kilobits per second are milliseconds.
     let estimate =
         total_bytes.map(|total| total.saturating_sub(start as u64).saturating_mul(8) / u64::from(frame.kbps));
-    Some(Probe { exact: false, ..told(Container::Mp3, estimate) })
+    Some(Probe { exact: false, ..mp3(estimate) })
 }
 
 fn id3_len(head: Head<'_>) -> usize {

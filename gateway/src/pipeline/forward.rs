@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use dialects::contract::Endpoint;
-use dialects::registry::AuthStyle;
 use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use secrecy::ExposeSecret;
 
 use crate::Gateway;
 use crate::error::GatewayError;
@@ -21,6 +19,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::route::Candidate;
 use crate::telemetry::names;
 use crate::upstream::client::Body;
+use crate::upstream::credentials::credential;
 
 /// Longest `retry-after` that is passed on: a provider that says "in a year" is not believed.
 const MAX_RETRY_AFTER_S: u64 = 3600;
@@ -32,15 +31,16 @@ const MAX_REFUSAL_TIME: Duration = Duration::from_secs(5);
 /// Builds a POST for a candidate. Only what is set here travels: nothing of the client's headers.
 ///
 /// # Errors
-/// The configured URL or credential cannot be sent.
-pub fn post(
+/// The configured URL or credential cannot be sent, or there is none.
+pub async fn post(
+    gateway: &Gateway,
     candidate: &Candidate,
     endpoint: &Endpoint,
     content_type: &str,
     body: Body,
     length: Option<u64>,
 ) -> Result<Request<Body>, GatewayError> {
-    let mut request = to(candidate, Method::POST, endpoint)?.header(CONTENT_TYPE, content_type);
+    let mut request = to(gateway, candidate, Method::POST, endpoint).await?.header(CONTENT_TYPE, content_type);
     if let Some(length) = length {
         request = request.header(CONTENT_LENGTH, length);
     }
@@ -51,13 +51,18 @@ pub fn post(
 ///
 /// # Errors
 /// As [`post`].
-pub fn get(candidate: &Candidate, endpoint: &Endpoint) -> Result<Request<Body>, GatewayError> {
+pub async fn get(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> Result<Request<Body>, GatewayError> {
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    to(candidate, Method::GET, endpoint)?.body(nothing).map_err(|error| GatewayError::internal(&error))
+    to(gateway, candidate, Method::GET, endpoint).await?.body(nothing).map_err(|error| GatewayError::internal(&error))
 }
 
 /// The head of a request with our credential.
-fn to(candidate: &Candidate, method: Method, endpoint: &Endpoint) -> Result<http::request::Builder, GatewayError> {
+async fn to(
+    gateway: &Gateway,
+    candidate: &Candidate,
+    method: Method,
+    endpoint: &Endpoint,
+) -> Result<http::request::Builder, GatewayError> {
     let (account, row, path) = (&candidate.account, candidate.row, &endpoint.path);
     let url = match &endpoint.origin {
         Some(origin) if row.base_url == Some(account.base_url.as_str()) => format!("{origin}{path}"),
@@ -65,25 +70,10 @@ fn to(candidate: &Candidate, method: Method, endpoint: &Endpoint) -> Result<http
     };
     let mut request = Request::builder().method(method).uri(url);
     request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
-    if let Some((name, value)) = credential(candidate)? {
+    if let Some((name, value)) = credential(gateway, candidate).await? {
         request = request.header(name, value);
     }
     Ok(request)
-}
-
-/// The credential header of a candidate.
-///
-/// # Errors
-/// The configured credential is no header value.
-pub fn credential(candidate: &Candidate) -> Result<Option<(HeaderName, HeaderValue)>, GatewayError> {
-    let (AuthStyle::Header(name, before), Some(key)) = (candidate.row.auth, &candidate.account.api_key) else {
-        return Ok(None);
-    };
-    let name = HeaderName::from_bytes(name.as_bytes()).unwrap_or(AUTHORIZATION);
-    let value = HeaderValue::from_str(&format!("{before}{}", key.expose_secret()));
-    let mut value = value.map_err(|_| GatewayError::internal(&"a provider's credential is no header value"))?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
 }
 
 /// Waits for the head of an answer, and turns a refusal into an error.
@@ -131,23 +121,31 @@ pub async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Respons
     let time = gateway.settings.timeouts.idle.min(MAX_REFUSAL_TIME);
     let body = tokio::time::timeout(time, collect(body, MAX_REFUSAL_BYTES, time)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    refused(candidate, head.status, &head.headers, &body)
+    refused(gateway, candidate, head.status, &head.headers, &body)
 }
 
 /// What the refusal of a provider means.
 #[must_use]
-pub fn refused(candidate: &Candidate, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> GatewayError {
+pub fn refused(
+    gateway: &Gateway,
+    candidate: &Candidate,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> GatewayError {
     let fault = (candidate.row.fault)(status.as_u16(), body);
     if fault.credential_refused {
         tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
         names::credential_refused(&candidate.account.name);
+        gateway.tokens.forget(candidate.account.id);
     }
+    let told = fault.retry_after_s.map(|seconds| seconds.min(MAX_RETRY_AFTER_S));
     let error = GatewayError::from(fault).without(candidate.account.api_key.as_ref());
     if error.kind() != ErrorKind::UpstreamRateLimited {
         return error;
     }
     let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
-    error.with_retry_after(after.unwrap_or(1))
+    error.with_retry_after(after.or(told).unwrap_or(1))
 }
 
 /// Seconds of a `retry-after`, whether it gives seconds or a date, within sane bounds.

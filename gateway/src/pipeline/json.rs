@@ -95,7 +95,9 @@ impl Serving<'_> {
         let call = self.call;
         let note = call.dispatched(meter, candidate, &Input::estimated(self.sent));
         let (payload, length) = request_body::whole(request.body, note);
-        let post = forward::post(candidate, &request.endpoint, "application/json", payload, Some(length))?;
+        let post =
+            forward::post(call.gateway(), candidate, &request.endpoint, "application/json", payload, Some(length))
+                .await?;
         let answer = forward::forward(call, candidate, post).await?;
         if self.streams && forward::content_type_of(&answer).starts_with("text/event-stream") {
             let answer = Begun::wait(call, answer.into_body()).await?;

@@ -57,7 +57,7 @@ pub(super) async fn send_form(
     let Sending { call, candidate, form, input } = sending;
     if upload.is_complete() {
         let note = call.dispatched(meter, candidate, input);
-        let request = replay(candidate, form, upload, note).await?;
+        let request = replay(call, candidate, form, upload, note).await?;
         return forward::forward(call, candidate, request).await.map(Sent::Answered);
     }
     pump(sending, upload, meter).await
@@ -70,7 +70,7 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
     let mut encoder = Encoder::new(envelope.encoding);
     let (sender, pieces) = mpsc::channel(UPLOAD_QUEUE);
     let body = request_body::arriving(pieces);
-    let request = forward::post(candidate, &form.endpoint, &envelope.content_type, body, None)?;
+    let request = forward::post(call.gateway(), candidate, &form.endpoint, &envelope.content_type, body, None).await?;
     let answer = call.worker.client.send(candidate.account.allow_insecure, request);
     let mut answer = std::pin::pin!(answer);
     let idle = call.gateway().settings.timeouts.idle;
@@ -147,6 +147,7 @@ async fn answered_early(
 
 /// The request with a file that is here whole.
 async fn replay(
+    call: &Call,
     candidate: &Candidate,
     form: &UploadRequest,
     upload: &mut Upload,
@@ -159,7 +160,7 @@ async fn replay(
         Encoding::Base64 => encoded(upload, envelope.head, envelope.tail).await?,
     };
     let body = request_body::measured(body, length, note);
-    forward::post(candidate, &form.endpoint, &envelope.content_type, body, Some(length))
+    forward::post(call.gateway(), candidate, &form.endpoint, &envelope.content_type, body, Some(length)).await
 }
 
 /// The spooled file in base64, as it is read.

@@ -147,7 +147,8 @@ async fn ask(
     note: Note,
 ) -> Result<(Begun, bool), GatewayError> {
     let (body, length) = request_body::whole(request.body, note);
-    let post = forward::post(candidate, &request.endpoint, "application/json", body, Some(length))?;
+    let post =
+        forward::post(call.gateway(), candidate, &request.endpoint, "application/json", body, Some(length)).await?;
     let answer = forward::forward(call, candidate, post).await?;
     let content_type = forward::content_type_of(&answer);
     let wrapped = matches!(expected, SpeechAnswer::Wrapped(_));

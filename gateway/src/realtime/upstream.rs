@@ -24,9 +24,10 @@ use uuid::Uuid;
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::pipeline::forward::{credential, refused};
+use crate::pipeline::forward::refused;
 use crate::pipeline::route::Candidate;
 use crate::upstream::client::is_public;
+use crate::upstream::credentials::credential;
 
 /// Buffers of a provider's socket. Frames of 20 ms of audio are 1 to 2 KiB; bigger ones grow the
 /// buffer for as long as they pass.
@@ -182,7 +183,7 @@ pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bo
         ));
     }
     let timeouts = &gateway.settings.timeouts;
-    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(candidate, transcription));
+    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, transcription));
     let dialled = match dial.await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -199,7 +200,7 @@ pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bo
     })
 }
 
-async fn dial(candidate: &Candidate, transcription: bool) -> Result<Socket, GatewayError> {
+async fn dial(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> Result<Socket, GatewayError> {
     let Some(opener) = candidate.row.realtime else {
         return Err(GatewayError::invalid("model", "The model cannot hold realtime sessions."));
     };
@@ -209,7 +210,7 @@ async fn dial(candidate: &Candidate, transcription: bool) -> Result<Socket, Gate
     let url = Url::parse(&address).map_err(|error| GatewayError::internal(&error))?;
     let stream = connect_stream(&url, candidate.account.allow_insecure).await?;
     let mut request = address.into_client_request().map_err(|error| GatewayError::internal(&error))?;
-    if let Some((name, value)) = credential(candidate)? {
+    if let Some((name, value)) = credential(gateway, candidate).await? {
         request.headers_mut().insert(name, value);
     }
     let config = WebSocketConfig::default()
@@ -222,7 +223,7 @@ async fn dial(candidate: &Candidate, transcription: bool) -> Result<Socket, Gate
         Ok((socket, _)) => Ok(Socket(socket)),
         Err(Error::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
-            Err(refused(candidate, response.status(), response.headers(), body))
+            Err(refused(gateway, candidate, response.status(), response.headers(), body))
         }
         Err(error) => Err(unreachable(&error)),
     }

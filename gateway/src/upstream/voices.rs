@@ -213,7 +213,7 @@ async fn read(
     let pages = async {
         let (mut voices, mut next): (Vec<ListedVoice>, Option<String>) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
-            let request = forward::get(candidate, &directory.page(next.as_deref()))?;
+            let request = forward::get(&worker.gateway, candidate, &directory.page(next.as_deref())).await?;
             let answer = worker.client.send(candidate.account.allow_insecure, request).await?;
             if !answer.status().is_success() {
                 return Err(forward::refusal(&worker.gateway, candidate, answer).await);
