@@ -24,6 +24,7 @@ const FILES: &[(ProviderKind, &str, &str)] = &[
     (ProviderKind::Groq, "groq.csv", include_str!("../prices/groq.csv")),
     (ProviderKind::Elevenlabs, "elevenlabs.csv", include_str!("../prices/elevenlabs.csv")),
     (ProviderKind::Deepgram, "deepgram.csv", include_str!("../prices/deepgram.csv")),
+    (ProviderKind::Google, "google.csv", include_str!("../prices/google.csv")),
     (ProviderKind::Local, "local.csv", include_str!("../prices/local.csv")),
 ];
 

@@ -41,6 +41,7 @@ fn shipped_lists_cost_what_the_providers_bill() {
     let audio = |ms| Usage { audio_in_ms: ms, ..Usage::default() };
     let characters = Usage { characters: 1_000, ..Usage::default() };
     let tokens = Usage { text_tokens_in: 100, audio_tokens_out: 1_000, ..Usage::default() };
+    let heard = Usage { audio_tokens_in: 1_000, text_tokens_out: 100, ..Usage::default() };
     let turn = Usage {
         text_tokens_in: 119,
         cached_text_tokens: 64,
@@ -50,7 +51,7 @@ fn shipped_lists_cost_what_the_providers_bill() {
         ..Usage::default()
     };
     use Operation::{Realtime, Speech, Transcription, Translation};
-    use ProviderKind::{Azure, Deepgram, Elevenlabs, Groq, Local, Openai};
+    use ProviderKind::{Azure, Deepgram, Elevenlabs, Google, Groq, Local, Openai};
     let cases = [
         // 8.47 s are billed as 9 s at 0.006 a minute.
         (Openai, "whisper-1", Transcription, audio(8_470), 900_000),
@@ -63,6 +64,10 @@ fn shipped_lists_cost_what_the_providers_bill() {
         (Openai, "gpt-live-transcribe", Realtime, audio(30_000), 8_500_000),
         (Azure, "whisper", Transcription, audio(60_000), 6_000_000),
         (Azure, "tts-hd", Speech, characters, 33_000_000),
+        (Google, "latest_long", Transcription, audio(2_500), 1_200_000),
+        (Google, "gemini-3.5-transcribe", Transcription, heard, 3_200_000),
+        (Google, "gemini-3.8-flash-tts", Speech, tokens, 9_050_000),
+        (Google, "chirp3-hd", Speech, characters, 30_000_000),
         // Ten seconds at least.
         (Groq, "whisper-large-v3-turbo", Transcription, audio(1_000), 111_111),
         (Elevenlabs, "eleven_flash_v2_5", Speech, characters, 50_000_000),

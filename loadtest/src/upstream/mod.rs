@@ -63,6 +63,8 @@ pub enum Kind {
     Elevenlabs,
     /// Deepgram: the vendor's own language, `Authorization: Token`.
     Deepgram,
+    /// Google: Cloud Speech, Cloud Text-to-Speech and Gemini on one address, and the token endpoint `/token`.
+    Google,
 }
 
 /// How to start an upstream.
@@ -105,7 +107,7 @@ impl UpstreamHandle {
         let path = match self.shared.config.kind {
             Kind::Openai | Kind::SelfHosted => "/v1",
             Kind::Groq => "/openai/v1",
-            Kind::Azure | Kind::Elevenlabs | Kind::Deepgram => "",
+            Kind::Azure | Kind::Elevenlabs | Kind::Deepgram | Kind::Google => "",
         };
         format!("http://{}{path}", self.addr)
     }

@@ -2,3 +2,4 @@
 
 pub(super) mod deepgram;
 pub(super) mod elevenlabs;
+pub(super) mod google;
