@@ -1,7 +1,7 @@
 """Starts the real gateway before scripted providers, once for all tests.
 
-Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs and
-Deepgram; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
+Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs, Deepgram
+and Google; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
 `LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
 """
 
@@ -37,7 +37,7 @@ NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 # The scripted providers, by the name of their kind.
-SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram"]
+SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram", "google"]
 
 CONFIG = """
 server:
@@ -52,6 +52,9 @@ providers:
   - {{ name: own, kind: openai-compatible, api_key: sk-upstream, base_url: "{self_hosted}/v1", allow_insecure: true }}
   - {{ name: elevenlabs, kind: elevenlabs, api_key: sk-upstream, base_url: "{elevenlabs}", allow_insecure: true }}
   - {{ name: deepgram, kind: deepgram, api_key: sk-upstream, base_url: "{deepgram}", allow_insecure: true }}
+  - {{ name: google, kind: google, api_key: sk-upstream, base_url: "{google}", allow_insecure: true }}
+  - {{ name: google-cloud, kind: google, api_key: {service_account}, base_url: "{google}", allow_insecure: true }}
+  - {{ name: google-left, kind: google, api_key: {revoked_account}, base_url: "{google}", allow_insecure: true }}
 models:
   - name: stt
     strategy: priority
@@ -63,6 +66,9 @@ models:
     targets:
       - {{ provider: elevenlabs, model: eleven_flash_v2_5, priority: 1 }}
       - {{ provider: openai, model: tts-1, priority: 2 }}
+  - name: chirp
+    strategy: priority
+    targets: [{{ provider: google-cloud, model: chirp_3, options: {{ project: acme-1 }} }}]
   - name: talk
     strategy: priority
     targets: [{{ provider: azure, model: gpt-realtime, options: {{ deployment: our-realtime }} }}]
@@ -80,6 +86,16 @@ tenants:
 voices:
   - {{ name: narrator, map: {{ openai: marin, local: slt, elevenlabs: Rachel }} }}
 """
+
+
+def service_account(url, name):
+    """What Google's console gives for an account of this name, as text within YAML."""
+    key = (ROOT / "gateway/tests/fixtures/nobodys-rsa-key.pem").read_text()
+    account = {
+        "type": "service_account", "client_email": f"{name}@acme-1.iam.gserviceaccount.com", "private_key": key,
+        "private_key_id": "k1", "token_uri": f"{url}/token",
+    }
+    return json.dumps(json.dumps(account))
 
 
 def binary(name):
@@ -157,6 +173,9 @@ class Gateway(Program):
 
     def __init__(self, folder, upstreams, more=""):
         urls = {kind.replace("-", "_"): upstream.url for kind, upstream in upstreams.items()}
+        google = urls.setdefault("google", "http://127.0.0.1:9")
+        urls["service_account"] = service_account(google, "voice")
+        urls["revoked_account"] = service_account(google, "revoked")
         (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}) + more)
         super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
         wait_for(self.ready)

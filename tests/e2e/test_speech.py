@@ -30,6 +30,20 @@ def test_groq_speaks_wav(client):
         assert answer.read().startswith(b"RIFF")
 
 
+@pytest.mark.parametrize("response_format", ["wav", "pcm"])
+def test_groq_speaks_long_text_in_parts(client, upstreams, response_format):
+    """Groq takes 200 characters at once; every part is a file of its own, and the client gets one."""
+    text = " ".join(f"This is sentence number {number} of a longer story." for number in range(10, 20))
+    audio = client.audio.speech.create(
+        model="groq/canopylabs/orpheus-v1-english", voice="hannah", input=text, response_format=response_format
+    ).content
+    parts = [request["json"]["input"] for request in upstreams["groq"].requests()[-3:]]
+    assert " ".join(parts) == text and all(len(part) <= 200 and part.endswith(".") for part in parts)
+    samples = sum(len(part) * 60 * 48 - 44 for part in parts)
+    assert len(audio) == samples + (44 if response_format == "wav" else 0)
+    assert audio.count(b"RIFF") == (1 if response_format == "wav" else 0)
+
+
 def test_bytes_flow_before_the_last_is_made(client):
     """Twenty pieces with pauses between them: the first must not wait for the last."""
     started = time.monotonic()
