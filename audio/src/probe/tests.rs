@@ -21,6 +21,9 @@ fn rate_and_channels_are_told_where_the_head_has_them() {
     let page = |packet: &[u8]| [b"OggS".as_slice(), &[0; 24], packet].concat();
     let opus = page(b"OpusHead\x01\x02\x38\x01\x80\xBB\0\0\0\0\0");
     assert_eq!(layout(&opus), Some((Some(48_000), Some(2))));
+    // Two frames of 16 kHz MPEG 2 layer III, of 144 bytes each.
+    let mp3 = [b"\xFF\xF3\x48\xC4".as_slice(), &[0; 140]].concat().repeat(2);
+    assert_eq!(layout(&mp3), Some((Some(16_000), None)));
     let vorbis = page(b"\x01vorbis\0\0\0\0\x01\x44\xAC\0\0");
     assert_eq!(layout(&vorbis), Some((Some(44_100), Some(1))));
 }

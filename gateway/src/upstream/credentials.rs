@@ -38,6 +38,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 const LIFETIME_S: u64 = 3600;
 /// After a failure nobody asks again for so long: callers that waited for it would each wait in turn.
 const PAUSE: Duration = Duration::from_secs(1);
+/// No token is believed to last longer.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The credential header of a candidate.
@@ -111,19 +113,25 @@ impl Tokens {
     ) -> Result<HeaderValue, GatewayError> {
         let slot = Arc::clone(&self.held.entry(account.id).or_default());
         let mut held = slot.lock().await;
-        if let Some(known) = &*held
-            && known.key.expose_secret() == key.expose_secret()
-            && Instant::now() < known.until
-        {
+        if let Some(known) = held.as_ref().filter(|known| known.holds(key, Instant::now())) {
             return known.token.clone().ok_or_else(|| none("The provider gives the gateway no token."));
         }
         let exchanged = exchange(gateway, account, key).await;
-        let (token, lasts) = match &exchanged {
-            Ok((token, lasts)) => (Some(token.clone()), lasts.saturating_sub(MARGIN)),
-            Err(_) => (None, PAUSE),
-        };
-        *held = Some(Held { key: key.clone(), token, until: Instant::now() + lasts });
+        *held = Some(Held::of(key, exchanged.as_ref().ok(), Instant::now()));
         exchanged.map(|(token, _)| token)
+    }
+}
+
+impl Held {
+    /// What is held of an exchange that came to its end at `now`.
+    fn of(key: &SecretString, exchanged: Option<&(HeaderValue, Duration)>, now: Instant) -> Self {
+        let lasts = exchanged.map_or(PAUSE, |(_, lasts)| lasts.saturating_sub(MARGIN).min(LONGEST));
+        Self { key: key.clone(), token: exchanged.map(|(token, _)| token.clone()), until: now + lasts }
+    }
+
+    /// Whether it still speaks for this credential.
+    fn holds(&self, key: &SecretString, now: Instant) -> bool {
+        self.key.expose_secret() == key.expose_secret() && now < self.until
     }
 }
 
@@ -272,6 +280,20 @@ mod tests {
         let claims = json!({ "iss": "a@b.iam", "scope": SCOPE, "aud": TOKEN_URI, "iat": 1_000, "exp": 4_600 });
         assert_eq!(part(1), claims);
         assert!(assertion(&holder("-----BEGIN PRIVATE KEY-----\nAAAA\n"), TOKEN_URI, 0).is_none());
+    }
+
+    #[test]
+    fn a_token_is_kept_until_a_minute_before_its_end_and_a_failure_for_a_moment() {
+        let (key, now) = (SecretString::from("{}"), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let token = |seconds| (HeaderValue::from_static("Bearer t"), Duration::from_secs(seconds));
+        let held = Held::of(&key, Some(&token(3_599)), now);
+        assert!(held.holds(&key, after(3_538)) && !held.holds(&key, after(3_539)));
+        assert!(!held.holds(&SecretString::from("{ }"), now), "the operator has changed the credential");
+        assert!(!Held::of(&key, Some(&token(60)), now).holds(&key, now));
+        assert!(!Held::of(&key, Some(&token(u64::MAX)), now).holds(&key, after(24 * 3600)));
+        let failed = Held::of(&key, None, now);
+        assert!(failed.token.is_none() && failed.holds(&key, now) && !failed.holds(&key, after(1)));
     }
 
     #[test]
