@@ -98,11 +98,11 @@ pub(super) fn reply(
     let words = words(&results, &text, request.format());
     let segments = if words.is_empty() { stretches(&results) } else { segments::segments(&words) };
     let end = results.iter().filter_map(|result| wire::milliseconds(result.result_end_time.as_deref()?)).max();
-    let language = results.iter().find_map(|result| result.language_code.as_deref()).map(named);
+    let language = results.iter().find_map(|result| result.language_code.as_deref());
     let transcript = Transcript {
         duration_ms: end.or_else(|| last_end(&segments)).or(billed_ms),
         text,
-        language: language.or_else(|| asked_language(request)),
+        language: Some(language_of(language, request)),
         segments,
         words: words.iter().map(Word::from).collect(),
     };
@@ -202,18 +202,15 @@ pub(super) fn last_end(segments: &[Segment]) -> Option<u64> {
     crate::openai::usage::milliseconds(segments.iter().map(|segment| segment.end).reduce(f64::max)?)
 }
 
-/// The English name of a language by its tag.
-pub(super) fn named(tag: &str) -> String {
-    Language::find(tag).map_or_else(|| tag.to_ascii_lowercase(), |language| language.name.to_owned())
-}
-
-/// The one language that the client named.
-pub(super) fn asked_language(request: &TranscriptionRequest) -> Option<String> {
-    match (&request.language, request.languages.as_slice()) {
-        (Some(only), []) => Some(named(only)),
-        (None, [only]) => Some(named(only)),
+/// The English name of the language that was heard: the one that is told, else the one that was named. Gemini
+/// tells none, and OpenAI's clients take no null.
+pub(super) fn language_of(told: Option<&str>, request: &TranscriptionRequest) -> String {
+    let asked = match (&request.language, request.languages.as_slice()) {
+        (Some(only), []) | (None, [only]) => Some(only.as_str()),
         _ => None,
-    }
+    };
+    let name = |tag: &str| Language::find(tag).map_or_else(|| tag.to_ascii_lowercase(), |known| known.name.to_owned());
+    told.or(asked).map_or_else(|| "unknown".to_owned(), name)
 }
 
 /// A transcript in the format that the client asked for, with what was used where OpenAI tells it.

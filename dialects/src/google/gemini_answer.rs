@@ -120,11 +120,11 @@ pub(super) fn reply(
     let mut words: Vec<_> = timed.map(|word| word.spoken(None)).collect();
     answer::prepare(&mut words, &text, request.format());
     let segments = segments::segments(&words);
-    let language = heard().find_map(|it| it.language_code.as_deref()).map(answer::named);
+    let language = heard().find_map(|it| it.language_code.as_deref());
     let transcript = Transcript {
         duration_ms: answer::last_end(&segments),
         text,
-        language: language.or_else(|| answer::asked_language(request)),
+        language: Some(answer::language_of(language, request)),
         segments,
         words: words.iter().map(Word::from).collect(),
     };

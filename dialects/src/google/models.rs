@@ -136,7 +136,8 @@ pub(super) fn speaks(model: &UpstreamModel) -> Result<Speaker, DialectError> {
 
 /// A prebuilt voice of Chirp 3 HD and Gemini as Google writes it, whatever the case.
 pub(super) fn prebuilt(voice: &str) -> Option<&'static str> {
-    VOICES.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(voice))
+    let prebuilt = VOICES.iter().filter(|known| known.language.is_none()).map(|known| known.name);
+    prebuilt.into_iter().find(|name| name.eq_ignore_ascii_case(voice))
 }
 
 /// The language that holds where the request names none.
@@ -232,7 +233,12 @@ const fn voice(name: &'static str) -> WellKnownVoice {
     WellKnownVoice { name, language: None, gender: None, models: PREBUILT }
 }
 
-/// The voices that speak every language; those of the other families have a language in their name.
+const fn american(name: &'static str, models: &'static [&'static str]) -> WellKnownVoice {
+    WellKnownVoice { name, language: Some("en-US"), gender: None, models }
+}
+
+/// The voices that speak every language, and one of each of the other families, whose names begin with
+/// their language.
 pub(super) const VOICES: &[WellKnownVoice] = &[
     voice("Zephyr"),
     voice("Puck"),
@@ -264,4 +270,9 @@ pub(super) const VOICES: &[WellKnownVoice] = &[
     voice("Sadachbia"),
     voice("Sadaltager"),
     voice("Sulafat"),
+    american("en-US-Neural2-A", &["neural2"]),
+    american("en-US-Polyglot-1", &["polyglot"]),
+    american("en-US-Standard-A", &["standard"]),
+    american("en-US-Studio-O", &["studio"]),
+    american("en-US-Wavenet-A", &["wavenet"]),
 ];
