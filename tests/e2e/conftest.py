@@ -173,9 +173,8 @@ class Gateway(Program):
 
     def __init__(self, folder, upstreams, more=""):
         urls = {kind.replace("-", "_"): upstream.url for kind, upstream in upstreams.items()}
-        google = urls.setdefault("google", "http://127.0.0.1:9")
-        urls["service_account"] = service_account(google, "voice")
-        urls["revoked_account"] = service_account(google, "revoked")
+        urls["service_account"] = service_account(urls["google"], "voice")
+        urls["revoked_account"] = service_account(urls["google"], "revoked")
         (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}) + more)
         super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
         wait_for(self.ready)

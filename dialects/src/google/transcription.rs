@@ -4,6 +4,7 @@ use domain::audio::{AudioFile, Container};
 use domain::language::Language;
 use domain::provider::Operation;
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
+use domain::usage::Usage;
 use serde_json::{Map, Value, json};
 
 use super::extension::{self, Field, Kind, field};
@@ -18,6 +19,8 @@ const MAX_PHRASE_CHARS: usize = 100;
 const MAX_PHRASES: usize = 500;
 /// Languages besides the first.
 const MAX_ALTERNATIVES: usize = 3;
+/// Version 2's way to hear every channel.
+const SEPARATE: &str = "SEPARATE_RECOGNITION_PER_CHANNEL";
 /// Rates of Opus.
 const OPUS_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
 
@@ -60,6 +63,15 @@ impl TranscriptionDialect for GoogleTranscription {
             Hearer::Gemini => gemini_answer::reply(operation, request, model, body),
             Hearer::V1 | Hearer::V2 => answer::reply(operation, request, model, body),
         }
+    }
+
+    /// Channels that are heard apart are billed each.
+    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, length: Usage) -> Usage {
+        let sent = |name: &str| request.extensions.get("google").and_then(|google| google.get(name));
+        let apart = sent("enableSeparateRecognitionPerChannel") == Some(&Value::Bool(true))
+            || sent("multiChannelMode").and_then(Value::as_str) == Some(SEPARATE);
+        let channels = file.channels.filter(|_| apart).map_or(1, u64::from).max(1);
+        Usage { audio_in_ms: length.audio_in_ms.saturating_mul(channels), ..length }
     }
 }
 
@@ -114,7 +126,7 @@ const BOTH: &[Field] = &[
 ];
 const FIRST: &[Field] = &[field!("useEnhanced", Kind::Flag), field!("enableSeparateRecognitionPerChannel", Kind::Flag)];
 const SECOND: &[Field] = &[
-    field!("multiChannelMode", Kind::OneOf(&["MULTI_CHANNEL_MODE_UNSPECIFIED", "SEPARATE_RECOGNITION_PER_CHANNEL"])),
+    field!("multiChannelMode", Kind::OneOf(&["MULTI_CHANNEL_MODE_UNSPECIFIED", SEPARATE])),
     field!("customPromptConfig", Kind::Object),
     field!("denoiserConfig", Kind::Object),
 ];
