@@ -138,6 +138,10 @@ fn check_provider(provider: &mut ProviderConfig) -> Result<(), String> {
     if row.key_variable.is_some() && provider.api_key.is_none() {
         return Err("api_key is missing".to_owned());
     }
+    if let Some(key) = &provider.api_key {
+        gateway::upstream::credentials::check(row.auth, key, provider.allow_insecure)
+            .map_err(|reason| format!("api_key: {reason}"))?;
+    }
     let url = provider.base_url.as_deref().or(row.base_url).ok_or("base_url is missing")?;
     let url = check_url(url, provider.allow_insecure)?;
     provider.base_url = Some(url);

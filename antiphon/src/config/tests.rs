@@ -151,6 +151,7 @@ fn what_cannot_work_is_refused_in_one_line() {
         (provider("base_url: \"ftp://api.example.com\""), "https://"),
         ("providers: [{ name: p, kind: openai }]".to_owned(), "api_key is missing"),
         ("providers: [{ name: p, kind: openai-compatible }]".to_owned(), "base_url is missing"),
+        ("providers: [{ name: p, kind: google, api_key: '{}' }]".to_owned(), "api_key: the service account"),
         ("models: [{ name: m, targets: [{ provider: nobody, model: x }] }]".to_owned(), "no provider \"nobody\""),
         ("models: [{ name: m, targets: [] }]".to_owned(), "at least one target"),
         (

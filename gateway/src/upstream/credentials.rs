@@ -76,6 +76,26 @@ fn is_service_account(key: &SecretString) -> bool {
     key.expose_secret().trim_start().starts_with('{')
 }
 
+/// Why a credential cannot be one for a provider that takes it so, without asking anybody.
+///
+/// # Errors
+/// One sentence, without the credential.
+pub fn check(style: AuthStyle, key: &SecretString, insecure: bool) -> Result<(), &'static str> {
+    match style {
+        AuthStyle::KeyOrServiceAccount(_) if is_service_account(key) => {
+            let holder = ServiceAccount::read(key, insecure)?;
+            let signed = assertion(&holder, holder.address(), 0);
+            signed.map(drop).ok_or(UNSIGNED)
+        }
+        AuthStyle::KeyOrServiceAccount(_) if key.expose_secret().trim_end().ends_with(".json") => {
+            Err("a service account is given as the JSON text itself, not as the path of its file")
+        }
+        _ => Ok(()),
+    }
+}
+
+const UNSIGNED: &str = "the private_key of the service account is no RSA key";
+
 /// The tokens of all accounts that have to be exchanged for one.
 #[derive(Default)]
 pub struct Tokens {
@@ -146,6 +166,21 @@ struct ServiceAccount {
     token_uri: Option<String>,
 }
 
+impl ServiceAccount {
+    fn read(key: &SecretString, insecure: bool) -> Result<Self, &'static str> {
+        let holder: Self = serde_json::from_str(key.expose_secret())
+            .map_err(|_| "the service account is not JSON with client_email and private_key")?;
+        if !may_be_asked(holder.address(), insecure) {
+            return Err("the token_uri of the service account is not an https address of googleapis.com");
+        }
+        Ok(holder)
+    }
+
+    fn address(&self) -> &str {
+        self.token_uri.as_deref().unwrap_or(TOKEN_URI)
+    }
+}
+
 #[derive(Deserialize)]
 struct Exchanged {
     access_token: SecretString,
@@ -163,14 +198,10 @@ async fn exchange(
         tracing::error!(provider = %account.name, why, "the service account cannot be used");
         refused(account)
     };
-    let holder: ServiceAccount = serde_json::from_str(key.expose_secret())
-        .map_err(|_| unusable("it lacks client_email or private_key, or is not JSON"))?;
-    let address = holder.token_uri.as_deref().unwrap_or(TOKEN_URI);
-    if !may_be_asked(address, account.allow_insecure) {
-        return Err(unusable("its token_uri is not an https address of googleapis.com"));
-    }
+    let holder = ServiceAccount::read(key, account.allow_insecure).map_err(unusable)?;
+    let address = holder.address();
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
-    let assertion = assertion(&holder, address, now).ok_or_else(|| unusable("its private_key is no RSA key"))?;
+    let assertion = assertion(&holder, address, now).ok_or_else(|| unusable(UNSIGNED))?;
     let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
     let body = Full::new(Bytes::from(form)).map_err(|never| match never {}).boxed_unsync();
     let request = Request::builder()
@@ -294,6 +325,22 @@ mod tests {
         assert!(!Held::of(&key, Some(&token(u64::MAX)), now).holds(&key, after(24 * 3600)));
         let failed = Held::of(&key, None, now);
         assert!(failed.token.is_none() && failed.holds(&key, now) && !failed.holds(&key, after(1)));
+    }
+
+    #[test]
+    fn an_account_that_cannot_work_is_known_before_it_is_used() {
+        let style = AuthStyle::KeyOrServiceAccount("x-goog-api-key");
+        let account = |key: &str, uri: &str| {
+            json!({ "client_email": "a@b.iam", "private_key": key, "token_uri": uri }).to_string()
+        };
+        let checked = |text: &str, insecure| check(style, &SecretString::from(text), insecure);
+        assert_eq!(checked(&account(PEM, TOKEN_URI), false), Ok(()));
+        assert_eq!(checked("AIzaSyNobodysKey", false), Ok(()));
+        let local = account(PEM, "http://127.0.0.1:9/token");
+        assert!(checked(&local, false).unwrap_err().contains("token_uri") && checked(&local, true).is_ok());
+        assert!(checked(&account("nonsense", TOKEN_URI), false).unwrap_err().contains("RSA"));
+        assert!(checked("{\"type\":\"authorized_user\"}", false).unwrap_err().contains("client_email"));
+        assert!(checked("/etc/google/account.json", false).unwrap_err().contains("path"));
     }
 
     #[test]
