@@ -66,6 +66,11 @@ models:
     targets:
       - {{ provider: elevenlabs, model: eleven_flash_v2_5, priority: 1 }}
       - {{ provider: openai, model: tts-1, priority: 2 }}
+  - name: say-google
+    strategy: priority
+    targets:
+      - {{ provider: google, model: gemini-3.8-flash-tts, priority: 1 }}
+      - {{ provider: openai, model: tts-1, priority: 2 }}
   - name: chirp
     strategy: priority
     targets: [{{ provider: google-cloud, model: chirp_3, options: {{ project: acme-1 }} }}]
@@ -84,7 +89,7 @@ tenants:
       - {{ name: short, key: {NO_EXTRAS}, budget: {{ usd: "0.00016", window: total }} }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
 voices:
-  - {{ name: narrator, map: {{ openai: marin, local: slt, elevenlabs: Rachel }} }}
+  - {{ name: narrator, map: {{ openai: marin, local: slt, elevenlabs: Rachel, google: Kore }} }}
 """
 
 

@@ -268,6 +268,34 @@ def test_a_long_text_is_one_file(client, upstream):
     assert audio.count(b"RIFF") == 1
 
 
+BLOCKED = 'data: {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("model", "body"), [(TTS, BLOCKED), (TTS, "[]"), (HD, '{"error": {"message": "x"}}'), (HD, '{"audioContent": ""}')]
+)
+def test_a_200_without_audio_is_an_error_and_not_an_empty_file(client, upstream, model, body):
+    upstream.script("", body=body)
+    with pytest.raises(openai.InternalServerError) as refused:
+        client.audio.speech.create(model=model, voice="Kore", input=HELLO, response_format="wav")
+    assert refused.value.status_code == 502
+    # Failures in a row would take the target out of service for the tests that follow.
+    client.audio.speech.create(model=model, voice="Kore", input=HELLO, response_format="wav")
+
+
+def test_what_fails_before_its_first_sound_is_asked_of_the_next_target(client, upstream):
+    upstream.script("", body=BLOCKED)
+    answer = client.audio.speech.with_raw_response.create(
+        model="say-google", voice="narrator", input=HELLO, response_format="wav"
+    )
+    assert answer.headers["x-antiphon-provider"] == "openai" and answer.headers["x-antiphon-attempts"] == "2"
+    answer = client.audio.speech.with_raw_response.create(
+        model="say-google", voice="narrator", input=HELLO, response_format="wav"
+    )
+    assert answer.headers["x-antiphon-provider"] == "google"
+    assert last(upstream)["generationConfig"]["speechConfig"]["voiceConfig"] == {"voice": "Kore"}
+
+
 def test_speech_that_breaks_off_is_not_whole(client, upstream):
     upstream.script("streamGenerateContent", cut_after_bytes=30_000)
     with pytest.raises(openai.APIConnectionError), client.audio.speech.with_streaming_response.create(

@@ -156,7 +156,12 @@ async fn ask(
         return Err(not_audio());
     }
     let is_events = content_type.starts_with("text/event-stream");
-    Ok((Begun::wait(call, answer.into_body()).await?, is_events))
+    let begun = Begun::wait(call, answer.into_body()).await?;
+    let begun = match expected {
+        SpeechAnswer::Wrapped(make) => begun.with_audio(call, make()).await?,
+        SpeechAnswer::Audio | SpeechAnswer::Events => begun,
+    };
+    Ok((begun, is_events))
 }
 
 fn later(

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use dialects::contract::SpeechDecoder;
 use domain::error::ErrorKind;
+use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use futures_util::future::LocalBoxFuture;
 use futures_util::{Stream, stream};
@@ -64,16 +66,40 @@ impl Begun {
         call.progress.waited(since.elapsed());
         Ok(Self { first: first.map_err(|_| stalled())??, body })
     }
+
+    /// Reads on until there is audio in what came. Around it stands text that tells a failure as well.
+    ///
+    /// # Errors
+    /// As [`Self::wait`]'s, or the provider tells that there will be none.
+    pub async fn with_audio(mut self, call: &Call, mut decoder: Box<dyn SpeechDecoder>) -> Result<Self, GatewayError> {
+        let (mut audio, mut seen) = (Vec::new(), BytesMut::new());
+        let mut next = Some(std::mem::take(&mut self.first));
+        while let Some(piece) = next {
+            decoder.feed(&piece, &mut audio)?;
+            seen.extend_from_slice(&piece);
+            if !audio.is_empty() || seen.len() > MAX_UPSTREAM_MESSAGE_BYTES {
+                return Ok(Self { first: seen.freeze(), ..self });
+            }
+            let more = tokio::time::timeout(call.gateway().settings.timeouts.idle, next_piece(&mut self.body)).await;
+            next = more.map_err(|_| stalled())??;
+        }
+        decoder.finish(&mut audio)?;
+        Ok(Self { first: seen.freeze(), ..self })
+    }
 }
 
 async fn first_piece(body: &mut Incoming) -> Result<Bytes, GatewayError> {
+    next_piece(body).await?.ok_or_else(|| cut(&"it ended without a byte"))
+}
+
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, GatewayError> {
     while let Some(frame) = body.frame().await {
         match frame.map_err(|error| cut(&error))?.into_data() {
-            Ok(chunk) if !chunk.is_empty() => return Ok(chunk),
+            Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
             _ => {}
         }
     }
-    Err(cut(&"it ended without a byte"))
+    Ok(None)
 }
 
 fn stalled() -> GatewayError {
