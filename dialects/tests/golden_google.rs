@@ -179,7 +179,8 @@ fn only_audio_that_the_service_takes_goes_up() {
     let decided = with(json, json!({ "enableSeparateRecognitionPerChannel": true }));
     assert!(asked(&decided, stereo, "latest_long").unwrap().contains(r#""audioChannelCount":2"#));
     let length = Usage { audio_in_ms: 2_000, ..Usage::default() };
-    let billed = |request| google().transcription.unwrap().billed(request, &stereo, length).audio_in_ms;
+    let billed =
+        |request| google().transcription.unwrap().billed(request, &stereo, &model("latest_long"), length).audio_in_ms;
     assert_eq!((billed(&decided), billed(&asks(TranscriptFormat::Json))), (4_000, 2_000));
 }
 

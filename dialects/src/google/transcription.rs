@@ -66,7 +66,7 @@ impl TranscriptionDialect for GoogleTranscription {
     }
 
     /// Channels that are heard apart are billed each.
-    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, length: Usage) -> Usage {
+    fn billed(&self, request: &TranscriptionRequest, file: &AudioFile, _model: &UpstreamModel, length: Usage) -> Usage {
         let sent = |name: &str| request.extensions.get("google").and_then(|google| google.get(name));
         let apart = sent("enableSeparateRecognitionPerChannel") == Some(&Value::Bool(true))
             || sent("multiChannelMode").and_then(Value::as_str) == Some(SEPARATE);
