@@ -1,10 +1,13 @@
 //! What Cloud Speech-to-Text answers, in both of its versions, and what every answer of Google's becomes.
 
+use std::collections::BTreeMap;
+
 use domain::language::Language;
 use domain::provider::Operation;
 use domain::transcription::{Segment, Transcript, TranscriptFormat, TranscriptionRequest, Word};
 use domain::usage::Usage;
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::wire;
@@ -228,11 +231,18 @@ pub(super) fn finish(
     if request.stream {
         reply.body = stream::emulate(transcript, format == TranscriptFormat::DiarizedJson, shown.as_ref());
     } else if let (Some(shown), "application/json") = (shown, reply.content_type) {
-        // The object goes on before its closing brace.
-        reply.body.pop();
-        reply.body.extend_from_slice(format!(r#","usage":{shown}}}"#).as_bytes());
+        reply.body = with_usage(&reply.body, &shown)?;
     }
     // The length that Google tells is the billed one; otherwise ours is exact.
     (reply.usage, reply.duration_ms) = (usage, None);
     Ok(reply)
+}
+
+/// The object with this usage, and everything else as it stands.
+fn with_usage(body: &[u8], shown: &Value) -> Result<Vec<u8>, DialectError> {
+    let unwritable = |error: serde_json::Error| DialectError::Upstream(format!("no transcript in JSON: {error}"));
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(unwritable)?;
+    let shown = to_raw_value(shown).map_err(unwritable)?;
+    fields.insert("usage".to_owned(), &shown);
+    serde_json::to_vec(&fields).map_err(unwritable)
 }
