@@ -87,6 +87,7 @@ fn stored_key(key: &KeyConfig, tenant: TenantId, pepper: &Pepper, now: OffsetDat
             max_upload_bytes: key.max_upload_mib.map(|mib| mib.saturating_mul(1024 * 1024)),
             expires_at: key.expires_at,
             refuse_unpriced: key.refuse_unpriced,
+            passthrough: key.passthrough,
         },
         hash: KeyHash::of(pepper, secret),
         pepper_version: master_key::PEPPER_VERSION,

@@ -19,4 +19,5 @@ mod rows;
 pub mod segments;
 pub mod split;
 pub mod sse;
+pub mod surface;
 pub mod ultravox;

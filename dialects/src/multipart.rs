@@ -9,12 +9,7 @@ use domain::transcription::FormField;
 pub fn preamble(boundary: &str, fields: &[FormField], file_name: &str, content_type: &str) -> Vec<u8> {
     let values: usize = fields.iter().map(|(name, value)| name.len() + value.len() + boundary.len() + 64).sum();
     let mut out = Vec::with_capacity(values + boundary.len() + file_name.len() + content_type.len() + 128);
-    for (name, value) in fields {
-        head(&mut out, boundary, name);
-        out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    texts(&mut out, boundary, fields);
     head(&mut out, boundary, "file");
     out.extend_from_slice(b"; filename=\"");
     out.extend_from_slice(clean_file_name(file_name).as_bytes());
@@ -22,6 +17,32 @@ pub fn preamble(boundary: &str, fields: &[FormField], file_name: &str, content_t
     out.extend_from_slice(clean_content_type(content_type).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
     out
+}
+
+/// Everything after the file's last byte, where more text follows it.
+#[must_use]
+pub fn ending(boundary: &str, fields: &[FormField]) -> Vec<u8> {
+    let mut out = b"\r\n".to_vec();
+    out.extend_from_slice(&without_file(boundary, fields));
+    out
+}
+
+/// A whole form without a file.
+#[must_use]
+pub fn without_file(boundary: &str, fields: &[FormField]) -> Vec<u8> {
+    let mut out = Vec::new();
+    texts(&mut out, boundary, fields);
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    out
+}
+
+fn texts(out: &mut Vec<u8>, boundary: &str, fields: &[FormField]) {
+    for (name, value) in fields {
+        head(out, boundary, name);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Everything after the file's last byte.

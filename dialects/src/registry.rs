@@ -5,6 +5,7 @@ use domain::provider::{Operation, ProviderKind};
 use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, VoiceDirectory};
 use crate::error::Fault;
 use crate::rows;
+use crate::surface::Surface;
 
 /// Where a provider wants its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Provider {
     pub json: Option<&'static dyn JsonDialect>,
     /// Realtime sessions.
     pub realtime: Option<&'static dyn RealtimeOpener>,
+    /// The vendor's own paths, for its own SDKs.
+    pub surface: Option<&'static Surface>,
     /// Classifies a refusal: status and body of the answer.
     pub fault: fn(u16, &[u8]) -> Fault,
 }

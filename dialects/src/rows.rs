@@ -33,6 +33,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         speech: Some(&OpenaiSpeech),
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
+        surface: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -50,6 +51,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         speech: Some(&OpenaiSpeech),
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
+        surface: Some(&azure::surface::SURFACE),
         fault: azure::fault,
     },
     Provider {
@@ -67,6 +69,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         speech: Some(&groq::GroqSpeech),
         json: Some(&groq::GroqJson),
         realtime: None,
+        surface: Some(&groq::surface::SURFACE),
         fault: groq::fault,
     },
     Provider {
@@ -84,6 +87,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         speech: Some(&openai_compatible::CompatibleSpeech),
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
+        surface: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -101,6 +105,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         speech: Some(&local::LocalSpeech),
         json: None,
         realtime: Some(&OpenaiRealtime),
+        surface: None,
         fault: openai::errors::fault,
     },
 ];

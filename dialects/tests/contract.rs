@@ -41,6 +41,7 @@ fn well_known_models_only_do_what_the_row_can() {
                     Operation::Speech => row.speech.is_some(),
                     Operation::Realtime => row.realtime.is_some(),
                     Operation::Chat | Operation::Embeddings => row.json.is_some(),
+                    Operation::Passthrough => row.surface.is_some(),
                 };
                 assert!(can, "{} {} {operation}", row.kind, model.name);
             }

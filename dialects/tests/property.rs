@@ -12,6 +12,7 @@ use dialects::openai::transcription::TranscriptSse;
 use dialects::openai::usage::{self, json_usage};
 use dialects::registry::PROVIDERS;
 use dialects::sse::{Splitter, write_event};
+use dialects::surface::{Query, Work, fields};
 use domain::provider::{Operation, ProviderKind};
 use domain::speech::StreamFormat;
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
@@ -171,6 +172,36 @@ proptest! {
             let request = TranscriptionRequest { response_format: Some(TranscriptFormat::Srt), ..Default::default() };
             for model in ["m", "gemini-3.5-transcribe"] {
                 drop(dialect.reply(Operation::Transcription, &request, &upstream(row.kind, model), "", body.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_vendor_s_session_uses_is_counted_from_any_message(value in json(), text: String, options: Vec<(String, String)>) {
+        let names = ["type", "text", "inputs", "audio_base_64", "start", "duration", "total_billable_character_count"];
+        let message: serde_json::Map<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
+        let message = Value::Object(message).to_string();
+        for route in PROVIDERS.iter().filter_map(|row| row.surface).flat_map(|surface| surface.routes) {
+            let query = Query(options.clone());
+            match route.work {
+                Work::Socket(counter) => {
+                    let mut counter = counter(&query);
+                    for text in [&message, &text] {
+                        counter.client_text(text);
+                        counter.vendor_text(text);
+                        counter.client_binary(text.as_bytes());
+                    }
+                    prop_assert_eq!(counter.usage(1).0.requests, 1);
+                }
+                Work::Recording(how) | Work::Form(how) => {
+                    prop_assert!((how.reported)(message.as_bytes()).is_none_or(|usage| usage.requests == 1));
+                    prop_assert_eq!((how.billed)(&query, &text, Usage::default()).audio_in_ms, 0);
+                }
+                Work::Speech(count) => {
+                    prop_assert!(count(&fields(message.as_bytes()).unwrap()) <= message.len() as u64);
+                }
+                Work::Free | Work::Token(_) | Work::Address(_) => {}
             }
         }
     }

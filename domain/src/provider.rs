@@ -46,6 +46,8 @@ named! {
         Chat = "chat",
         /// Embeddings.
         Embeddings = "embeddings",
+        /// A path of a vendor that is not known here, for keys that may call such.
+        Passthrough = "passthrough",
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Model {
     pub max_upload_bytes: Option<i64>,
     /// Models without a price are refused.
     pub refuse_unpriced: bool,
+    /// Paths of a vendor that are not known here are forwarded all the same.
+    pub passthrough: bool,
     /// After this the key is refused.
     pub expires_at: Option<TimeDateTimeWithTimeZone>,
     /// Since then the key is refused.

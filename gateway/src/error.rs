@@ -6,7 +6,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, ResponseError};
 use dialects::error::{DialectError, Fault};
+use dialects::surface::{Refused, Surface};
 use domain::error::{ErrorKind, Origin, Retry};
+use domain::ids::RequestId;
 use local_speech::LocalError;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -20,7 +22,6 @@ use crate::limits::{RateState, Refusal};
 #[derive(Debug)]
 pub struct GatewayError(Box<Facts>);
 
-#[derive(Debug)]
 struct Facts {
     kind: ErrorKind,
     origin: Origin,
@@ -29,12 +30,27 @@ struct Facts {
     param: Option<String>,
     retry_after_s: Option<u64>,
     rate: Option<RateState>,
+    /// The vendor in whose shape it is told, and to whom.
+    shape: Option<(&'static Surface, RequestId)>,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, origin, message, param, .. } = self;
+        f.debug_struct("Facts")
+            .field("kind", kind)
+            .field("origin", origin)
+            .field("message", message)
+            .field("param", param)
+            .finish_non_exhaustive()
+    }
 }
 
 impl GatewayError {
     fn new(kind: ErrorKind, origin: Origin, retry: Retry, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Facts { kind, origin, retry, message, param: None, retry_after_s: None, rate: None }))
+        let facts = Facts { kind, origin, retry, message, param: None, retry_after_s: None, rate: None, shape: None };
+        Self(Box::new(facts))
     }
 
     /// The caller's request cannot be served.
@@ -93,6 +109,21 @@ impl GatewayError {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
         self
+    }
+
+    /// Tells it as a vendor would: the request came by one of its own paths.
+    #[must_use]
+    pub fn in_shape_of(mut self, surface: &'static Surface, request_id: RequestId) -> Self {
+        self.0.shape = Some((surface, request_id));
+        self
+    }
+
+    /// What a vendor would write of it.
+    #[must_use]
+    pub fn told(&self, shape: fn(&Refused<'_>) -> serde_json::Value, request_id: RequestId) -> serde_json::Value {
+        let (status, _, code) = self.0.kind.facts();
+        let (message, param, request_id) = (&self.0.message, self.0.param.as_deref(), &request_id.to_string());
+        shape(&Refused { status, code, message, param, request_id })
     }
 
     /// Which of the closed list it is.
@@ -157,7 +188,12 @@ impl ResponseError for GatewayError {
         if let Some(state) = self.0.rate {
             rate(&mut response, state);
         }
-        response.json(self.body())
+        let Some((surface, request_id)) = self.0.shape else { return response.json(self.body()) };
+        if let Some(name) = surface.error_header {
+            let plain: String = self.0.message.chars().filter(char::is_ascii).collect();
+            response.insert_header((name, plain));
+        }
+        response.json(self.told(surface.error, request_id))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
+use crate::vendor::passes::Passes;
 
 pub mod error;
 pub mod http;
@@ -35,6 +36,7 @@ pub mod snapshot;
 pub mod startup;
 pub mod telemetry;
 pub mod upstream;
+pub mod vendor;
 
 /// What every call shares, in one process.
 pub struct Gateway {
@@ -58,6 +60,8 @@ pub struct Gateway {
     pub secrets: ClientSecrets,
     /// The voices of accounts that list them.
     pub voices: Voices,
+    /// Seals what stands for a key or a session in place of a vendor's own tokens.
+    pub passes: Passes,
     /// flite and `PocketSphinx`.
     pub local: LocalSpeech,
     /// Open realtime sessions.

@@ -40,7 +40,8 @@ use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
-use crate::{Gateway, Worker, http};
+use crate::vendor::passes::Passes;
+use crate::{Gateway, Worker, http, vendor};
 
 /// What is left for records when the time of a drain is over.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -122,6 +123,7 @@ impl Application {
             health: Health::new(settings.timeouts.breaker_open),
             tokens: Tokens::default(),
             secrets: ClientSecrets::new(&settings.client_secret_key),
+            passes: Passes::new(&settings.client_secret_key),
             database,
             voices: Voices::default(),
             local: LocalSpeech::detect(LocalLimits::default()),
@@ -265,6 +267,7 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySetting
         App::new()
             .app_data(worker)
             .configure(routes)
+            .configure(vendor::routes)
             .default_service(web::to(not_found))
             // Outermost, so that every answer carries its request id, refusals too.
             .wrap(from_fn(identify))
@@ -272,8 +275,8 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySetting
     Ok(http::listener::serve(settings, listener, draining, app)?)
 }
 
-/// Everything below `/v1` authenticates in its handler, through the one function that makes a
-/// `Caller`; only the two health routes and the 404 do not.
+/// Everything below `/v1` and the vendors' prefixes authenticates in its handler, through the one function
+/// that makes a `Caller`; only the two health routes and the 404 do not.
 fn routes(config: &mut web::ServiceConfig) {
     let not_allowed = || web::to(method_not_allowed);
     config
@@ -282,39 +285,42 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/.refused/{reason}").get(http::wire::get_refusal).default_service(not_allowed()))
         .service(
             web::scope("/v1")
-                .service(
-                    web::resource("/audio/transcriptions")
-                        .post(http::transcriptions::create_transcription)
-                        .default_service(not_allowed()),
-                )
-                .service(
-                    web::resource("/audio/translations")
-                        .post(http::transcriptions::create_translation)
-                        .default_service(not_allowed()),
-                )
-                .service(
-                    web::resource("/audio/speech").post(http::speech::create_speech).default_service(not_allowed()),
-                )
+                .configure(operations)
                 .service(web::resource("/audio/voices").get(http::voices::list_voices).default_service(not_allowed()))
-                .service(
-                    web::resource("/chat/completions")
-                        .post(http::chat::create_chat_completion)
-                        .default_service(not_allowed()),
-                )
-                .service(web::resource("/embeddings").post(http::chat::create_embedding).default_service(not_allowed()))
-                .service(web::resource("/models").get(http::models::list_models).default_service(not_allowed()))
-                .service(web::resource("/models/{id:.+}").get(http::models::get_model).default_service(not_allowed()))
                 .service(
                     web::resource("/realtime/client_secrets")
                         .post(http::client_secrets::create_client_secret)
                         .default_service(not_allowed()),
                 )
-                .service(web::resource("/realtime").get(create_session).default_service(not_allowed()))
                 .service(web::resource("/usage").get(http::usage::get_usage).default_service(not_allowed()))
                 .service(
                     web::resource("/usage/{id}").get(http::usage::get_request_usage).default_service(not_allowed()),
                 ),
         );
+}
+
+/// What is asked in OpenAI's language, below `/v1` and below the vendors that speak it.
+pub(crate) fn operations(config: &mut web::ServiceConfig) {
+    let not_allowed = || web::to(method_not_allowed);
+    config
+        .service(
+            web::resource("/audio/transcriptions")
+                .post(http::transcriptions::create_transcription)
+                .default_service(not_allowed()),
+        )
+        .service(
+            web::resource("/audio/translations")
+                .post(http::transcriptions::create_translation)
+                .default_service(not_allowed()),
+        )
+        .service(web::resource("/audio/speech").post(http::speech::create_speech).default_service(not_allowed()))
+        .service(
+            web::resource("/chat/completions").post(http::chat::create_chat_completion).default_service(not_allowed()),
+        )
+        .service(web::resource("/embeddings").post(http::chat::create_embedding).default_service(not_allowed()))
+        .service(web::resource("/models").get(http::models::list_models).default_service(not_allowed()))
+        .service(web::resource("/models/{id:.+}").get(http::models::get_model).default_service(not_allowed()))
+        .service(web::resource("/realtime").get(create_session).default_service(not_allowed()));
 }
 
 async fn not_found() -> Result<&'static str, GatewayError> {

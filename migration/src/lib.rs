@@ -7,6 +7,7 @@
 mod m20261121_000001_first_tables;
 mod m20261121_000002_failed_attempts;
 mod m20261121_000003_surcharges;
+mod m20261121_000004_passthrough;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_first_tables::Migration),
             Box::new(m20261121_000002_failed_attempts::Migration),
             Box::new(m20261121_000003_surcharges::Migration),
+            Box::new(m20261121_000004_passthrough::Migration),
         ]
     }
 }

@@ -67,6 +67,9 @@ pub(crate) struct Create {
     /// The moment from which it is refused, such as 2027-06-30T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<OffsetDateTime>,
+    /// It may call paths of a vendor that are not known here; they are recorded as unpriced
+    #[arg(long)]
+    passthrough: bool,
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
@@ -125,6 +128,7 @@ pub(crate) fn unlimited_key(pepper: &Pepper, tenant: TenantId, name: &str) -> Re
         budget_usd: None,
         budget_window: Window::Total,
         expires_at: None,
+        passthrough: false,
     };
     make_key(pepper, tenant, create)
 }
@@ -151,6 +155,7 @@ fn make_key(pepper: &Pepper, tenant: TenantId, create: Create) -> Result<(String
             max_upload_bytes: None,
             expires_at: create.expires_at,
             refuse_unpriced: false,
+            passthrough: create.passthrough,
         },
         hash: KeyHash::of(pepper, &secret),
         pepper_version: master_key::PEPPER_VERSION,
@@ -208,6 +213,7 @@ fn describe(stored: &StoredKey) -> Result<Value> {
             "window": Window::from(budget.window).as_str(),
         })),
         "max_upload_bytes": key.max_upload_bytes,
+        "passthrough": key.passthrough,
         "expires_at": text(key.expires_at)?,
         "revoked_at": text(stored.revoked_at)?,
         "created_at": text(Some(stored.created_at))?,

@@ -50,6 +50,9 @@ pub(crate) struct KeyConfig {
     /// Models without a known price are refused instead of served and recorded as unpriced.
     #[serde(default)]
     pub(crate) refuse_unpriced: bool,
+    /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
+    #[serde(default)]
+    pub(crate) passthrough: bool,
 }
 
 /// An amount in a window.

@@ -3,6 +3,8 @@
 //!
 //! Source: Microsoft Learn and OpenAI's SDKs, read 2026-11-21.
 
+pub(crate) mod surface;
+
 use domain::error::{ErrorKind, Retry};
 
 use crate::error::Fault;

@@ -9,6 +9,7 @@ use domain::transcription::{TranscriptFormat, TranscriptionRequest};
 use super::extension::Options;
 use super::languages::Spoken;
 use super::models::{Terms, capabilities};
+use crate::surface::Query;
 
 /// Hundredths of a cent that a minute costs more. Source: `LiteLLM` 1.109.1 citing deepgram.com/pricing,
 /// read 2026-11-21; listed there for live audio, and taken for files as well.
@@ -45,6 +46,25 @@ pub(super) fn surcharge_percent(
     let is_nova_3 = minute(model) == minute("nova-3");
     let multilingual = if is_nova_3 && *spoken == Spoken::Mixed { MULTILINGUAL } else { 0 };
     ((add_ons(request, options, keyterms) + multilingual) * 100).div_ceil(minute(model))
+}
+
+/// As [`surcharge_percent`], of a query in Deepgram's own words.
+pub(super) fn asked_percent(query: &Query, model: &str) -> u64 {
+    let is_on = |name: &str| {
+        let mut values = query.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        values.any(|value| !matches!(value, "" | "false"))
+    };
+    let termed = capabilities(model).terms == Terms::Keyterm && is_on("keyterm");
+    let multilingual = minute(model) == minute("nova-3") && query.get("language") == Some("multi");
+    let asked = [
+        (is_on("diarize") || is_on("diarize_model"), DIARIZATION),
+        (is_on("redact"), REDACTION),
+        (termed, KEYTERMS),
+        (is_on("detect_entities"), ENTITIES),
+        (multilingual, MULTILINGUAL),
+    ];
+    let sum: u64 = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, price)| price).sum();
+    (sum * 100).div_ceil(minute(model))
 }
 
 /// How many times the length is billed.

@@ -15,6 +15,7 @@ mod languages;
 mod models;
 mod query;
 pub mod speech;
+mod surface;
 pub mod transcription;
 mod voices;
 
@@ -37,6 +38,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     speech: Some(&speech::DeepgramSpeech),
     json: None,
     realtime: None,
+    surface: Some(&surface::SURFACE),
     fault: errors::fault,
 };
 

@@ -10,6 +10,7 @@ pub mod errors;
 mod options;
 mod scribe;
 pub mod speech;
+mod surface;
 pub mod transcription;
 pub mod voices;
 
@@ -33,6 +34,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     speech: Some(&speech::ElevenlabsSpeech),
     json: None,
     realtime: None,
+    surface: Some(&surface::SURFACE),
     fault: errors::fault,
 };
 

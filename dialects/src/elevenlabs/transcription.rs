@@ -45,15 +45,16 @@ const PASSED: [&str; 10] = [
     "seed",
 ];
 /// What these ask is billed beside the audio, in percent of its price.
-const SURCHARGES: [(&str, u64); 3] = [("entity_detection", 30), ("entity_redaction", 30), ("detect_speaker_roles", 10)];
-const KEYTERMS_SURCHARGE: u64 = 20;
+pub(super) const SURCHARGES: [(&str, u64); 3] =
+    [("entity_detection", 30), ("entity_redaction", 30), ("detect_speaker_roles", 10)];
+pub(super) const KEYTERMS_SURCHARGE: u64 = 20;
 
 const MAX_KEYTERMS: usize = 1000;
 const MAX_KEYTERM_LETTERS: usize = 49;
 const MAX_KEYTERM_WORDS: usize = 5;
 /// With more terms than this, so much audio is billed at least.
-const MANY_KEYTERMS: usize = 100;
-const MANY_KEYTERMS_MS: u64 = 20_000;
+pub(super) const MANY_KEYTERMS: usize = 100;
+pub(super) const MANY_KEYTERMS_MS: u64 = 20_000;
 /// Channels that are transcribed each for itself.
 const MAX_CHANNELS: u64 = 5;
 

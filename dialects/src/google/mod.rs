@@ -38,5 +38,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     speech: Some(&GoogleSpeech),
     json: None,
     realtime: None,
+    surface: None,
     fault,
 };

@@ -2,6 +2,8 @@
 //!
 //! Source: Groq's API reference, errors page and SDK, read 2026-11-21.
 
+pub(crate) mod surface;
+
 use domain::audio::SpeechFormat;
 use domain::error::{ErrorKind, Retry};
 use domain::provider::Operation;

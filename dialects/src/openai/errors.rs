@@ -4,10 +4,11 @@
 
 use domain::error::{ErrorKind, Retry};
 use domain::limits::MAX_UPSTREAM_MESSAGE_CHARS;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::mask::mask;
 use crate::error::Fault;
+use crate::surface::Refused;
 
 /// Classifies a refusal by its status; the body only gives words.
 #[must_use]
@@ -29,6 +30,18 @@ pub fn fault(status: u16, body: &[u8]) -> Fault {
         credential_refused: matches!(status, 401 | 403),
         retry_after_s: None,
     }
+}
+
+/// A refusal of ours as OpenAI would write it, below the prefix of a vendor of its language.
+#[must_use]
+pub fn refused(refused: &Refused<'_>) -> Value {
+    let kind = match refused.status {
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    };
+    json!({ "error": { "message": refused.message, "type": kind, "param": refused.param, "code": refused.code } })
 }
 
 /// What a refusal says, in whichever of the known shapes.

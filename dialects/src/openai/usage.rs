@@ -33,6 +33,7 @@ pub fn json_usage(operation: Operation, body: &[u8]) -> Option<Usage> {
         Operation::Transcription | Operation::Translation => transcript(&usage?),
         Operation::Speech => speech(&usage?),
         Operation::Realtime => realtime(&usage?),
+        Operation::Passthrough => None,
         Operation::Chat | Operation::Embeddings => {
             usage.or_else(|| answer.x_groq?.get("usage").cloned()).as_ref().and_then(chat)
         }

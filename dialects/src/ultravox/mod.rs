@@ -2,6 +2,8 @@
 //!
 //! Source: Ultravox's API reference and SDKs, read 2026-11-21.
 
+mod surface;
+
 use domain::provider::ProviderKind;
 
 use crate::openai;
@@ -22,5 +24,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     speech: None,
     json: None,
     realtime: None,
+    surface: Some(&surface::SURFACE),
     fault: openai::errors::fault,
 };

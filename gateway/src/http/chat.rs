@@ -7,7 +7,7 @@ use domain::provider::Operation;
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
-use crate::http::extract::caller;
+use crate::http::extract::{caller, with_deployment};
 use crate::pipeline::call::Call;
 use crate::pipeline::json::forward_json;
 
@@ -42,6 +42,6 @@ async fn create(
     operation: Operation,
 ) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, request, operation)?;
-    let body = read_json(&worker, request, payload).await?;
+    let body = with_deployment(request, read_json(&worker, request, payload).await?)?;
     Call::attend(worker, caller, |call, facts| forward_json(call, facts, body)).await
 }

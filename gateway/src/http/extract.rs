@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::{HttpMessage, HttpRequest};
+use bytes::Bytes;
+use dialects::surface::fields;
 use domain::error::ErrorKind;
 use domain::ids::RequestId;
-use domain::provider::Operation;
+use domain::provider::{Operation, ProviderKind};
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -46,6 +49,10 @@ impl Arrival {
     }
 }
 
+/// Stands on the paths of a vendor that speaks OpenAI's language: only its accounts serve them.
+#[derive(Debug, Clone, Copy)]
+pub struct PinnedTo(pub ProviderKind);
+
 /// A call whose caller is known.
 #[derive(Debug)]
 pub struct Caller {
@@ -65,9 +72,24 @@ pub struct Caller {
 /// `InvalidApiKey`; `OperationNotAllowed` for a client secret, which opens sessions and nothing else.
 pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
     let gateway = &worker.gateway;
-    let snapshot = gateway.snapshot.load_full();
+    caller_by(worker, request, operation, |snapshot, now| {
+        authenticate(snapshot, &gateway.pepper, &gateway.secrets, request.headers(), now)
+    })
+}
+
+/// The caller of a request whose credential is looked for by `identify`.
+///
+/// # Errors
+/// As `identify`'s.
+pub fn caller_by(
+    worker: &Worker,
+    request: &HttpRequest,
+    operation: Operation,
+    identify: impl FnOnce(&Snapshot, OffsetDateTime) -> Result<Principal, GatewayError>,
+) -> Result<Caller, GatewayError> {
+    let snapshot = worker.gateway.snapshot.load_full();
     let now = OffsetDateTime::now_utc();
-    let principal = authenticate(&snapshot, &gateway.pepper, &gateway.secrets, request.headers(), now)?;
+    let principal = identify(&snapshot, now)?;
     if principal.grant.is_some() && operation != Operation::Realtime {
         let message = "A client secret may be used for realtime sessions only.";
         return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, message));
@@ -81,10 +103,30 @@ pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> R
         user_tag: header(request, "x-antiphon-user"),
         tags: header(request, "x-antiphon-tags"),
         region: header(request, "x-antiphon-region"),
+        pinned: request.app_data::<PinnedTo>().map(|pinned| pinned.0),
         operation,
         model_asked: String::new(),
     };
     Ok(Caller { snapshot, principal, facts, progress: arrival.progress })
+}
+
+/// The deployment that a path names, which is the model, whatever the body says.
+#[must_use]
+pub fn deployment(request: &HttpRequest) -> Option<&str> {
+    request.match_info().get("deployment").filter(|name| !name.is_empty())
+}
+
+/// A JSON body with the model that the path names, where it does.
+///
+/// # Errors
+/// The body is no object.
+pub fn with_deployment(request: &HttpRequest, body: Bytes) -> Result<Bytes, GatewayError> {
+    let Some(deployment) = deployment(request) else { return Ok(body) };
+    let mut fields = fields(&body).map_err(|error| {
+        GatewayError::invalid("body", format!("The body is not the JSON that is expected: {error}."))
+    })?;
+    fields.insert("model".to_owned(), Value::from(deployment));
+    Ok(Value::Object(fields).to_string().into())
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {

@@ -14,5 +14,5 @@ pub mod transcriptions;
 pub mod upload;
 pub mod usage;
 pub mod voices;
-mod watched;
+pub(crate) mod watched;
 pub mod wire;

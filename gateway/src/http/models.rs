@@ -88,8 +88,9 @@ pub(super) fn usable(caller: &Caller) -> BTreeMap<String, Vec<Served<'_>>> {
         let targets = route.targets.iter();
         models.insert(route.name.clone(), targets.filter_map(|target| served(caller, target)).collect());
     }
+    let pinned = caller.facts.pinned;
     models.retain(|name, served| {
-        served.retain_mut(|one| one.narrow(principal));
+        served.retain_mut(|one| pinned.is_none_or(|kind| kind == one.account.kind) && one.narrow(principal));
         !served.is_empty() && principal.may_use(name)
     });
     models

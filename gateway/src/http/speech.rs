@@ -8,7 +8,7 @@ use domain::speech::SpeechRequest;
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
-use crate::http::extract::caller;
+use crate::http::extract::{caller, with_deployment};
 use crate::pipeline::call::Call;
 use crate::pipeline::speech::speak;
 
@@ -22,7 +22,7 @@ pub async fn create_speech(
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
     let mut caller = caller(&worker, &request, Operation::Speech)?;
-    let body = read_json(&worker, &request, payload).await?;
+    let body = with_deployment(&request, read_json(&worker, &request, payload).await?)?;
     let speech: SpeechRequest = serde_json::from_slice(&body).map_err(|error| {
         let message = error.to_string();
         // serde names the field between backquotes, whether it is missing or has a wrong value.

@@ -6,7 +6,7 @@ use domain::provider::Operation;
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::http::extract::caller;
+use crate::http::extract::{caller, deployment};
 use crate::http::upload::Upload;
 use crate::pipeline::call::Call;
 use crate::pipeline::transcription::transcribe;
@@ -43,6 +43,9 @@ async fn create(
 ) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, request, operation)?;
     let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.settings.limits.max_upload_bytes);
-    let upload = Upload::open(&worker.gateway, limit, request, payload)?;
+    let mut upload = Upload::open(&worker.gateway, limit, request, payload)?;
+    if let Some(deployment) = deployment(request) {
+        upload.set_model(deployment);
+    }
     Call::attend(worker, caller, |call, facts| transcribe(call, facts, upload)).await
 }

@@ -30,6 +30,7 @@ pub struct Upload {
     ended: Rc<Cell<bool>>,
     open_file: Option<Field>,
     file_seen: bool,
+    model_is_set: bool,
     complete: bool,
     fields: Vec<FormField>,
     text_bytes: usize,
@@ -82,6 +83,7 @@ impl Upload {
             ended,
             open_file: None,
             file_seen: false,
+            model_is_set: false,
             complete: false,
             fields: Vec::new(),
             text_bytes: 0,
@@ -171,6 +173,9 @@ impl Upload {
                 return Ok(());
             }
             let value = self.receive_text(field, &name).await?;
+            if name == "model" && self.model_is_set {
+                continue;
+            }
             if name == "model" && self.fields.iter().any(|(other, _)| other == "model") {
                 return Err(GatewayError::invalid("model", "The field `model` was sent twice."));
             }
@@ -202,6 +207,24 @@ impl Upload {
     #[must_use]
     pub fn names_model(&self) -> bool {
         self.fields.iter().any(|(name, _)| name == "model")
+    }
+
+    /// Takes the model from elsewhere: what the form says of it is not read.
+    pub fn set_model(&mut self, model: &str) {
+        self.fields.push(("model".to_owned(), model.to_owned()));
+        self.model_is_set = true;
+    }
+
+    /// The text fields that have come, in their order.
+    #[must_use]
+    pub fn fields(&self) -> &[FormField] {
+        &self.fields
+    }
+
+    /// Whether the file has come, or has begun to.
+    #[must_use]
+    pub fn has_file(&self) -> bool {
+        self.file_seen
     }
 
     /// Fields that have come.

@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use crate::error::GatewayError;
 
 /// A body that broke off or was too slow.
-pub(super) fn payload_error(error: &PayloadError, param: &str) -> GatewayError {
+pub(crate) fn payload_error(error: &PayloadError, param: &str) -> GatewayError {
     if let PayloadError::Io(io) = error
         && io.kind() == std::io::ErrorKind::TimedOut
     {
@@ -28,7 +28,7 @@ pub(super) fn payload_error(error: &PayloadError, param: &str) -> GatewayError {
 
 /// A body that must progress by 1 KiB/s over a window. Only time spent waiting for the client
 /// counts: a provider that reads slowly is not the client's fault.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     payload: Payload,
     window: Duration,
     waited: Duration,
@@ -39,7 +39,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(payload: Payload, window: Duration) -> Self {
+    pub(crate) fn new(payload: Payload, window: Duration) -> Self {
         Self { payload, window, waited: Duration::ZERO, bytes: 0, ended: Rc::default(), waiting: None }
     }
 

@@ -23,6 +23,7 @@ fn key() -> Key {
         max_upload_bytes: None,
         expires_at: None,
         refuse_unpriced: false,
+        passthrough: false,
     }
 }
 

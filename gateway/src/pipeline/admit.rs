@@ -49,7 +49,7 @@ pub fn admit<R: Written>(
         &gateway.health,
         call.principal.key.tenant,
         facts.operation,
-        model,
+        (model, facts.pinned),
         facts.region.as_deref(),
         &|candidate| price(call, &facts, candidate, expected).map(|amount| amount.0),
     )?;

@@ -75,6 +75,20 @@ pub fn authenticate(
     now: OffsetDateTime,
 ) -> Result<Principal, GatewayError> {
     let credential = credential(headers).ok_or_else(GatewayError::unauthenticated)?;
+    recognise(snapshot, pepper, secrets, credential, now)
+}
+
+/// Finds the caller by its credential, wherever it stood.
+///
+/// # Errors
+/// As [`authenticate`]'s.
+pub fn recognise(
+    snapshot: &Snapshot,
+    pepper: &Pepper,
+    secrets: &ClientSecrets,
+    credential: &str,
+    now: OffsetDateTime,
+) -> Result<Principal, GatewayError> {
     if credential.len() > MAX_CREDENTIAL_BYTES {
         return Err(GatewayError::unauthenticated());
     }
@@ -88,7 +102,11 @@ pub fn authenticate(
     check_expiry(Principal { key: Arc::clone(key), grant: None }, now)
 }
 
-fn check_expiry(principal: Principal, now: OffsetDateTime) -> Result<Principal, GatewayError> {
+/// Refuses a key whose time is over.
+///
+/// # Errors
+/// As [`authenticate`]'s.
+pub fn check_expiry(principal: Principal, now: OffsetDateTime) -> Result<Principal, GatewayError> {
     match principal.key.expires_at {
         Some(expires_at) if expires_at <= now => Err(GatewayError::unauthenticated()),
         _ => Ok(principal),

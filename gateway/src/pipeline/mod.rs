@@ -13,7 +13,7 @@ pub mod health;
 pub mod json;
 pub mod meter;
 pub mod progress;
-mod request_body;
+pub(crate) mod request_body;
 pub mod route;
 mod send_form;
 pub mod speech;

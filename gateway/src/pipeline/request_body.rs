@@ -16,14 +16,14 @@ use crate::upstream::last_bytes;
 
 /// A body that is known whole, and its length.
 #[must_use]
-pub(super) fn whole(body: Vec<u8>, note: Note) -> (Body, u64) {
+pub(crate) fn whole(body: Vec<u8>, note: Note) -> (Body, u64) {
     let length = body.len() as u64;
     (measured(Full::new(Bytes::from(body)).map_err(|never| match never {}), length, note), length)
 }
 
 /// A body of `length` bytes, whatever it is read from.
 #[must_use]
-pub(super) fn measured<B>(inner: B, length: u64, note: Note) -> Body
+pub(crate) fn measured<B>(inner: B, length: u64, note: Note) -> Body
 where
     B: HttpBody<Data = Bytes, Error = io::Error> + Send + Unpin + 'static,
 {
@@ -64,7 +64,7 @@ impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> HttpBody for Measured
 
 /// A piece of a body whose end is not known yet.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// More follows.
     More(Bytes),
     /// The end.
@@ -74,7 +74,7 @@ pub(super) enum Piece {
 /// A body that arrives piece by piece. Only its last piece ends it: a queue that closes without one
 /// belongs to an upload that broke off, which the provider must not take for whole.
 #[must_use]
-pub(super) fn arriving(pieces: mpsc::Receiver<Piece>) -> Body {
+pub(crate) fn arriving(pieces: mpsc::Receiver<Piece>) -> Body {
     Arriving { pieces, ended: false }.boxed_unsync()
 }
 

@@ -7,7 +7,7 @@ use dialects::contract::UpstreamModel;
 use dialects::registry::{self, Provider};
 use domain::error::ErrorKind;
 use domain::ids::TenantId;
-use domain::provider::Operation;
+use domain::provider::{Operation, ProviderKind};
 use domain::routing::{self, Measure, Strategy, Target};
 
 use crate::error::GatewayError;
@@ -48,11 +48,14 @@ pub fn route(
     health: &Health,
     tenant: TenantId,
     operation: Operation,
-    model: &str,
+    (model, pinned): (&str, Option<ProviderKind>),
     region: Option<&str>,
     estimate: &dyn Fn(&Candidate) -> Option<i64>,
 ) -> Result<Vec<Candidate>, GatewayError> {
-    let (strategy, targets) = resolve(snapshot, tenant, operation, model)?;
+    let (strategy, targets) = match pinned {
+        Some(kind) => resolve_pinned(snapshot, tenant, kind, model),
+        None => resolve(snapshot, tenant, operation, model)?,
+    };
     let mut candidates: Vec<Candidate> = targets.iter().filter_map(|target| candidate(snapshot, target)).collect();
     if candidates.is_empty() {
         let message = format!("No provider of the model `{model}` is configured.");
@@ -125,6 +128,26 @@ fn resolve(
     Ok((Strategy::Priority, targets))
 }
 
+/// What a name means below the prefix of a vendor: a route's targets there, a deployment or model that some
+/// route names, else the model of that name at every account of the vendor.
+fn resolve_pinned(snapshot: &Snapshot, tenant: TenantId, kind: ProviderKind, model: &str) -> (Strategy, Vec<Target>) {
+    let is_there = |target: &&Target| snapshot.providers.get(&target.provider).is_some_and(|known| known.kind == kind);
+    if let Some(route) = snapshot.route(tenant, model) {
+        let targets: Vec<Target> = route.targets.iter().filter(is_there).cloned().collect();
+        if !targets.is_empty() {
+            return (route.strategy, targets);
+        }
+    }
+    let all = snapshot.routes(tenant).flat_map(|route| &route.targets);
+    let named = all.filter(is_there).find(|target| target.options.get("deployment").unwrap_or(&target.model) == model);
+    if let Some(target) = named {
+        return (Strategy::Priority, vec![target.clone()]);
+    }
+    let is_name = !model.is_empty() && model.len() <= MAX_MODEL_BYTES && !model.chars().any(char::is_control);
+    let accounts = snapshot.providers.values().filter(|account| is_name && account.kind == kind);
+    (Strategy::Priority, accounts.map(|account| plain_target(&account.name, model)).collect())
+}
+
 fn plain_target(provider: &str, model: &str) -> Target {
     Target {
         provider: provider.to_owned(),
@@ -163,6 +186,7 @@ fn can(candidate: &Candidate, operation: Operation) -> bool {
         Operation::Speech => row.speech.is_some(),
         Operation::Chat | Operation::Embeddings => row.json.is_some(),
         Operation::Realtime => row.realtime.is_some(),
+        Operation::Passthrough => row.surface.is_some(),
     };
     let mut known = row.models.iter().filter(|known| known.name == candidate.model.model).peekable();
     if row.in_process {

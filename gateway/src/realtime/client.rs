@@ -36,8 +36,8 @@ const SUBPROTOCOL: &str = "realtime";
 pub enum FromClient {
     /// An event.
     Text(ByteString),
-    /// A binary message, which no event is.
-    Binary,
+    /// A binary message, which no event of OpenAI's is.
+    Binary(Bytes),
     /// It asks whether we live.
     Ping(Bytes),
     /// It lives.
@@ -83,10 +83,22 @@ impl Client {
     /// # Errors
     /// As [`verify`].
     pub fn accept(request: &HttpRequest, payload: Payload) -> Result<(HttpResponse, Self), GatewayError> {
+        Self::accept_as(request, payload, offers_subprotocol(request).then_some(SUBPROTOCOL))
+    }
+
+    /// Accepts the upgrade with this one of the subprotocols that the client offers.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn accept_as(
+        request: &HttpRequest,
+        payload: Payload,
+        subprotocol: Option<&str>,
+    ) -> Result<(HttpResponse, Self), GatewayError> {
         verify(request)?;
         let mut response = handshake_response(request.head());
-        if offers_subprotocol(request) {
-            response.insert_header((SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL));
+        if let Some(name) = subprotocol {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, name));
         }
         let queue = Rc::new(RefCell::new(Queue::default()));
         let body = BoxBody::new(Outgoing(Rc::clone(&queue)));
@@ -141,9 +153,9 @@ impl Client {
                 Frame::Continuation(item) => match self.fragments.push(item)? {
                     None => continue,
                     Some((true, whole)) => whole,
-                    Some((false, _)) => return Ok(Some(FromClient::Binary)),
+                    Some((false, whole)) => return Ok(Some(FromClient::Binary(whole))),
                 },
-                Frame::Binary(_) => return Ok(Some(FromClient::Binary)),
+                Frame::Binary(bytes) => return Ok(Some(FromClient::Binary(bytes))),
                 Frame::Ping(payload) => return Ok(Some(FromClient::Ping(payload))),
                 Frame::Pong(_) => return Ok(Some(FromClient::Pong)),
                 Frame::Close(reason) => {
@@ -162,6 +174,14 @@ impl Client {
     /// The client is gone or does not read.
     pub async fn text(&mut self, text: &str, deadline: Duration) -> Result<(), SendError> {
         self.send(OpCode::Text, text.as_bytes(), deadline).await
+    }
+
+    /// Sends bytes as [`Client::text`] sends an event.
+    ///
+    /// # Errors
+    /// As [`Client::text`]'s.
+    pub async fn binary(&mut self, bytes: &[u8], deadline: Duration) -> Result<(), SendError> {
+        self.send(OpCode::Binary, bytes, deadline).await
     }
 
     /// Asks whether the client lives.

@@ -94,6 +94,8 @@ fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> 
     for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
         match name.as_ref() {
             "model" => asked.model = Some(value.into_owned()),
+            // The older name of it at one vendor.
+            "deployment" if caller.facts.pinned.is_some() => asked.model = Some(value.into_owned()),
             "intent" if value == "transcription" => asked.transcription = true,
             "intent" => return Err(GatewayError::invalid("intent", "`intent` takes `transcription` only.")),
             _ => {}
@@ -124,7 +126,7 @@ pub(super) fn candidates(worker: &Worker, caller: &Caller, model: &str) -> Resul
         &worker.gateway.health,
         caller.principal.key.tenant,
         Operation::Realtime,
-        model,
+        (model, caller.facts.pinned),
         caller.facts.region.as_deref(),
         &|candidate| window(caller, candidate).map(|amount| amount.0),
     )?;

@@ -202,7 +202,7 @@ impl Session {
     async fn on_client(&mut self, message: FromClient) -> Result<(), Ending> {
         let text = match message {
             FromClient::Text(text) => text,
-            FromClient::Binary => {
+            FromClient::Binary(_) => {
                 let message = "Events are text frames; audio travels in them as base64.";
                 return self.tell(&GatewayError::invalid("event", message)).await;
             }

@@ -35,8 +35,8 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes that may wait for a provider that reads slowly.
 const MAX_WRITE_BUFFER_BYTES: usize = MAX_UPSTREAM_MESSAGE_BYTES + 1024 * 1024;
 
-trait Io: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A connected provider.
 pub enum Leg {
@@ -164,7 +164,10 @@ pub enum SendError {
     Gone,
 }
 
-async fn within(deadline: Duration, send: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
+pub(crate) async fn within(
+    deadline: Duration,
+    send: impl Future<Output = Result<(), SendError>>,
+) -> Result<(), SendError> {
     tokio::time::timeout(deadline, send).await.unwrap_or(Err(SendError::TooSlow))
 }
 
@@ -213,13 +216,7 @@ async fn dial(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> 
     if let Some((name, value)) = credential(gateway, candidate).await? {
         request.headers_mut().insert(name, value);
     }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-        .max_message_size(Some(MAX_UPSTREAM_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_UPSTREAM_MESSAGE_BYTES));
-    match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+    match tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await {
         Ok((socket, _)) => Ok(Socket(socket)),
         Err(Error::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
@@ -229,7 +226,18 @@ async fn dial(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> 
     }
 }
 
-async fn connect_stream(url: &Url, insecure: bool) -> Result<Box<dyn Io>, GatewayError> {
+/// What a provider's socket may hold.
+pub(crate) fn bounds() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(MAX_UPSTREAM_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_UPSTREAM_MESSAGE_BYTES))
+}
+
+/// Connects to the host of a URL, which must be public unless the account says otherwise.
+pub(crate) async fn connect_stream(url: &Url, insecure: bool) -> Result<Box<dyn Io>, GatewayError> {
     let port = url.port_or_known_default().unwrap_or(443);
     let addresses: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
@@ -272,7 +280,7 @@ fn tls() -> Arc<ClientConfig> {
     Arc::clone(config)
 }
 
-fn unreachable(error: &dyn std::fmt::Display) -> GatewayError {
+pub(crate) fn unreachable(error: &dyn std::fmt::Display) -> GatewayError {
     tracing::warn!(%error, "the provider could not be reached");
     GatewayError::upstream(ErrorKind::UpstreamError, "The provider could not be reached.")
 }

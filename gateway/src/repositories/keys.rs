@@ -186,6 +186,7 @@ fn to_row(stored_key: &StoredKey) -> Result<virtual_key::ActiveModel, DbErr> {
         budget_window: Set(key.budget.map(|budget| window_name(budget.window).to_owned())),
         max_upload_bytes: Set(key.max_upload_bytes.map(to_i64)),
         refuse_unpriced: Set(key.refuse_unpriced),
+        passthrough: Set(key.passthrough),
         expires_at: Set(key.expires_at.map(stored)),
         revoked_at: Set(stored_key.revoked_at.map(stored)),
         revoked_by: Set(stored_key.revoked_at.map(|_| stored_key.managed_by.as_str().to_owned())),
@@ -212,6 +213,7 @@ fn from_row(row: virtual_key::Model) -> Result<StoredKey, DbErr> {
         max_upload_bytes: row.max_upload_bytes.map(|count| to_count("max_upload_bytes", count)).transpose()?,
         expires_at: row.expires_at,
         refuse_unpriced: row.refuse_unpriced,
+        passthrough: row.passthrough,
     };
     Ok(StoredKey {
         key,

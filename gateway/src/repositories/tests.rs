@@ -94,6 +94,7 @@ fn key(tenant: TenantId, hash: u8, managed_by: ManagedBy) -> StoredKey {
         max_upload_bytes: Some(1 << 40),
         expires_at: Some(NOW + Duration::DAY),
         refuse_unpriced: false,
+        passthrough: true,
     };
     StoredKey {
         key,

@@ -101,6 +101,8 @@ pub struct Key {
     pub expires_at: Option<OffsetDateTime>,
     /// Models without a price are refused instead of served and recorded as unpriced.
     pub refuse_unpriced: bool,
+    /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
+    pub passthrough: bool,
 }
 
 /// An amount in a window.

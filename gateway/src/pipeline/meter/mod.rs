@@ -12,7 +12,7 @@ use domain::error::ErrorKind;
 use domain::ids::{RequestId, SessionId};
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
-use domain::provider::Operation;
+use domain::provider::{Operation, ProviderKind};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -43,6 +43,8 @@ pub struct CallFacts {
     pub tags: Option<String>,
     /// `x-antiphon-region`.
     pub region: Option<String>,
+    /// The only kind of provider that may serve it: it came by one of that vendor's own paths.
+    pub pinned: Option<ProviderKind>,
     /// What is asked.
     pub operation: Operation,
     /// The model the client named.
@@ -78,6 +80,8 @@ pub struct Meter {
     priced: Cell<Option<(Usage, Cost)>>,
     first_byte: Option<Duration>,
     session: Option<SessionId>,
+    /// Each turn of the session has a record of its own.
+    by_turns: bool,
     /// The next turn's number.
     sequence: u32,
     /// A drain waits for it.
@@ -110,9 +114,17 @@ impl Meter {
             priced: Cell::new(None),
             first_byte: None,
             session,
+            by_turns: session.is_some(),
             sequence: 0,
             _in_flight: gateway.calls.token(),
         }
+    }
+
+    /// The whole session has one record, as a call has.
+    #[must_use]
+    pub fn in_one_record(mut self) -> Self {
+        self.by_turns = false;
+        self
     }
 
     /// One more target is tried.
@@ -272,7 +284,7 @@ impl Meter {
             return self.withdraw();
         };
         let flight = std::mem::take(&mut self.flight);
-        if self.session.is_none() {
+        if !self.by_turns {
             let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
             return self.land(flight, &served.candidate, None, bill, status);
         }

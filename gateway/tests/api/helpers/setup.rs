@@ -160,6 +160,11 @@ impl Setup {
         self.prices.push(ListedPrice { tenant, kind, model, operation, price, effective_from });
     }
 
+    /// Adds a row to the price list.
+    pub(super) fn list(&mut self, row: ListedPrice) {
+        self.prices.push(row);
+    }
+
     /// Adds a key of the tenant's, changed by `change`.
     pub(crate) fn key(&mut self, secret: &str, change: impl FnOnce(&mut Key)) {
         let mut key = Key {
@@ -174,6 +179,7 @@ impl Setup {
             max_upload_bytes: None,
             expires_at: None,
             refuse_unpriced: false,
+            passthrough: false,
         };
         change(&mut key);
         self.snapshot.insert_key(KeyHash::of(&pepper(), secret), key);
