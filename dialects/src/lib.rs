@@ -10,6 +10,7 @@ pub mod elevenlabs;
 pub mod error;
 pub mod google;
 pub mod groq;
+pub mod live;
 pub mod local;
 pub mod multipart;
 pub mod openai;

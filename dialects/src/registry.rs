@@ -4,6 +4,7 @@ use domain::provider::{Operation, ProviderKind};
 
 use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, VoiceDirectory};
 use crate::error::Fault;
+use crate::live::LiveOpener;
 use crate::rows;
 use crate::surface::Surface;
 
@@ -74,6 +75,8 @@ pub struct Provider {
     pub realtime: Option<&'static dyn RealtimeOpener>,
     /// The vendor's own paths, for its own SDKs.
     pub surface: Option<&'static Surface>,
+    /// Live transcription in a language of its own.
+    pub live: Option<&'static dyn LiveOpener>,
     /// Classifies a refusal: status and body of the answer.
     pub fault: fn(u16, &[u8]) -> Fault,
 }

@@ -34,6 +34,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
         surface: None,
+        live: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -52,6 +53,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
         surface: Some(&azure::surface::SURFACE),
+        live: None,
         fault: azure::fault,
     },
     Provider {
@@ -70,6 +72,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&groq::GroqJson),
         realtime: None,
         surface: Some(&groq::surface::SURFACE),
+        live: None,
         fault: groq::fault,
     },
     Provider {
@@ -88,6 +91,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
         surface: None,
+        live: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -106,6 +110,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: None,
         realtime: Some(&OpenaiRealtime),
         surface: None,
+        live: None,
         fault: openai::errors::fault,
     },
 ];

@@ -3,7 +3,7 @@
 //!
 //! A file goes to `/v1/listen`, which answers with words, their times and utterances; segments, captions
 //! and speakers in OpenAI's shapes are made from those. Speech comes from `/v1/speak` (Aura) or
-//! `/v2/speak` (Flux). Live models are not served here.
+//! `/v2/speak` (Flux). Live audio goes to `/v1/listen` or `/v2/listen` (Flux) as a WebSocket.
 //!
 //! Source: Deepgram's API reference, `OpenAPI` document and SDKs, read 2026-11-21.
 
@@ -11,7 +11,9 @@ mod answer;
 mod billing;
 pub mod errors;
 mod extension;
+mod flux;
 mod languages;
+pub mod live;
 mod models;
 mod query;
 pub mod speech;
@@ -39,11 +41,22 @@ pub(crate) const PROVIDER: Provider = Provider {
     json: None,
     realtime: None,
     surface: Some(&surface::SURFACE),
+    live: Some(&live::DeepgramLive),
     fault: errors::fault,
 };
 
 const fn transcribes(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Transcription] }
+}
+
+/// Files and live audio.
+const fn listens(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Transcription, Operation::Realtime] }
+}
+
+/// Live audio alone.
+const fn follows(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Realtime] }
 }
 
 const fn speaks(name: &'static str) -> WellKnownModel {
@@ -52,26 +65,28 @@ const fn speaks(name: &'static str) -> WellKnownModel {
 
 /// Older models and single voices (`aura-2-thalia-en`) are there as well, for whoever declares them.
 const MODELS: &[WellKnownModel] = &[
-    transcribes("nova-3"),
-    transcribes("nova-3-medical"),
-    transcribes("nova-2"),
-    transcribes("nova-2-meeting"),
-    transcribes("nova-2-finance"),
-    transcribes("nova-2-conversationalai"),
-    transcribes("nova-2-voicemail"),
-    transcribes("nova-2-video"),
-    transcribes("nova-2-medical"),
-    transcribes("nova-2-drivethru"),
-    transcribes("nova-2-automotive"),
-    transcribes("nova-2-phonecall"),
-    transcribes("nova-2-atc"),
-    transcribes("enhanced"),
-    transcribes("base"),
+    listens("nova-3"),
+    listens("nova-3-medical"),
+    listens("nova-2"),
+    listens("nova-2-meeting"),
+    listens("nova-2-finance"),
+    listens("nova-2-conversationalai"),
+    listens("nova-2-voicemail"),
+    listens("nova-2-video"),
+    listens("nova-2-medical"),
+    listens("nova-2-drivethru"),
+    listens("nova-2-automotive"),
+    listens("nova-2-phonecall"),
+    listens("nova-2-atc"),
+    listens("enhanced"),
+    listens("base"),
     transcribes("whisper-tiny"),
     transcribes("whisper-base"),
     transcribes("whisper-small"),
     transcribes("whisper-medium"),
     transcribes("whisper-large"),
+    follows("flux-general-en"),
+    follows("flux-general-multi"),
     speaks(voices::AURA_2),
     speaks(voices::AURA_1),
     speaks(voices::FLUX),

@@ -7,6 +7,7 @@
 //! Source: ElevenLabs's API reference and SDKs, read 2026-11-21.
 
 pub mod errors;
+pub mod live;
 mod options;
 mod scribe;
 pub mod speech;
@@ -35,6 +36,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     json: None,
     realtime: None,
     surface: Some(&surface::SURFACE),
+    live: Some(&live::ElevenlabsLive),
     fault: errors::fault,
 };
 
@@ -44,6 +46,10 @@ const fn speaks(name: &'static str) -> WellKnownModel {
 
 const fn transcribes(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Transcription] }
+}
+
+const fn listens(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Realtime] }
 }
 
 const MODELS: &[WellKnownModel] = &[
@@ -58,4 +64,6 @@ const MODELS: &[WellKnownModel] = &[
     transcribes("scribe_v3"),
     transcribes("scribe_v2"),
     transcribes("scribe_v2_medical"),
+    listens("scribe_v2_realtime"),
+    listens("scribe_v3_live"),
 ];

@@ -11,6 +11,7 @@ mod decoders;
 mod errors;
 mod extension;
 mod gemini_answer;
+pub mod live;
 mod models;
 mod speech;
 mod transcription;
@@ -39,5 +40,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     json: None,
     realtime: None,
     surface: None,
+    live: Some(&live::GoogleLive),
     fault,
 };

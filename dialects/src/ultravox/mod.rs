@@ -25,5 +25,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     json: None,
     realtime: None,
     surface: Some(&surface::SURFACE),
+    live: None,
     fault: openai::errors::fault,
 };
