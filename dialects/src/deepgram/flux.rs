@@ -76,7 +76,10 @@ pub(super) struct Flux {
 enum Message {
     Connected,
     TurnInfo(Box<TurnInfo>),
-    Error { code: Option<String>, description: Option<String> },
+    Error {
+        code: Option<String>,
+        description: Option<String>,
+    },
     #[serde(other)]
     Other,
 }

@@ -112,9 +112,16 @@ struct Nova {
 #[serde(tag = "type")]
 enum Message {
     Results(Box<Results>),
-    SpeechStarted { timestamp: Option<f64> },
-    UtteranceEnd { last_word_end: Option<f64> },
-    Error { description: Option<String>, message: Option<String> },
+    SpeechStarted {
+        timestamp: Option<f64>,
+    },
+    UtteranceEnd {
+        last_word_end: Option<f64>,
+    },
+    Error {
+        description: Option<String>,
+        message: Option<String>,
+    },
     #[serde(other)]
     Other,
 }

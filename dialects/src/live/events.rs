@@ -43,7 +43,6 @@ impl Refusal {
 }
 
 /// Reads a client event. Its `event_id` is told even where the event is refused.
-#[must_use]
 pub fn read(text: &str) -> (Option<String>, Result<ClientEvent, Refusal>) {
     let Ok(Value::Object(event)) = serde_json::from_str(text) else {
         let refusal = Refusal::new("invalid_event", "The event is not a JSON object.", None);

@@ -1,8 +1,8 @@
 //! The vendor's socket of a session: opened for the first audio, kept alive, opened anew when it drops or
 //! when its configuration no longer fits, and left when there is nothing more to say.
 
-use super::session::{Effect, LiveSession};
 use super::items::Asked;
+use super::session::{Effect, LiveSession};
 use super::{Frame, LiveFault, LiveTranscriber, Outgoing, Plan, bytes_in, ticks};
 
 /// The longest piece of audio in one frame.
@@ -156,7 +156,10 @@ impl LiveSession {
                 let alive = self.link.last_sent + habits.keep_alive_ms;
                 let answer = self.items.waiting.front().and_then(|waiting| waiting.asked);
                 let answer = answer.map(|asked| asked.at + habits.commit_answer_ms);
-                [Some(alive), answer, self.stalled_at(), self.quiet_at(), self.link.leaves_at].into_iter().flatten().min()
+                [Some(alive), answer, self.stalled_at(), self.quiet_at(), self.link.leaves_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
     }

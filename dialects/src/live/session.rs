@@ -63,7 +63,10 @@ pub struct LiveSession {
 
 impl std::fmt::Debug for LiveSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveSession").field("settings", &self.settings).field("link", &self.link).finish_non_exhaustive()
+        f.debug_struct("LiveSession")
+            .field("settings", &self.settings)
+            .field("link", &self.link)
+            .finish_non_exhaustive()
     }
 }
 

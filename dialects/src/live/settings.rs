@@ -207,7 +207,8 @@ fn read_text(value: &Value, param: &'static str, most: usize) -> Result<Option<S
 /// A bounded list of names; null is none.
 fn read_names(value: &Value, param: &'static str) -> Result<Vec<String>, Refusal> {
     let wrong = || {
-        let message = format!("'{param}' must be a list of at most {MAX_NAMES} texts of at most {MAX_NAME_BYTES} bytes.");
+        let message =
+            format!("'{param}' must be a list of at most {MAX_NAMES} texts of at most {MAX_NAME_BYTES} bytes.");
         Refusal::value(param, message)
     };
     match value {

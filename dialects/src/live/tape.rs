@@ -91,8 +91,7 @@ impl Tape {
         let mut converter = new(self.format, format)?;
         let mut audio = converter.convert(&held)?;
         audio.extend(converter.flush()?);
-        *self =
-            Self { format, bytes: audio.into(), start: 0, sent: 0, zero_ms: self.ms_at(self.start) };
+        *self = Self { format, bytes: audio.into(), start: 0, sent: 0, zero_ms: self.ms_at(self.start) };
         Ok(())
     }
 
