@@ -58,6 +58,8 @@ pub struct LiveSession {
     pub(super) sent_ticks: u64,
     /// Milliseconds of it that completed items have told.
     settled_ms: u64,
+    /// Bytes of all transcripts.
+    transcript_bytes: u64,
     pub(super) now: u64,
 }
 
@@ -99,6 +101,7 @@ impl LiveSession {
             uncommitted_ticks: 0,
             sent_ticks: 0,
             settled_ms: 0,
+            transcript_bytes: 0,
             now: 0,
         })
     }
@@ -132,6 +135,12 @@ impl LiveSession {
     #[must_use]
     pub fn sent_ms(&self) -> u64 {
         self.sent_ticks / TICKS_PER_MS
+    }
+
+    /// Bytes of text that the vendor has given for completed items.
+    #[must_use]
+    pub fn transcript_bytes(&self) -> u64 {
+        self.transcript_bytes
     }
 
     fn handle(&mut self, event: ClientEvent, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
@@ -245,6 +254,7 @@ impl LiveSession {
         let sent_ms = sent_ticks.min(self.sent_ticks) / TICKS_PER_MS;
         let ms = sent_ms.saturating_sub(self.settled_ms);
         self.settled_ms += ms;
+        self.transcript_bytes += transcript.len() as u64;
         self.writer.completed(&item.id, &transcript, ms, effects);
     }
 

@@ -63,17 +63,22 @@ async fn to(
     method: Method,
     endpoint: &Endpoint,
 ) -> Result<http::request::Builder, GatewayError> {
-    let (account, row, path) = (&candidate.account, candidate.row, &endpoint.path);
-    let url = match &endpoint.origin {
-        Some(origin) if row.base_url == Some(account.base_url.as_str()) => format!("{origin}{path}"),
-        _ => format!("{}{}{path}", account.base_url, row.path_prefix),
-    };
-    let mut request = Request::builder().method(method).uri(url);
+    let mut request = Request::builder().method(method).uri(address(candidate, endpoint));
     request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
     if let Some((name, value)) = credential(gateway, candidate).await? {
         request = request.header(name, value);
     }
     Ok(request)
+}
+
+/// The URL of an endpoint at a candidate.
+#[must_use]
+pub fn address(candidate: &Candidate, endpoint: &Endpoint) -> String {
+    let (account, row, path) = (&candidate.account, candidate.row, &endpoint.path);
+    match &endpoint.origin {
+        Some(origin) if row.base_url == Some(account.base_url.as_str()) => format!("{origin}{path}"),
+        _ => format!("{}{}{path}", account.base_url, row.path_prefix),
+    }
 }
 
 /// Waits for the head of an answer, and turns a refusal into an error.

@@ -5,6 +5,7 @@ use dialects::contract::{Action, TurnUsage};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
 use crate::error::GatewayError;
+use crate::realtime::live::LiveLeg;
 use crate::realtime::session::Session;
 use crate::realtime::transcribers::billed;
 
@@ -48,13 +49,43 @@ impl Session {
     /// Records a turn and makes sure that the next one is covered.
     fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
-        match (self.turns.settle(turn), &turn.model) {
+        let settled = self.turns.settle(turn).and_then(|settled| self.at_vendor(settled));
+        match (settled, &turn.model) {
             (Some((usage, source)), Some(wire)) => self.transcript(usage, source, wire, status),
             (Some((usage, source)), None) => self.meter.turn(usage, source, None, None, status),
             (None, Some(_)) => self.meter.utterance_withdrawn(),
             (None, None) => self.meter.turn_withdrawn(),
         }
         self.meter.keep_reserved(window).map_err(GatewayError::from)
+    }
+
+    /// A vendor bills all the audio that it has had, silence too, and reports nothing: what is recorded of an
+    /// utterance is what was sent since the last record. `None` where that is nothing.
+    fn at_vendor(&mut self, settled: (Usage, UsageSource)) -> Option<(Usage, UsageSource)> {
+        let Some(leg) = self.upstream.as_mut().and_then(|pending| pending.leg.live()) else { return Some(settled) };
+        let usage = leg.bill(settled.0.audio_in_ms);
+        (usage.audio_in_ms > 0).then_some((usage, measured(&usage)))
+    }
+
+    /// Records audio at a vendor of which nothing has been complete for long, so that it is within the budget.
+    pub(super) fn bill_running(&mut self) -> Result<(), GatewayError> {
+        let Some(pending) = &mut self.upstream else { return Ok(()) };
+        let window = pending.window;
+        if !pending.leg.live().is_some_and(|leg| leg.overdue()) {
+            return Ok(());
+        }
+        self.bill_rest(UsageStatus::Ok);
+        self.meter.keep_reserved(window).map_err(GatewayError::from)
+    }
+
+    /// Records what a vendor has had since the last record.
+    fn bill_rest(&mut self, status: UsageStatus) {
+        let Some(pending) = &mut self.upstream else { return };
+        let Some(usage) = pending.leg.live().map(LiveLeg::bill_rest) else { return };
+        if usage.audio_in_ms > 0 {
+            let wire = pending.dialect.transcriber();
+            self.transcript(usage, measured(&usage), &wire, status);
+        }
     }
 
     fn transcript(&mut self, usage: Usage, source: UsageSource, wire: &str, status: UsageStatus) {
@@ -69,12 +100,22 @@ impl Session {
         if let Some(usage) = cut.response {
             self.meter.turn(usage, UsageSource::Estimated, None, None, status);
         }
+        if self.upstream.as_mut().is_some_and(|pending| pending.leg.live().is_some()) {
+            self.bill_rest(status);
+            cut.utterances.iter().for_each(|_| self.meter.utterance_withdrawn());
+            return;
+        }
         for usage in cut.utterances {
             let Some(pending) = &mut self.upstream else { return };
             let wire = pending.dialect.next_transcriber();
             self.transcript(usage, UsageSource::Estimated, &wire, status);
         }
     }
+}
+
+/// Audio is measured; tokens are reckoned from it.
+fn measured(usage: &Usage) -> UsageSource {
+    if usage.has_tokens() { UsageSource::Estimated } else { UsageSource::Measured }
 }
 
 /// Takes the accounts out of what is to be done, so that none can be lost with a send that fails.

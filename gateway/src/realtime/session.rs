@@ -310,13 +310,14 @@ impl Session {
             self.send_client(text).await?;
         }
         self.carry_out().await?;
-        match covered {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.tell(&error).await?;
-                Err(Ending::policy(1008, "the budget is spent"))
-            }
-        }
+        self.go_on(covered).await
+    }
+
+    /// Ends the session when what comes next is not covered.
+    async fn go_on(&mut self, covered: Result<(), GatewayError>) -> Result<(), Ending> {
+        let Err(error) = covered else { return Ok(()) };
+        self.tell(&error).await?;
+        Err(Ending::policy(1008, "the budget is spent"))
     }
 
     /// Sends what the dialect wants sent beside or in place of the frame.
@@ -334,7 +335,11 @@ impl Session {
     async fn tick(&mut self) -> Result<(), Ending> {
         match self.clocks.due(Instant::now()) {
             Due::Nothing => Ok(()),
-            Due::Ping => self.ping().await,
+            Due::Ping => {
+                let covered = self.bill_running();
+                self.go_on(covered).await?;
+                self.ping().await
+            }
             Due::Drain => self.drained().await,
             Due::TooOld => {
                 self.tell(&expired("The session has reached its maximum age.")).await?;

@@ -1,10 +1,12 @@
-//! The provider's side of a session: a WebSocket, or the recogniser on this machine.
+//! The provider's side of a session: a WebSocket, the recogniser on this machine, or a vendor whose language
+//! is translated.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dialects::contract::Endpoint;
 use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
@@ -24,8 +26,9 @@ use uuid::Uuid;
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::pipeline::forward::refused;
+use crate::pipeline::forward::{address, refused};
 use crate::pipeline::route::Candidate;
+use crate::realtime::live::LiveLeg;
 use crate::upstream::client::is_public;
 use crate::upstream::credentials::credential;
 
@@ -44,16 +47,19 @@ pub enum Leg {
     Socket(Box<Socket>),
     /// In this process.
     Local(LocalSession),
+    /// Over the network, in a language of its own.
+    Live(Box<LiveLeg>),
 }
 
 /// A provider's WebSocket.
-pub struct Socket(WebSocketStream<Box<dyn Io>>);
+pub struct Socket(pub(super) WebSocketStream<Box<dyn Io>>);
 
 impl std::fmt::Debug for Leg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Socket(_) => "Socket",
             Self::Local(_) => "Local",
+            Self::Live(_) => "Live",
         })
     }
 }
@@ -86,6 +92,7 @@ impl Leg {
                 // It ends by itself only when something broke.
                 None => FromUpstream::Closed(1006, String::new()),
             },
+            Self::Live(leg) => leg.next().await,
             Self::Socket(socket) => loop {
                 return match socket.0.next().await {
                     Some(Ok(Message::Text(text))) => FromUpstream::Text(text.into()),
@@ -115,6 +122,7 @@ impl Leg {
                 let text = String::from_utf8(text.into()).map_err(|_| SendError::Gone)?;
                 within(deadline, async { session.to.send(text).await.map_err(|_| SendError::Gone) }).await
             }
+            Self::Live(leg) => within(deadline, leg.send(text)).await,
             Self::Socket(socket) => {
                 let text = Utf8Bytes::try_from(text).map_err(|_| SendError::Gone)?;
                 within(deadline, async { socket.0.send(Message::Text(text)).await.map_err(|_| SendError::Gone) }).await
@@ -128,7 +136,7 @@ impl Leg {
     /// It is gone or does not read.
     pub async fn ping(&mut self, deadline: Duration) -> Result<(), SendError> {
         match self {
-            Self::Local(_) => Ok(()),
+            Self::Local(_) | Self::Live(_) => Ok(()),
             Self::Socket(socket) => {
                 let ping = Message::Ping(Bytes::new());
                 within(deadline, async { socket.0.send(ping).await.map_err(|_| SendError::Gone) }).await
@@ -140,6 +148,14 @@ impl Leg {
     #[must_use]
     pub fn answers_pings(&self) -> bool {
         matches!(self, Self::Socket(_))
+    }
+
+    /// The account of a vendor that is billed for all the audio it has had.
+    pub(super) fn live(&mut self) -> Option<&mut LiveLeg> {
+        match self {
+            Self::Live(leg) => Some(leg),
+            Self::Socket(_) | Self::Local(_) => None,
+        }
     }
 
     /// Says goodbye. A provider that does not listen is left.
@@ -175,7 +191,7 @@ pub(crate) async fn within(
 ///
 /// # Errors
 /// The provider cannot be reached or refuses.
-pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
+pub async fn connect(gateway: &Arc<Gateway>, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
     if candidate.row.in_process {
         if !transcription {
             let message = "The local provider holds transcription sessions only (`intent=transcription`).";
@@ -185,15 +201,39 @@ pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bo
             gateway.local.open_transcription(candidate.model.model.clone(), &Uuid::now_v7().simple().to_string()),
         ));
     }
+    if let Some(opener) = candidate.row.live {
+        if !transcription {
+            let message = "The model holds transcription sessions only (`intent=transcription`).";
+            return Err(GatewayError::invalid("model", message));
+        }
+        let leg = LiveLeg::open(gateway, candidate, opener, &Uuid::now_v7().simple().to_string())?;
+        return Ok(Leg::Live(Box::new(leg)));
+    }
+    let Some(opener) = candidate.row.realtime else {
+        return Err(GatewayError::invalid("model", "The model cannot hold realtime sessions."));
+    };
+    let endpoint = Endpoint::at(opener.path(&candidate.model, transcription));
+    open_socket(gateway, candidate, &endpoint).await.map(|socket| Leg::Socket(Box::new(socket)))
+}
+
+/// Opens a provider's WebSocket, in time.
+///
+/// # Errors
+/// The provider cannot be reached or refuses.
+pub(super) async fn open_socket(
+    gateway: &Gateway,
+    candidate: &Candidate,
+    endpoint: &Endpoint,
+) -> Result<Socket, GatewayError> {
     let timeouts = &gateway.settings.timeouts;
-    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, transcription));
+    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, endpoint));
     let dialled = match dial.await {
         Ok(outcome) => outcome,
         Err(_) => {
             Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not accept the session in time."))
         }
     };
-    dialled.map(|socket| Leg::Socket(Box::new(socket))).inspect_err(|error| {
+    dialled.inspect_err(|error| {
         tracing::warn!(provider = %candidate.account.name, %error, "the session could not be opened");
         // A request that is at fault, ours or the client's, says nothing against the target.
         let failed = matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout);
@@ -203,13 +243,8 @@ pub async fn connect(gateway: &Gateway, candidate: &Candidate, transcription: bo
     })
 }
 
-async fn dial(gateway: &Gateway, candidate: &Candidate, transcription: bool) -> Result<Socket, GatewayError> {
-    let Some(opener) = candidate.row.realtime else {
-        return Err(GatewayError::invalid("model", "The model cannot hold realtime sessions."));
-    };
-    let path = opener.path(&candidate.model, transcription);
-    let address = format!("{}{}{path}", candidate.account.base_url, candidate.row.path_prefix);
-    let address = address.replacen("http", "ws", 1);
+async fn dial(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> Result<Socket, GatewayError> {
+    let address = address(candidate, endpoint).replacen("http", "ws", 1);
     let url = Url::parse(&address).map_err(|error| GatewayError::internal(&error))?;
     let stream = connect_stream(&url, candidate.account.allow_insecure).await?;
     let mut request = address.into_client_request().map_err(|error| GatewayError::internal(&error))?;

@@ -88,6 +88,12 @@ impl Passthrough {
         self.transcribers.on()
     }
 
+    /// The provider's name of the model that transcribes what is said now.
+    #[must_use]
+    pub fn transcriber(&self) -> String {
+        self.transcribers.in_force().unwrap_or(&self.config.wire_model).to_owned()
+    }
+
     /// The provider's name of the model that was to transcribe the oldest utterance whose transcript
     /// has not come. The next call tells of the one after it.
     pub fn next_transcriber(&mut self) -> String {
