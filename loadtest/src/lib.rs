@@ -5,6 +5,7 @@
 //! `loadtest::upstream::start(Config::default())`.
 
 pub mod bench;
+pub mod live;
 pub mod load;
 pub mod process;
 pub mod upstream;

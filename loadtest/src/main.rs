@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use loadtest::{
-    bench,
+    bench, live,
     load::{self, Options, Scenario},
     process,
     upstream::{self, Config, Fault, Kind},
@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Serve as a provider that speaks OpenAI's dialect, until interrupted.
     Upstream(UpstreamArgs),
+    /// Serve as vendors of live transcription, until interrupted.
+    LiveUpstream(LiveArgs),
     /// Put load on a gateway on this machine and report latencies, errors, CPU time and memory.
     Run(RunArgs),
     /// Compare direct, nginx and the gateway in one table.
@@ -45,6 +47,16 @@ struct UpstreamArgs {
     /// Pause between the pieces of an answer, in milliseconds.
     #[arg(long)]
     chunk_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct LiveArgs {
+    /// Loopback address and port; port 0 chooses a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    bind: SocketAddr,
+    /// The one credential to accept.
+    #[arg(long, default_value = "sk-upstream")]
+    api_key: String,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +116,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match cli.command {
         Command::Upstream(args) => runtime.block_on(serve(args)),
+        Command::LiveUpstream(args) => runtime.block_on(serve_live(args)),
         Command::Run(args) => runtime.block_on(Box::pin(run(args))),
         Command::Bench(args) => runtime.block_on(Box::pin(compare(args))),
     }
@@ -152,6 +165,13 @@ async fn serve(args: UpstreamArgs) -> anyhow::Result<()> {
     };
     let handle = upstream::start(config).await?;
     say(&format!("upstream listening on http://{}", handle.addr));
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+async fn serve_live(args: LiveArgs) -> anyhow::Result<()> {
+    let handle = live::start(live::Config { bind: args.bind, api_key: args.api_key, drops: Vec::new() }).await?;
+    say(&format!("live upstream listening on http://{}", handle.addr));
     tokio::signal::ctrl_c().await?;
     Ok(())
 }

@@ -1,0 +1,338 @@
+//! Scripted vendors of live transcription: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime
+//! Scribe and Gemini's live transcription, all on one port. They check what they are sent, understand words
+//! from the audio itself ([`hearing`]), count everything, and drop connections on request.
+//!
+//! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
+//! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
+//! documents, read 2026-11-21.
+
+mod deepgram;
+mod flux;
+mod gemini;
+pub mod hearing;
+mod scribe;
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use hearing::Word;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{ErrorResponse, Request, Response},
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+/// What a vendor says.
+#[derive(Debug, Clone)]
+enum Say {
+    Text(Value),
+    /// JSON in a binary frame.
+    Bytes(Value),
+    /// These words were said as final.
+    Final(Vec<Word>),
+    /// What was sent breaks the vendor's rules.
+    Violation(String),
+    Close(u16, &'static str),
+}
+
+/// A vendor's side of one connection.
+trait Vendor: Send {
+    /// What it says at once.
+    fn opened(&mut self) -> Vec<Say> {
+        Vec::new()
+    }
+    fn text(&mut self, text: &str) -> Vec<Say>;
+    fn binary(&mut self, bytes: &[u8]) -> Vec<Say>;
+    /// Bytes of audio had so far.
+    fn heard_ms(&self) -> u64;
+    /// A silent client is left after this, with this code and reason.
+    fn patience(&self) -> (Duration, u16, &'static str);
+}
+
+/// How to start the vendors.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Loopback address to listen on; port 0 chooses a free one.
+    pub bind: SocketAddr,
+    /// The one credential that is accepted.
+    pub api_key: String,
+    /// Connections that are dropped without a goodbye, oldest first, after so many milliseconds of audio.
+    pub drops: Vec<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 0)), api_key: "sk-upstream".to_owned(), drops: Vec::new() }
+    }
+}
+
+/// What came and what was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Paths with queries of the connections, oldest first.
+    pub connections: Vec<String>,
+    /// Milliseconds of audio on all connections.
+    pub audio_ms: u64,
+    /// What broke the vendors' rules.
+    pub violations: Vec<String>,
+    /// Text messages that hold no audio, as they came; the last hundred.
+    pub messages: VecDeque<String>,
+    /// Words that were said as final.
+    pub words: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    seen: Mutex<Seen>,
+    drops: Mutex<VecDeque<u64>>,
+}
+
+/// Running vendors; they stop, with all their connections, when this is dropped.
+#[derive(Debug)]
+pub struct Handle {
+    /// Where they listen.
+    pub addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+}
+
+impl Handle {
+    /// The base URL of any of them.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What came and what was said so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Drops the next connection that has had so much audio.
+    pub fn drop_after(&self, ms: u64) {
+        lock(&self.shared.drops).push_back(ms);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the vendors.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn start(config: Config) -> io::Result<Handle> {
+    let listener = TcpListener::bind(config.bind).await?;
+    let addr = listener.local_addr()?;
+    let drops = Mutex::new(config.drops.iter().copied().collect());
+    let shared = Arc::new(Shared { config, seen: Mutex::default(), drops });
+    let serving = Arc::clone(&shared);
+    let accepting = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(Arc::clone(&serving), stream));
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    Ok(Handle { addr, shared, accepting: accepting.abort_handle() })
+}
+
+async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    let mut head = [0; 64];
+    let Ok(length) = stream.peek(&mut head).await else { return };
+    let head = String::from_utf8_lossy(head.get(..length).unwrap_or_default()).into_owned();
+    if head.starts_with("GET /_") {
+        drop(control(&shared, &head, &mut stream).await);
+        return;
+    }
+    let mut vendor: Option<Box<dyn Vendor>> = None;
+    let accepted = accept_hdr_async(stream, |request: &Request, response: Response| match open(&shared, request) {
+        Ok(opened) => {
+            vendor = Some(opened);
+            Ok(response)
+        }
+        Err(refusal) => Err(*refusal),
+    });
+    let Ok(socket) = accepted.await else { return };
+    if let Some(vendor) = vendor {
+        hold(&shared, socket, vendor).await;
+    }
+}
+
+async fn control(shared: &Shared, head: &str, stream: &mut TcpStream) -> io::Result<()> {
+    let mut request = [0; 2048];
+    let _read = stream.read(&mut request).await?;
+    if let Some(ms) = head.strip_prefix("GET /_drop/").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
+        lock(&shared.drops).push_back(ms);
+    }
+    let body = serde_json::to_string(&*lock(&shared.seen))?;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
+    stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
+}
+
+/// The query of a connection.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// The vendor's list of parameters is complete: another one is refused.
+    fn only(&self, known: &[&str]) -> Result<(), String> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => Err(format!("unknown parameter {name}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<ErrorResponse>> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    lock(&shared.seen).connections.push(request.uri().to_string());
+    let query = Query(
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    );
+    let key = &shared.config.api_key;
+    let has = |name: &str, value: &str| request.headers().get(name).is_some_and(|given| given == value);
+    let (allowed, opened) = match path {
+        "/v1/listen" => (has("authorization", &format!("Token {key}")), deepgram::open(&query)),
+        "/v2/listen" => (has("authorization", &format!("Token {key}")), flux::open(&query)),
+        "/v1/speech-to-text/realtime" => (has("xi-api-key", key), scribe::open(&query)),
+        gemini::PATH => (has("x-goog-api-key", key), gemini::open()),
+        _ => (true, Err("no such path".to_owned())),
+    };
+    match opened {
+        _ if !allowed => Err(refusal(401, "INVALID_AUTH", "Invalid credentials.")),
+        Ok(vendor) => Ok(vendor),
+        Err(message) => {
+            lock(&shared.seen).violations.push(format!("{path}: {message}"));
+            Err(refusal(400, "Bad Request", &message))
+        }
+    }
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> Box<ErrorResponse> {
+    let body = serde_json::json!({"err_code": code, "err_msg": message, "request_id": "r"}).to_string();
+    let mut response = ErrorResponse::new(Some(body));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    Box::new(response)
+}
+
+async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendor: Box<dyn Vendor>) {
+    let opened = vendor.opened();
+    if !tell(shared, &mut socket, opened).await {
+        return;
+    }
+    let dropped_at = lock(&shared.drops).pop_front();
+    let mut heard_ms = 0;
+    loop {
+        let (patience, code, reason) = vendor.patience();
+        let said = match tokio::time::timeout(patience, socket.next()).await {
+            Err(_) => vec![Say::Close(code, reason)],
+            Ok(Some(Ok(Message::Text(text)))) => {
+                note(shared, &text);
+                vendor.text(&text)
+            }
+            Ok(Some(Ok(Message::Binary(bytes)))) => vendor.binary(&bytes),
+            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => Vec::new(),
+            Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return,
+        };
+        let fresh = vendor.heard_ms();
+        lock(&shared.seen).audio_ms += fresh - std::mem::replace(&mut heard_ms, fresh);
+        // What was understood of the last frame is lost with the connection.
+        if dropped_at.is_some_and(|at| heard_ms >= at) || !tell(shared, &mut socket, said).await {
+            return;
+        }
+    }
+}
+
+fn note(shared: &Shared, text: &str) {
+    if text.len() > 1000 || text.contains("\"audio") {
+        return;
+    }
+    let mut seen = lock(&shared.seen);
+    if seen.messages.len() == 100 {
+        seen.messages.pop_front();
+    }
+    seen.messages.push_back(text.to_owned());
+}
+
+/// Says it; `false` when the connection is over.
+async fn tell(shared: &Shared, socket: &mut WebSocketStream<TcpStream>, said: Vec<Say>) -> bool {
+    for say in said {
+        let sent = match say {
+            Say::Text(value) => socket.send(Message::text(value.to_string())).await,
+            Say::Bytes(value) => socket.send(Message::binary(value.to_string().into_bytes())).await,
+            Say::Final(words) => {
+                lock(&shared.seen).words.extend(words.into_iter().map(|word| word.text));
+                Ok(())
+            }
+            Say::Violation(text) => {
+                lock(&shared.seen).violations.push(text);
+                Ok(())
+            }
+            Say::Close(code, reason) => {
+                let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+                drop(socket.close(Some(frame)).await);
+                // The peer's answer to the goodbye is read, so that nothing said before it is lost.
+                while let Some(Ok(_)) = socket.next().await {}
+                return false;
+            }
+        };
+        if sent.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn joined(words: &[Word]) -> String {
+    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// An interim text: the last word is not understood to its end.
+fn unsure(words: &[Word]) -> String {
+    let mut text = joined(words);
+    if text.pop().is_some() {
+        text.push('?');
+    }
+    text
+}
