@@ -170,6 +170,10 @@ impl LiveTranscriber for Flux {
         out.push(Outgoing::text(r#"{"type":"CloseStream"}"#));
     }
 
+    fn goodbye(&mut self, out: &mut Vec<Outgoing>) {
+        self.close(out);
+    }
+
     fn read(&mut self, frame: &str, heard: &mut Vec<Heard>) {
         match serde_json::from_str(frame) {
             Ok(Message::Connected) => heard.push(Heard::Ready),

@@ -179,7 +179,7 @@ impl LiveSession {
     pub fn finish(&mut self, effects: &mut Vec<Effect>) {
         if self.link.streaming() {
             let mut out = Vec::new();
-            self.link.transcriber.close(&mut out);
+            self.link.transcriber.goodbye(&mut out);
             self.send(out, false, effects);
         }
         self.link.end();

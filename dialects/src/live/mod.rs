@@ -198,6 +198,8 @@ pub trait LiveTranscriber: Send {
     fn keep_alive(&mut self, out: &mut Vec<Outgoing>);
     /// Ends the stream; the last results follow.
     fn close(&mut self, out: &mut Vec<Outgoing>);
+    /// Says that the stream is over, where nobody waits for the last results.
+    fn goodbye(&mut self, _out: &mut Vec<Outgoing>) {}
     /// Reads a frame, text or binary. What it does not know it ignores.
     fn read(&mut self, frame: &str, heard: &mut Vec<Heard>);
     /// What a close means; `None` where a new socket may go on.

@@ -104,6 +104,9 @@ mod tests {
         let mut converter = converter(RealtimeFormat::Pcma, RealtimeFormat::Pcm16(TELEPHONE)).unwrap();
         let samples = converter.convert(&[g711::pcm16_to_alaw(12_000), g711::pcm16_to_alaw(-300)]).unwrap();
         let samples = audio::encode::pcm16_samples(&samples);
-        assert!(matches!(samples.as_slice(), [a, b] if (a - 12_000).abs() < 400 && (b + 300).abs() < 20), "{samples:?}");
+        assert!(
+            matches!(samples.as_slice(), [a, b] if (a - 12_000).abs() < 400 && (b + 300).abs() < 20),
+            "{samples:?}"
+        );
     }
 }

@@ -32,6 +32,7 @@ impl Session {
         tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
         self.client.close(&ending);
         self.last_words(&ending).await;
+        self.stop_vendor().await;
         self.cut(ending.status());
         if let Some(pending) = &mut self.upstream {
             // The provider learns what the client said, and nothing of what we had against it.
@@ -40,6 +41,14 @@ impl Session {
         }
         names::frames(self.frames.0, self.frames.1);
         self.meter.abandon();
+    }
+
+    /// A vendor bills what it is sent: nothing more is, before that is counted.
+    async fn stop_vendor(&mut self) {
+        let Some(leg) = self.upstream.as_mut().and_then(|pending| pending.leg.live()) else { return };
+        if tokio::time::timeout(LAST_WORDS, leg.stop()).await.is_err() {
+            tracing::warn!(session = %self.id, "the translation did not stop");
+        }
     }
 
     /// Nobody listens any more, but what the provider has made will be billed: it is told to stop, and

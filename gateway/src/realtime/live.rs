@@ -128,6 +128,12 @@ impl LiveLeg {
         self.to.send(Incoming { text, _room: room }).await.map_err(|QueueClosed(_)| SendError::Gone)
     }
 
+    /// Stops the task: nothing more is sent. What the vendor has had is final then.
+    pub(super) async fn stop(&mut self) {
+        self.from.close();
+        while self.from.recv().await.is_some() {}
+    }
+
     /// What of a reported length is not recorded yet: it counts as recorded from now on.
     pub(super) fn bill(&mut self, reported_ms: u64) -> Usage {
         let ms = reported_ms.min(self.unbilled_ms());
@@ -207,7 +213,10 @@ impl Task {
             }
             let happened = self.wait(&mut client, &events).await;
             if matches!(happened, Happened::Client(None) | Happened::Abandoned) {
-                return self.farewell().await;
+                self.session.finish(&mut effects);
+                self.publish();
+                drop(events);
+                return self.farewell(effects).await;
             }
             self.handle(happened, &mut effects);
         }
@@ -338,6 +347,10 @@ impl Task {
                 }
             }
         }
+        self.publish();
+    }
+
+    fn publish(&self) {
         self.progress.sent_ms.store(self.session.sent_ms(), Ordering::Release);
         self.progress.transcript_bytes.store(self.session.transcript_bytes(), Ordering::Release);
     }
@@ -357,9 +370,7 @@ impl Task {
     }
 
     /// The client is gone: the vendor is told that the stream is over.
-    async fn farewell(mut self) {
-        let mut effects = Vec::new();
-        self.session.finish(&mut effects);
+    async fn farewell(mut self, effects: Vec<Effect>) {
         let Some(mut socket) = self.socket.take() else { return };
         let mut frames = self.frames;
         frames.extend(effects.into_iter().filter_map(|effect| match effect {

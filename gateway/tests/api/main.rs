@@ -17,6 +17,7 @@ mod hangups;
 mod health;
 mod helpers;
 mod listings;
+mod live;
 mod races;
 mod realtime;
 mod realtime_bills;

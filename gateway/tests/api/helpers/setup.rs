@@ -120,6 +120,19 @@ impl Setup {
         self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
     }
 
+    /// Adds or replaces a provider of another kind than `OpenAI`'s.
+    pub(crate) fn provider_of(&mut self, kind: ProviderKind, name: &str, base_url: &str) {
+        self.provider(name, base_url);
+        let account = Arc::make_mut(self.snapshot.providers.get_mut(name).unwrap());
+        account.kind = kind;
+    }
+
+    /// Adds a price of live transcription at a provider of another kind than `OpenAI`'s.
+    pub(crate) fn live_price(&mut self, kind: ProviderKind, model: &str, unit: Unit, usd: &str) {
+        self.price(model, Operation::Realtime, unit, usd);
+        self.prices.last_mut().unwrap().kind = kind;
+    }
+
     /// Changes the credential that a provider is called with.
     pub(crate) fn credential(&mut self, name: &str, key: &str) {
         let account = Arc::make_mut(self.snapshot.providers.get_mut(name).unwrap());
