@@ -3,7 +3,7 @@
 use super::items::Item;
 use super::link::Stage;
 use super::session::{Effect, LiveSession};
-use super::{Heard, bytes_in};
+use super::{Heard, TICKS_PER_MS, bytes_in};
 
 impl LiveSession {
     /// A frame from the vendor, text or binary.
@@ -60,6 +60,7 @@ impl LiveSession {
             self.writer.delta(&id, delta, effects);
         }
         self.covered(to_ms);
+        self.link.settled_to_ms = to_ms.or(self.link.settled_to_ms);
         if !text.trim().is_empty() {
             // A socket that gives text is a good one: it may drop again.
             self.link.mended = false;
@@ -82,8 +83,9 @@ impl LiveSession {
     fn ended(&mut self, at_ms: Option<u64>, effects: &mut Vec<Effect>) {
         self.link.pending = 0;
         if self.items.waiting.is_empty() && self.settings.turns.is_some() {
+            let sent_ticks = self.sent_at(at_ms.or(self.link.settled_to_ms));
             let at_ms = self.client_ms(at_ms);
-            self.end_turn(at_ms, effects);
+            self.end_turn(at_ms, sent_ticks, effects);
         }
         if at_ms.is_none() {
             self.covered(None);
@@ -167,6 +169,11 @@ impl LiveSession {
             }
         };
         self.tape.forget_before(position);
+    }
+
+    /// What vendors had had at this time of the stream, in ticks: all of it where the time is not known.
+    fn sent_at(&self, vendor_ms: Option<u64>) -> u64 {
+        vendor_ms.map_or(self.sent_ticks, |ms| self.link.before_ticks.saturating_add(ms.saturating_mul(TICKS_PER_MS)))
     }
 
     /// A time of the vendor's stream on the client's clock.

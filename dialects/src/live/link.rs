@@ -38,6 +38,10 @@ pub(super) struct Link {
     plan: Plan,
     /// Position on the tape at which the vendor's stream begins.
     pub(super) from: u64,
+    /// Audio that vendors had before this stream, in ticks.
+    pub(super) before_ticks: u64,
+    /// Time of the vendor's stream up to which text is settled.
+    pub(super) settled_to_ms: Option<u64>,
     /// Bytes of silence that were sent between.
     pub(super) inserted: u64,
     /// Bytes since the vendor was last asked, or ended a turn.
@@ -66,6 +70,8 @@ impl Link {
             transcriber,
             plan,
             from: 0,
+            before_ticks: 0,
+            settled_to_ms: None,
             inserted: 0,
             pending: 0,
             last_sent: 0,
@@ -287,6 +293,7 @@ impl LiveSession {
         self.tape.rewind();
         self.items.begin_anew();
         self.link.from = self.tape.start();
+        self.link.before_ticks = self.sent_ticks;
         effects.push(Effect::Open(self.plan.endpoint.clone()));
     }
 

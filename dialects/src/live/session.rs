@@ -258,17 +258,18 @@ impl LiveSession {
         self.writer.completed(&item.id, &transcript, ms, effects);
     }
 
-    /// The vendor ended the turn that is open.
-    pub(super) fn end_turn(&mut self, at_ms: Option<u64>, effects: &mut Vec<Effect>) {
+    /// The vendor ended the turn that is open, when it had this much audio.
+    pub(super) fn end_turn(&mut self, at_ms: Option<u64>, sent_ticks: u64, effects: &mut Vec<Effect>) {
         let Some(item) = self.items.open.take() else { return };
-        self.uncommitted_ticks = 0;
+        let at_ms = at_ms.unwrap_or(u64::MAX).min(self.clock_ms());
+        // What was appended behind the turn belongs to the next item.
+        self.uncommitted_ticks = self.uncommitted_ticks.min(self.appended_ticks - at_ms * TICKS_PER_MS);
         if item.announced {
-            let at_ms = at_ms.unwrap_or(u64::MAX).min(self.clock_ms());
             let stopped = json!({"audio_end_ms": at_ms, "item_id": item.id});
             self.writer.event("input_audio_buffer.speech_stopped", stopped, effects);
         }
         self.writer.committed(&item.id, effects);
-        self.complete(item, self.sent_ticks, effects);
+        self.complete(item, sent_ticks, effects);
     }
 
     /// The open item; a turn that begins is announced.

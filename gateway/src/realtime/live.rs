@@ -170,7 +170,7 @@ impl LiveLeg {
     }
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<Socket, GatewayError>>>>;
+type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, GatewayError>>>>;
 
 /// The vendor's side.
 struct Task {
@@ -178,7 +178,7 @@ struct Task {
     candidate: Candidate,
     session: LiveSession,
     progress: Arc<Progress>,
-    socket: Option<Socket>,
+    socket: Option<Box<Socket>>,
     dial: Option<Dial>,
     /// For the vendor.
     frames: VecDeque<Frame>,
@@ -197,7 +197,7 @@ enum Happened {
     Told,
     Written(Result<(), Error>),
     Vendor(Option<Result<Message, Error>>),
-    Dialled(Result<Socket, GatewayError>),
+    Dialled(Result<Box<Socket>, GatewayError>),
     Time,
     Abandoned,
 }
@@ -295,7 +295,7 @@ impl Task {
         self.session.lost(code, reason, self.now_ms(), effects);
     }
 
-    fn dialled(&mut self, outcome: Result<Socket, GatewayError>, effects: &mut Vec<Effect>) {
+    fn dialled(&mut self, outcome: Result<Box<Socket>, GatewayError>, effects: &mut Vec<Effect>) {
         self.dial = None;
         match outcome {
             Ok(socket) => {
@@ -396,7 +396,7 @@ impl Task {
 
 fn dial(gateway: &Arc<Gateway>, candidate: &Candidate, endpoint: Endpoint) -> Dial {
     let (gateway, candidate) = (Arc::clone(gateway), candidate.clone());
-    Box::pin(async move { open_socket(&gateway, &candidate, &endpoint).await })
+    Box::pin(async move { open_socket(&gateway, &candidate, &endpoint).await.map(Box::new) })
 }
 
 fn message(frame: Frame) -> Message {
