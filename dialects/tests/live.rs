@@ -152,6 +152,9 @@ impl Played {
         let audio = STANDARD.encode(vec![0; bytes_in(self.format, ms) as usize]);
         let event = json!({"type": "input_audio_buffer.append", "audio": audio}).to_string();
         self.act(now, |session, now, effects| session.client(&event, now, effects));
+        while self.session.busy() {
+            self.act(now, LiveSession::work);
+        }
     }
 
     fn close(&mut self, now: u64, code: u16, reason: &str) {

@@ -2,6 +2,7 @@
 //!
 //! The vendor's socket is in `link.rs`, what it hears in `hear.rs`.
 
+use bytes::Bytes;
 use domain::audio::RealtimeFormat;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,8 @@ use crate::contract::Endpoint;
 const MIN_COMMIT_MS: u64 = 100;
 /// Commits that may wait for the vendor before the client is left to wait.
 const MAX_WAITING: usize = 16;
+/// Audio that is converted in one go: a long append keeps nobody else waiting.
+const STEP_MS: u64 = 1_000;
 /// Audio that may wait for a socket before the client is left to wait.
 const MAX_UNSENT_BYTES: u64 = 1024 * 1024;
 
@@ -48,6 +51,8 @@ pub struct LiveSession {
     pub(super) tape: Tape,
     pub(super) link: Link,
     converter: Box<dyn Converter>,
+    /// What of an append is not converted yet.
+    inbox: Bytes,
     /// Half a sample at the end of an append.
     odd: Option<u8>,
     /// Audio that the client has appended.
@@ -96,6 +101,7 @@ impl LiveSession {
             settings,
             plan,
             converter,
+            inbox: Bytes::new(),
             odd: None,
             appended_ticks: 0,
             uncommitted_ticks: 0,
@@ -119,7 +125,12 @@ impl LiveSession {
             return;
         }
         let (event_id, event) = read(text);
-        let handled = event.and_then(|event| self.handle(event, effects));
+        let handled = event.and_then(|event| {
+            while !self.inbox.is_empty() {
+                self.step(effects)?;
+            }
+            self.handle(event, effects)
+        });
         if let Err(refusal) = handled {
             self.writer.refusal(event_id.as_deref(), &refusal, effects);
         }
@@ -128,7 +139,21 @@ impl LiveSession {
     /// Whether the client may go on; otherwise its next event is left waiting.
     #[must_use]
     pub fn wants_client(&self) -> bool {
-        self.tape.unsent() < MAX_UNSENT_BYTES && self.items.waiting.len() < MAX_WAITING
+        self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES && self.items.waiting.len() < MAX_WAITING
+    }
+
+    /// Whether [`Self::work`] has something to do.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES
+    }
+
+    /// Goes on with a long append.
+    pub fn work(&mut self, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        if let Err(refusal) = self.step(effects) {
+            self.writer.refusal(None, &refusal, effects);
+        }
     }
 
     /// Milliseconds of audio that the vendor has been sent.
@@ -170,8 +195,15 @@ impl LiveSession {
     }
 
     fn append(&mut self, audio: Vec<u8>, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let audio = self.whole_samples(audio);
-        if audio.is_empty() {
+        self.inbox = self.whole_samples(audio).into();
+        self.step(effects)
+    }
+
+    fn step(&mut self, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let most = usize::try_from(bytes_in(self.settings.format, STEP_MS)).unwrap_or(usize::MAX);
+        let audio = self.inbox.split_to(self.inbox.len().min(most));
+        if audio.is_empty() || self.link.ended() {
+            self.inbox.clear();
             return Ok(());
         }
         let appended = ticks(self.settings.format, audio.len() as u64);

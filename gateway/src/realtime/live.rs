@@ -194,6 +194,8 @@ struct Task {
 
 enum Happened {
     Client(Option<Incoming>),
+    /// A long append goes on.
+    Work,
     Told,
     Written(Result<(), Error>),
     Vendor(Option<Result<Message, Error>>),
@@ -224,7 +226,8 @@ impl Task {
 
     async fn wait(&mut self, client: &mut mpsc::Receiver<Incoming>, events: &mpsc::Sender<FromUpstream>) -> Happened {
         let due = self.due();
-        let wants_client = !self.ended && self.frames.is_empty() && self.session.wants_client();
+        let free = !self.ended && self.frames.is_empty();
+        let (wants_client, busy) = (free && self.session.wants_client(), free && self.session.busy());
         let (reads, writes) = (self.outbox.len() < OUTBOX_EVENTS, !self.frames.is_empty() || self.unflushed);
         let (outbox, frames, unflushed) = (&mut self.outbox, &mut self.frames, &mut self.unflushed);
         let socket = async {
@@ -241,6 +244,7 @@ impl Task {
         };
         tokio::select! {
             event = client.recv(), if wants_client => Happened::Client(event),
+            () = tokio::task::yield_now(), if busy => Happened::Work,
             permit = events.reserve(), if !outbox.is_empty() => {
                 if let (Ok(permit), Some(event)) = (permit, outbox.pop_front()) {
                     permit.send(event);
@@ -261,6 +265,7 @@ impl Task {
                 Ok(text) => self.session.client(text, now, effects),
                 Err(_) => self.session.client("", now, effects),
             },
+            Happened::Work => self.session.work(now, effects),
             Happened::Vendor(Some(Ok(message))) => self.message(message, effects),
             Happened::Vendor(None) => self.lost(1006, "", effects),
             Happened::Vendor(Some(Err(error))) | Happened::Written(Err(error)) => {
