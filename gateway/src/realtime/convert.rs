@@ -48,7 +48,7 @@ fn decode(format: RealtimeFormat, bytes: &[u8]) -> Vec<i16> {
 
 fn encode(format: RealtimeFormat, samples: &[i16]) -> Vec<u8> {
     match format {
-        RealtimeFormat::Pcm16(_) => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
+        RealtimeFormat::Pcm16(_) => audio::encode::pcm16_bytes(samples),
         RealtimeFormat::Pcmu => samples.iter().map(|sample| g711::pcm16_to_ulaw(*sample)).collect(),
         RealtimeFormat::Pcma => samples.iter().map(|sample| g711::pcm16_to_alaw(*sample)).collect(),
     }
