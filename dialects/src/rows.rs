@@ -4,6 +4,7 @@
 
 use domain::provider::{Operation, ProviderKind};
 
+use crate::live::cut::Utterances;
 use crate::openai::json::OpenaiJson;
 use crate::openai::realtime::OpenaiRealtime;
 use crate::openai::speech::OpenaiSpeech;
@@ -72,7 +73,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&groq::GroqJson),
         realtime: None,
         surface: Some(&groq::surface::SURFACE),
-        live: None,
+        live: Some(&Utterances),
         fault: groq::fault,
     },
     Provider {
@@ -91,7 +92,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         json: Some(&OpenaiJson),
         realtime: Some(&OpenaiRealtime),
         surface: None,
-        live: None,
+        live: Some(&Utterances),
         fault: openai::errors::fault,
     },
     Provider {
@@ -115,7 +116,6 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     },
 ];
 
-const TRANSCRIBES: &[Operation] = &[Operation::Transcription];
 /// Models of turns: over HTTP, and as the transcriber of a realtime transcription session.
 const TRANSCRIBES_TURNS: &[Operation] = &[Operation::Transcription, Operation::Realtime];
 const TRANSLATES_TURNS: &[Operation] = &[Operation::Transcription, Operation::Translation, Operation::Realtime];
@@ -181,8 +181,8 @@ const AZURE_MODELS: &[WellKnownModel] = &[
 ];
 
 const GROQ_MODELS: &[WellKnownModel] = &[
-    model("whisper-large-v3", TRANSLATES),
-    model("whisper-large-v3-turbo", TRANSCRIBES),
+    model("whisper-large-v3", TRANSLATES_TURNS),
+    model("whisper-large-v3-turbo", TRANSCRIBES_TURNS),
     model(ORPHEUS_ENGLISH, SPEAKS),
     model(ORPHEUS_ARABIC, SPEAKS),
     model("openai/gpt-oss-120b", CHAT),

@@ -125,7 +125,7 @@ impl Played {
                 "audio".to_owned()
             }
             Frame::Text(text) => {
-                let mut value: Value = serde_json::from_str(&text).unwrap();
+                let mut value: Value = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
                 for place in ["/audio_base_64", "/realtimeInput/audio/data"] {
                     if let Some(data) = value.pointer_mut(place) {
                         let bytes = STANDARD.decode(data.as_str().unwrap()).unwrap().len();
@@ -286,6 +286,7 @@ golden! {
     flux_commits: Deepgram "flux-general-en" "deepgram/live-flux-manual.jsonl";
     scribe_turns: Elevenlabs "scribe_v2_realtime" "elevenlabs/live-turns.jsonl";
     scribe_commits: Elevenlabs "scribe_v3_live" "elevenlabs/live-manual.jsonl";
+    groq_utterances: Groq "whisper-large-v3-turbo" "groq/live-utterances.jsonl";
     gemini_turns: Google "gemini-3.5-transcribe-live" "google/live-turns.jsonl";
     gemini_commits: Google "gemini-3.5-transcribe-live" "google/live-manual.jsonl";
 }

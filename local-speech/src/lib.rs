@@ -16,7 +16,7 @@ use domain::transcription::Transcript;
 use tokio::sync::Semaphore;
 
 pub use crate::flite::{SpeechBody, SpeechOutput, VOICES};
-pub use crate::realtime::LocalSession;
+pub use crate::realtime::{Cut, InputBuffer, LocalSession};
 
 /// Why local speech could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

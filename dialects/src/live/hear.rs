@@ -3,7 +3,7 @@
 use super::items::Item;
 use super::link::Stage;
 use super::session::{Effect, LiveSession};
-use super::{Heard, TICKS_PER_MS, bytes_in};
+use super::{Heard, LiveFault, TICKS_PER_MS, bytes_in};
 
 impl LiveSession {
     /// A frame from the vendor, text or binary.
@@ -34,14 +34,29 @@ impl LiveSession {
             Heard::Settled { text, from_ms, to_ms } => self.settled(&text, from_ms, to_ms, effects),
             Heard::Ended { at_ms } => self.ended(at_ms, effects),
             Heard::Committed => self.committed(effects),
-            Heard::CommitFailed(fault) => {
-                let Some(waiting) = self.items.waiting.pop_front() else { return };
-                if let Some(item) = waiting.item {
-                    self.writer.failed(&item.id, &fault, effects);
-                }
-            }
+            Heard::Sent { ms } => self.sent_beside(ms),
+            Heard::CommitFailed(fault) => self.unheard(&fault, effects),
             Heard::Leaving { within_ms } => self.leaving(within_ms),
             Heard::Failed(fault) => self.fail(&fault, effects),
+        }
+    }
+
+    /// Audio was sent that nobody counted when it was passed on: it belongs to what is answered next.
+    fn sent_beside(&mut self, ms: u64) {
+        let ticks = ms.saturating_mul(TICKS_PER_MS);
+        self.sent_ticks = self.sent_ticks.saturating_add(ticks);
+        for asked in self.items.waiting.iter_mut().filter_map(|waiting| waiting.asked.as_mut()) {
+            asked.sent_ticks = asked.sent_ticks.saturating_add(ticks);
+        }
+    }
+
+    fn unheard(&mut self, fault: &LiveFault, effects: &mut Vec<Effect>) {
+        let item = match self.items.waiting.pop_front() {
+            Some(waiting) => waiting.item,
+            None => self.close_turn(None, effects),
+        };
+        if let Some(item) = item {
+            self.writer.failed(&item.id, fault, effects);
         }
     }
 

@@ -5,6 +5,7 @@
 //! them feeds what arrives and carries out the [`session::Effect`]s. The socket is opened when the first
 //! audio is there, since its query fixes the configuration.
 
+pub mod cut;
 pub mod events;
 mod hear;
 mod items;
@@ -116,7 +117,12 @@ pub enum Heard {
     },
     /// The oldest commit is answered whole.
     Committed,
-    /// The oldest commit cannot be answered.
+    /// The provider was sent this much audio, which was not counted when it was passed on.
+    Sent {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The oldest commit cannot be answered, or where none waits, the turn that is open.
     CommitFailed(LiveFault),
     /// The vendor will end the connection by itself.
     Leaving {
@@ -179,6 +185,11 @@ pub trait LiveOpener: Sync {
 
     /// The state machine for one socket of this configuration.
     fn transcriber(&self, settings: &Settings) -> Box<dyn LiveTranscriber>;
+
+    /// The provider transcribes files: the gateway cuts utterances, as [`cut`] has it.
+    fn by_utterance(&self) -> bool {
+        false
+    }
 
     /// Tokens that a second of audio is billed as, where the vendor prices audio by tokens.
     fn tokens_per_second(&self) -> Option<u32> {

@@ -292,7 +292,14 @@ impl LiveSession {
 
     /// The vendor ended the turn that is open, when it had this much audio.
     pub(super) fn end_turn(&mut self, at_ms: Option<u64>, sent_ticks: u64, effects: &mut Vec<Effect>) {
-        let Some(item) = self.items.open.take() else { return };
+        if let Some(item) = self.close_turn(at_ms, effects) {
+            self.complete(item, sent_ticks, effects);
+        }
+    }
+
+    /// The turn that is open becomes an item.
+    pub(super) fn close_turn(&mut self, at_ms: Option<u64>, effects: &mut Vec<Effect>) -> Option<Item> {
+        let item = self.items.open.take()?;
         let at_ms = at_ms.unwrap_or(u64::MAX).min(self.clock_ms());
         // What was appended behind the turn belongs to the next item.
         self.uncommitted_ticks = self.uncommitted_ticks.min(self.appended_ticks - at_ms * TICKS_PER_MS);
@@ -301,7 +308,7 @@ impl LiveSession {
             self.writer.event("input_audio_buffer.speech_stopped", stopped, effects);
         }
         self.writer.committed(&item.id, effects);
-        self.complete(item, sent_ticks, effects);
+        Some(item)
     }
 
     /// The open item; a turn that begins is announced.

@@ -9,20 +9,20 @@ use uuid::Uuid;
 
 /// The wrapping of one file for one provider.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     /// Content type of the request.
-    pub(super) content_type: String,
+    pub(crate) content_type: String,
     /// Bytes before the file.
-    pub(super) head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// Bytes after the file.
-    pub(super) tail: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
     /// The file's own bytes on the wire.
-    pub(super) encoding: Encoding,
+    pub(crate) encoding: Encoding,
 }
 
 /// How a file's bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// As they are.
     Plain,
     /// In base64.
@@ -31,7 +31,7 @@ pub(super) enum Encoding {
 
 impl Envelope {
     /// For a file of this name and content type, as its sender called them.
-    pub(super) fn new(body: &UploadBody, file_name: &str, content_type: &str) -> Self {
+    pub(crate) fn new(body: &UploadBody, file_name: &str, content_type: &str) -> Self {
         match body {
             UploadBody::Form(fields) => {
                 let boundary = format!("antiphon-{}", Uuid::now_v7().simple());
@@ -60,7 +60,7 @@ impl Envelope {
 
 impl Encoding {
     /// Bytes that a file of this length becomes.
-    pub(super) const fn length(self, file: u64) -> u64 {
+    pub(crate) const fn length(self, file: u64) -> u64 {
         match self {
             Self::Plain => file,
             Self::Base64 => file.div_ceil(3).saturating_mul(4),
@@ -70,19 +70,19 @@ impl Encoding {
 
 /// Writes a file piece by piece. Base64 takes three bytes at a time, so up to two wait for the next piece.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     encoding: Encoding,
     waiting: Vec<u8>,
 }
 
 impl Encoder {
     /// For the start of a file.
-    pub(super) const fn new(encoding: Encoding) -> Self {
+    pub(crate) const fn new(encoding: Encoding) -> Self {
         Self { encoding, waiting: Vec::new() }
     }
 
     /// The next piece as it goes out; it may be empty.
-    pub(super) fn piece(&mut self, piece: Bytes) -> Bytes {
+    pub(crate) fn piece(&mut self, piece: Bytes) -> Bytes {
         if self.encoding == Encoding::Plain {
             return piece;
         }
@@ -94,7 +94,7 @@ impl Encoder {
     }
 
     /// What is left at the end of the file.
-    pub(super) fn rest(&mut self) -> Bytes {
+    pub(crate) fn rest(&mut self) -> Bytes {
         BASE64.encode(std::mem::take(&mut self.waiting)).into()
     }
 }

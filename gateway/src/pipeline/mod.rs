@@ -5,7 +5,7 @@
 pub mod admit;
 pub mod authenticate;
 pub mod call;
-mod envelope;
+pub(crate) mod envelope;
 pub mod estimate;
 mod flight;
 pub mod forward;

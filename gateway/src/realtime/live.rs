@@ -22,11 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::Gateway;
+use crate::Worker;
 use crate::error::GatewayError;
 use crate::pipeline::estimate::text_tokens;
 use crate::pipeline::route::Candidate;
 use crate::realtime::convert::converter;
+use crate::realtime::cutter::Cutter;
 use crate::realtime::upstream::{FromUpstream, SendError, Socket, open_socket};
 
 /// Bytes of client events that wait for the task; one longer event waits alone.
@@ -80,7 +81,7 @@ impl LiveLeg {
     /// # Errors
     /// The vendor does not transcribe with this model.
     pub(super) fn open(
-        gateway: &Arc<Gateway>,
+        worker: &Worker,
         candidate: &Candidate,
         opener: &'static dyn LiveOpener,
         id_prefix: &str,
@@ -91,14 +92,16 @@ impl LiveLeg {
         let (events, from) = mpsc::channel(EVENTS);
         let progress = Arc::new(Progress::default());
         let task = Task {
-            gateway: Arc::clone(gateway),
+            worker: worker.clone(),
             candidate: candidate.clone(),
+            by_utterance: opener.by_utterance(),
             session,
             progress: Arc::clone(&progress),
             socket: None,
             dial: None,
             frames: VecDeque::new(),
             unflushed: false,
+            opened_here: false,
             outbox: VecDeque::new(),
             ended: false,
             began: Instant::now(),
@@ -170,19 +173,28 @@ impl LiveLeg {
     }
 }
 
+/// Where a vendor's frames go to and come from.
+enum Wire {
+    Socket(Box<Socket>),
+    Cutter(Box<Cutter>),
+}
+
 type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, GatewayError>>>>;
 
 /// The vendor's side.
 struct Task {
-    gateway: Arc<Gateway>,
+    worker: Worker,
     candidate: Candidate,
+    by_utterance: bool,
     session: LiveSession,
     progress: Arc<Progress>,
-    socket: Option<Box<Socket>>,
+    socket: Option<Wire>,
     dial: Option<Dial>,
     /// For the vendor.
     frames: VecDeque<Frame>,
     unflushed: bool,
+    /// A socket was opened that needs no waiting for.
+    opened_here: bool,
     /// For the driver.
     outbox: VecDeque<FromUpstream>,
     /// The session is over: what is in the outbox is the last.
@@ -210,6 +222,10 @@ impl Task {
         self.session.start(&mut effects);
         loop {
             self.carry_out(&mut effects);
+            if std::mem::take(&mut self.opened_here) {
+                self.session.opened(self.now_ms(), &mut effects);
+                continue;
+            }
             if self.ended && self.outbox.is_empty() {
                 return;
             }
@@ -304,9 +320,9 @@ impl Task {
         self.dial = None;
         match outcome {
             Ok(socket) => {
-                self.socket = Some(socket);
+                self.socket = Some(Wire::Socket(socket));
                 self.missed_pings = 0;
-                self.next_ping = Instant::now() + self.gateway.settings.timeouts.ping;
+                self.next_ping = Instant::now() + self.worker.gateway.settings.timeouts.ping;
                 self.session.opened(self.now_ms(), effects);
             }
             Err(error) => {
@@ -320,12 +336,12 @@ impl Task {
 
     fn time(&mut self, effects: &mut Vec<Effect>) {
         let now = Instant::now();
-        if self.socket.is_some() && self.next_ping <= now {
+        if matches!(self.socket, Some(Wire::Socket(_))) && self.next_ping <= now {
             if self.missed_pings >= MISSED_PINGS {
                 return self.lost(1006, "", effects);
             }
             self.missed_pings += 1;
-            self.next_ping = now + self.gateway.settings.timeouts.ping;
+            self.next_ping = now + self.worker.gateway.settings.timeouts.ping;
             self.frames.push_back(Frame::Ping);
         }
         self.session.tick(self.now_ms(), effects);
@@ -335,7 +351,7 @@ impl Task {
     fn due(&self) -> Instant {
         const NOTHING: Duration = Duration::from_secs(60);
         let tick = self.session.next_tick().map(|at| self.began + Duration::from_millis(at));
-        let ping = self.socket.is_some().then_some(self.next_ping);
+        let ping = matches!(self.socket, Some(Wire::Socket(_))).then_some(self.next_ping);
         [tick, ping].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NOTHING)
     }
 
@@ -343,7 +359,7 @@ impl Task {
         for effect in effects.drain(..) {
             match effect {
                 Effect::ToClient(event) => self.outbox.push_back(FromUpstream::Text(event.into())),
-                Effect::Open(endpoint) => self.dial = Some(dial(&self.gateway, &self.candidate, endpoint)),
+                Effect::Open(endpoint) => self.open(endpoint),
                 Effect::ToVendor(frame) => self.frames.push_back(frame),
                 Effect::Leave => self.leave(),
                 Effect::End(code, reason) => {
@@ -360,12 +376,21 @@ impl Task {
         self.progress.transcript_bytes.store(self.session.transcript_bytes(), Ordering::Release);
     }
 
+    fn open(&mut self, endpoint: Endpoint) {
+        if self.by_utterance {
+            self.socket = Some(Wire::Cutter(Box::new(Cutter::new(self.worker.clone(), self.candidate.clone()))));
+            self.opened_here = true;
+        } else {
+            self.dial = Some(dial(&self.worker, &self.candidate, endpoint));
+        }
+    }
+
     /// Closes the socket beside what goes on.
     fn leave(&mut self) {
         self.dial = None;
         self.frames.clear();
         self.unflushed = false;
-        if let Some(mut socket) = self.socket.take() {
+        if let Some(Wire::Socket(mut socket)) = self.socket.take() {
             drop(actix_web::rt::spawn(async move {
                 if tokio::time::timeout(FAREWELL, socket.0.close(None)).await.is_err() {
                     tracing::debug!("the provider did not take the goodbye");
@@ -376,7 +401,7 @@ impl Task {
 
     /// The client is gone: the vendor is told that the stream is over.
     async fn farewell(mut self, effects: Vec<Effect>) {
-        let Some(mut socket) = self.socket.take() else { return };
+        let Some(Wire::Socket(mut socket)) = self.socket.take() else { return };
         let mut frames = self.frames;
         frames.extend(effects.into_iter().filter_map(|effect| match effect {
             Effect::ToVendor(frame) => Some(frame),
@@ -399,8 +424,8 @@ impl Task {
     }
 }
 
-fn dial(gateway: &Arc<Gateway>, candidate: &Candidate, endpoint: Endpoint) -> Dial {
-    let (gateway, candidate) = (Arc::clone(gateway), candidate.clone());
+fn dial(worker: &Worker, candidate: &Candidate, endpoint: Endpoint) -> Dial {
+    let (gateway, candidate) = (Arc::clone(&worker.gateway), candidate.clone());
     Box::pin(async move { open_socket(&gateway, &candidate, &endpoint).await.map(Box::new) })
 }
 
@@ -414,13 +439,17 @@ fn message(frame: Frame) -> Message {
 
 /// Writes what waits and reads what comes, whichever is first: neither way may hold up the other.
 async fn exchange(
-    socket: &mut Socket,
+    wire: &mut Wire,
     frames: &mut VecDeque<Frame>,
     unflushed: &mut bool,
     writes: bool,
     reads: bool,
 ) -> Happened {
     std::future::poll_fn(|context| {
+        let socket = match wire {
+            Wire::Socket(socket) => socket,
+            Wire::Cutter(cutter) => return poll_cutter(cutter, frames, reads, context),
+        };
         if writes && let std::task::Poll::Ready(written) = poll_write(socket, frames, unflushed, context) {
             return std::task::Poll::Ready(Happened::Written(written));
         }
@@ -430,6 +459,25 @@ async fn exchange(
         std::task::Poll::Pending
     })
     .await
+}
+
+fn poll_cutter(
+    cutter: &mut Cutter,
+    frames: &mut VecDeque<Frame>,
+    reads: bool,
+    context: &mut std::task::Context<'_>,
+) -> std::task::Poll<Happened> {
+    let mut taken = false;
+    while cutter.has_room()
+        && let Some(frame) = frames.pop_front()
+    {
+        cutter.take(frame);
+        taken = true;
+    }
+    if reads && let std::task::Poll::Ready(text) = cutter.poll_next(context) {
+        return std::task::Poll::Ready(Happened::Vendor(text.map(|text| Ok(Message::text(text)))));
+    }
+    if taken { std::task::Poll::Ready(Happened::Written(Ok(()))) } else { std::task::Poll::Pending }
 }
 
 /// Ready when everything is written. A frame is taken only when there is room for it, so that nothing is

@@ -6,6 +6,7 @@ pub mod client;
 pub mod clocks;
 pub mod close;
 mod convert;
+mod cutter;
 pub mod end;
 pub mod fragments;
 pub mod live;

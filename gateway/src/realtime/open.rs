@@ -158,7 +158,7 @@ pub(super) async fn connect_first(
             continue;
         }
         meter.attempt();
-        match connect(&worker.gateway, &candidate, transcription).await {
+        match connect(worker, &candidate, transcription).await {
             Ok(leg) => {
                 meter.served_by(&caller.snapshot, &candidate);
                 let asked_model = meter.facts().model_asked.clone();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialects::contract::Endpoint;
+use dialects::live::LiveOpener;
 use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
@@ -24,13 +25,13 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use url::{Host, Url};
 use uuid::Uuid;
 
-use crate::Gateway;
 use crate::error::GatewayError;
 use crate::pipeline::forward::{address, refused};
 use crate::pipeline::route::Candidate;
 use crate::realtime::live::LiveLeg;
 use crate::upstream::client::is_public;
 use crate::upstream::credentials::credential;
+use crate::{Gateway, Worker};
 
 /// Buffers of a provider's socket. Frames of 20 ms of audio are 1 to 2 KiB; bigger ones grow the
 /// buffer for as long as they pass.
@@ -191,7 +192,8 @@ pub(crate) async fn within(
 ///
 /// # Errors
 /// The provider cannot be reached or refuses.
-pub async fn connect(gateway: &Arc<Gateway>, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
+pub async fn connect(worker: &Worker, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
+    let gateway = &worker.gateway;
     if candidate.row.in_process {
         if !transcription {
             let message = "The local provider holds transcription sessions only (`intent=transcription`).";
@@ -201,12 +203,12 @@ pub async fn connect(gateway: &Arc<Gateway>, candidate: &Candidate, transcriptio
             gateway.local.open_transcription(candidate.model.model.clone(), &Uuid::now_v7().simple().to_string()),
         ));
     }
-    if let Some(opener) = candidate.row.live {
+    if let Some(opener) = live_opener(candidate) {
         if !transcription {
             let message = "The model holds transcription sessions only (`intent=transcription`).";
             return Err(GatewayError::invalid("model", message));
         }
-        let leg = LiveLeg::open(gateway, candidate, opener, &Uuid::now_v7().simple().to_string())?;
+        let leg = LiveLeg::open(worker, candidate, opener, &Uuid::now_v7().simple().to_string())?;
         return Ok(Leg::Live(Box::new(leg)));
     }
     let Some(opener) = candidate.row.realtime else {
@@ -214,6 +216,13 @@ pub async fn connect(gateway: &Arc<Gateway>, candidate: &Candidate, transcriptio
     };
     let endpoint = Endpoint::at(opener.path(&candidate.model, transcription));
     open_socket(gateway, candidate, &endpoint).await.map(|socket| Leg::Socket(Box::new(socket)))
+}
+
+/// Who translates a session. A server that may speak `OpenAI`'s language has its utterances cut here only where
+/// its target says so.
+fn live_opener(candidate: &Candidate) -> Option<&'static dyn LiveOpener> {
+    let cut = candidate.target.options.get("live").is_some_and(|live| live == "utterances");
+    candidate.row.live.filter(|opener| cut || !opener.by_utterance() || candidate.row.realtime.is_none())
 }
 
 /// Opens a provider's WebSocket, in time.

@@ -9,6 +9,7 @@ use domain::usage::{UsageSource, UsageStatus};
 use gateway::realtime::session::Session;
 use loadtest::live::hearing::{word_audio, word_text};
 use loadtest::live::{self, Handle};
+use loadtest::upstream::{self, Fault, Rule};
 use serde_json::{Value, json};
 
 use crate::helpers::{KEY, Realtime, Setup, TestApp, soon, target};
@@ -270,4 +271,41 @@ async fn a_language_that_changes_between_utterances_is_heard_on_a_new_socket() {
     assert!(seen.connections[1].contains("language=fr"), "{:?}", seen.connections);
     // A session task is small: what is large stands behind pointers.
     assert!(size_of::<Session>() < 8 * 1024, "{}", size_of::<Session>());
+}
+
+#[tokio::test]
+async fn a_provider_of_files_is_sent_utterances_and_bills_nothing_else() {
+    let config = upstream::Config { kind: upstream::Kind::Groq, ..upstream::Config::default() };
+    let groq = upstream::start(config).await.unwrap();
+    let model = "whisper-large-v3-turbo";
+    let (app, _vendors) = started(|setup, _| {
+        setup.provider_of(ProviderKind::Groq, "groq", &groq.base_url());
+        setup.route(model, vec![target("groq", model, 0)]);
+        setup.live_price(ProviderKind::Groq, model, Unit::AudioHour, "0.04");
+    })
+    .await;
+    let mut session = open(&app, model, json!({"transcription": {"language": "en"}})).await;
+    append(&mut session, &utterance(0..4)).await;
+    let (events, first) = completed(&mut session).await;
+    assert!(kinds(&events).starts_with(&["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"]));
+    let seconds = first["usage"]["seconds"].as_f64().unwrap();
+    assert!((1.4..2.5).contains(&seconds), "the speech, its padding and the silence that ended it: {first}");
+    // A refusal is told of its item, and the session goes on.
+    groq.script(Rule::once("audio/transcriptions", Fault { status: Some(400), ..Fault::default() }));
+    append(&mut session, &utterance(4..8)).await;
+    let failed = session.until("conversation.item.input_audio_transcription.failed").await;
+    assert_ne!(failed["item_id"], first["item_id"]);
+    append(&mut session, &utterance(8..12)[..48_000]).await;
+    session.say(&json!({"type": "input_audio_buffer.commit"})).await;
+    let (_, last) = completed(&mut session).await;
+    assert_eq!(last["transcript"], first["transcript"]);
+    let id = session.id;
+    drop(session);
+    app.no_session_left().await;
+    let records = app.records_of(KEY, id).await;
+    let told = |item: &Value| (item["usage"]["seconds"].as_f64().unwrap() * 1000.0).round() as u64;
+    let billed: Vec<u64> = records.iter().map(|record| record.usage.audio_in_ms).collect();
+    assert_eq!(billed, [told(&first), told(&last)], "{records:?}");
+    assert!(records.iter().all(|record| record.cost.is_some() && record.status == UsageStatus::Ok), "{records:?}");
+    assert_eq!(groq.counts().violations, Vec::<String>::new());
 }

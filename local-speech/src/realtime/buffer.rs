@@ -14,17 +14,28 @@ const MAX_UTTERANCE_MS: u64 = 60_000;
 
 /// An utterance or a buffer that is complete.
 #[derive(Debug)]
-pub(super) enum Cut {
+pub enum Cut {
     /// Speech began at this time.
-    Started { at_ms: u64 },
+    Started {
+        /// Milliseconds since the session began.
+        at_ms: u64,
+    },
     /// Speech ended at this time; here are its samples at 16 kHz.
-    Stopped { at_ms: u64, samples: Vec<i16> },
+    Stopped {
+        /// Milliseconds since the session began.
+        at_ms: u64,
+        /// At 16 kHz.
+        samples: Vec<i16>,
+    },
     /// A buffer without turn detection grew to its bound.
-    Full { samples: Vec<i16> },
+    Full {
+        /// At 16 kHz.
+        samples: Vec<i16>,
+    },
 }
 
 /// Audio since the last cut.
-pub(super) struct InputBuffer {
+pub struct InputBuffer {
     format: RealtimeFormat,
     converter: Converter,
     odd: Option<u8>,
@@ -39,8 +50,18 @@ pub(super) struct InputBuffer {
     started_ms: Option<u64>,
 }
 
+impl std::fmt::Debug for InputBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InputBuffer").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
 impl InputBuffer {
-    pub(super) fn new(format: RealtimeFormat, turns: Option<ActivitySettings>) -> Result<Self, AudioError> {
+    /// For audio in `format`, with or without turn detection.
+    ///
+    /// # Errors
+    /// The rate cannot be converted.
+    pub fn new(format: RealtimeFormat, turns: Option<ActivitySettings>) -> Result<Self, AudioError> {
         Ok(Self {
             format,
             converter: Converter::new(format)?,
@@ -79,12 +100,16 @@ impl InputBuffer {
     }
 
     /// Time since the session began, counted by its audio.
-    fn now_ms(&self) -> u64 {
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
         self.first_ms + self.held_ms()
     }
 
     /// Takes bytes in the session's format.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, AudioError> {
+    ///
+    /// # Errors
+    /// The audio cannot be converted.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, AudioError> {
         let decoded = self.decode(bytes);
         let samples = self.converter.push(&decoded)?;
         let mut cuts = Vec::new();
@@ -101,7 +126,7 @@ impl InputBuffer {
     }
 
     /// Everything held, as a commit takes it. Half a sample at its end is nothing of the next one.
-    pub(super) fn take(&mut self) -> Vec<i16> {
+    pub fn take(&mut self) -> Vec<i16> {
         self.odd = None;
         self.drain()
     }
@@ -117,7 +142,8 @@ impl InputBuffer {
 
     /// Length of the utterance so far, or of everything held without turn detection; `None` while
     /// nobody speaks.
-    pub(super) fn open_ms(&self) -> Option<u64> {
+    #[must_use]
+    pub fn open_ms(&self) -> Option<u64> {
         Some((self.samples.len() - self.open_from()?) as u64 / PER_MS)
     }
 

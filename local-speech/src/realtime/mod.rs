@@ -11,6 +11,7 @@ mod tests;
 
 use tokio::sync::mpsc;
 
+pub use self::buffer::{Cut, InputBuffer};
 use self::session::Session;
 use crate::LocalSpeech;
 
