@@ -15,6 +15,7 @@ use domain::audio::{AudioFile, Container, SampleRate};
 use domain::error::{ErrorKind, Origin};
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
+use http_body_util::{BodyExt, Full};
 use local_speech::InputBuffer;
 use serde::Deserialize;
 
@@ -227,7 +228,8 @@ async fn ask<T>(
     body: Vec<u8>,
     read: impl FnOnce(&str, &[u8]) -> Result<T, dialects::error::DialectError>,
 ) -> Result<T, GatewayError> {
-    let (body, length) = forward::whole(body);
+    let length = body.len() as u64;
+    let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
     let request = forward::post(candidate, endpoint, content_type, body, Some(length))?;
     let sent = worker.client.send(candidate.account.allow_insecure, request);
     let answer = tokio::time::timeout(worker.gateway.settings.timeouts.first_byte, sent).await;
