@@ -67,6 +67,16 @@ pub(super) fn asked_percent(query: &Query, model: &str) -> u64 {
     (sum * 100).div_ceil(minute(model))
 }
 
+/// What a live configuration of nova-3 costs beside the audio, in percent of the model's price.
+pub(super) fn live_surcharge_percent(model: &str, keyterms: bool, multilingual: bool) -> u64 {
+    if minute(model) != minute("nova-3") {
+        return 0;
+    }
+    let asked = [(keyterms, KEYTERMS), (multilingual, MULTILINGUAL)];
+    let more: u64 = asked.iter().filter(|(asked, _)| *asked).map(|(_, price)| price).sum();
+    (more * 100).div_ceil(minute(model))
+}
+
 /// How many times the length is billed.
 pub(super) fn channels(options: &Options<'_>, file: &AudioFile) -> u64 {
     let channels = if options.is_on("multichannel") { file.channels.unwrap_or(1) } else { 1 };

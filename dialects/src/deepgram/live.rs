@@ -9,7 +9,9 @@
 use domain::audio::RealtimeFormat;
 use serde::Deserialize;
 
+use super::billing::live_surcharge_percent;
 use super::flux;
+use super::languages::MULTI;
 use crate::live::events::Refusal;
 use crate::live::settings::{Settings, Turns, param};
 use crate::live::{
@@ -43,6 +45,11 @@ impl LiveOpener for DeepgramLive {
             return Box::new(flux::Flux::new(settings));
         }
         Box::new(Nova::default())
+    }
+
+    fn surcharge_percent(&self, settings: &Settings) -> u64 {
+        let multilingual = language(settings) == Some(MULTI);
+        live_surcharge_percent(&settings.model, !settings.keywords.is_empty(), multilingual)
     }
 }
 
@@ -92,7 +99,7 @@ fn language(settings: &Settings) -> Option<&str> {
     let several = matches!(settings.model.as_str(), "nova-3" | "nova-3-general" | "nova-2" | "nova-2-general");
     match (spoken.next(), spoken.next()) {
         (Some(language), None) => Some(language),
-        _ if several => Some("multi"),
+        _ if several => Some(MULTI),
         (language, _) => language.map(String::as_str),
     }
 }

@@ -186,6 +186,11 @@ pub trait LiveOpener: Sync {
     /// The state machine for one socket of this configuration.
     fn transcriber(&self, settings: &Settings) -> Box<dyn LiveTranscriber>;
 
+    /// What a configuration costs beside the audio, in percent of the model's price.
+    fn surcharge_percent(&self, _settings: &Settings) -> u64 {
+        0
+    }
+
     /// The provider transcribes files: the gateway cuts utterances, as [`cut`] has it.
     fn by_utterance(&self) -> bool {
         false

@@ -162,6 +162,12 @@ impl LiveSession {
         self.sent_ticks / TICKS_PER_MS
     }
 
+    /// What the configuration costs beside the audio, in percent of the model's price.
+    #[must_use]
+    pub fn surcharge_percent(&self) -> u64 {
+        self.opener.surcharge_percent(&self.settings)
+    }
+
     /// Bytes of text that the vendor has given for completed items.
     #[must_use]
     pub fn transcript_bytes(&self) -> u64 {

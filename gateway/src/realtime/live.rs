@@ -47,6 +47,7 @@ const OVERDUE_MS: u64 = 30_000;
 #[derive(Debug, Default)]
 struct Progress {
     sent_ms: AtomicU64,
+    surcharge_percent: AtomicU64,
     transcript_bytes: AtomicU64,
 }
 
@@ -161,14 +162,15 @@ impl LiveLeg {
     /// A vendor that bills tokens reports none: a second of audio is so many, and text is counted by its
     /// length.
     fn usage(&mut self, audio_in_ms: u64) -> Usage {
-        let Some(tokens) = self.tokens_per_second else { return Usage { audio_in_ms, ..Usage::default() } };
+        let surcharge_percent = self.progress.surcharge_percent.load(Ordering::Acquire);
+        let audio = Usage { audio_in_ms, surcharge_percent, ..Usage::default() };
+        let Some(tokens) = self.tokens_per_second else { return audio };
         let bytes = self.progress.transcript_bytes.load(Ordering::Acquire);
         let fresh = bytes.saturating_sub(std::mem::replace(&mut self.recorded_bytes, bytes));
         Usage {
-            audio_in_ms,
             audio_tokens_in: (audio_in_ms * u64::from(tokens)).div_ceil(1000),
             text_tokens_out: text_tokens(fresh),
-            ..Usage::default()
+            ..audio
         }
     }
 }
@@ -373,6 +375,7 @@ impl Task {
 
     fn publish(&self) {
         self.progress.sent_ms.store(self.session.sent_ms(), Ordering::Release);
+        self.progress.surcharge_percent.store(self.session.surcharge_percent(), Ordering::Release);
         self.progress.transcript_bytes.store(self.session.transcript_bytes(), Ordering::Release);
     }
 

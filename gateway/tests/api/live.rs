@@ -226,6 +226,8 @@ async fn audio_that_became_no_item_is_billed_when_its_client_hangs_up() {
     let records = app.records_of(KEY, id).await;
     let told = records.iter().map(|record| (record.status, record.usage.audio_in_ms)).collect::<Vec<_>>();
     assert_eq!(told, [(UsageStatus::ClientClosed, 2_700)]);
+    // 0.6 cents a minute, and a fifth more since no language was named.
+    assert_eq!(records[0].cost.map(|cost| cost.0), Some(2_700 * 100 * 120 / 100));
     soon(async {
         while !vendors.seen().messages.iter().any(|message| message.contains("CloseStream")) {
             tokio::task::yield_now().await;
