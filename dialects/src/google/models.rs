@@ -197,6 +197,7 @@ fn part_of_path<'a>(model: &UpstreamModel, what: &str, text: &'a str) -> Result<
 }
 
 const HEARD: &[Operation] = &[Operation::Transcription];
+const FOLLOWED: &[Operation] = &[Operation::Realtime];
 const SPOKEN: &[Operation] = &[Operation::Speech];
 
 const fn model(name: &'static str, operations: &'static [Operation]) -> WellKnownModel {
@@ -206,6 +207,7 @@ const fn model(name: &'static str, operations: &'static [Operation]) -> WellKnow
 /// Models that work with nothing but a credential. Those of Speech-to-Text version 2 need a project.
 pub(super) const MODELS: &[WellKnownModel] = &[
     model("gemini-3.5-transcribe", HEARD),
+    model("gemini-3.5-transcribe-live", FOLLOWED),
     model("latest_long", HEARD),
     model("latest_short", HEARD),
     model("telephony", HEARD),

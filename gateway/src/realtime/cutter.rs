@@ -230,7 +230,7 @@ async fn ask<T>(
 ) -> Result<T, GatewayError> {
     let length = body.len() as u64;
     let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
-    let request = forward::post(candidate, endpoint, content_type, body, Some(length))?;
+    let request = forward::post(&worker.gateway, candidate, endpoint, content_type, body, Some(length)).await?;
     let sent = worker.client.send(candidate.account.allow_insecure, request);
     let answer = tokio::time::timeout(worker.gateway.settings.timeouts.first_byte, sent).await;
     let answer = answer
