@@ -311,3 +311,23 @@ async fn a_provider_of_files_is_sent_utterances_and_bills_nothing_else() {
     assert!(records.iter().all(|record| record.cost.is_some() && record.status == UsageStatus::Ok), "{records:?}");
     assert_eq!(groq.counts().violations, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_server_of_ones_own_is_sent_utterances_where_its_target_says_so() {
+    let config = upstream::Config { kind: upstream::Kind::SelfHosted, ..upstream::Config::default() };
+    let own = upstream::start(config).await.unwrap();
+    let (app, _vendors) = started(|setup, _| {
+        setup.provider_of(ProviderKind::OpenaiCompatible, "own", &own.base_url());
+        let mut cut = target("own", "any-whisper", 0);
+        cut.options.insert("live".to_owned(), "utterances".to_owned());
+        setup.route("cut", vec![cut]);
+    })
+    .await;
+    let mut session = open(&app, "cut", json!({"turn_detection": null})).await;
+    append(&mut session, &utterance(0..4)).await;
+    session.say(&json!({"type": "input_audio_buffer.commit"})).await;
+    let (_, item) = completed(&mut session).await;
+    assert!(!item["transcript"].as_str().unwrap().is_empty(), "{item}");
+    let asked = own.requests();
+    assert!(asked.iter().all(|request| request.path.ends_with("/audio/transcriptions")), "{asked:?}");
+}
