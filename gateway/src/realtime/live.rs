@@ -16,11 +16,11 @@ use dialects::live::session::{Effect, LiveSession};
 use dialects::live::{Frame, LiveFault, LiveOpener};
 use domain::error::{ErrorKind, Retry};
 use domain::usage::Usage;
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures_util::SinkExt;
 use tokio::sync::mpsc::error::SendError as QueueClosed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::Worker;
 use crate::error::GatewayError;
@@ -29,6 +29,7 @@ use crate::pipeline::route::Candidate;
 use crate::realtime::convert::converter;
 use crate::realtime::cutter::Cutter;
 use crate::realtime::upstream::{FromUpstream, SendError, Socket, open_socket};
+use crate::realtime::vendor_wire::{Exchanged, Wire, exchange, message};
 
 /// Bytes of client events that wait for the task; one longer event waits alone.
 const CLIENT_BYTES: usize = 256 * 1024;
@@ -175,12 +176,6 @@ impl LiveLeg {
     }
 }
 
-/// Where a vendor's frames go to and come from.
-enum Wire {
-    Socket(Box<Socket>),
-    Cutter(Box<Cutter>),
-}
-
 type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, GatewayError>>>>;
 
 /// The vendor's side.
@@ -211,8 +206,7 @@ enum Happened {
     /// A long append goes on.
     Work,
     Told,
-    Written(Result<(), Error>),
-    Vendor(Option<Result<Message, Error>>),
+    Vendor(Exchanged),
     Dialled(Result<Box<Socket>, GatewayError>),
     Time,
     Abandoned,
@@ -269,7 +263,7 @@ impl Task {
                 }
                 Happened::Told
             }
-            exchanged = socket => exchanged,
+            exchanged = socket => Happened::Vendor(exchanged),
             outcome = dialled => Happened::Dialled(outcome),
             () = tokio::time::sleep_until(due) => Happened::Time,
             () = events.closed() => Happened::Abandoned,
@@ -284,15 +278,18 @@ impl Task {
                 Err(_) => self.session.client("", now, effects),
             },
             Happened::Work => self.session.work(now, effects),
-            Happened::Vendor(Some(Ok(message))) => self.message(message, effects),
-            Happened::Vendor(None) => self.lost(1006, "", effects),
-            Happened::Vendor(Some(Err(error))) | Happened::Written(Err(error)) => {
+            Happened::Vendor(Exchanged::Came(Some(Ok(message)))) => self.message(message, effects),
+            Happened::Vendor(Exchanged::Came(None)) => self.lost(1006, "", effects),
+            Happened::Vendor(Exchanged::Came(Some(Err(error))) | Exchanged::Written(Err(error))) => {
                 tracing::warn!(provider = %self.candidate.account.name, %error, "the provider's socket failed");
                 self.lost(1006, "", effects);
             }
             Happened::Dialled(outcome) => self.dialled(outcome, effects),
             Happened::Time => self.time(effects),
-            Happened::Told | Happened::Written(Ok(())) | Happened::Client(None) | Happened::Abandoned => {}
+            Happened::Told
+            | Happened::Vendor(Exchanged::Written(Ok(())))
+            | Happened::Client(None)
+            | Happened::Abandoned => {}
         }
     }
 
@@ -430,75 +427,4 @@ impl Task {
 fn dial(worker: &Worker, candidate: &Candidate, endpoint: Endpoint) -> Dial {
     let (gateway, candidate) = (Arc::clone(&worker.gateway), candidate.clone());
     Box::pin(async move { open_socket(&gateway, &candidate, &endpoint).await.map(Box::new) })
-}
-
-fn message(frame: Frame) -> Message {
-    match frame {
-        Frame::Text(text) => Message::Text(Utf8Bytes::from(text)),
-        Frame::Binary(bytes) => Message::Binary(bytes.into()),
-        Frame::Ping => Message::Ping(Bytes::new()),
-    }
-}
-
-/// Writes what waits and reads what comes, whichever is first: neither way may hold up the other.
-async fn exchange(
-    wire: &mut Wire,
-    frames: &mut VecDeque<Frame>,
-    unflushed: &mut bool,
-    writes: bool,
-    reads: bool,
-) -> Happened {
-    std::future::poll_fn(|context| {
-        let socket = match wire {
-            Wire::Socket(socket) => socket,
-            Wire::Cutter(cutter) => return poll_cutter(cutter, frames, reads, context),
-        };
-        if writes && let std::task::Poll::Ready(written) = poll_write(socket, frames, unflushed, context) {
-            return std::task::Poll::Ready(Happened::Written(written));
-        }
-        if reads && let std::task::Poll::Ready(message) = socket.0.poll_next_unpin(context) {
-            return std::task::Poll::Ready(Happened::Vendor(message));
-        }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
-fn poll_cutter(
-    cutter: &mut Cutter,
-    frames: &mut VecDeque<Frame>,
-    reads: bool,
-    context: &mut std::task::Context<'_>,
-) -> std::task::Poll<Happened> {
-    let mut taken = false;
-    while cutter.has_room()
-        && let Some(frame) = frames.pop_front()
-    {
-        cutter.take(frame);
-        taken = true;
-    }
-    if reads && let std::task::Poll::Ready(text) = cutter.poll_next(context) {
-        return std::task::Poll::Ready(Happened::Vendor(text.map(|text| Ok(Message::text(text)))));
-    }
-    if taken { std::task::Poll::Ready(Happened::Written(Ok(()))) } else { std::task::Poll::Pending }
-}
-
-/// Ready when everything is written. A frame is taken only when there is room for it, so that nothing is
-/// lost when this is not polled to its end.
-fn poll_write(
-    socket: &mut Socket,
-    frames: &mut VecDeque<Frame>,
-    unflushed: &mut bool,
-    context: &mut std::task::Context<'_>,
-) -> std::task::Poll<Result<(), Error>> {
-    let mut sink = Pin::new(&mut socket.0);
-    while !frames.is_empty() {
-        std::task::ready!(sink.as_mut().poll_ready(context))?;
-        let Some(frame) = frames.pop_front() else { break };
-        sink.as_mut().start_send(message(frame))?;
-        *unflushed = true;
-    }
-    std::task::ready!(sink.as_mut().poll_flush(context))?;
-    *unflushed = false;
-    std::task::Poll::Ready(Ok(()))
 }

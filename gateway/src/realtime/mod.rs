@@ -18,3 +18,4 @@ pub mod session;
 mod transcribers;
 pub mod turns;
 pub mod upstream;
+mod vendor_wire;
