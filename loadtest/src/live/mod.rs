@@ -1,5 +1,5 @@
-//! Scripted vendors of live transcription: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime
-//! Scribe and Gemini's live transcription, all on one port. They check what they are sent, understand words
+//! Scripted vendors of live sessions: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime Scribe,
+//! Gemini's live transcription and Ultravox's calls, all on one port. They check what they are sent, understand words
 //! from the audio itself ([`hearing`]), count everything, and drop connections on request.
 //!
 //! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
@@ -11,9 +11,10 @@ mod flux;
 mod gemini;
 pub mod hearing;
 mod scribe;
+mod ultravox;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -38,12 +39,19 @@ use tokio_tungstenite::{
     },
 };
 
+const LISTEN: &str = "/v1/listen";
+const FLUX: &str = "/v2/listen";
+const SCRIBE: &str = "/v1/speech-to-text/realtime";
+const PATHS: [&str; 4] = [LISTEN, FLUX, SCRIBE, gemini::PATH];
+
 /// What a vendor says.
 #[derive(Debug, Clone)]
 enum Say {
     Text(Value),
     /// JSON in a binary frame.
     Bytes(Value),
+    /// Sound in a binary frame.
+    Audio(Vec<u8>),
     /// These words were said as final.
     Final(Vec<Word>),
     /// What was sent breaks the vendor's rules.
@@ -102,6 +110,47 @@ struct Shared {
     config: Config,
     seen: Mutex<Seen>,
     drops: Mutex<VecDeque<u64>>,
+    /// Ultravox's calls that nobody has joined yet, with the rate of their audio.
+    calls: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Shared {
+    fn new(config: Config) -> Self {
+        let drops = Mutex::new(config.drops.iter().copied().collect());
+        Self { config, seen: Mutex::default(), drops, calls: Mutex::default() }
+    }
+}
+
+/// The vendors' sessions on the port on which a scripted upstream answers requests: a vendor has one host.
+#[derive(Debug, Clone)]
+pub(crate) struct Sockets(Arc<Shared>);
+
+impl Sockets {
+    /// Sessions for whoever has this key.
+    pub(crate) fn new(api_key: String) -> Self {
+        Self(Arc::new(Shared::new(Config { api_key, ..Config::default() })))
+    }
+
+    /// A call that was made may be joined once.
+    pub(crate) fn expect(&self, call: String, rate: u32) {
+        lock(&self.0.calls).insert(call, rate);
+    }
+
+    /// What broke the vendors' rules.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        lock(&self.0.seen).violations.clone()
+    }
+
+    /// Holds the session that a connection begins with, or gives the connection back.
+    pub(crate) async fn hold(&self, stream: TcpStream) -> Option<TcpStream> {
+        let head = peek(&stream).await.unwrap_or_default();
+        let path = head.strip_prefix("GET ").and_then(|rest| rest.split(['?', ' ']).next());
+        if !path.is_some_and(|path| PATHS.contains(&path) || path.starts_with(ultravox::PATH)) {
+            return Some(stream);
+        }
+        serve(Arc::clone(&self.0), stream).await;
+        None
+    }
 }
 
 /// Running vendors; they stop, with all their connections, when this is dropped.
@@ -149,8 +198,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub async fn start(config: Config) -> io::Result<Handle> {
     let listener = TcpListener::bind(config.bind).await?;
     let addr = listener.local_addr()?;
-    let drops = Mutex::new(config.drops.iter().copied().collect());
-    let shared = Arc::new(Shared { config, seen: Mutex::default(), drops });
+    let shared = Arc::new(Shared::new(config));
     let serving = Arc::clone(&shared);
     let accepting = tokio::spawn(async move {
         let mut connections = JoinSet::new();
@@ -162,10 +210,15 @@ pub async fn start(config: Config) -> io::Result<Handle> {
     Ok(Handle { addr, shared, accepting: accepting.abort_handle() })
 }
 
+/// The beginning of what a connection asks.
+async fn peek(stream: &TcpStream) -> io::Result<String> {
+    let mut head = [0; 128];
+    let length = stream.peek(&mut head).await?;
+    Ok(String::from_utf8_lossy(head.get(..length).unwrap_or_default()).into_owned())
+}
+
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
-    let mut head = [0; 64];
-    let Ok(length) = stream.peek(&mut head).await else { return };
-    let head = String::from_utf8_lossy(head.get(..length).unwrap_or_default()).into_owned();
+    let Ok(head) = peek(&stream).await else { return };
     if head.starts_with("GET /_") {
         drop(control(&shared, &head, &mut stream).await);
         return;
@@ -229,10 +282,12 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
     let key = &shared.config.api_key;
     let has = |name: &str, value: &str| request.headers().get(name).is_some_and(|given| given == value);
     let (allowed, opened) = match path {
-        "/v1/listen" => (has("authorization", &format!("Token {key}")), deepgram::open(&query)),
-        "/v2/listen" => (has("authorization", &format!("Token {key}")), flux::open(&query)),
-        "/v1/speech-to-text/realtime" => (has("xi-api-key", key), scribe::open(&query)),
+        LISTEN => (has("authorization", &format!("Token {key}")), deepgram::open(&query)),
+        FLUX => (has("authorization", &format!("Token {key}")), flux::open(&query)),
+        SCRIBE => (has("xi-api-key", key), scribe::open(&query)),
         gemini::PATH => (has("x-goog-api-key", key), gemini::open()),
+        // The address is the credential.
+        _ if path.starts_with(ultravox::PATH) => (true, Ok(join(shared, path))),
         _ => (true, Err("no such path".to_owned())),
     };
     match opened {
@@ -243,6 +298,13 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
             Err(refusal(400, "Bad Request", &message))
         }
     }
+}
+
+/// Joins a call, which can be done once.
+fn join(shared: &Shared, path: &str) -> Box<dyn Vendor> {
+    let call = path.trim_start_matches(ultravox::PATH);
+    let rate = lock(&shared.calls).remove(call);
+    rate.map_or_else(ultravox::refuse, |rate| ultravox::open(call, rate))
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Box<ErrorResponse> {
@@ -297,6 +359,7 @@ async fn tell(shared: &Shared, socket: &mut WebSocketStream<TcpStream>, said: Ve
         let sent = match say {
             Say::Text(value) => socket.send(Message::text(value.to_string())).await,
             Say::Bytes(value) => socket.send(Message::binary(value.to_string().into_bytes())).await,
+            Say::Audio(bytes) => socket.send(Message::binary(bytes)).await,
             Say::Final(words) => {
                 lock(&shared.seen).words.extend(words.into_iter().map(|word| word.text));
                 Ok(())

@@ -101,7 +101,7 @@ impl Scribe {
         let sound = fields.keys().all(|key| known.contains(&key.as_str()))
             && fields.get("message_type")? == "input_audio_chunk"
             && fields.get("sample_rate")? == self.rate
-            && (first || !fields.contains_key("previous_text"));
+            && (first || fields.get("previous_text").is_none_or(Value::is_null));
         if !sound {
             return None;
         }

@@ -45,6 +45,7 @@ pub(super) fn refuse(kind: Kind, refusal: &Refusal) -> Response<ScriptBody> {
         Kind::Elevenlabs => return vendors::elevenlabs::refuse(refusal),
         Kind::Deepgram => return vendors::deepgram::refuse(refusal),
         Kind::Google => return vendors::google::refuse(refusal),
+        Kind::Ultravox => return vendors::ultravox::refuse(refusal),
         Kind::Azure => json!({
             "code": refusal.code.map_or_else(|| refusal.status.to_string(), str::to_owned), "message": refusal.message,
         }),

@@ -30,6 +30,7 @@ const EXPECTED: &[&str] = &[
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    "x-api-key",
     "x-goog-api-key",
     "x-client-request-id",
     "x-request-id",
@@ -110,7 +111,7 @@ pub(super) fn check_credential(shared: &Shared, headers: &HeaderMap) -> Result<(
         Kind::Azure => header.or(bearer),
         Kind::Openai | Kind::Groq | Kind::SelfHosted => bearer,
         // Checked where their paths are known.
-        Kind::Elevenlabs | Kind::Deepgram | Kind::Google => None,
+        Kind::Elevenlabs | Kind::Deepgram | Kind::Google | Kind::Ultravox => None,
     };
     let accepted = match (&shared.config.api_key, sent) {
         (Some(key), Some(sent)) => key == sent,

@@ -25,6 +25,8 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
+use crate::live::Sockets;
+
 mod answer;
 mod audit;
 mod body;
@@ -65,6 +67,8 @@ pub enum Kind {
     Deepgram,
     /// Google: Cloud Speech, Cloud Text-to-Speech and Gemini on one address, and the token endpoint `/token`.
     Google,
+    /// Ultravox: calls over REST, `X-API-Key`.
+    Ultravox,
 }
 
 /// How to start an upstream.
@@ -107,6 +111,7 @@ impl UpstreamHandle {
         let path = match self.shared.config.kind {
             Kind::Openai | Kind::SelfHosted => "/v1",
             Kind::Groq => "/openai/v1",
+            Kind::Ultravox => "/api",
             Kind::Azure | Kind::Elevenlabs | Kind::Deepgram | Kind::Google => "",
         };
         format!("http://{}{path}", self.addr)
@@ -193,11 +198,13 @@ struct Shared {
     connections: AtomicU64,
     bytes_in: AtomicU64,
     serial: AtomicU64,
+    sockets: Sockets,
 }
 
 impl Shared {
     fn new(config: Config) -> Self {
         Self {
+            sockets: Sockets::new(config.api_key.clone().unwrap_or_default()),
             config,
             rules: Mutex::default(),
             table: counts::Table::default(),
@@ -236,7 +243,9 @@ impl Shared {
     }
 
     fn counts(&self) -> Counts {
-        let violations = lock(&self.violations).iter().map(|(what, times)| format!("{what} ({times}×)")).collect();
+        let mine = lock(&self.violations).clone();
+        let violations = mine.iter().map(|(what, times)| format!("{what} ({times}×)"));
+        let violations = violations.chain(self.sockets.violations()).collect();
         Counts {
             connections: self.connections.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
@@ -306,6 +315,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         return;
     }
     shared.connections.fetch_add(1, Ordering::Relaxed);
+    let Some(stream) = shared.sockets.hold(stream).await else { return };
     let upgraded = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&upgraded);
     let service = service_fn(|request| routes::handle(Arc::clone(&shared), Arc::clone(&slot), request));

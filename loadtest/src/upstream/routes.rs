@@ -116,6 +116,9 @@ async fn answer(
     if kind == Kind::Google {
         return vendors::google::answer(shared, record, &parts, body).await;
     }
+    if kind == Kind::Ultravox {
+        return vendors::ultravox::answer(shared, record, &parts, body).await;
+    }
     let full_path = parts.uri.path().to_owned();
     let path = below_version(kind, &parts)?;
     if path == "realtime" {
@@ -159,7 +162,7 @@ fn below_version(kind: Kind, parts: &Parts) -> Result<String, Refusal> {
     let below = match kind {
         Kind::Openai | Kind::SelfHosted => path.strip_prefix("/v1/"),
         Kind::Groq => path.strip_prefix("/openai/v1/"),
-        Kind::Elevenlabs | Kind::Deepgram | Kind::Google => None,
+        Kind::Elevenlabs | Kind::Deepgram | Kind::Google | Kind::Ultravox => None,
         Kind::Azure => match path.strip_prefix("/openai/deployments/").and_then(|rest| rest.split_once('/')) {
             Some((_, below)) if parts.uri.query().unwrap_or_default().contains("api-version=") => Some(below),
             Some(_) => None,

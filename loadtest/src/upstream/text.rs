@@ -174,7 +174,7 @@ fn names(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Groq => &["whisper-large-v3", "whisper-large-v3-turbo", "canopylabs/orpheus-v1-english"],
         Kind::SelfHosted => &["whisper-small", "kokoro"],
-        Kind::Elevenlabs | Kind::Deepgram | Kind::Google => &[],
+        Kind::Elevenlabs | Kind::Deepgram | Kind::Google | Kind::Ultravox => &[],
         Kind::Openai | Kind::Azure => {
             &["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-tts", "gpt-realtime-2.1", "text-embedding-3-small"]
         }

@@ -235,7 +235,7 @@ fn whole_answer(call: &Call<'_>, form: &Form, ability: &Ability, spoken: &Spoken
     }
     match call.kind {
         Kind::Groq => body["x_groq"] = json!({"id": format!("req_{:x}", call.shared.next_serial())}),
-        Kind::SelfHosted | Kind::Elevenlabs | Kind::Deepgram | Kind::Google => {}
+        Kind::SelfHosted | Kind::Elevenlabs | Kind::Deepgram | Kind::Google | Kind::Ultravox => {}
         Kind::Openai | Kind::Azure if translating => {}
         Kind::Openai | Kind::Azure => body["usage"] = usage(ability, spoken),
     }

@@ -54,6 +54,7 @@ const SCRIBE_FIELDS: &[&str] = &[
     "temperature",
     "timestamps_granularity",
     "use_multi_channel",
+    "webhook_metadata",
 ];
 /// Characters of one request, by the beginning of the model's name.
 const LONGEST: [(&str, usize); 6] = [
@@ -332,7 +333,8 @@ fn channel_of(form: &Form, text: &str, duration_ms: u64) -> Value {
         let (start, end) = (seconds(at * each), seconds((at + 1) * each));
         if index > 0 {
             words.push(
-                json!({ "text": " ", "start": start, "end": start, "type": "spacing", "speaker_id": speaker(index) }),
+                json!({ "text": " ", "start": start, "end": start, "type": "spacing", "speaker_id": speaker(index),
+                    "logprob": -0.1 }),
             );
         }
         words.push(json!({

@@ -3,3 +3,4 @@
 pub(super) mod deepgram;
 pub(super) mod elevenlabs;
 pub(super) mod google;
+pub(super) mod ultravox;
