@@ -25,6 +25,7 @@ const FILES: &[(ProviderKind, &str, &str)] = &[
     (ProviderKind::Elevenlabs, "elevenlabs.csv", include_str!("../prices/elevenlabs.csv")),
     (ProviderKind::Deepgram, "deepgram.csv", include_str!("../prices/deepgram.csv")),
     (ProviderKind::Google, "google.csv", include_str!("../prices/google.csv")),
+    (ProviderKind::Ultravox, "ultravox.csv", include_str!("../prices/ultravox.csv")),
     (ProviderKind::Local, "local.csv", include_str!("../prices/local.csv")),
 ];
 

@@ -51,7 +51,7 @@ fn shipped_lists_cost_what_the_providers_bill() {
         ..Usage::default()
     };
     use Operation::{Realtime, Speech, Transcription, Translation};
-    use ProviderKind::{Azure, Deepgram, Elevenlabs, Google, Groq, Local, Openai};
+    use ProviderKind::{Azure, Deepgram, Elevenlabs, Google, Groq, Local, Openai, Ultravox};
     let cases = [
         // 8.47 s are billed as 9 s at 0.006 a minute.
         (Openai, "whisper-1", Transcription, audio(8_470), 900_000),
@@ -78,6 +78,8 @@ fn shipped_lists_cost_what_the_providers_bill() {
         (Deepgram, "nova-2", Transcription, audio(12_338), 884_223),
         (Deepgram, "aura-2", Speech, characters, 30_000_000),
         (Deepgram, "aura-asteria-en", Speech, characters, 15_000_000),
+        // By the call's time, in steps of 6 s.
+        (Ultravox, "ultravox-v0.7", Realtime, audio(37_000), 35_000_000),
         (Local, "pocketsphinx", Transcription, audio(1_000), 0),
         (Local, "flite", Speech, characters, 0),
     ];
