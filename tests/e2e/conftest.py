@@ -1,7 +1,7 @@
 """Starts the real gateway before scripted providers, once for all tests.
 
-Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs, Deepgram
-and Google; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
+Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs, Deepgram,
+Google and Ultravox; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
 `LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
 """
 
@@ -32,12 +32,13 @@ ONLY_SPEECH = "sk-e2e-only-speech-is-allowed-0002"
 ONLY_TTS_1 = "sk-e2e-only-one-model-is-allowed-0003"
 ONE_A_MINUTE = "sk-e2e-one-request-per-minute-0004"
 ONE_SESSION = "sk-e2e-one-session-at-a-time-0006"
+NODE_SDKS = "sk-e2e-the-vendors-sdks-for-node-0009"
 SUMMED = "sk-e2e-one-test-alone-counts-this-0007"
 NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
 # The scripted providers, by the name of their kind.
-SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram", "google"]
+SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram", "google", "ultravox"]
 
 CONFIG = """
 server:
@@ -55,6 +56,7 @@ providers:
   - {{ name: google, kind: google, api_key: sk-upstream, base_url: "{google}", allow_insecure: true }}
   - {{ name: google-cloud, kind: google, api_key: {service_account}, base_url: "{google}", allow_insecure: true }}
   - {{ name: google-left, kind: google, api_key: {revoked_account}, base_url: "{google}", allow_insecure: true }}
+  - {{ name: ultravox, kind: ultravox, api_key: sk-upstream, base_url: "{ultravox}/api", allow_insecure: true }}
 models:
   - name: stt
     strategy: priority
@@ -85,6 +87,7 @@ tenants:
       - {{ name: tts, key: {ONLY_TTS_1}, models: ["openai/tts-1"] }}
       - {{ name: slow, key: {ONE_A_MINUTE}, requests_per_minute: 1 }}
       - {{ name: summed, key: {SUMMED} }}
+      - {{ name: node, key: {NODE_SDKS} }}
       - {{ name: alone, key: {ONE_SESSION}, max_concurrent_sessions: 1 }}
       - {{ name: short, key: {NO_EXTRAS}, budget: {{ usd: "0.00016", window: total }} }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}

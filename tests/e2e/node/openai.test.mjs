@@ -1,5 +1,5 @@
 // The official SDK for Node against a running gateway. `test_node.py` starts both and sets
-// ANTIPHON_URL (…/v1), ANTIPHON_KEY and ANTIPHON_TONE, the path of a WAV file of 2.5 seconds.
+// ANTIPHON_URL, ANTIPHON_KEY and ANTIPHON_TONE, the path of a WAV file of 2.5 seconds.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -10,9 +10,10 @@ import { OpenAIRealtimeWebSocket } from 'openai/realtime/websocket';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import { WebSocket } from 'ws';
 
-const { ANTIPHON_URL: baseURL, ANTIPHON_KEY: apiKey, ANTIPHON_TONE: tone } = process.env;
-assert.ok(baseURL && apiKey && tone, 'run these tests by: python -m pytest tests/e2e/test_node.py');
+const { ANTIPHON_URL: url, ANTIPHON_KEY: apiKey, ANTIPHON_TONE: tone } = process.env;
+assert.ok(url && apiKey && tone, 'run these tests by: python -m pytest tests/e2e/test_node.py');
 
+const baseURL = `${url}/v1`;
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 30_000 });
 const SENTENCE = 'The quick brown fox jumps over the lazy dog.';
 const REPLY = 'Hello from the scripted upstream.';
