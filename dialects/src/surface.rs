@@ -185,10 +185,30 @@ impl SocketMeter for Connected {
     }
 }
 
-/// [`Connected`] as a table wants it.
+/// Bills the time for which a call was connected, once the vendor has begun it. One that it refuses, such
+/// as a second to join, costs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Called {
+    begun: bool,
+}
+
+impl SocketMeter for Called {
+    fn client_text(&mut self, _: &str) {}
+    fn client_binary(&mut self, _: &[u8]) {}
+
+    fn vendor_text(&mut self, _: &str) {
+        self.begun = true;
+    }
+
+    fn usage(&self, connected_ms: u64) -> (Usage, UsageSource) {
+        if self.begun { Connected.usage(connected_ms) } else { (Usage::default(), UsageSource::Measured) }
+    }
+}
+
+/// [`Called`] as a table wants it.
 #[must_use]
-pub fn connected(_: &Query) -> Box<dyn SocketMeter> {
-    Box::new(Connected)
+pub fn called(_: &Query) -> Box<dyn SocketMeter> {
+    Box::new(Called::default())
 }
 
 /// The parameters of a query, decoded.

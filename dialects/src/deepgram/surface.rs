@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::billing::asked_percent;
 use crate::surface::{
-    KeyPlace, Method, ModelAt, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token, Work, characters,
-    connected, seconds_to_ms, text_field,
+    KeyPlace, Method, ModelAt, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token, Work, called,
+    characters, seconds_to_ms, text_field,
 };
 
 /// Where the voice agent is served.
@@ -80,7 +80,7 @@ const ROUTES: &[Route] = &[
             "/v1/agent/converse",
             Operation::Realtime,
             ModelAt { place: Place::Nowhere, default: Some("voice-agent") },
-            Work::Socket(connected),
+            Work::Socket(called),
         )
     },
 ];

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::transcription::{KEYTERMS_SURCHARGE, MANY_KEYTERMS, MANY_KEYTERMS_MS, SURCHARGES};
 use crate::surface::{
     Address, KeyPlace, Method, ModelAt, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token, Work,
-    characters, connected, seconds_to_ms, text_field,
+    called, characters, seconds_to_ms, text_field,
 };
 
 /// The model of a speech request that names none.
@@ -133,8 +133,8 @@ const ROUTES: &[Route] = &[
     socket("/v1/text-to-dialogue/stream-input", Operation::Speech, query("model_id", Some("eleven_v3")), spoken),
     socket("/v1/text-to-dialogue/multi-stream-input", Operation::Speech, query("model_id", Some("eleven_v3")), spoken),
     socket("/v1/speech-to-text/realtime", Operation::Realtime, query("model_id", None), heard),
-    socket("/v1/convai/conversation", Operation::Realtime, AGENT, connected),
-    socket("/v1/convai/realtime", Operation::Realtime, query("model", Some("eleven_realtime_v1_mini")), connected),
+    socket("/v1/convai/conversation", Operation::Realtime, AGENT, called),
+    socket("/v1/convai/realtime", Operation::Realtime, query("model", Some("eleven_realtime_v1_mini")), called),
 ];
 
 fn error(refused: &Refused<'_>) -> Value {

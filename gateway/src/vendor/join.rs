@@ -3,7 +3,7 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use dialects::surface::{Address, Connected, Method};
+use dialects::surface::{Address, Called, Method};
 use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use serde_json::{Map, Value};
@@ -128,7 +128,7 @@ pub(super) async fn enter(
     let candidate = account::named(&caller.snapshot, health, &caller.principal, vendor, operation, &model, &account)?;
     caller.facts.model_asked = model;
     let address = with_query(&url, asked)?;
-    let counter = Box::new(Connected);
+    let counter = Box::new(Called::default());
     let opening = Opening { worker: worker.get_ref().clone(), caller, surface: vendor.surface, candidate, counter };
     opening.begin(request, payload, &address, false).await
 }

@@ -9,6 +9,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
 use crate::helpers::{KEY, SECRET, Said, Setup, SocketVendor, TestApp, Vendor, VendorSession};
 
@@ -69,6 +70,13 @@ async fn a_call_is_made_joined_here_and_billed_for_the_time_it_was_connected() {
     let expected = record.usage.audio_in_ms as f64 * 50_000_000.0 / 60_000.0;
     assert!((record.cost.unwrap().0 as f64 - expected).abs() <= 1.0, "{record:?}");
     assert_eq!((record.provider.as_str(), record.status), ("ultravox", UsageStatus::UpstreamError));
+
+    let mut again = app.dial(&path, &[]).await.unwrap();
+    let refusal = CloseFrame { code: CloseCode::from(4404), reason: "no such call".into() };
+    sessions.next().await.socket.close(Some(refusal)).await.unwrap();
+    assert_eq!(again.closed().await.0, 4404);
+    app.no_session_left().await;
+    assert_eq!(app.all_records().await.len(), 1, "what the vendor does not begin costs nothing");
 }
 
 #[tokio::test]
