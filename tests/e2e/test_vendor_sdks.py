@@ -22,8 +22,7 @@ import httpx
 import pytest
 import websockets.sync.client
 from deepgram.environment import DeepgramClientEnvironment
-from elevenlabs.realtime.connection import RealtimeEvents
-from elevenlabs.realtime.scribe import AudioFormat
+from elevenlabs import AudioFormat, RealtimeEvents
 
 import conftest
 from conftest import KEY, PATIENCE_S, SENTENCE, wait_for
