@@ -141,6 +141,11 @@ impl Sockets {
         lock(&self.0.seen).violations.clone()
     }
 
+    /// Forgets what came.
+    pub(crate) fn forget(&self) {
+        *lock(&self.0.seen) = Seen::default();
+    }
+
     /// Holds the session that a connection begins with, or gives the connection back.
     pub(crate) async fn hold(&self, stream: TcpStream) -> Option<TcpStream> {
         let head = peek(&stream).await.unwrap_or_default();

@@ -264,6 +264,7 @@ impl Shared {
         self.table.clear();
         self.fates.clear();
         lock(&self.violations).clear();
+        self.sockets.forget();
         lock(&self.requests).clear();
         self.connections.store(0, Ordering::Relaxed);
         self.bytes_in.store(0, Ordering::Relaxed);
