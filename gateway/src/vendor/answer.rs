@@ -127,13 +127,16 @@ impl Scrubber {
     fn feed(&mut self, chunk: Bytes) -> Bytes {
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(&chunk);
-        while let Some(at) = memmem::find(&text, &self.secret) {
+        let mut from = 0;
+        // The mask is not looked through: a credential may be a word in it.
+        while let Some(at) = memmem::find(text.get(from..).unwrap_or_default(), &self.secret).map(|at| from + at) {
             let rest = text.split_off(at + self.secret.len());
             text.truncate(at);
             text.extend_from_slice(MASK);
+            from = text.len();
             text.extend_from_slice(&rest);
         }
-        let longest = self.secret.len().saturating_sub(1).min(text.len());
+        let longest = self.secret.len().saturating_sub(1).min(text.len() - from);
         let begun = |length: &usize| self.secret.starts_with(text.get(text.len() - length..).unwrap_or_default());
         let held = (1..=longest).rev().find(begun).unwrap_or(0);
         self.held = text.split_off(text.len() - held);
@@ -196,6 +199,8 @@ mod tests {
             out.extend_from_slice(&scrubber.finish());
             assert_eq!(String::from_utf8(out).unwrap(), "x [redacted] y abc[redacted] abca", "{size}");
         }
+        let word = SecretString::from("red");
+        assert_eq!(scrubbed(Some(&word), Bytes::from_static(b"a red rose")), "a [redacted] rose", "it comes to an end");
         let mut scrubber = Scrubber::new(Some(&secret)).unwrap();
         assert_eq!(scrubber.feed(Bytes::from_static(b"{\"a\":1}\n")), "{\"a\":1}\n", "a line does not wait");
     }

@@ -44,6 +44,8 @@ pub(super) struct Form {
     upload: Upload,
     boundary: String,
     fields_sent: usize,
+    /// A field by which something was decided: it must stay the only one of its name.
+    decided_by: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Arriving {
@@ -97,7 +99,7 @@ impl Arriving {
     ) -> Result<Self, GatewayError> {
         let upload = Upload::open(gateway, limit, request, payload)?;
         let boundary = format!("antiphon-{}", Uuid::now_v7().simple());
-        Ok(Self::Form(Box::new(Form { upload, boundary, fields_sent: 0 })))
+        Ok(Self::Form(Box::new(Form { upload, boundary, fields_sent: 0, decided_by: None })))
     }
 
     /// Receives enough to know what the file is.
@@ -118,24 +120,25 @@ impl Arriving {
     pub(super) async fn receive_rest(&mut self) -> Result<(), GatewayError> {
         match self {
             Self::Raw(raw) => raw.receive(u64::MAX).await,
-            Self::Form(form) => form.upload.receive_rest().await,
+            Self::Form(form) => {
+                form.upload.receive_rest().await?;
+                form.decided_by.map_or(Ok(()), |name| form.once(name))
+            }
         }
     }
 
     /// The value of a field of the form, once it has come. A field that decides something and comes twice
-    /// would be read differently by others.
+    /// would be read differently by others, so a second one is refused here, and behind the file too.
     ///
     /// # Errors
     /// It came twice.
     pub(super) async fn field(&mut self, name: &'static str) -> Result<Option<String>, GatewayError> {
         let Self::Form(form) = self else { return Ok(None) };
-        let named = |form: &Form| form.upload.fields().iter().filter(|(known, _)| known == name).count();
-        if named(form) == 0 {
+        form.decided_by = Some(name);
+        if form.count(name) == 0 {
             form.upload.receive_rest().await?;
         }
-        if named(form) > 1 {
-            return Err(GatewayError::invalid(name, format!("The field `{name}` was sent twice.")));
-        }
+        form.once(name)?;
         Ok(form.upload.fields().iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
     }
 
@@ -245,6 +248,19 @@ impl Arriving {
             return multipart::without_file(&form.boundary, fields);
         }
         multipart::ending(&form.boundary, fields.get(form.fields_sent..).unwrap_or_default())
+    }
+}
+
+impl Form {
+    fn count(&self, name: &str) -> usize {
+        self.upload.fields().iter().filter(|(known, _)| known == name).count()
+    }
+
+    fn once(&self, name: &'static str) -> Result<(), GatewayError> {
+        if self.count(name) > 1 {
+            return Err(GatewayError::invalid(name, format!("The field `{name}` was sent twice.")));
+        }
+        Ok(())
     }
 }
 
