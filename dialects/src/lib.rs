@@ -5,6 +5,7 @@
 
 pub mod azure;
 pub mod contract;
+pub mod conversation;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod error;
@@ -21,4 +22,5 @@ pub mod segments;
 pub mod split;
 pub mod sse;
 pub mod surface;
+pub mod translation;
 pub mod ultravox;

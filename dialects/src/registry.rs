@@ -3,6 +3,7 @@
 use domain::provider::{Operation, ProviderKind};
 
 use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, VoiceDirectory};
+use crate::conversation::agent::AgentOpener;
 use crate::error::Fault;
 use crate::live::LiveOpener;
 use crate::rows;
@@ -77,6 +78,8 @@ pub struct Provider {
     pub surface: Option<&'static Surface>,
     /// Live transcription in a language of its own.
     pub live: Option<&'static dyn LiveOpener>,
+    /// Conversations in a language of its own.
+    pub agent: Option<&'static dyn AgentOpener>,
     /// Classifies a refusal: status and body of the answer.
     pub fault: fn(u16, &[u8]) -> Fault,
 }

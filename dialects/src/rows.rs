@@ -36,6 +36,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         realtime: Some(&OpenaiRealtime),
         surface: None,
         live: None,
+        agent: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -55,6 +56,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         realtime: Some(&OpenaiRealtime),
         surface: Some(&azure::surface::SURFACE),
         live: None,
+        agent: None,
         fault: azure::fault,
     },
     Provider {
@@ -74,6 +76,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         realtime: None,
         surface: Some(&groq::surface::SURFACE),
         live: Some(&Utterances),
+        agent: None,
         fault: groq::fault,
     },
     Provider {
@@ -93,6 +96,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         realtime: Some(&OpenaiRealtime),
         surface: None,
         live: Some(&Utterances),
+        agent: None,
         fault: openai::errors::fault,
     },
     Provider {
@@ -112,6 +116,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         realtime: Some(&OpenaiRealtime),
         surface: None,
         live: None,
+        agent: None,
         fault: openai::errors::fault,
     },
 ];

@@ -42,6 +42,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: Some(&surface::SURFACE),
     live: Some(&live::DeepgramLive),
+    agent: None,
     fault: errors::fault,
 };
 

@@ -37,6 +37,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: Some(&surface::SURFACE),
     live: Some(&live::ElevenlabsLive),
+    agent: None,
     fault: errors::fault,
 };
 

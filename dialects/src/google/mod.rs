@@ -41,5 +41,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: None,
     live: Some(&live::GoogleLive),
+    agent: None,
     fault,
 };

@@ -26,5 +26,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: Some(&surface::SURFACE),
     live: None,
+    agent: None,
     fault: openai::errors::fault,
 };

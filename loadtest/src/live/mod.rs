@@ -10,6 +10,7 @@ mod deepgram;
 mod flux;
 mod gemini;
 pub mod hearing;
+pub mod mind;
 mod scribe;
 mod ultravox;
 
@@ -29,6 +30,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -56,6 +58,8 @@ enum Say {
     Final(Vec<Word>),
     /// What was sent breaks the vendor's rules.
     Violation(String),
+    /// The connection breaks, without a goodbye.
+    Break,
     Close(u16, &'static str),
 }
 
@@ -69,6 +73,14 @@ trait Vendor: Send {
     fn binary(&mut self, bytes: &[u8]) -> Vec<Say>;
     /// Bytes of audio had so far.
     fn heard_ms(&self) -> u64;
+    /// When [`Vendor::tick`] is due.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+    /// What it says because time has passed.
+    fn tick(&mut self) -> Vec<Say> {
+        Vec::new()
+    }
     /// A silent client is left after this, with this code and reason.
     fn patience(&self) -> (Duration, u16, &'static str);
 }
@@ -326,10 +338,18 @@ async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendo
     }
     let dropped_at = lock(&shared.drops).pop_front();
     let mut heard_ms = 0;
+    let mut last_heard = Instant::now();
     loop {
         let (patience, code, reason) = vendor.patience();
-        let said = match tokio::time::timeout(patience, socket.next()).await {
-            Err(_) => vec![Say::Close(code, reason)],
+        let left_at = last_heard + patience;
+        let due = vendor.due().map_or(left_at, |due| due.min(left_at));
+        let came = tokio::time::timeout_at(due, socket.next()).await;
+        if came.is_ok() {
+            last_heard = Instant::now();
+        }
+        let said = match came {
+            Err(_) if Instant::now() >= left_at => vec![Say::Close(code, reason)],
+            Err(_) => vendor.tick(),
             Ok(Some(Ok(Message::Text(text)))) => {
                 note(shared, &text);
                 vendor.text(&text)
@@ -373,6 +393,7 @@ async fn tell(shared: &Shared, socket: &mut WebSocketStream<TcpStream>, said: Ve
                 lock(&shared.seen).violations.push(text);
                 Ok(())
             }
+            Say::Break => return false,
             Say::Close(code, reason) => {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 drop(socket.close(Some(frame)).await);
