@@ -1,9 +1,10 @@
 //! Opens a session: authenticate → route → admit → connect, all before the upgrade, so that what is
 //! known to fail is refused with its status.
 
+use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use dialects::openai::realtime::{Passthrough, PassthroughConfig};
+use dialects::openai::realtime::{Passthrough, PassthroughConfig, beta};
 use domain::error::{ErrorKind, Retry};
 use domain::ids::SessionId;
 use domain::provider::Operation;
@@ -18,7 +19,7 @@ use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
 use crate::realtime::client::{Client, verify};
-use crate::realtime::session::{Pending, Session, Upstream};
+use crate::realtime::session::{Kind, Pending, Session, Upstream};
 use crate::realtime::transcribers;
 use crate::realtime::upstream::connect;
 
@@ -77,11 +78,22 @@ pub async fn create_session(
         return Err(GatewayError::unauthenticated());
     }
     let (response, client) = Client::accept(&request, payload)?;
-    let session = Session::new(worker.get_ref().clone(), caller, session, client, meter, upstream, asked.transcription);
+    let asked = Kind { transcription: asked.transcription, beta: speaks_beta(&request) };
+    let session = Session::new(worker.get_ref().clone(), caller, session, client, meter, upstream, asked);
     actix_web::rt::spawn(async move {
         session.run(entered).await;
     });
     Ok(response)
+}
+
+/// Whether the client asks for the older shapes: by a header, or from a browser by a subprotocol.
+fn speaks_beta(request: &HttpRequest) -> bool {
+    let (header, value) = beta::HEADER;
+    let has = |name: &str, wanted: &str| {
+        let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|given| given.trim() == wanted)
+    };
+    has(header, value) || has(SEC_WEBSOCKET_PROTOCOL.as_str(), beta::SUBPROTOCOL)
 }
 
 fn full() -> GatewayError {

@@ -1,5 +1,6 @@
 //! The one loop of a session: everything that can happen to it, and what is then done.
 
+use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use dialects::contract::{Action, Flow, RealtimeDialect};
 use dialects::openai::realtime::Passthrough;
+use dialects::openai::realtime::beta::Beta;
 use dialects::openai::scan::event_type;
 use domain::error::{ErrorKind, Origin};
 use domain::ids::SessionId;
@@ -65,6 +67,15 @@ pub enum Upstream {
     Awaited,
 }
 
+/// What a client asked for beside a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// The session transcribes and does nothing else.
+    pub transcription: bool,
+    /// The client speaks the older shapes.
+    pub beta: bool,
+}
+
 /// One session.
 pub struct Session {
     pub(super) worker: Worker,
@@ -74,6 +85,8 @@ pub struct Session {
     pub(super) meter: Meter,
     pub(super) upstream: Option<Box<Pending>>,
     transcription: bool,
+    /// Puts the older shapes into the present ones and back, where the client speaks them.
+    beta: Option<Beta>,
     pub(super) actions: Vec<Action>,
     clocks: Clocks,
     /// Swallow the provider's `session.created`: the client has had ours.
@@ -106,7 +119,7 @@ impl Session {
         client: Client,
         meter: Meter,
         upstream: Upstream,
-        transcription: bool,
+        asked: Kind,
     ) -> Self {
         let settings = &worker.gateway.settings;
         let clocks = Clocks::new(Instant::now(), &settings.limits, &settings.timeouts);
@@ -114,6 +127,7 @@ impl Session {
             Upstream::Connected(pending) => (Some(pending), false),
             Upstream::Awaited => (None, true),
         };
+        let translated = upstream.as_ref().is_some_and(|pending| matches!(pending.leg, Leg::Live(_)));
         Self {
             worker,
             caller,
@@ -121,7 +135,8 @@ impl Session {
             client,
             meter,
             upstream,
-            transcription,
+            transcription: asked.transcription,
+            beta: asked.beta.then(|| Beta::new(asked.transcription, translated)),
             actions: Vec::new(),
             clocks,
             created_sent,
@@ -219,6 +234,13 @@ impl Session {
             FromClient::Broken(ending) => return Err(ending),
         };
         self.clocks.client_spoke(Instant::now());
+        let text = match &mut self.beta {
+            Some(beta) => match beta.client(&text) {
+                Cow::Owned(present) => present.into(),
+                Cow::Borrowed(_) => text,
+            },
+            None => text,
+        };
         if self.upstream.is_none() {
             self.open_upstream(&text).await?;
         }
@@ -380,6 +402,11 @@ impl Session {
     }
 
     async fn send_client(&mut self, text: ByteString) -> Result<(), Ending> {
+        let text = match self.beta.as_ref().map(|beta| beta.server(&text)) {
+            Some(Some(Cow::Owned(older))) => older.into(),
+            Some(None) => return Ok(()),
+            Some(Some(Cow::Borrowed(_))) | None => text,
+        };
         self.frames.1 += 1;
         let write = self.worker.gateway.settings.timeouts.write;
         self.client.text(&text, write).await.map_err(client_lost)

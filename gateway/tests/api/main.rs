@@ -20,6 +20,7 @@ mod listings;
 mod live;
 mod races;
 mod realtime;
+mod realtime_beta;
 mod realtime_bills;
 mod realtime_by_hand;
 mod realtime_ends;

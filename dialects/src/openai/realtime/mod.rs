@@ -5,6 +5,7 @@
 //!
 //! Source: OpenAI's Realtime reference (GA shapes), read 2026-11-21.
 
+pub mod beta;
 mod client;
 mod transcribers;
 mod upstream;

@@ -207,9 +207,22 @@ impl TestApp {
 
     /// Opens a realtime session.
     pub(crate) async fn realtime(&self, query: &str, key: &str) -> Result<Realtime, Error> {
+        self.realtime_with(query, key, &[]).await
+    }
+
+    /// Opens a realtime session with further headers.
+    pub(crate) async fn realtime_with(
+        &self,
+        query: &str,
+        key: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Realtime, Error> {
         let mut request = format!("ws://{}/v1/realtime?{query}", self.address).into_client_request()?;
         if !key.is_empty() {
             request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let stream = self.connect().await;
         let (socket, response) = soon(tokio_tungstenite::client_async(request, stream)).await?;
