@@ -141,6 +141,21 @@ fn alaw(byte: u8) -> i16 {
     if byte & 0x80 == 0 { -magnitude } else { magnitude }
 }
 
+/// The byte of µ-law that is nearest to a sample.
+pub(super) fn to_ulaw(sample: i16) -> u8 {
+    nearest(sample, ulaw)
+}
+
+/// The byte of A-law that is nearest to a sample.
+pub(super) fn to_alaw(sample: i16) -> u8 {
+    nearest(sample, alaw)
+}
+
+/// Slow and plainly right: the scripted vendors speak little.
+fn nearest(sample: i16, decode: fn(u8) -> i16) -> u8 {
+    (0..=u8::MAX).min_by_key(|byte| (i32::from(decode(*byte)) - i32::from(sample)).abs()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

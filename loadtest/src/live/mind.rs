@@ -14,7 +14,7 @@
 //! | `nothing` | says nothing |
 //! | anything else | repeats it |
 //!
-//! Instructions that hold `greet` make it speak first.
+//! Instructions that hold `greet` make it speak first, where agents do, or when it is asked before anything else.
 
 use std::time::Duration;
 

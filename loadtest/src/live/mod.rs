@@ -1,5 +1,5 @@
 //! Scripted vendors of live sessions: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime Scribe,
-//! Gemini's live transcription and Ultravox's calls, all on one port. They check what they are sent, understand words
+//! Gemini's live transcription, Ultravox's calls and realtime conversations, all on one port. They check what they are sent, understand words
 //! from the audio itself ([`hearing`]), count everything, and drop connections on request.
 //!
 //! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
@@ -11,6 +11,7 @@ mod flux;
 mod gemini;
 pub mod hearing;
 pub mod mind;
+mod openai_agent;
 mod scribe;
 mod ultravox;
 
@@ -303,6 +304,8 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
         FLUX => (has("authorization", &format!("Token {key}")), flux::open(&query)),
         SCRIBE => (has("xi-api-key", key), scribe::open(&query)),
         gemini::PATH => (has("x-goog-api-key", key), gemini::open()),
+        openai_agent::PATH => (has("authorization", &format!("Bearer {key}")), openai_agent::open(&query)),
+        openai_agent::AZURE => (has("api-key", key), openai_agent::open(&query)),
         // The address is the credential.
         _ if path.starts_with(ultravox::PATH) => (true, Ok(join(shared, path))),
         _ => (true, Err("no such path".to_owned())),
