@@ -274,6 +274,12 @@ pub trait JsonDialect: Sync {
 pub trait RealtimeOpener: Sync {
     /// Path and query below the base URL (whose scheme becomes `ws` or `wss`).
     fn path(&self, model: &UpstreamModel, transcription: bool) -> String;
+
+    /// Whether conversations with this model are held in OpenAI's language. Where they are not, the row's
+    /// agent translates them.
+    fn speaks(&self, _model: &UpstreamModel) -> bool {
+        true
+    }
 }
 
 /// What a realtime dialect wants done beside forwarding.

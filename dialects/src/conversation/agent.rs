@@ -7,7 +7,7 @@ use domain::usage::Usage;
 
 use super::abilities::Abilities;
 use super::setup::Setup;
-use crate::contract::Endpoint;
+use crate::contract::{Endpoint, UpstreamModel};
 use crate::live::events::Refusal;
 use crate::live::{Frame, LiveFault};
 
@@ -18,6 +18,11 @@ pub trait AgentOpener: Sync {
 
     /// How the vendor bills a conversation.
     fn billing(&self) -> Billing;
+
+    /// The family whose price holds where the model has none of its own: of agents with names of their own.
+    fn priced_as(&self, _model: &UpstreamModel) -> Option<&'static str> {
+        None
+    }
 
     /// The way to the vendor's socket for a configuration, and the audio on it.
     ///
