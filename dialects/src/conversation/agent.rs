@@ -187,7 +187,8 @@ pub enum Said {
     ResponseCut(Cut),
     /// The user broke in: what was not played is to be dropped, and the response is over.
     Interrupted,
-    /// What the response used, told at the latest with its end.
+    /// What was used beyond what was told before: with the end of the response where the vendor tells it by
+    /// then, and later where it does not. It is billed either way.
     Usage(Usage),
     /// Something that the agent did not do, which does not end the conversation.
     Complaint(LiveFault),
@@ -255,7 +256,8 @@ pub trait Agent: Send {
     /// The conversation is over.
     fn goodbye(&mut self, _out: &mut Vec<Frame>) {}
 
-    /// How another socket goes on with this conversation, where the vendor allows it now.
+    /// How another socket goes on with this conversation, where the vendor allows it now. This agent speaks
+    /// on it too: [`Self::opened`] follows, and [`Said::Ready`].
     fn resumed(&mut self, _setup: &Setup) -> Option<Plan> {
         None
     }
