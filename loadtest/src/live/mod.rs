@@ -1,7 +1,7 @@
 //! Scripted vendors of live sessions: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime Scribe,
-//! Gemini's live transcription, Ultravox's calls and realtime conversations, all on one port. They check what they are sent, understand words
-//! from the audio itself ([`hearing`]), count everything, and drop connections on request.
-//!
+//! Gemini's live transcription, Ultravox's calls and realtime conversations, all on one port. They check what
+//! they are sent, understand words from the audio itself ([`hearing`]), count everything, and drop connections
+//! on request.
 //! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
 //! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
 //! documents, read 2026-11-21.
