@@ -28,7 +28,10 @@ const LEAST_COMMIT_MS: u64 = 100;
 /// A response that is being made.
 struct Response {
     id: String,
+    /// The message.
     item: Value,
+    /// The calls.
+    calls: Vec<Value>,
     /// Text that was not told yet.
     text: String,
     told: String,
@@ -255,6 +258,7 @@ impl Conversation {
         self.response = Some(Response {
             id,
             item: Value::Null,
+            calls: Vec::new(),
             text: String::new(),
             told: String::new(),
             metadata,
@@ -272,7 +276,8 @@ impl Conversation {
     /// The response as it stands.
     fn shown(&self, status: &str, details: Value, usage: Value) -> Value {
         let Some(response) = &self.response else { return Value::Null };
-        let output: Vec<&Value> = Some(&response.item).into_iter().filter(|item| item.is_object()).collect();
+        let message = Some(&response.item).filter(|item| item.is_object());
+        let output: Vec<&Value> = message.into_iter().chain(&response.calls).collect();
         json!({"id": response.id, "object": "realtime.response", "status": status, "status_details": details,
             "output": output, "conversation_id": "conv_1",
             "output_modalities": [if response.audio { "audio" } else { "text" }], "max_output_tokens": "inf",
@@ -332,6 +337,9 @@ impl Conversation {
             let done = json!({"previous_item_id": before, "item": whole});
             self.event("conversation.item.done", done, said);
             self.items.push((item_id.clone(), 0));
+            if let Some(response) = &mut self.response {
+                response.calls.push(whole);
+            }
         }
         self.end("completed", Value::Null, said);
     }
