@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from conftest import KEY, Gateway, Program, binary, wait_for
 from strict_client import Talk, audio_of, calls_of, kinds_of, text_of
 from test_live import Vendors
+from test_node import run_node
 
 # Money for one window of a session at each provider, and next to nothing beyond.
 MONEY = {
@@ -315,3 +316,9 @@ def test_the_story_is_the_same(gateway, held, provider, story):
         records = wait_for(lambda: client.get(f"/usage/{asked}", cast_to=object)["data"] or None)
     if provider not in UNPRICED and story is not provider_vanishes:
         assert all(record["cost_usd"] is not None for record in records), records
+
+
+@pytest.mark.parametrize("provider", MODELS)
+def test_the_sdk_and_the_agents_framework_for_node(gateway, provider):
+    ears = TRANSCRIBERS.get(provider, "whisper-1")
+    run_node("conversations.test.mjs", gateway, KEY, ANTIPHON_MODEL=MODELS[provider], ANTIPHON_EARS=ears)

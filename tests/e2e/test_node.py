@@ -10,16 +10,10 @@ import conftest
 NODE = pathlib.Path(__file__).parent / "node"
 
 
-def run_node(file, gateway, tone, key, folder):
+def run_node(file, gateway, key, **told):
     """Runs the tests of one file, all of which have to pass."""
     assert (NODE / "node_modules").is_dir(), f"npm ci --prefix {NODE}"
-    (folder / "tone.wav").write_bytes(tone[1])
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ANTIPHON_URL": gateway.url,
-        "ANTIPHON_KEY": key,
-        "ANTIPHON_TONE": str(folder / "tone.wav"),
-    }
+    environment = {"PATH": os.environ["PATH"], "ANTIPHON_URL": gateway.url, "ANTIPHON_KEY": key, **told}
     command = ["node", "--test", "--test-reporter=spec", file]
     run = subprocess.run(command, cwd=NODE, env=environment, capture_output=True, text=True, timeout=150)
     print(run.stdout)
@@ -30,4 +24,5 @@ def run_node(file, gateway, tone, key, folder):
 
 
 def test_node_sdk(gateway, tone, tmp_path):
-    run_node("openai.test.mjs", gateway, tone, conftest.KEY, tmp_path)
+    (tmp_path / "tone.wav").write_bytes(tone[1])
+    run_node("openai.test.mjs", gateway, conftest.KEY, ANTIPHON_TONE=str(tmp_path / "tone.wav"))

@@ -242,7 +242,8 @@ def test_a_call_whose_sound_would_go_around_the_gateway_is_not_made(gateway, med
 
 def test_node_sdks(folder, gateway, tone, speech, tmp_path):
     (tmp_path / "speech.pcm").write_bytes(speech)
-    run_node("vendors.test.mjs", gateway, tone, conftest.NODE_SDKS, tmp_path)
+    (tmp_path / "tone.wav").write_bytes(tone[1])
+    run_node("vendors.test.mjs", gateway, conftest.NODE_SDKS, ANTIPHON_TONE=str(tmp_path / "tone.wav"))
     wanted = [
         ("deepgram", "realtime", "nova-3", LIVE_NOVA_3),
         ("deepgram", "speech", VOICE, AURA_2),

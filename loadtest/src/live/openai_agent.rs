@@ -53,7 +53,8 @@ struct Conversation {
     /// What the user has said or given since the last response.
     unanswered: Vec<String>,
     deeds: Vec<Deed>,
-    items: Vec<(String, u64)>,
+    /// The items with the milliseconds that were spoken of them.
+    items: Vec<(Value, u64)>,
     serial: u64,
 }
 
@@ -109,6 +110,11 @@ impl Conversation {
         let error = json!({"type": "invalid_request_error", "code": code, "message": message, "param": null,
             "event_id": of.get("event_id")});
         self.event("error", json!({"error": error}), said);
+    }
+
+    /// The id of the last item.
+    fn last_item(&self) -> Option<Value> {
+        self.items.last().and_then(|(item, _)| item.get("id").cloned())
     }
 
     fn setting(&self, place: &str) -> &Value {
@@ -185,7 +191,7 @@ impl Conversation {
         let heard = joined(&words);
         let ms = self.hearing.now_ms() - std::mem::replace(&mut self.appended_from_ms, self.hearing.now_ms());
         let id = self.id("item");
-        let before = self.items.last().map(|(id, _)| id.clone());
+        let before = self.last_item();
         self.event("input_audio_buffer.committed", json!({"previous_item_id": before, "item_id": id}), said);
         let item = json!({"id": id, "object": "realtime.item", "type": "message", "status": "completed",
             "role": "user", "content": [{"type": "input_audio", "transcript": null}]});
@@ -202,9 +208,8 @@ impl Conversation {
     }
 
     fn add(&mut self, item: &Value, said: &mut Vec<Say>) {
-        let before = self.items.last().map(|(id, _)| id.clone());
-        let id = item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.items.push((id, 0));
+        let before = self.last_item();
+        self.items.push((item.clone(), 0));
         for kind in ["conversation.item.added", "conversation.item.done"] {
             self.event(kind, json!({"previous_item_id": before, "item": item}), said);
         }
@@ -325,7 +330,7 @@ impl Conversation {
                 fields
             };
             self.event("response.output_item.added", place(json!({"item": item("in_progress", "")})), said);
-            let before = self.items.last().map(|(id, _)| id.clone());
+            let before = self.last_item();
             let added = json!({"previous_item_id": before, "item": item("in_progress", "")});
             self.event("conversation.item.added", added, said);
             let delta = place(json!({"item_id": item_id, "call_id": id, "delta": arguments}));
@@ -336,7 +341,7 @@ impl Conversation {
             self.event("response.output_item.done", place(json!({"item": whole})), said);
             let done = json!({"previous_item_id": before, "item": whole});
             self.event("conversation.item.done", done, said);
-            self.items.push((item_id.clone(), 0));
+            self.items.push((whole.clone(), 0));
             if let Some(response) = &mut self.response {
                 response.calls.push(whole);
             }
@@ -346,10 +351,10 @@ impl Conversation {
 
     fn say(&mut self, text: String, ms: u64, said: &mut Vec<Say>) {
         let item_id = self.id("item");
-        let before = self.items.last().map(|(id, _)| id.clone());
-        self.items.push((item_id.clone(), 0));
+        let before = self.last_item();
         let item = json!({"id": item_id, "object": "realtime.item", "type": "message", "status": "in_progress",
             "role": "assistant", "content": []});
+        self.items.push((item.clone(), 0));
         let Some(response) = &mut self.response else { return };
         response.item = item.clone();
         response.text = text;
@@ -430,8 +435,8 @@ impl Conversation {
         response.item["status"] = json!(status);
         response.item["content"] = json!([content]);
         let (id, item, played) = (response.id.clone(), response.item.clone(), response.played_ms);
-        if let Some(last) = self.items.iter_mut().find(|(id, _)| item["id"] == **id) {
-            last.1 = played;
+        if let Some(last) = self.items.iter_mut().find(|(known, _)| item["id"] == known["id"]) {
+            *last = (item.clone(), played);
         }
         if audio {
             self.event("response.output_audio.done", self.place(), said);
@@ -478,7 +483,7 @@ impl Conversation {
 
     fn truncate(&mut self, event: &Value, said: &mut Vec<Say>) {
         let (id, at) = (event.get("item_id").cloned().unwrap_or_default(), event["audio_end_ms"].as_u64().unwrap_or(0));
-        let Some((_, has)) = self.items.iter().find(|(known, _)| id == **known).cloned() else {
+        let Some(has) = self.items.iter().find(|(known, _)| id == known["id"]).map(|(_, has)| *has) else {
             return self.error("invalid_value", "There is no such item.", event, said);
         };
         if at > has {
@@ -521,6 +526,13 @@ impl Vendor for Conversation {
                 self.event("input_audio_buffer.cleared", json!({}), &mut said);
             }
             "conversation.item.create" => self.create_item(&event, &mut said),
+            "conversation.item.retrieve" => {
+                let id = event.get("item_id").cloned().unwrap_or_default();
+                match self.items.iter().find(|(known, _)| id == known["id"]).map(|(item, _)| item.clone()) {
+                    Some(item) => self.event("conversation.item.retrieved", json!({"item": item}), &mut said),
+                    None => self.error("invalid_value", "There is no such item.", &event, &mut said),
+                }
+            }
             "conversation.item.truncate" => self.truncate(&event, &mut said),
             "conversation.item.delete" => {
                 self.event("conversation.item.deleted", json!({"item_id": event.get("item_id")}), &mut said);
