@@ -202,6 +202,9 @@ impl Conversation {
             let whole = json!({"item_id": id, "content_index": 0, "transcript": heard,
                 "usage": {"type": "duration", "seconds": seconds(ms)}});
             self.event("conversation.item.input_audio_transcription.completed", whole, said);
+            if let Some((item, _)) = self.items.last_mut() {
+                item["content"][0]["transcript"] = json!(heard);
+            }
         }
         self.unanswered.push(heard);
         said.push(Say::Final(words));
