@@ -9,8 +9,9 @@ use rubato::{Fft, FixedSync, Resampler as _};
 
 use crate::decode::AudioError;
 
-/// Frames handled at once: 20 ms of 24 kHz, small enough for live audio.
-const CHUNK_FRAMES: usize = 480;
+/// Chunks in a second: 20 ms are handled at once, which is a frame of live audio. The filter is as long, so
+/// shorter chunks would cut into speech at 8 kHz; it is heard 10 ms late.
+const CHUNKS_PER_SECOND: u32 = 50;
 /// Rates beyond this are refused: no recording has them and the tables would be large.
 const MAX_RATE: u32 = 384_000;
 
@@ -75,8 +76,7 @@ impl Resampler {
         let mut out = Vec::new();
         while out.len() < wanted {
             // Silence pushes the tail of the signal out of the filter.
-            let filled = self.pending.len().next_multiple_of(CHUNK_FRAMES).max(CHUNK_FRAMES);
-            let needed = self.inner.as_ref().map_or(filled, Fft::input_frames_next);
+            let Some(needed) = self.inner.as_ref().map(Fft::input_frames_next) else { break };
             self.pending.resize(needed, 0.0);
             if !self.step(&mut out)? {
                 break;
@@ -108,7 +108,8 @@ pub(crate) fn to_pcm16(sample: f32) -> i16 {
 }
 
 fn converter(from: SampleRate, to: SampleRate) -> Result<Fft<f32>, AudioError> {
-    Fft::new(from.0 as usize, to.0 as usize, CHUNK_FRAMES, 1, FixedSync::Both).map_err(broken)
+    let frames = from.0.div_ceil(CHUNKS_PER_SECOND).max(1) as usize;
+    Fft::new(from.0 as usize, to.0 as usize, frames, 1, FixedSync::Both).map_err(broken)
 }
 
 fn broken(error: impl fmt::Display) -> AudioError {
