@@ -6,6 +6,7 @@
 //! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
 //! documents, read 2026-11-21.
 
+mod calls;
 mod deepgram;
 mod flux;
 mod gemini;
@@ -16,13 +17,16 @@ mod scribe;
 mod ultravox;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+pub(crate) use calls::Medium;
+
+use calls::Calls;
 use futures_util::{SinkExt, StreamExt};
 use hearing::Word;
 use serde::Serialize;
@@ -30,6 +34,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{AbortHandle, JoinSet},
     time::Instant,
 };
@@ -84,6 +89,10 @@ trait Vendor: Send {
     }
     /// A silent client is left after this, with this code and reason.
     fn patience(&self) -> (Duration, u16, &'static str);
+    /// Told when the session is ended from elsewhere.
+    fn over(&self) -> Option<Arc<Notify>> {
+        None
+    }
 }
 
 /// How to start the vendors.
@@ -123,14 +132,14 @@ struct Shared {
     config: Config,
     seen: Mutex<Seen>,
     drops: Mutex<VecDeque<u64>>,
-    /// Ultravox's calls that nobody has joined yet, with the rate of their audio.
-    calls: Mutex<BTreeMap<String, u32>>,
+    /// Ultravox's calls.
+    calls: Arc<Calls>,
 }
 
 impl Shared {
     fn new(config: Config) -> Self {
         let drops = Mutex::new(config.drops.iter().copied().collect());
-        Self { config, seen: Mutex::default(), drops, calls: Mutex::default() }
+        Self { config, seen: Mutex::default(), drops, calls: Arc::default() }
     }
 }
 
@@ -144,9 +153,29 @@ impl Sockets {
         Self(Arc::new(Shared::new(Config { api_key, ..Config::default() })))
     }
 
-    /// A call that was made may be joined once.
-    pub(crate) fn expect(&self, call: String, rate: u32) {
-        lock(&self.0.calls).insert(call, rate);
+    /// A call was made, for at most so long; it may be joined once.
+    pub(crate) fn expect(&self, call: String, medium: Medium, lasts: Duration) {
+        self.0.calls.expect(call, medium, lasts);
+    }
+
+    /// What is told of a call.
+    pub(crate) fn tell(&self, call: &str) -> Option<Value> {
+        self.0.calls.tell(call)
+    }
+
+    /// Whether a call is active; `None` where there is no such call.
+    pub(crate) fn is_active(&self, call: &str) -> Option<bool> {
+        self.0.calls.is_active(call)
+    }
+
+    /// Ends a call, and says as [`Self::is_active`] whether there was one.
+    pub(crate) fn hang_up(&self, call: &str) -> Option<bool> {
+        self.0.calls.hang_up(call)
+    }
+
+    /// Calls in rooms are led to this address with this token.
+    pub(crate) fn lead_to(&self, url: &str, token: &str) {
+        self.0.calls.lead_to(url, token);
     }
 
     /// What broke the vendors' rules.
@@ -323,8 +352,7 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
 /// Joins a call, which can be done once.
 fn join(shared: &Shared, path: &str) -> Box<dyn Vendor> {
     let call = path.trim_start_matches(ultravox::PATH);
-    let rate = lock(&shared.calls).remove(call);
-    rate.map_or_else(ultravox::refuse, |rate| ultravox::open(call, rate))
+    shared.calls.join(call).map_or_else(ultravox::refuse, |joined| ultravox::open(call, joined))
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Box<ErrorResponse> {
@@ -340,26 +368,31 @@ async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendo
         return;
     }
     let dropped_at = lock(&shared.drops).pop_front();
+    let over = vendor.over();
     let mut heard_ms = 0;
     let mut last_heard = Instant::now();
     loop {
         let (patience, code, reason) = vendor.patience();
         let left_at = last_heard + patience;
         let due = vendor.due().map_or(left_at, |due| due.min(left_at));
-        let came = tokio::time::timeout_at(due, socket.next()).await;
-        if came.is_ok() {
+        let came = tokio::select! {
+            came = tokio::time::timeout_at(due, socket.next()) => Some(came),
+            () = told(over.as_deref()) => None,
+        };
+        if matches!(came, Some(Ok(_))) {
             last_heard = Instant::now();
         }
         let said = match came {
-            Err(_) if Instant::now() >= left_at => vec![Say::Close(code, reason)],
-            Err(_) => vendor.tick(),
-            Ok(Some(Ok(Message::Text(text)))) => {
+            None => vec![Say::Close(1000, "")],
+            Some(Err(_)) if Instant::now() >= left_at => vec![Say::Close(code, reason)],
+            Some(Err(_)) => vendor.tick(),
+            Some(Ok(Some(Ok(Message::Text(text))))) => {
                 note(shared, &text);
                 vendor.text(&text)
             }
-            Ok(Some(Ok(Message::Binary(bytes)))) => vendor.binary(&bytes),
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => Vec::new(),
-            Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return,
+            Some(Ok(Some(Ok(Message::Binary(bytes))))) => vendor.binary(&bytes),
+            Some(Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))))) => Vec::new(),
+            Some(Ok(Some(Ok(Message::Close(_)) | Err(_)) | None)) => return,
         };
         let fresh = vendor.heard_ms();
         lock(&shared.seen).audio_ms += fresh - std::mem::replace(&mut heard_ms, fresh);
@@ -367,6 +400,14 @@ async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendo
         if dropped_at.is_some_and(|at| heard_ms >= at) || !tell(shared, &mut socket, said).await {
             return;
         }
+    }
+}
+
+/// Waits for the end that is told from elsewhere, where there is such.
+async fn told(over: Option<&Notify>) {
+    match over {
+        Some(over) => over.notified().await,
+        None => std::future::pending().await,
     }
 }
 

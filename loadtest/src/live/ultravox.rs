@@ -1,10 +1,12 @@
 //! A call at Ultravox: sound both ways in binary frames, messages about it in JSON. The agent answers each
-//! utterance and each text with one sentence.
+//! utterance and each text with one sentence. A call in a room has nothing on its join socket but the way there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
+use super::calls::{Joined, Medium};
 use super::hearing::{Encoding, Hearing, Word};
 use super::{Say, Vendor, joined};
 
@@ -19,6 +21,7 @@ const REPLY_MS: usize = 200;
 
 struct Call {
     id: String,
+    joined: Joined,
     hearing: Hearing,
     samples_per_ms: usize,
     words: Vec<Word>,
@@ -26,10 +29,45 @@ struct Call {
     ordinal: u32,
 }
 
-pub(super) fn open(call: &str, rate: u32) -> Box<dyn Vendor> {
+pub(super) fn open(call: &str, joined: Joined) -> Box<dyn Vendor> {
+    let rate = match joined.medium {
+        Medium::Socket(rate) => rate,
+        Medium::Room => return Box::new(Room(joined)),
+    };
     let samples_per_ms = usize::try_from(rate / 1000).unwrap_or(1);
     let hearing = Hearing::new(Encoding::Linear, rate);
-    Box::new(Call { id: call.to_owned(), hearing, samples_per_ms, words: Vec::new(), ordinal: 0 })
+    Box::new(Call { id: call.to_owned(), joined, hearing, samples_per_ms, words: Vec::new(), ordinal: 0 })
+}
+
+/// The join socket of a call in a room.
+struct Room(Joined);
+
+impl Vendor for Room {
+    fn opened(&mut self) -> Vec<Say> {
+        let (url, token) = &self.0.room;
+        vec![Say::Text(json!({"type": "room_info", "roomUrl": url, "token": token}))]
+    }
+
+    /// What does not fit into a packet of the room.
+    fn text(&mut self, _text: &str) -> Vec<Say> {
+        Vec::new()
+    }
+
+    fn binary(&mut self, _bytes: &[u8]) -> Vec<Say> {
+        vec![Say::Violation("ultravox: sound on the join socket of a room".to_owned()), Say::Close(1008, "")]
+    }
+
+    fn heard_ms(&self) -> u64 {
+        0
+    }
+
+    fn patience(&self) -> (Duration, u16, &'static str) {
+        (Duration::from_secs(3600), 1000, "")
+    }
+
+    fn over(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.0.over))
+    }
 }
 
 /// What somebody hears who joins a call that is not there, or no more.
@@ -125,5 +163,9 @@ impl Vendor for Call {
 
     fn patience(&self) -> (Duration, u16, &'static str) {
         (Duration::from_secs(30), 1000, "")
+    }
+
+    fn over(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.joined.over))
     }
 }

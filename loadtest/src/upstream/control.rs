@@ -1,4 +1,4 @@
-//! The control endpoints below `/_`: script, counts, requests.
+//! The control endpoints below `/_`: script, counts, requests, the room of calls.
 
 use http::{Method, Response, request::Parts};
 use http_body_util::BodyExt;
@@ -29,9 +29,28 @@ pub(super) async fn handle(shared: &Shared, parts: &Parts, body: Incoming) -> Re
             shared.reset_counts();
             json_answer(200, &json!(shared.counts()))
         }
+        (&Method::POST, "/_room") => lead(shared, body).await,
         (&Method::GET, "/_requests") => json_answer(200, &json!(*lock(&shared.requests))),
         _ => json_answer(404, &json!({"error": "no such control endpoint"})),
     }
+}
+
+/// Where calls in rooms are led.
+#[derive(Deserialize)]
+struct Room {
+    url: String,
+    token: String,
+}
+
+async fn lead(shared: &Shared, body: Incoming) -> Response<ScriptBody> {
+    let Ok(raw) = body.collect().await else {
+        return json_answer(400, &json!({"error": "the body broke off"}));
+    };
+    match serde_json::from_slice::<Room>(&raw.to_bytes()) {
+        Ok(room) => shared.sockets.lead_to(&room.url, &room.token),
+        Err(error) => return json_answer(400, &json!({"error": format!("not a room: {error}")})),
+    }
+    json_answer(200, &json!({}))
 }
 
 async fn add(shared: &Shared, body: Incoming) -> Response<ScriptBody> {

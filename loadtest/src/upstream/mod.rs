@@ -2,7 +2,7 @@
 //! what it is sent, misbehaves on request and counts what it delivered.
 //!
 //! Control: `POST /_script` (a [`script::Rule`]), `DELETE /_script`, `GET /_counts`, `DELETE /_counts`,
-//! `GET /_requests`. Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
+//! `GET /_requests`, `POST /_room` (where Ultravox's calls in rooms are led). Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
 //! Azure OpenAI v1 reference, Groq's API reference, all read 2026-11-21.
 
 use std::{
