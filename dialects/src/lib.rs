@@ -19,6 +19,7 @@ pub mod openai_compatible;
 pub mod registry;
 mod rows;
 pub mod segments;
+mod sessions;
 pub mod split;
 pub mod sse;
 pub mod surface;

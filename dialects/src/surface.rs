@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+pub use crate::sessions::{Address, Followed, Passage, Told};
+
 /// What a vendor's SDK finds below the vendor's prefix.
 #[expect(missing_debug_implementations, reason = "a table of functions")]
 pub struct Surface {
@@ -149,16 +151,6 @@ pub struct Token {
 /// A field of a request, and what is wrong with it.
 pub type AtFault = (&'static str, &'static str);
 
-/// How the address of a session is asked for and told.
-#[derive(Debug, Clone, Copy)]
-pub struct Address {
-    /// The field of the answer that holds it.
-    pub field: &'static str,
-    /// Refuses a request whose session would not pass through here, by field and sentence. A session that
-    /// does is counted by the time for which it is connected.
-    pub check: fn(&Map<String, Value>) -> Result<(), AtFault>,
-}
-
 /// Counts what a session uses. It reads no clock.
 pub trait SocketMeter: Send {
     /// A text message of the client.
@@ -261,6 +253,22 @@ impl Surface {
         let asked = self.routes.iter().filter(|route| route.method == method);
         asked.into_iter().find_map(|route| fit(route.path, path).map(|part| Found { route, part }))
     }
+
+    /// How the vendor is asked about sessions that it made, where it can be.
+    #[must_use]
+    pub fn followed(&self) -> Option<&'static Followed> {
+        self.routes.iter().find_map(|route| match route.work {
+            Work::Address(address) => address.followed,
+            _ => None,
+        })
+    }
+}
+
+/// A path of a vendor's for one thing, whose name fills the free part. There is none where the name would
+/// not stay one part of it.
+#[must_use]
+pub fn path_of(template: &str, name: &str) -> Option<String> {
+    is_plain(name).then(|| template.replace("{}", name))
 }
 
 /// Whether a path fits a template, and its first free part.
@@ -360,6 +368,14 @@ mod tests {
             "/V1/text-to-speech/abc/stream",
         ] {
             assert_eq!(fit(template, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_stays_one_part_of_a_path() {
+        assert_eq!(path_of("/calls/{}/x", "a-1").as_deref(), Some("/calls/a-1/x"));
+        for name in ["", "..", "a/b", "a%2fb", "a?b"] {
+            assert_eq!(path_of("/calls/{}/x", name), None, "{name}");
         }
     }
 

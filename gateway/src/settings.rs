@@ -59,6 +59,8 @@ pub struct Timeouts {
     pub ping: Duration,
     /// From SIGTERM to the end.
     pub drain: Duration,
+    /// How long a vendor is asked what it bills for a session that is over.
+    pub settle: Duration,
     /// How long a target that keeps failing is left alone before one call may try it again.
     pub breaker_open: Duration,
 }
@@ -87,6 +89,7 @@ impl Default for Timeouts {
             write: Duration::from_secs(10),
             ping: Duration::from_secs(20),
             drain: Duration::from_secs(30),
+            settle: Duration::from_secs(10),
             breaker_open: Duration::from_secs(10),
         }
     }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::transcription::{KEYTERMS_SURCHARGE, MANY_KEYTERMS, MANY_KEYTERMS_MS, SURCHARGES};
 use crate::surface::{
-    Address, KeyPlace, Method, ModelAt, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token, Work,
-    called, characters, seconds_to_ms, text_field,
+    Address, KeyPlace, Method, ModelAt, Passage, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token,
+    Work, called, characters, seconds_to_ms, text_field,
 };
 
 /// The model of a speech request that names none.
@@ -71,7 +71,7 @@ const fn free(path: &'static str) -> Route {
 }
 
 const fn signed(path: &'static str) -> Route {
-    let work = Work::Address(Address { field: "signed_url", check: |_| Ok(()) });
+    let work = Work::Address(Address { field: "signed_url", check: |_| Ok(Passage::Whole), followed: None });
     route(Method::Get, path, Operation::Realtime, AGENT, work)
 }
 

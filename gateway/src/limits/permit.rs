@@ -76,6 +76,13 @@ impl Permit {
         self.reserved -= release;
     }
 
+    /// The session is over; what is reserved for it is kept until its bill is known.
+    pub fn free_session(&mut self) {
+        if std::mem::take(&mut self.session) {
+            self.entry.lock().slots.free();
+        }
+    }
+
     /// Wall time, taken from the admission's and a clock that never jumps: a session reserves in the
     /// window it has lived into.
     fn now(&self) -> OffsetDateTime {

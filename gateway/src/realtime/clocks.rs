@@ -59,6 +59,13 @@ impl Clocks {
         }
     }
 
+    /// A silent session is as good as any: what is said in it does not pass here.
+    #[must_use]
+    pub fn never_idle(mut self) -> Self {
+        self.idle = self.max_age;
+        self
+    }
+
     /// When to look again.
     #[must_use]
     pub fn next(&self) -> Instant {
@@ -170,6 +177,10 @@ mod tests {
         let start = Instant::now();
         assert_eq!(clocks(start).due(start + 60 * SECOND), Due::Idle);
         assert_eq!(clocks(start).due(start + 100 * SECOND), Due::TooOld);
+        let silent = clocks(start).never_idle();
+        assert_eq!(silent.next(), start + 20 * SECOND);
+        assert_eq!(clocks(start).never_idle().due(start + 99 * SECOND), Due::Ping);
+        assert_eq!(clocks(start).never_idle().due(start + 100 * SECOND), Due::TooOld);
         let mut draining = clocks(start);
         draining.drain(start, 12 * SECOND);
         assert!(draining.draining());

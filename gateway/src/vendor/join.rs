@@ -3,13 +3,14 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use dialects::surface::{Address, Called, Method};
+use dialects::surface::{Address, Called, Method, Passage};
 use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::asked::Asked;
+use super::followed::{self, Session};
 use super::passes::{Join, Pass};
 use super::rest::{Taken, model, object};
 use super::socket::Opening;
@@ -46,9 +47,7 @@ pub(super) async fn make(
     let has_body = route.method == Method::Post;
     let body = if has_body { Some(read_json(&worker, request, payload).await?) } else { None };
     let parsed = body.as_deref().map_or_else(|| Ok(Map::new()), object)?;
-    if let Err((param, message)) = (address.check)(&parsed) {
-        return Err(GatewayError::invalid(param, message));
-    }
+    let passage = (address.check)(&parsed).map_err(|(param, message)| GatewayError::invalid(param, message))?;
     caller.facts.model_asked = model(route, &asked, &parsed, part.as_deref())?;
     let here = origin(request);
     Call::attend(worker, caller, move |call, facts| async move {
@@ -61,6 +60,12 @@ pub(super) async fn make(
         crate::pipeline::admit::refuse_unpriced(principal, std::iter::once(cost))?;
         let want = Want { cost, session: false };
         let permit = gateway.limits.admit(&principal.key, &want, facts.started_at, facts.started)?;
+        let body = match (passage, address.followed) {
+            (Passage::WithoutSound(asked_ms), Some(how)) => {
+                Some(followed::bounded(&call, &facts, &candidate, &permit, how, asked_ms, parsed))
+            }
+            _ => body,
+        };
         let answer = match body {
             Some(body) => send::post(&call, vendor.surface, &candidate, &asked, body).await?,
             None => send::ask(&call, vendor.surface, &candidate, route.origin, &asked).await?,
@@ -78,11 +83,18 @@ pub(super) async fn make(
         let url = told.get(address.field).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
             GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer has no address to join.")
         })?;
+        let name = address.followed.and_then(|how| told.get(how.id)).and_then(Value::as_str).map(str::to_owned);
+        let without_sound = passage != Passage::Whole;
+        // What could be neither cut nor ended is not begun.
+        if without_sound && name.is_none() {
+            let message = "The provider's answer does not name the session.";
+            return Err(GatewayError::upstream(ErrorKind::UpstreamError, message));
+        }
         let pass = Pass {
             key: principal.key.id,
             vendor: vendor.surface.prefix.to_owned(),
             expires_at: facts.started_at.unix_timestamp().saturating_add(LIFE_S),
-            session: Some(Join { url, account: candidate.account.name.clone(), model }),
+            session: Some(Join { url, account: candidate.account.name.clone(), model, name, without_sound }),
         };
         let sealed = gateway.passes.seal(&pass)?;
         if let Some(fields) = told.as_object_mut() {
@@ -123,13 +135,16 @@ pub(super) async fn enter(
         found = Some(pass.session.ok_or_else(GatewayError::unauthenticated)?);
         check_expiry(Principal { key: key.clone(), grant: None }, now)
     })?;
-    let Join { url, account, model } = found.ok_or_else(GatewayError::unauthenticated)?;
+    let Join { url, account, model, name, without_sound } = found.ok_or_else(GatewayError::unauthenticated)?;
     let health = &worker.gateway.health;
     let candidate = account::named(&caller.snapshot, health, &caller.principal, vendor, operation, &model, &account)?;
     caller.facts.model_asked = model;
     let address = with_query(&url, asked)?;
     let counter = Box::new(Called::default());
-    let opening = Opening { worker: worker.get_ref().clone(), caller, surface: vendor.surface, candidate, counter };
+    let how = vendor.surface.followed();
+    let followed = how.zip(name).and_then(|(how, name)| Session::named(how, name, without_sound));
+    let (worker, surface) = (worker.get_ref().clone(), vendor.surface);
+    let opening = Opening { worker, caller, surface, candidate, counter, followed };
     opening.begin(request, payload, &address, false).await
 }
 

@@ -8,6 +8,7 @@ mod account;
 mod answer;
 mod arriving;
 mod asked;
+mod followed;
 mod join;
 mod leg;
 pub mod passes;

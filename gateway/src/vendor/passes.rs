@@ -40,6 +40,12 @@ pub struct Join {
     pub account: String,
     /// The model that was asked for.
     pub model: String,
+    /// Its name at the vendor, where that can be asked about it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its sound does not pass through here.
+    #[serde(default)]
+    pub without_sound: bool,
 }
 
 /// Seals and opens.
@@ -108,7 +114,13 @@ mod tests {
             key: VirtualKeyId(Uuid::from_u128(7)),
             vendor: "ultravox".to_owned(),
             expires_at: 1_010,
-            session: Some(Join { url: "wss://secret.example/x".into(), account: "uv".into(), model: "m".into() }),
+            session: Some(Join {
+                url: "wss://secret.example/x".into(),
+                account: "uv".into(),
+                model: "m".into(),
+                name: Some("call".into()),
+                without_sound: true,
+            }),
         };
         let token = ours.seal(&pass).unwrap();
         assert!(Passes::is_token(&token));

@@ -16,6 +16,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::account;
 use super::answer::scrubbed;
+use super::followed::{self, Session};
 use super::leg::{FromVendor, Leg};
 use super::socket::Opening;
 use crate::Worker;
@@ -66,6 +67,8 @@ pub(super) struct Relay {
     covered: Usage,
     /// What was used, and how that is known.
     counted: (Usage, UsageSource),
+    /// How the vendor is asked what it bills.
+    followed: Option<Session>,
     /// The last message was not covered and went no further: nothing is counted any more.
     stopped: bool,
     frames: (u64, u64),
@@ -82,10 +85,13 @@ enum Happened {
 impl Relay {
     /// A session whose client has just been accepted.
     pub(super) fn new(opening: Opening, id: SessionId, client: Client, leg: Leg, meter: Meter) -> Self {
-        let Opening { worker, caller, surface, candidate, counter } = opening;
+        let Opening { worker, caller, surface, candidate, counter, followed } = opening;
         let settings = &worker.gateway.settings;
         let opened = Instant::now();
-        let clocks = Clocks::new(opened, &settings.limits, &settings.timeouts);
+        let mut clocks = Clocks::new(opened, &settings.limits, &settings.timeouts);
+        if followed.as_ref().is_some_and(|session| session.without_sound) {
+            clocks = clocks.never_idle();
+        }
         let snapshot = caller.snapshot;
         Self {
             worker,
@@ -101,6 +107,7 @@ impl Relay {
             clocks,
             covered: WINDOW,
             counted: (Usage::default(), UsageSource::Measured),
+            followed,
             stopped: false,
             frames: (0, 0),
         }
@@ -323,24 +330,54 @@ impl Relay {
         self.client.text(&event, write).await.map_err(client_lost)
     }
 
-    /// Records what was used, then closes both sides.
+    /// Records what was used and closes both sides.
     async fn end(mut self, ending: Ending) {
         tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
         if !self.stopped {
             self.recount();
         }
         let used = self.meter.usage();
-        if used.audio_in_ms > 0 || used.characters > 0 {
-            self.meter.finish(status(&ending));
-        } else {
-            self.meter.abandon();
-        }
+        let is_used = used.audio_in_ms > 0 || used.characters > 0;
+        let followed = self.followed.take().filter(|_| is_used);
+        let open = match (is_used, followed) {
+            (true, None) => {
+                self.meter.finish(status(&ending));
+                None
+            }
+            (true, Some(session)) => Some((session, self.meter)),
+            (false, _) => {
+                self.meter.abandon();
+                None
+            }
+        };
         self.client.close(&ending);
         // The vendor learns what the client said, and nothing of what we had against it.
         let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
         self.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
         names::frames(self.frames.0, self.frames.1);
+        if let Some((session, mut meter)) = open {
+            // Should this process be killed while the vendor is asked, what was measured stands.
+            meter.note_again();
+            meter.session_over();
+            let at_once = ending.by == By::Policy;
+            let settled = followed::settle(&self.worker, self.surface, &self.candidate, &session, at_once).await;
+            record(meter, settled, status(&ending));
+        }
     }
+}
+
+/// Records what the vendor bills, or what was measured where it does not say. A session that it bills nothing
+/// for costs nothing here.
+fn record(mut meter: Meter, settled_ms: Option<u64>, status: UsageStatus) {
+    match settled_ms {
+        Some(0) => return meter.abandon(),
+        Some(ms) => {
+            let usage = Usage { audio_in_ms: ms, requests: 1, ..Usage::default() };
+            meter.set_usage(usage, UsageSource::Reported);
+        }
+        None => {}
+    }
+    meter.finish(status);
 }
 
 /// A session that either side ends in order is whole.

@@ -10,6 +10,7 @@ use domain::usage::Usage;
 use uuid::Uuid;
 
 use super::asked::Asked;
+use super::followed::Session;
 use super::leg::{Leg, NoLeg};
 use super::relay::{Relay, WINDOW};
 use super::rest::{PASSED, Taken};
@@ -46,7 +47,14 @@ pub(super) async fn open(
     let health = &worker.gateway.health;
     let candidate = account::choose(&caller.snapshot, health, &caller.principal, vendor, operation, model)?;
     let address = send::address(vendor.surface, &candidate, route.origin, &asked.path, &asked.raw_query);
-    let opening = Opening { worker: worker.get_ref().clone(), caller, surface: vendor.surface, candidate, counter };
+    let opening = Opening {
+        worker: worker.get_ref().clone(),
+        caller,
+        surface: vendor.surface,
+        candidate,
+        counter,
+        followed: None,
+    };
     opening.begin(request, payload, &address.replacen("http", "ws", 1), true).await
 }
 
@@ -67,7 +75,7 @@ pub(super) async fn pass(
     let candidate = account::any(&caller.snapshot, vendor, caller.facts.operation, PASSED)?;
     let address = send::address(vendor.surface, &candidate, None, &asked.path, &asked.raw_query);
     let (worker, counter) = (worker.get_ref().clone(), Box::new(Connected));
-    let opening = Opening { worker, caller, surface: vendor.surface, candidate, counter };
+    let opening = Opening { worker, caller, surface: vendor.surface, candidate, counter, followed: None };
     opening.begin(request, payload, &address.replacen("http", "ws", 1), true).await
 }
 
@@ -78,6 +86,8 @@ pub(super) struct Opening {
     pub(super) surface: &'static Surface,
     pub(super) candidate: Candidate,
     pub(super) counter: Box<dyn SocketMeter>,
+    /// How the vendor is asked what it bills.
+    pub(super) followed: Option<Session>,
 }
 
 impl Opening {

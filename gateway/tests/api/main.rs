@@ -28,6 +28,7 @@ mod realtime_frames;
 mod realtime_parts;
 mod realtime_policy;
 mod tenants;
+mod vendor_calls;
 mod vendor_joins;
 mod vendor_keys;
 mod vendor_openai;

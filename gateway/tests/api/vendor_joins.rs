@@ -1,5 +1,7 @@
 //! Sessions whose address a vendor makes: it is given out rewritten, and what it opens is billed by time.
 
+use std::time::Duration;
+
 use domain::pricing::Unit;
 use domain::provider::{Operation, ProviderKind};
 use domain::usage::{UsageSource, UsageStatus};
@@ -13,9 +15,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseC
 
 use crate::helpers::{KEY, SECRET, Said, Setup, SocketVendor, TestApp, Vendor, VendorSession};
 
-async fn start(change: impl FnOnce(&mut Setup)) -> (TestApp, Vendor, SocketVendor) {
+pub(crate) async fn start(change: impl FnOnce(&mut Setup)) -> (TestApp, Vendor, SocketVendor) {
     let (vendor, sessions) = (Vendor::start().await, SocketVendor::start().await);
     let mut setup = Setup::new().await;
+    // No vendor here says what it bills unless its test has it do so.
+    setup.settings.timeouts.settle = Duration::ZERO;
     setup.vendor(ProviderKind::Ultravox, "ultravox", &format!("{}/api", vendor.base_url));
     setup.vendor(ProviderKind::Elevenlabs, "elevenlabs", &vendor.base_url);
     setup.vendor_price(ProviderKind::Ultravox, "ultravox-v0.7", Operation::Realtime, Unit::AudioMinute, "0.05");
@@ -24,7 +28,7 @@ async fn start(change: impl FnOnce(&mut Setup)) -> (TestApp, Vendor, SocketVendo
     (setup.start().await, vendor, sessions)
 }
 
-fn make_call(body: &Value) -> Request<Full<bytes::Bytes>> {
+pub(crate) fn make_call(body: &Value) -> Request<Full<bytes::Bytes>> {
     let request = Request::builder().method("POST").uri("/ultravox/api/calls?enableGreetingPrompt=false");
     let request = request.header("host", "gateway.example").header("x-api-key", KEY);
     request.header("content-type", "application/json").body(Full::from(body.to_string())).unwrap()
@@ -35,7 +39,7 @@ fn call() -> Value {
 }
 
 /// The path below this gateway of a rewritten address.
-fn below(address: &str, host: &str) -> String {
+pub(crate) fn below(address: &str, host: &str) -> String {
     let path = address.strip_prefix(&format!("ws://{host}")).unwrap_or_else(|| panic!("{address} leads elsewhere"));
     path.to_owned()
 }
@@ -100,9 +104,9 @@ async fn an_address_is_good_for_its_key_and_its_vendor_alone() {
 }
 
 #[tokio::test]
-async fn calls_whose_sound_would_go_around_the_gateway_are_refused() {
+async fn calls_without_a_join_socket_are_refused() {
     let (app, mut vendor, _) = start(|_| {}).await;
-    for body in [json!({}), json!({"medium": {"webRtc": {}}}), json!({"medium": {"twilio": {}}})] {
+    for body in [json!({"medium": {"sip": {}}}), json!({"medium": {"twilio": {}}})] {
         let answer = app.call(make_call(&body)).await;
         assert_eq!(answer.status, 400, "{}", answer.text());
         assert!(answer.json()["medium"][0].is_string());

@@ -262,6 +262,11 @@ impl Meter {
         if missing > 0 { self.permit.reserve_more(NanoUsd(missing)) } else { Ok(()) }
     }
 
+    /// The session is over, and counts as none of the key's any more; its bill is awaited.
+    pub fn session_over(&mut self) {
+        self.permit.free_session();
+    }
+
     /// Names the model that the client asked for, where it is known only now.
     pub fn set_model(&mut self, model: &str) {
         self.facts.model_asked = model.to_owned();
