@@ -355,6 +355,8 @@ impl Relay {
         let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
         self.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
         names::frames(self.frames.0, self.frames.1);
+        // Neither side waits for what is asked now.
+        drop((self.client, self.leg));
         if let Some((session, mut meter)) = open {
             // Should this process be killed while the vendor is asked, what was measured stands.
             meter.note_again();
