@@ -101,12 +101,13 @@ install_missing() {
 
 # Marks name the state they were made from, so that a changed pin is installed again.
 install_python_packages() {
-    local wanted=tests/e2e/requirements.txt mark=.venv/requirements.installed
-    [ -x .venv/bin/python ] && cmp -s "$wanted" "$mark" && return 0
-    say "installing Python packages into .venv"
+    local wanted=$1 place=$2
+    local mark=$place/requirements.installed
+    [ -x "$place/bin/python" ] && cmp -s "$wanted" "$mark" && return 0
+    say "installing Python packages into $place"
     # What an interrupted or outdated Python left behind is made again.
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted" >&2
+    "$place/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$place"
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted" >&2
     cp "$wanted" "$mark"
 }
 
@@ -125,6 +126,8 @@ esac
 check_rust
 install_missing
 if [ "$what" = test ]; then
-    install_python_packages
+    install_python_packages tests/e2e/requirements.txt .venv
+    # Its libraries are older than those of the other SDKs.
+    install_python_packages tests/e2e/ultravox/requirements.txt .venv/ultravox
     install_node_packages
 fi

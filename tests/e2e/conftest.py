@@ -36,6 +36,7 @@ ONE_A_MINUTE = "sk-e2e-one-request-per-minute-0004"
 ONE_SESSION = "sk-e2e-one-session-at-a-time-0006"
 NODE_SDKS = "sk-e2e-the-vendors-sdks-for-node-0009"
 SUMMED = "sk-e2e-one-test-alone-counts-this-0007"
+IN_A_ROOM = "sk-e2e-ultravox-s-client-sdk-in-a-room-0010"
 NO_EXTRAS = "sk-e2e-money-for-two-seconds-alone-0008"
 NO_MONEY = "sk-e2e-a-budget-of-next-to-nothing-0005"
 
@@ -90,6 +91,7 @@ tenants:
       - {{ name: slow, key: {ONE_A_MINUTE}, requests_per_minute: 1 }}
       - {{ name: summed, key: {SUMMED} }}
       - {{ name: node, key: {NODE_SDKS} }}
+      - {{ name: room, key: {IN_A_ROOM}, budget: {{ usd: "0.05", window: total }} }}
       - {{ name: alone, key: {ONE_SESSION}, max_concurrent_sessions: 1 }}
       - {{ name: short, key: {NO_EXTRAS}, budget: {{ usd: "0.00016", window: total }} }}
       - {{ name: poor, key: {NO_MONEY}, budget: {{ usd: "0.000001", window: total }} }}
@@ -142,7 +144,7 @@ class Program:
 
     def address(self):
         assert self.process.poll() is None, f"ended at its start: {self.log.read_text()}"
-        found = re.search(r"http://[\d.]+:\d+", self.out.read_text())
+        found = re.search(r"(http|ws)://[\d.]+:\d+", self.out.read_text())
         return found and found.group()
 
     def stop(self, how):
@@ -162,6 +164,10 @@ class Upstream(Program):
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data, method=method)) as answer:
             return json.load(answer)
+
+    def lead_to(self, room, token):
+        """Ultravox's calls that are no sockets are led to this room."""
+        self._control("POST", "/_room", {"url": room, "token": token})
 
     def script(self, path, times=1, **fault):
         """The next `times` requests whose path ends in `path` get the fault."""

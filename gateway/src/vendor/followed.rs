@@ -26,9 +26,9 @@ use crate::upstream::client::Body;
 use crate::upstream::credentials::credential;
 
 /// Between the first two questions; each pause is longer than the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two questions.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// In which a vendor notices by itself that a client has left.
 const PATIENCE: Duration = Duration::from_millis(500);
 
