@@ -83,6 +83,21 @@ async fn a_call_whose_key_is_revoked_is_ended_at_its_vendor_before_anything_else
 }
 
 #[tokio::test]
+async fn a_gateway_that_stops_hangs_up_and_waits_for_the_bill() {
+    let (mut app, mut vendor, mut sessions) =
+        start(|setup| setup.settings.timeouts.settle = Duration::from_secs(10)).await;
+    let (mut client, _session) = joined(&app, &mut vendor, &mut sessions).await;
+    vendor.say(json_said(204, &Value::Null));
+    app.begin_drain();
+    assert_eq!(client.closed().await.0, 1001);
+    assert_eq!(vendor.next().await.method, "POST");
+    vendor.say(json_said(200, &json!({"ended": "2026-11-21T09:00:01Z", "billedDuration": "12s"})));
+    app.ended().await;
+    let record = app.all_records().await.remove(0);
+    assert_eq!((record.audio_in_ms, record.usage_source.as_str()), (12_000, "reported"));
+}
+
+#[tokio::test]
 async fn what_was_measured_stands_where_the_vendor_does_not_say_and_nothing_where_it_bills_nothing() {
     let (app, mut vendor, mut sessions) = start(|setup| {
         setup.settings.timeouts.settle = Duration::from_millis(200);
