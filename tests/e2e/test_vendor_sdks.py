@@ -233,10 +233,10 @@ def test_ultravox_call(client, gateway, speech):
     assert again.close_code == 4404
 
 
-@pytest.mark.parametrize("medium", [{}, {"medium": {"webRtc": {}}}])
-def test_a_call_whose_sound_would_go_around_the_gateway_is_not_made(gateway, medium):
+@pytest.mark.parametrize("medium", [{"twilio": {}}, {"sip": {"incoming": {}}}])
+def test_a_call_that_is_not_joined_by_a_socket_is_not_made(gateway, medium):
     with pytest.raises(urllib.error.HTTPError) as failed:
-        make_call(gateway, medium)
+        make_call(gateway, {"medium": medium})
     assert failed.value.code == 400 and "serverWebSocket" in json.load(failed.value)["medium"][0]
 
 
