@@ -338,13 +338,16 @@ impl Relay {
         }
         let used = self.meter.usage();
         let is_used = used.audio_in_ms > 0 || used.characters > 0;
-        let followed = self.followed.take().filter(|_| is_used);
-        let open = match (is_used, followed) {
+        // A session in which the vendor has said nothing may be another's, who joined before: what it costs is
+        // in that one's record. It is ended all the same where closing the socket may not do so.
+        let may_run = |session: &Session| is_used || (session.without_sound && ending.by != By::Provider);
+        let followed = self.followed.take().filter(may_run);
+        let mut awaited = match (is_used, &followed) {
+            (true, Some(_)) => Some(self.meter),
             (true, None) => {
                 self.meter.finish(status(&ending));
                 None
             }
-            (true, Some(session)) => Some((session, self.meter)),
             (false, _) => {
                 self.meter.abandon();
                 None
@@ -357,12 +360,15 @@ impl Relay {
         names::frames(self.frames.0, self.frames.1);
         // Neither side waits for what is asked now.
         drop((self.client, self.leg));
-        if let Some((session, mut meter)) = open {
+        let Some(session) = followed else { return };
+        if let Some(meter) = &mut awaited {
             // Should this process be killed while the vendor is asked, what was measured stands.
             meter.note_again();
             meter.session_over();
-            let at_once = ending.by == By::Policy;
-            let settled = followed::settle(&self.worker, self.surface, &self.candidate, &session, at_once).await;
+        }
+        let at_once = ending.by == By::Policy;
+        let settled = followed::settle(&self.worker, self.surface, &self.candidate, &session, at_once).await;
+        if let Some(meter) = awaited {
             record(meter, settled, status(&ending));
         }
     }

@@ -21,6 +21,14 @@ fn json_said(status: u16, body: &Value) -> Said {
 
 /// A WebRTC call that has been made and joined, and its vendor heard.
 async fn joined(app: &TestApp, vendor: &mut Vendor, sessions: &mut SocketVendor) -> (Session, VendorSession) {
+    let (mut client, mut session) = entered(app, vendor, sessions).await;
+    session.say(Message::text(ROOM)).await;
+    assert_eq!(client.next().await, Message::text(ROOM), "the way to the room is the client's own");
+    (client, session)
+}
+
+/// A WebRTC call that has been made and joined.
+async fn entered(app: &TestApp, vendor: &mut Vendor, sessions: &mut SocketVendor) -> (Session, VendorSession) {
     let theirs = format!("ws://{}/calls/c-1?secret=s", sessions.address);
     vendor.say(json_said(201, &json!({"callId": "c-1", "joinUrl": theirs})));
     let answer = app.call(make_call(&json!({"systemPrompt": "Be brief."}))).await;
@@ -30,11 +38,8 @@ async fn joined(app: &TestApp, vendor: &mut Vendor, sessions: &mut SocketVendor)
     let expected = json!({"systemPrompt": "Be brief.", "medium": {"webRtc": {}}, "maxDuration": "3600s"});
     assert_eq!(asked, expected, "it says what it is and how long it lasts at most");
     let path = below(answer.json()["joinUrl"].as_str().unwrap(), "gateway.example");
-    let mut client = app.dial(&path, &[]).await.unwrap();
-    let mut session = sessions.next().await;
-    session.say(Message::text(ROOM)).await;
-    assert_eq!(client.next().await, Message::text(ROOM), "the way to the room is the client's own");
-    (client, session)
+    let client = app.dial(&path, &[]).await.unwrap();
+    (client, sessions.next().await)
 }
 
 #[tokio::test]
@@ -80,6 +85,23 @@ async fn a_call_whose_key_is_revoked_is_ended_at_its_vendor_before_anything_else
     assert_eq!(serde_json::from_slice::<Value>(&seen.whole().await).unwrap(), json!({"type": "hang_up"}));
     let record = app.records_of_key(key, client.id).await.remove(0);
     assert_eq!((record.usage.audio_in_ms, record.status), (6_000, UsageStatus::EndedByPolicy));
+}
+
+#[tokio::test]
+async fn a_call_that_is_left_before_its_vendor_speaks_is_ended_there_unless_the_vendor_refused_it() {
+    let (app, mut vendor, mut sessions) = start(|setup| setup.settings.timeouts.settle = Duration::from_secs(10)).await;
+    let (mut client, session) = entered(&app, &mut vendor, &mut sessions).await;
+    drop(session);
+    client.closed().await;
+    app.no_session_left().await;
+    assert!(vendor.is_idle(), "one that is refused may be another's, which goes on");
+
+    let (mut client, _session) = entered(&app, &mut vendor, &mut sessions).await;
+    client.socket.close(None).await.unwrap();
+    while vendor.next().await.method != "POST" {}
+    vendor.say(json_said(200, &json!({"ended": "2026-11-21T09:00:01Z", "billedDuration": "6s"})));
+    app.no_session_left().await;
+    assert!(app.all_records().await.is_empty(), "whose call it was is not known");
 }
 
 #[tokio::test]
