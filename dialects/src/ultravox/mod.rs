@@ -2,12 +2,17 @@
 //!
 //! Source: Ultravox's API reference and SDKs, read 2026-11-21.
 
+mod agent;
+mod agent_abilities;
+mod agent_asked;
+mod agent_reply;
+mod agent_tools;
 mod surface;
 
-use domain::provider::ProviderKind;
+use domain::provider::{Operation, ProviderKind};
 
 use crate::openai;
-use crate::registry::{AuthStyle, Provider};
+use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Ultravox,
@@ -18,7 +23,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     url_variable: None,
     voices_api: None,
     in_process: false,
-    models: &[],
+    models: MODELS,
     voices: &[],
     transcription: None,
     speech: None,
@@ -26,6 +31,15 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: Some(&surface::SURFACE),
     live: None,
-    agent: None,
+    agent: Some(&agent::UltravoxAgents),
     fault: openai::errors::fault,
 };
+
+/// The model of a call that names none. Every model has its price.
+const DEFAULT_MODEL: &str = "ultravox-v0.7";
+
+const fn model(name: &'static str) -> WellKnownModel {
+    WellKnownModel { name, operations: &[Operation::Realtime] }
+}
+
+const MODELS: &[WellKnownModel] = &[model(DEFAULT_MODEL), model("ultravox-v0.6"), model("ultravox-v0.6-gemma3-27b")];

@@ -6,13 +6,12 @@
 use domain::provider::Operation;
 use serde_json::{Map, Value, json};
 
+use super::DEFAULT_MODEL;
 use crate::surface::{
     Address, AtFault, Followed, KeyPlace, Method, ModelAt, Passage, Place, Refused, Route, Surface, Told, Work,
     seconds_to_ms,
 };
 
-/// The model of a call that names none.
-const DEFAULT_MODEL: &str = "ultravox-v0.7";
 /// How long a call lasts at most that does not say it.
 const DEFAULT_LASTS_MS: u64 = 3_600_000;
 /// Calls are billed in steps of so many milliseconds.
