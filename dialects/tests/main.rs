@@ -6,6 +6,7 @@ mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;
 mod golden_google;
+mod golden_ultravox_agent;
 mod live;
 mod property;
 mod realtime;

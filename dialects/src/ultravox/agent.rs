@@ -199,6 +199,10 @@ fn output_of(call_id: &str, output: &str) -> Value {
     })
 }
 
+fn is_object(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object())
+}
+
 impl Call {
     fn new(setup: &Setup) -> Self {
         Self {
@@ -240,7 +244,7 @@ impl Call {
     /// There is no message that stops the agent. One that interrupts it, says nothing and wants no answer
     /// does, as the vendor's own plugin for `LiveKit` has it (read 2026-11-21).
     fn cancel(&mut self, now: u64, out: &mut Vec<Frame>) {
-        for call in self.reply.cancel(now) {
+        for call in self.reply.cancel(self.thinks, now) {
             let unwanted = json!({
                 "type": "client_tool_result", "invocationId": call, "errorType": "implementation-error",
                 "errorMessage": "The response was cancelled.", "responseType": "tool-response",
@@ -385,11 +389,13 @@ impl Call {
         if id.is_empty() || name.is_empty() {
             return;
         }
+        // They are an object on the wire; one in a text is understood too.
         let arguments = match message.get("parameters") {
-            Some(Value::String(arguments)) => arguments.clone(),
-            Some(Value::Null) | None => "{}".to_owned(),
-            Some(arguments) => arguments.to_string(),
+            Some(Value::Object(arguments)) => Some(json!(arguments).to_string()),
+            Some(Value::String(text)) => Some(text.clone()).filter(|text| is_object(text)),
+            _ => None,
         };
+        let arguments = arguments.unwrap_or_else(|| "{}".to_owned());
         self.owes = false;
         let call = Said::ToolCall { call_id: id.to_owned(), name: name.to_owned(), arguments };
         self.reply.call(id, call, now, said);

@@ -77,6 +77,8 @@ pub(super) struct Reply {
     response: Option<Response>,
     round: Option<Round>,
     rest: Rest,
+    /// A response was cancelled before it began, and may begin all the same.
+    unwanted: bool,
     /// The last utterance that is over.
     over: Option<u64>,
     /// The utterance in which the user broke in, and how much of its text was told.
@@ -97,9 +99,12 @@ impl Reply {
 
     /// The agent is in another state.
     pub(super) fn state(&mut self, state: &str, now: u64, said: &mut Vec<Said>) {
+        let unwanted = std::mem::take(&mut self.unwanted);
         match state {
             "speaking" => {
-                self.rest = Rest::None;
+                if !unwanted {
+                    self.rest = Rest::None;
+                }
                 self.speaking = true;
             }
             "thinking" => {
@@ -146,13 +151,17 @@ impl Reply {
             self.end(now, said);
         }
         self.linger(now);
+        let (delta, text) = (words.delta.filter(|delta| !delta.is_empty()), words.text.filter(|text| !text.is_empty()));
+        if self.response.is_none() && delta.is_none() && text.is_none() {
+            return;
+        }
         let response = self.response.get_or_insert_default();
         response.ordinal = words.ordinal.or(response.ordinal);
-        if let Some(delta) = words.delta.filter(|delta| !delta.is_empty()) {
+        if let Some(delta) = delta {
             response.told += delta.len();
             said.push(Said::Text(delta.to_owned()));
         }
-        if let Some(text) = words.text.filter(|text| !text.is_empty()) {
+        if let Some(text) = text {
             if text.len() < response.told {
                 response.shortened = Some(text.to_owned());
             } else {
@@ -229,11 +238,15 @@ impl Reply {
         said.extend(response.shortened.map(Said::TextCorrected));
     }
 
-    /// The response is not wanted any more. Gives the calls that were not told, which the agent waits for.
-    pub(super) fn cancel(&mut self, now: u64) -> Vec<String> {
+    /// The response is not wanted any more, whether it has begun or the agent `thinks` of it. Gives the calls
+    /// that were not told, which the agent waits for.
+    pub(super) fn cancel(&mut self, thinks: bool, now: u64) -> Vec<String> {
         let round = self.round.take();
         if let Some(response) = self.close(now) {
             self.stop(&response);
+        } else if thinks && round.is_none() {
+            self.rest = Rest::Unnamed;
+            self.unwanted = true;
         }
         round.map(|round| round.calls.into_iter().map(|(id, _)| id).collect()).unwrap_or_default()
     }
