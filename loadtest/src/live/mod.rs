@@ -15,6 +15,9 @@ pub mod mind;
 mod openai_agent;
 mod scribe;
 mod ultravox;
+mod ultravox_agent;
+mod ultravox_calls;
+mod ultravox_pace;
 
 use std::{
     collections::VecDeque,
@@ -134,12 +137,20 @@ struct Shared {
     drops: Mutex<VecDeque<u64>>,
     /// Ultravox's calls.
     calls: Arc<Calls>,
+    /// Ultravox's conversations.
+    agents: ultravox_calls::Calls,
 }
 
 impl Shared {
     fn new(config: Config) -> Self {
         let drops = Mutex::new(config.drops.iter().copied().collect());
-        Self { config, seen: Mutex::default(), drops, calls: Arc::default() }
+        Self {
+            config,
+            seen: Mutex::default(),
+            drops,
+            calls: Arc::default(),
+            agents: ultravox_calls::Calls::default(),
+        }
     }
 }
 
@@ -270,6 +281,10 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         drop(control(&shared, &head, &mut stream).await);
         return;
     }
+    if ultravox_calls::is_asked(&head) {
+        drop(ultravox_calls::answer(&shared, &mut stream).await);
+        return;
+    }
     let mut vendor: Option<Box<dyn Vendor>> = None;
     let accepted = accept_hdr_async(stream, |request: &Request, response: Response| match open(&shared, request) {
         Ok(opened) => {
@@ -352,6 +367,10 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
 /// Joins a call, which can be done once.
 fn join(shared: &Shared, path: &str) -> Box<dyn Vendor> {
     let call = path.trim_start_matches(ultravox::PATH);
+    if let Some(agent) = shared.agents.get(call) {
+        let free = lock(&agent).joined.is_none();
+        return if free { ultravox_agent::open(agent) } else { ultravox::refuse() };
+    }
     shared.calls.join(call).map_or_else(ultravox::refuse, |joined| ultravox::open(call, joined))
 }
 
