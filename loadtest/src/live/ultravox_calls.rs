@@ -97,7 +97,7 @@ pub(super) struct Call {
 pub(super) struct Calls(Mutex<BTreeMap<String, Arc<Mutex<Call>>>>);
 
 impl Calls {
-    fn make(&self, wanted: Wanted) -> String {
+    pub(super) fn make(&self, wanted: Wanted) -> String {
         let mut calls = lock(&self.0);
         let number =
             calls.last_key_value().and_then(|(id, _)| u64::from_str_radix(id.get(24..)?, 16).ok()).unwrap_or(0);
