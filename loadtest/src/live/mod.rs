@@ -18,6 +18,8 @@ mod ultravox;
 mod ultravox_agent;
 mod ultravox_calls;
 mod ultravox_pace;
+#[cfg(test)]
+mod ultravox_tests;
 
 use std::{
     collections::VecDeque,
