@@ -39,7 +39,7 @@ fn well_known_models_only_do_what_the_row_can() {
                 let can = match operation {
                     Operation::Transcription | Operation::Translation => row.transcription.is_some(),
                     Operation::Speech => row.speech.is_some(),
-                    Operation::Realtime => row.realtime.is_some() || row.live.is_some(),
+                    Operation::Realtime => row.realtime.is_some() || row.live.is_some() || row.agent.is_some(),
                     Operation::Chat | Operation::Embeddings => row.json.is_some(),
                     Operation::Passthrough => row.surface.is_some(),
                 };
