@@ -155,7 +155,7 @@ impl Reply {
         if self.response.is_none() && delta.is_none() && text.is_none() {
             return;
         }
-        let response = self.response.get_or_insert_default();
+        let response = self.begun(said);
         response.ordinal = words.ordinal.or(response.ordinal);
         if let Some(delta) = delta {
             response.told += delta.len();
@@ -178,6 +178,14 @@ impl Reply {
         }
     }
 
+    /// The response that is being given. A new one is told of: what is left of the one before was dropped here.
+    fn begun(&mut self, said: &mut Vec<Said>) -> &mut Response {
+        if self.response.is_none() {
+            said.push(Said::ResponseStarted);
+        }
+        self.response.get_or_insert_default()
+    }
+
     /// Words of an utterance that is over: they may tell what was said of it before the user broke in.
     fn late(&mut self, words: Words<'_>, said: &mut Vec<Said>) {
         let Some((_, told)) = self.broken.filter(|(ordinal, _)| Some(*ordinal) == words.ordinal && words.last) else {
@@ -196,7 +204,7 @@ impl Reply {
             return;
         }
         self.linger(now);
-        self.response.get_or_insert_default().sounded_at = Some(now);
+        self.begun(said).sounded_at = Some(now);
         said.push(Said::Audio(bytes.to_vec()));
     }
 
@@ -221,6 +229,7 @@ impl Reply {
 
     fn tell_round(&mut self, now: u64, said: &mut Vec<Said>) {
         let Some(round) = self.round.take() else { return };
+        self.begun(said);
         said.extend(round.calls.into_iter().map(|(_, call)| call));
         said.push(Said::ToolCallsEnded);
         self.close(now);

@@ -85,17 +85,18 @@ impl Told {
         for said in said {
             match said {
                 Said::Ready { .. } => self.ready += 1,
+                Said::ResponseStarted => {
+                    assert!(!std::mem::replace(&mut self.open, true), "one response at a time");
+                }
                 Said::Text(text) | Said::TextAll(text) => {
-                    assert!(!text.is_empty());
-                    self.open = true;
+                    assert!(self.open && !text.is_empty());
                 }
                 Said::Audio(bytes) => {
-                    assert!(!bytes.is_empty());
-                    self.open = true;
+                    assert!(self.open && !bytes.is_empty());
                 }
                 Said::ToolCall { arguments, .. } => {
                     assert!(serde_json::from_str::<Value>(&arguments).unwrap().is_object());
-                    self.open = true;
+                    assert!(self.open);
                     self.calls += 1;
                 }
                 Said::ToolCallsEnded => {
