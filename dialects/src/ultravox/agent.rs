@@ -227,7 +227,7 @@ impl Call {
 
     fn respond(&mut self, instructions: Option<&str>, out: &mut Vec<Frame>) {
         let asked = self.asked.take();
-        let answers_anyhow = std::mem::take(&mut self.owes) || self.user_speaks;
+        let answers_anyhow = self.owes || self.user_speaks;
         let guided = asked.is_some() || answers_anyhow;
         if let Some(text) = instructions.filter(|_| guided) {
             write(&instruction(text), Urgency::Later, out);
@@ -238,6 +238,7 @@ impl Call {
             None => instruction(instructions.unwrap_or(YOUR_TURN)),
         };
         // An agent that speaks although nobody listens any more does not finish first.
+        self.owes = true;
         write(&text, if self.interrupting { Urgency::Immediate } else { Urgency::Soon }, out);
     }
 
@@ -307,7 +308,8 @@ impl Call {
                     last: message.get("final") == Some(&Value::Bool(true)),
                 };
                 self.reply.words(words, now, said);
-                self.owes &= !self.reply.open();
+                // A response of one message has begun and ended with it.
+                self.owes &= !self.reply.open() && !said.contains(&Said::ResponseEnded);
             }
             "playback_clear_buffer" => self.clear(now, said, out),
             "user_started_speaking" => self.user_starts(said, out),
@@ -335,11 +337,14 @@ impl Call {
                 self.owes = false;
                 self.interrupting = false;
             }
-            // It has thought about it and says nothing.
-            "listening" | "idle" if thought => self.owes = false,
             _ => {}
         }
         self.reply.state(state, now, said);
+        let rests = matches!(state, "listening" | "idle");
+        if rests && thought && std::mem::take(&mut self.owes) && !self.user_speaks && !self.reply.open() {
+            // It has thought about it and says nothing, which somebody may wait for.
+            said.extend([Said::ResponseStarted, Said::ResponseEnded]);
+        }
     }
 
     /// What the user said as it was written down beside, often after the agent has begun to answer it. What

@@ -9,6 +9,8 @@ use crate::conversation::agent::Said;
 
 /// Sound that is not there so long after the text is complete does not come.
 const QUIET_MS: u64 = 1_000;
+/// The same while the agent says that it speaks: its sound was sent ahead, and plays on.
+const SPOKEN_QUIET_MS: u64 = 3_000;
 /// Sound that comes so soon after a response's end belongs to it, where the agent does not say that it speaks.
 const TAIL_MS: u64 = 500;
 /// Calls of one round arrive within this of each other.
@@ -290,7 +292,8 @@ impl Reply {
             Some(complete) => response.sounded_at.max(Some(complete)),
             None => response.left_at,
         };
-        since.map(|since| since + QUIET_MS)
+        let plays = self.speaking && response.sounded_at.is_some();
+        since.map(|since| since + if plays { SPOKEN_QUIET_MS } else { QUIET_MS })
     }
 
     /// Time has passed.

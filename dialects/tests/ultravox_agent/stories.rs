@@ -53,7 +53,7 @@ fn turns_are_answered_and_what_the_user_said_may_come_late() {
     story.sound(960);
     story.after(900);
     story.sound(960);
-    story.after(2_000);
+    story.after(4_000);
     // Nothing but a text: it is over when no sound has come.
     story.agent_said(5, "voice", "Silent.");
     story.after(2_000);
@@ -175,6 +175,9 @@ fn text_is_written_and_read() {
     story.order(Order::Respond { instructions: Some("Be loud.") });
     story.order(Order::UserText("Well?"));
     story.order(Order::Respond { instructions: Some("Be soft.") });
+    story.state("thinking");
+    story.agent_said(4, "text", "Well.");
+    story.state("listening");
     story.shows("ultravox_text");
 }
 
