@@ -63,7 +63,7 @@ struct Call {
     /// The agent will answer without being told: a turn or the outputs of functions wait for it.
     owes: bool,
     thinks: bool,
-    user_speaks: bool,
+    user: User,
     /// An interruption of our own was sent, and the agent has not said yet that it stops.
     interrupting: bool,
     reply: Reply,
@@ -145,6 +145,7 @@ impl Agent for Call {
             said.push(Said::Configured);
         }
         self.reply.tick(now, said);
+        self.settle(said);
     }
 
     fn keep_alive(&mut self, out: &mut Vec<Frame>) {
@@ -166,6 +167,15 @@ impl Agent for Call {
             _ => Some(LiveFault::upstream(format!("The call broke off with code {code}: {told}"))),
         }
     }
+}
+
+/// What the user is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum User {
+    Silent,
+    /// Makes a sound while the agent speaks, which may go on.
+    BreaksIn,
+    Speaks,
 }
 
 /// How soon the agent reads a message.
@@ -211,7 +221,7 @@ impl Call {
             asked: before_the_call(setup).1.map(ToOwned::to_owned),
             owes: false,
             thinks: false,
-            user_speaks: false,
+            user: User::Silent,
             interrupting: false,
             reply: Reply::default(),
             configured: None,
@@ -227,7 +237,7 @@ impl Call {
 
     fn respond(&mut self, instructions: Option<&str>, out: &mut Vec<Frame>) {
         let asked = self.asked.take();
-        let answers_anyhow = self.owes || self.user_speaks;
+        let answers_anyhow = self.owes || self.user != User::Silent;
         let guided = asked.is_some() || answers_anyhow;
         if let Some(text) = instructions.filter(|_| guided) {
             write(&instruction(text), Urgency::Later, out);
@@ -296,7 +306,7 @@ impl Call {
             "call_started" => self.begin(said),
             "state" => {
                 self.begin(said);
-                self.state(text("state").unwrap_or_default(), now, said);
+                self.state(text("state").unwrap_or_default(), now, said, out);
             }
             "transcript" if text("role") == Some("user") => self.heard(message, said),
             "transcript" => {
@@ -310,6 +320,7 @@ impl Call {
                 self.reply.words(words, now, said);
                 // A response of one message has begun and ended with it.
                 self.owes &= !self.reply.open() && !said.contains(&Said::ResponseEnded);
+                self.settle(said);
             }
             "playback_clear_buffer" => self.clear(now, said, out),
             "user_started_speaking" => self.user_starts(said, out),
@@ -325,23 +336,26 @@ impl Call {
         }
     }
 
-    fn state(&mut self, state: &str, now: u64, said: &mut Vec<Said>) {
+    fn state(&mut self, state: &str, now: u64, said: &mut Vec<Said>, out: &mut Vec<Frame>) {
         let thought = self.thinks;
         self.thinks = state == "thinking";
-        match state {
-            "thinking" => {
-                self.user_stops(said);
-                self.interrupting = false;
-            }
-            "speaking" => {
-                self.owes = false;
-                self.interrupting = false;
-            }
-            _ => {}
+        if state == "speaking" {
+            self.owes = false;
+        } else if self.user == User::BreaksIn && self.reply.unfinished() {
+            // The agent does not go on with what it has begun.
+            self.break_in(now, said, out);
+        }
+        if self.thinks || state == "speaking" {
+            self.interrupting = false;
         }
         self.reply.state(state, now, said);
+        self.settle(said);
+        if self.thinks {
+            self.user_stops(said);
+        }
         let rests = matches!(state, "listening" | "idle");
-        if rests && thought && std::mem::take(&mut self.owes) && !self.user_speaks && !self.reply.open() {
+        let silent = self.user == User::Silent && !self.reply.open();
+        if rests && thought && std::mem::take(&mut self.owes) && silent {
             // It has thought about it and says nothing, which somebody may wait for.
             said.extend([Said::ResponseStarted, Said::ResponseEnded]);
         }
@@ -363,16 +377,26 @@ impl Call {
         }
     }
 
+    /// A noise is speech as well. While the agent speaks, only what stops it is told as such.
     fn user_starts(&mut self, said: &mut Vec<Said>, out: &mut Vec<Frame>) {
-        if std::mem::replace(&mut self.user_speaks, true) {
+        if self.user != User::Silent {
             return;
         }
         self.flush(out);
-        said.push(Said::SpeechStarted);
+        self.user = User::BreaksIn;
+        self.settle(said);
+    }
+
+    /// Whoever speaks while the agent does not is heard.
+    fn settle(&mut self, said: &mut Vec<Said>) {
+        if self.user == User::BreaksIn && !self.reply.open() {
+            self.user = User::Speaks;
+            said.push(Said::SpeechStarted);
+        }
     }
 
     fn user_stops(&mut self, said: &mut Vec<Said>) {
-        if std::mem::take(&mut self.user_speaks) {
+        if std::mem::replace(&mut self.user, User::Silent) == User::Speaks {
             self.owes = true;
             said.push(Said::SpeechStopped);
         }
@@ -383,7 +407,15 @@ impl Call {
             return;
         }
         if self.reply.open() {
-            self.user_starts(said, out);
+            self.break_in(now, said, out);
+        }
+    }
+
+    /// The user has stopped the agent.
+    fn break_in(&mut self, now: u64, said: &mut Vec<Said>, out: &mut Vec<Frame>) {
+        self.user_starts(said, out);
+        if std::mem::replace(&mut self.user, User::Speaks) != User::Speaks {
+            said.push(Said::SpeechStarted);
         }
         self.reply.clear(now, said);
     }

@@ -99,6 +99,11 @@ impl Reply {
         self.response.is_some() || self.round.is_some()
     }
 
+    /// Whether more of the response's text is to come.
+    pub(super) fn unfinished(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| response.complete_at.is_none())
+    }
+
     /// The agent is in another state.
     pub(super) fn state(&mut self, state: &str, now: u64, said: &mut Vec<Said>) {
         let unwanted = std::mem::take(&mut self.unwanted);

@@ -98,6 +98,20 @@ fn the_user_breaks_in() {
     story.agent(5, "voice", "Late words.");
     story.agent_said(5, "voice", "Late words.");
     story.agent(7, "voice", "Fresh words.");
+    story.hears(json!({"type": "user_stopped_speaking"}));
+    // A noise does not stop the agent, and is nothing.
+    story.state("speaking");
+    story.hears(json!({"type": "user_started_speaking"}));
+    story.sound(960);
+    story.hears(json!({"type": "user_stopped_speaking"}));
+    // Without another word, an agent that listens in mid-sentence was interrupted.
+    story.hears(json!({"type": "user_started_speaking"}));
+    story.state("listening");
+    story.state("thinking");
+    // Somebody who speaks as the agent comes to its end is heard then.
+    story.agent_said(9, "voice", "The end.");
+    story.hears(json!({"type": "user_started_speaking"}));
+    story.after(2_000);
     story.shows("ultravox_barge_in");
 }
 
