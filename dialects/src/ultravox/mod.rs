@@ -7,11 +7,11 @@ mod agent_abilities;
 mod agent_asked;
 mod agent_reply;
 mod agent_tools;
+pub mod errors;
 mod surface;
 
 use domain::provider::{Operation, ProviderKind};
 
-use crate::openai;
 use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
@@ -32,7 +32,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     surface: Some(&surface::SURFACE),
     live: None,
     agent: Some(&agent::UltravoxAgents),
-    fault: openai::errors::fault,
+    fault: errors::fault,
 };
 
 /// The model of a call that names none. Every model has its price.
