@@ -9,6 +9,7 @@
 use domain::audio::RealtimeFormat;
 use serde::Deserialize;
 
+use super::agent;
 use super::billing::live_surcharge_percent;
 use super::flux;
 use super::languages::MULTI;
@@ -33,7 +34,7 @@ impl LiveOpener for DeepgramLive {
         if flux::is_flux(&settings.model) {
             return flux::plan(settings);
         }
-        if settings.model.starts_with("whisper") {
+        if settings.model.starts_with("whisper") || settings.model.starts_with(agent::MODEL) {
             let message = format!("Deepgram's '{}' does not transcribe live audio.", settings.model);
             return Err(Refusal::value(param::MODEL, message));
         }

@@ -3,10 +3,16 @@
 //!
 //! A file goes to `/v1/listen`, which answers with words, their times and utterances; segments, captions
 //! and speakers in OpenAI's shapes are made from those. Speech comes from `/v1/speak` (Aura) or
-//! `/v2/speak` (Flux). Live audio goes to `/v1/listen` or `/v2/listen` (Flux) as a WebSocket.
+//! `/v2/speak` (Flux). Live audio goes to `/v1/listen` or `/v2/listen` (Flux) as a WebSocket, and a conversation
+//! to the voice agent, which has a host of its own.
 //!
 //! Source: Deepgram's API reference, `OpenAPI` document and SDKs, read 2026-11-21.
 
+pub mod agent;
+mod agent_abilities;
+mod agent_messages;
+mod agent_reply;
+mod agent_settings;
 mod answer;
 mod billing;
 pub mod errors;
@@ -42,7 +48,7 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: Some(&surface::SURFACE),
     live: Some(&live::DeepgramLive),
-    agent: None,
+    agent: Some(&agent::DeepgramAgent),
     fault: errors::fault,
 };
 
@@ -55,7 +61,7 @@ const fn listens(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Transcription, Operation::Realtime] }
 }
 
-/// Live audio alone.
+/// Sessions alone.
 const fn follows(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Realtime] }
 }
@@ -88,6 +94,7 @@ const MODELS: &[WellKnownModel] = &[
     transcribes("whisper-large"),
     follows("flux-general-en"),
     follows("flux-general-multi"),
+    follows(agent::MODEL),
     speaks(voices::AURA_2),
     speaks(voices::AURA_1),
     speaks(voices::FLUX),

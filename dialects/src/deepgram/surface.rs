@@ -7,6 +7,7 @@ use domain::usage::{Usage, UsageSource};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::agent;
 use super::billing::asked_percent;
 use crate::surface::{
     KeyPlace, Method, ModelAt, Place, Query, Recording, Refused, Route, SocketMeter, Surface, Token, Work, called,
@@ -14,7 +15,7 @@ use crate::surface::{
 };
 
 /// Where the voice agent is served.
-const AGENT: Option<&str> = Some("https://agent.deepgram.com");
+const AGENT: Option<&str> = Some(agent::HOST);
 /// The model of a transcription that names none.
 const DEFAULT_MODEL: &str = "base";
 /// Shortest-lived token that is asked for without a number, and the longest.
@@ -77,9 +78,9 @@ const ROUTES: &[Route] = &[
         origin: AGENT,
         ..route(
             Method::Socket,
-            "/v1/agent/converse",
+            agent::PATH,
             Operation::Realtime,
-            ModelAt { place: Place::Nowhere, default: Some("voice-agent") },
+            ModelAt { place: Place::Nowhere, default: Some(agent::MODEL) },
             Work::Socket(called),
         )
     },
