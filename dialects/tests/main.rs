@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
 
 mod contract;
+mod deepgram_agent;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;

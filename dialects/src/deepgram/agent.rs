@@ -305,8 +305,9 @@ impl VoiceAgent {
 
     /// A turn of the user is over. What was written for it is repeated by the agent, and is no news.
     fn heard(&mut self, content: String, said: &mut Vec<Said>) {
-        if self.injected.front().is_some_and(|text| text.trim() == content.trim()) {
-            self.injected.pop_front();
+        if let Some(at) = self.injected.iter().position(|text| text.trim() == content.trim()) {
+            // Those before it are not repeated any more.
+            self.injected.drain(..=at);
             // An answer that is still open was given up before.
             self.reply.end(said);
             self.reply.prompted();
@@ -434,7 +435,8 @@ impl Agent for VoiceAgent {
     }
 
     fn closed(&self, code: u16, reason: &str) -> Option<LiveFault> {
-        (code != 1000).then(|| LiveFault::upstream(format!("Deepgram closed the connection: {code} {reason}")))
+        let words = format!("Deepgram closed the connection: {code} {reason}");
+        (code != 1000).then(|| LiveFault::upstream(words.trim_end()))
     }
 }
 

@@ -67,17 +67,3 @@ const TABLE: &[(A, Support)] = &[
     (A::OutOfBand, Refused("the agent has one conversation")),
     (A::Cancel, Emulated("the agent cannot be told to stop; what still comes of the answer is dropped")),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conversation::abilities::Support::Ignored;
-
-    #[test]
-    fn every_reason_is_one_sentence_of_its_own() {
-        for (ability, support) in TABLE {
-            let (Emulated(reason) | Ignored(reason) | Refused(reason)) = support else { continue };
-            assert!(reason.len() > 20 && !reason.ends_with('.') && !reason.contains("  "), "{ability:?}: {reason}");
-        }
-    }
-}

@@ -100,7 +100,8 @@ impl Configuration {
         }
         let of = |listen: &Value, name: &str| listen.pointer("/provider")?.get(name).cloned();
         if of(&self.listen, "model") != of(&next.listen, "model") {
-            let message = "Deepgram's agent listens with the model that it began with, which knows other languages.";
+            let message =
+                "Deepgram's agent keeps the model that it began to listen with, and these languages need another.";
             return Err(Refusal::value(param::LANGUAGE, message));
         }
         if of(&next.listen, "version").is_none_or(|version| version != "v2") {

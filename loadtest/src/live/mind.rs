@@ -95,6 +95,12 @@ impl Mind {
         Ok(vec![say(&std::mem::take(&mut self.told).join(" "))])
     }
 
+    /// Outputs are not awaited any more: the calls that are taken back.
+    pub(super) fn withdraw(&mut self) -> Vec<String> {
+        self.told.clear();
+        std::mem::take(&mut self.awaited).into_iter().map(|(id, _)| id).collect()
+    }
+
     /// Whether the output of a call is awaited.
     pub(super) fn waits(&self) -> bool {
         !self.awaited.is_empty()

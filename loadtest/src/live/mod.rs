@@ -8,6 +8,8 @@
 
 mod calls;
 mod deepgram;
+mod deepgram_agent;
+mod deepgram_settings;
 mod flux;
 mod gemini;
 pub mod hearing;
@@ -55,7 +57,7 @@ use tokio_tungstenite::{
 const LISTEN: &str = "/v1/listen";
 const FLUX: &str = "/v2/listen";
 const SCRIBE: &str = "/v1/speech-to-text/realtime";
-const PATHS: [&str; 4] = [LISTEN, FLUX, SCRIBE, gemini::PATH];
+const PATHS: [&str; 5] = [LISTEN, FLUX, SCRIBE, gemini::PATH, deepgram_agent::PATH];
 
 /// What a vendor says.
 #[derive(Debug, Clone)]
@@ -348,6 +350,7 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
     let (allowed, opened) = match path {
         LISTEN => (has("authorization", &format!("Token {key}")), deepgram::open(&query)),
         FLUX => (has("authorization", &format!("Token {key}")), flux::open(&query)),
+        deepgram_agent::PATH => (has("authorization", &format!("Token {key}")), Ok(deepgram_agent::open())),
         SCRIBE => (has("xi-api-key", key), scribe::open(&query)),
         gemini::PATH => (has("x-goog-api-key", key), gemini::open()),
         openai_agent::PATH => (has("authorization", &format!("Bearer {key}")), openai_agent::open(&query)),
