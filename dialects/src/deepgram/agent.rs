@@ -14,6 +14,7 @@ use super::agent_abilities::ABILITIES;
 use super::agent_messages::{Call, Message};
 use super::agent_reply::Reply;
 use super::agent_settings::{Configuration, ends_turns_by_message};
+use super::agent_updates::Configured;
 use crate::contract::Endpoint;
 use crate::conversation::abilities::Abilities;
 use crate::conversation::agent::{Agent, AgentOpener, Billing, Cut, Habits, Incoming, Order, Plan, Said, Way};
@@ -34,8 +35,6 @@ const TURN_END_SILENCE_MS: u64 = 1_500;
 const PENDING_BYTES: usize = 256 * 1024;
 /// Texts of the user whose repetition by the agent is awaited.
 const MAX_INJECTED: usize = 16;
-/// Configurations that the agent has not confirmed.
-const MAX_UNCONFIRMED: usize = 64;
 /// What the agent is told in the user's name, where it shall speak and nothing new was said.
 const GO_ON: &str = "Please go on.";
 
@@ -94,18 +93,7 @@ enum Owed {
 #[derive(Debug)]
 struct VoiceAgent {
     stage: Stage,
-    setup: Setup,
-    /// What the operator said beside the instructions, later on.
-    added: String,
-    /// The configuration as it shall be.
-    wanted: Result<Configuration, Refusal>,
-    /// As the agent was told it.
-    told: Option<Configuration>,
-    /// Acknowledgements that are awaited, and the configurations that are in force with the last of them.
-    acknowledgements: u64,
-    unconfirmed: usize,
-    /// When a configuration is confirmed of which the agent needs no word.
-    confirms_at: Option<u64>,
+    configured: Configured,
     /// What the user wrote since the last answer was asked for.
     pending: String,
     /// What the agent was told in the user's name; it may repeat that as something said.
@@ -120,13 +108,7 @@ impl VoiceAgent {
     fn new(setup: &Setup) -> Self {
         Self {
             stage: Stage::Opening,
-            setup: setup.clone(),
-            added: String::new(),
-            wanted: Configuration::of(setup, ""),
-            told: None,
-            acknowledgements: 0,
-            unconfirmed: 0,
-            confirms_at: None,
+            configured: Configured::new(setup),
             pending: String::new(),
             injected: VecDeque::new(),
             asked: false,
@@ -139,13 +121,12 @@ impl VoiceAgent {
         if self.stage != Stage::Opening {
             return;
         }
-        match &self.wanted {
-            Ok(wanted) => {
-                out.push(Frame::Text(wanted.settings(&self.setup)));
-                self.told = Some(wanted.clone());
+        match self.configured.settings() {
+            Ok(settings) => {
+                out.push(Frame::Text(settings));
                 self.stage = Stage::Settling;
             }
-            Err(refusal) => said.push(Said::Failed(LiveFault::invalid(refusal.message.clone()))),
+            Err(refusal) => said.push(Said::Failed(LiveFault::invalid(refusal.message))),
         }
     }
 
@@ -155,74 +136,7 @@ impl VoiceAgent {
         }
         self.stage = Stage::Ready;
         said.push(Said::Ready { input: None, output: None });
-        self.tell(out);
-        self.confirm(said);
-    }
-
-    /// Replaces what is other than wanted.
-    fn tell(&mut self, out: &mut Vec<Frame>) {
-        let (Ok(wanted), Some(told)) = (&self.wanted, &mut self.told) else { return };
-        let parts = [
-            ("UpdateListen", "listen", &wanted.listen, &mut told.listen),
-            ("UpdateThink", "think", &wanted.think, &mut told.think),
-            ("UpdateSpeak", "speak", &wanted.speak, &mut told.speak),
-        ];
-        for (kind, name, wanted, told) in parts {
-            if wanted != told {
-                out.push(message(&json!({"type": kind, name: wanted})));
-                told.clone_from(wanted);
-                self.acknowledgements = self.acknowledgements.saturating_add(1);
-            }
-        }
-    }
-
-    fn acknowledged(&mut self, said: &mut Vec<Said>) {
-        self.acknowledgements = self.acknowledgements.saturating_sub(1);
-        self.confirm(said);
-    }
-
-    /// What was told is in force once all of it is acknowledged.
-    fn confirm(&mut self, said: &mut Vec<Said>) {
-        if self.acknowledgements == 0 {
-            self.confirms_at = None;
-            said.extend(std::iter::repeat_n(Said::Configured, std::mem::take(&mut self.unconfirmed)));
-        }
-    }
-
-    fn configure(&mut self, setup: &Setup, now: u64, out: &mut Vec<Frame>) -> Result<(), Refusal> {
-        if self.unconfirmed == MAX_UNCONFIRMED {
-            let message = "Deepgram has not confirmed the changes before this one.";
-            return Err(Refusal::value("session", message));
-        }
-        let next = Configuration::of(setup, &self.added)?;
-        if let Some(told) = &self.told {
-            told.can_become(&next)?;
-        }
-        self.setup = setup.clone();
-        self.wanted = Ok(next);
-        self.unconfirmed += 1;
-        if self.stage == Stage::Ready {
-            self.tell(out);
-            if self.acknowledgements == 0 {
-                self.confirms_at = Some(now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds to the prompt, which the agent's own message does as well.
-    fn instruct(&mut self, text: &str, out: &mut Vec<Frame>) -> Result<(), Refusal> {
-        let separator = if self.added.is_empty() { "" } else { "\n\n" };
-        let added = format!("{}{separator}{text}", self.added);
-        let next = Configuration::of(&self.setup, &added)
-            .map_err(|refusal| Refusal { param: Some("item.content"), ..refusal })?;
-        if let (Stage::Ready, Some(told)) = (self.stage, &mut self.told) {
-            out.push(message(&json!({"type": "UpdatePrompt", "prompt": text})));
-            told.think.clone_from(&next.think);
-        }
-        self.added = added;
-        self.wanted = Ok(next);
-        Ok(())
+        self.configured.settled(said, out);
     }
 
     fn note(&mut self, text: &str) -> Result<(), Refusal> {
@@ -237,7 +151,7 @@ impl VoiceAgent {
         Ok(())
     }
 
-    fn respond(&mut self, instructions: Option<&str>, out: &mut Vec<Frame>) -> Result<(), Refusal> {
+    fn respond(&mut self, instructions: Option<&str>, now: u64, out: &mut Vec<Frame>) -> Result<(), Refusal> {
         let instructions = instructions.filter(|text| !text.is_empty());
         if self.stage != Stage::Ready {
             return Err(Refusal::new("invalid_request", "Deepgram's agent is not ready yet.", None));
@@ -262,7 +176,7 @@ impl VoiceAgent {
         }
         self.injected.push_back(text);
         self.asked = true;
-        self.reply.prompted();
+        self.reply.prompted(now);
         Ok(())
     }
 
@@ -270,7 +184,9 @@ impl VoiceAgent {
         match message {
             Message::Welcome => self.welcomed(said, out),
             Message::SettingsApplied => self.settled(said, out),
-            Message::ThinkUpdated | Message::SpeakUpdated | Message::ListenUpdated => self.acknowledged(said),
+            Message::ThinkUpdated | Message::SpeakUpdated | Message::ListenUpdated => {
+                self.configured.acknowledged(said);
+            }
             Message::UserStartedSpeaking => {
                 said.push(Said::SpeechStarted);
                 self.reply.interrupt(said);
@@ -308,9 +224,7 @@ impl VoiceAgent {
         if let Some(at) = self.injected.iter().position(|text| text.trim() == content.trim()) {
             // Those before it are not repeated any more.
             self.injected.drain(..=at);
-            // An answer that is still open was given up before.
-            self.reply.end(said);
-            self.reply.prompted();
+            self.reply.repeated(said);
             return;
         }
         self.reply.turned(said);
@@ -330,7 +244,6 @@ impl VoiceAgent {
         }
         self.asked = false;
         self.owed = Owed::None;
-        said.push(Said::ToolCallsEnded);
         self.reply.called(now, said);
     }
 
@@ -355,7 +268,7 @@ impl Agent for VoiceAgent {
             // A turn ends in the audio behind it, and agents that were sent only signs of life while they
             // spoke have ended the connection for want of audio. The time is billed, silence is not.
             continuous: true,
-            turn_end_silence_ms: (!ends_turns_by_message(&self.setup)).then_some(TURN_END_SILENCE_MS),
+            turn_end_silence_ms: (!ends_turns_by_message(self.configured.setup())).then_some(TURN_END_SILENCE_MS),
         }
     }
 
@@ -371,9 +284,9 @@ impl Agent for VoiceAgent {
 
     fn order(&mut self, order: Order<'_>, now: u64, out: &mut Vec<Frame>) -> Result<(), Refusal> {
         match order {
-            Order::Configure(setup) => self.configure(setup, now, out),
+            Order::Configure(setup) => self.configured.change(setup, now, out),
             Order::UserText(text) => self.note(text),
-            Order::SystemText(text) => self.instruct(text, out),
+            Order::SystemText(text) => self.configured.instruct(text, out),
             Order::AssistantText(_) => {
                 Err(Refusal::value("item.role", "Once it runs, Deepgram's agent would speak what it is to have said."))
             }
@@ -385,13 +298,13 @@ impl Agent for VoiceAgent {
                 Ok(())
             }
             Order::EndTurn => {
-                if ends_turns_by_message(&self.setup) {
+                if ends_turns_by_message(self.configured.setup()) {
                     out.push(message(&json!({"type": "ForceEndTurn"})));
                 }
                 self.owed = Owed::Awaited;
                 Ok(())
             }
-            Order::Respond { instructions } => self.respond(instructions, out),
+            Order::Respond { instructions } => self.respond(instructions, now, out),
             // Deepgram has no words for either.
             Order::Cancel | Order::Truncate { .. } => Ok(()),
         }
@@ -404,7 +317,7 @@ impl Agent for VoiceAgent {
                     return;
                 }
                 self.asked = false;
-                if self.setup.output == Medium::Audio {
+                if self.configured.setup().output == Medium::Audio {
                     said.push(Said::Audio(bytes.to_vec()));
                 }
             }
@@ -417,14 +330,12 @@ impl Agent for VoiceAgent {
     }
 
     fn next_tick(&self) -> Option<u64> {
-        [self.reply.ends_at(), self.confirms_at].into_iter().flatten().min()
+        [self.reply.ends_at(), self.configured.confirms_at()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: u64, said: &mut Vec<Said>, _out: &mut Vec<Frame>) {
         self.reply.tick(now, said);
-        if self.confirms_at.is_some_and(|at| at <= now) {
-            self.confirm(said);
-        }
+        self.configured.tick(now, said);
     }
 
     fn keep_alive(&mut self, out: &mut Vec<Frame>) {
@@ -440,6 +351,7 @@ impl Agent for VoiceAgent {
     }
 }
 
-fn message(value: &Value) -> Frame {
+/// A message of the client's side.
+pub(super) fn message(value: &Value) -> Frame {
     Frame::Text(value.to_string())
 }

@@ -60,7 +60,8 @@ const TABLE: &[(A, Support)] = &[
     (
         A::ResponseInstructions,
         Emulated(
-            "they are told in the user's name, behind what the user wrote; refused after speech and for functions",
+            "they are told in the user's name, behind what the user wrote; after speech or a function's output \
+             they are added to the agent's prompt, where they stay",
         ),
     ),
     (A::ResponseSettings, Refused("the agent has one configuration for all its answers")),

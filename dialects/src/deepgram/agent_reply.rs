@@ -19,11 +19,13 @@ pub(super) struct Reply {
     worded: bool,
     /// It has audio.
     sounded: bool,
-    /// When it ends, since its calls were told.
+    /// It has called functions, and its last words may still be on their way.
+    called: bool,
+    /// When it ends, where that was not told by then.
     ends_at: Option<u64>,
-    /// An output was given: words are of the next answer.
-    answered: bool,
-    /// The user has broken in: audio that is still on its way is dropped.
+    /// The next words are of another answer.
+    over: bool,
+    /// It was broken off: audio that is still on its way is dropped.
     broken: bool,
 }
 
@@ -33,7 +35,7 @@ impl Reply {
         if text.is_empty() {
             return;
         }
-        if self.answered {
+        if self.over {
             self.end(said);
         }
         self.broken = false;
@@ -55,30 +57,42 @@ impl Reply {
         true
     }
 
-    /// A round of function calls was told.
+    /// A round of function calls was told. What was said before them is waited for.
     pub(super) fn called(&mut self, now: u64, said: &mut Vec<Said>) {
         self.open = true;
-        if self.sounded {
+        self.called = true;
+        if self.worded || self.sounded {
             self.ends_at = Some(now.saturating_add(QUIET_MS));
         } else {
             self.end(said);
         }
     }
 
-    /// The output of a function was given.
+    /// The output of a function was given: the agent goes on.
     pub(super) fn answered(&mut self) {
         self.broken = false;
-        self.answered = self.ends_at.is_some();
+        self.over = self.called;
     }
 
-    /// The user wrote something: what comes is the answer to it.
-    pub(super) fn prompted(&mut self) {
+    /// The user wrote something. An answer that is still open was given up before; nobody may tell its end.
+    pub(super) fn prompted(&mut self, now: u64) {
+        self.over = self.open;
+        self.broken = self.open;
+        self.ends_at = self.open.then_some(now);
+    }
+
+    /// The agent has taken what the user wrote: what comes is the answer to it.
+    pub(super) fn repeated(&mut self, said: &mut Vec<Said>) {
+        self.end(said);
         self.broken = false;
     }
 
     /// It is complete, if there is one.
     pub(super) fn end(&mut self, said: &mut Vec<Said>) {
-        if std::mem::take(&mut self.open) {
+        if self.called {
+            said.push(Said::ToolCallsEnded);
+        }
+        if self.open {
             said.push(Said::ResponseEnded);
         }
         *self = Self { broken: self.broken, ..Self::default() };
@@ -94,10 +108,8 @@ impl Reply {
 
     /// The user's turn is over: the answer to it follows.
     pub(super) fn turned(&mut self, said: &mut Vec<Said>) {
-        if self.open {
-            said.push(Said::Interrupted);
-        }
-        *self = Self::default();
+        self.interrupt(said);
+        self.broken = false;
     }
 
     /// When [`Self::tick`] is due.

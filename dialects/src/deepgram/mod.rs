@@ -13,6 +13,7 @@ mod agent_abilities;
 mod agent_messages;
 mod agent_reply;
 mod agent_settings;
+mod agent_updates;
 mod answer;
 mod billing;
 pub mod errors;
