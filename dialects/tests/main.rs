@@ -3,6 +3,7 @@
 
 mod contract;
 mod deepgram_agent;
+mod gemini_agent;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;

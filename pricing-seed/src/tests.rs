@@ -68,6 +68,8 @@ fn shipped_lists_cost_what_the_providers_bill() {
         (Google, "gemini-3.5-transcribe", Transcription, heard, 3_200_000),
         (Google, "gemini-3.8-flash-tts", Speech, tokens, 9_050_000),
         (Google, "chirp3-hd", Speech, characters, 30_000_000),
+        // 119 text tokens at 0.75 and 13 of audio at 3.00, cached or not; 30 at 4.50 and 91 at 12.00.
+        (Google, "gemini-3.8-live", Realtime, turn, 1_355_250),
         // Ten seconds at least.
         (Groq, "whisper-large-v3-turbo", Transcription, audio(1_000), 111_111),
         (Elevenlabs, "eleven_flash_v2_5", Speech, characters, 50_000_000),

@@ -6,6 +6,7 @@
 //!
 //! Source: Google's API references and SDKs, read 2026-11-21.
 
+pub mod agent;
 mod answer;
 mod decoders;
 mod errors;
@@ -41,6 +42,6 @@ pub(crate) const PROVIDER: Provider = Provider {
     realtime: None,
     surface: None,
     live: Some(&live::GoogleLive),
-    agent: None,
+    agent: Some(&agent::GoogleAgent),
     fault,
 };

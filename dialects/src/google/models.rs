@@ -208,6 +208,8 @@ const fn model(name: &'static str, operations: &'static [Operation]) -> WellKnow
 pub(super) const MODELS: &[WellKnownModel] = &[
     model("gemini-3.5-transcribe", HEARD),
     model("gemini-3.5-transcribe-live", FOLLOWED),
+    model("gemini-3.8-live", FOLLOWED),
+    model("gemini-3.8-live-extended-thinking", FOLLOWED),
     model("latest_long", HEARD),
     model("latest_short", HEARD),
     model("telephony", HEARD),

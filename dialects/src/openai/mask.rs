@@ -2,7 +2,7 @@
 
 const MASK: &str = "[redacted]";
 /// What credentials of known vendors begin with.
-const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "ek_", "ek-", "xai-"];
+const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "ek_", "ek-", "xai-", "aiza"];
 /// Words that are followed by a credential after `:` or `=`.
 const LABELS: &[&str] = &[
     "authorization",
