@@ -81,6 +81,7 @@ fn functions_are_called_at_once_and_answered_one_by_one() {
     story.output("fc-1", r#"{"sky": "clear"}"#);
     story.respond();
     story.speaks();
+    story.respond();
     story.made();
     story.complete(120, 50);
     story.output("fc-1", "twice");
@@ -202,6 +203,7 @@ fn an_answer_that_is_not_wanted_any_more() {
     older.respond();
     older.speaks();
     older.order(Order::Cancel);
+    older.respond();
     older.shows("cancelled_at_an_older_model");
 }
 

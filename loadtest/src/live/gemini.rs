@@ -1,16 +1,24 @@
 //! Gemini's live transcription: a setup first and once, JSON in binary frames, final transcriptions with
-//! offsets, and the end of a turn that is not always told.
+//! offsets, and the end of a turn that is not always told. A setup of a model that converses hands the
+//! connection to [`gemini_agent`](super::gemini_agent).
 
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::gemini_agent;
+use super::gemini_setup::Sessions;
 use super::hearing::{Encoding, Hearing, Word};
 use super::{Say, Vendor, joined, seconds, unsure};
 
 /// The one method.
 pub(super) const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+
+/// A silent client is left after this.
+pub(super) const PATIENCE: (Duration, u16, &str) =
+    (Duration::from_secs(60), 1011, "Deadline expired before operation could complete.");
 
 struct Gemini {
     hearing: Hearing,
@@ -21,9 +29,66 @@ struct Gemini {
     turns: u32,
 }
 
-pub(super) fn open() -> Result<Box<dyn Vendor>, String> {
-    let hearing = Hearing::new(Encoding::Linear, 16_000);
-    Ok(Box::new(Gemini { hearing, silence_ms: None, active: false, words: Vec::new(), turns: 0 }))
+/// What the setup decides on.
+struct Unset {
+    sessions: Sessions,
+    chosen: Option<Box<dyn Vendor>>,
+}
+
+pub(super) fn open(sessions: &Sessions) -> Result<Box<dyn Vendor>, String> {
+    Ok(Box::new(Unset { sessions: Sessions::clone(sessions), chosen: None }))
+}
+
+impl Unset {
+    fn choose(&mut self, text: &str) -> Vec<Say> {
+        let message: Value = serde_json::from_str(text).unwrap_or_default();
+        let model = message.pointer("/setup/model").and_then(Value::as_str);
+        if let (Some(setup), Some(model)) = (message.get("setup"), model)
+            && !model.contains("transcribe")
+        {
+            return match gemini_agent::open(setup, &self.sessions) {
+                Ok((agent, said)) => {
+                    self.chosen = Some(agent);
+                    said
+                }
+                Err(said) => said,
+            };
+        }
+        let hearing = Hearing::new(Encoding::Linear, 16_000);
+        let mut gemini = Gemini { hearing, silence_ms: None, active: false, words: Vec::new(), turns: 0 };
+        let said = gemini.text(text);
+        self.chosen = Some(Box::new(gemini));
+        said
+    }
+}
+
+impl Vendor for Unset {
+    fn text(&mut self, text: &str) -> Vec<Say> {
+        match &mut self.chosen {
+            Some(chosen) => chosen.text(text),
+            None => self.choose(text),
+        }
+    }
+
+    fn binary(&mut self, bytes: &[u8]) -> Vec<Say> {
+        self.text(&String::from_utf8_lossy(bytes))
+    }
+
+    fn heard_ms(&self) -> u64 {
+        self.chosen.as_ref().map_or(0, |chosen| chosen.heard_ms())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.chosen.as_ref()?.due()
+    }
+
+    fn tick(&mut self) -> Vec<Say> {
+        self.chosen.as_mut().map(|chosen| chosen.tick()).unwrap_or_default()
+    }
+
+    fn patience(&self) -> (Duration, u16, &'static str) {
+        PATIENCE
+    }
 }
 
 impl Gemini {
@@ -127,6 +192,6 @@ impl Vendor for Gemini {
     }
 
     fn patience(&self) -> (Duration, u16, &'static str) {
-        (Duration::from_secs(60), 1011, "Deadline expired before operation could complete.")
+        PATIENCE
     }
 }

@@ -1,7 +1,7 @@
 //! Scripted vendors of live sessions: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime Scribe,
-//! Gemini's live transcription, Ultravox's calls and realtime conversations, all on one port. They check what
-//! they are sent, understand words from the audio itself ([`hearing`]), count everything, and drop connections
-//! on request.
+//! Gemini's live transcription and conversations, Ultravox's calls and realtime conversations, all on one port.
+//! They check what they are sent, understand words from the audio itself ([`hearing`]), count everything, and
+//! drop connections on request.
 //! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
 //! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
 //! documents, read 2026-11-21.
@@ -12,6 +12,10 @@ mod deepgram_agent;
 mod deepgram_settings;
 mod flux;
 mod gemini;
+mod gemini_agent;
+mod gemini_setup;
+#[cfg(test)]
+mod gemini_tests;
 pub mod hearing;
 pub mod mind;
 mod openai_agent;
@@ -143,6 +147,8 @@ struct Shared {
     calls: Arc<Calls>,
     /// Ultravox's conversations.
     agents: ultravox_calls::Calls,
+    /// Gemini's conversations that can be gone on with.
+    resumable: gemini_setup::Sessions,
 }
 
 impl Shared {
@@ -154,6 +160,7 @@ impl Shared {
             drops,
             calls: Arc::default(),
             agents: ultravox_calls::Calls::default(),
+            resumable: gemini_setup::Sessions::default(),
         }
     }
 }
@@ -352,7 +359,7 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
         FLUX => (has("authorization", &format!("Token {key}")), flux::open(&query)),
         deepgram_agent::PATH => (has("authorization", &format!("Token {key}")), Ok(deepgram_agent::open())),
         SCRIBE => (has("xi-api-key", key), scribe::open(&query)),
-        gemini::PATH => (has("x-goog-api-key", key), gemini::open()),
+        gemini::PATH => (has("x-goog-api-key", key), gemini::open(&shared.resumable)),
         openai_agent::PATH => (has("authorization", &format!("Bearer {key}")), openai_agent::open(&query)),
         openai_agent::AZURE => (has("api-key", key), openai_agent::open(&query)),
         // The address is the credential.

@@ -116,6 +116,8 @@ struct Gemini {
     lent: bool,
     /// Pieces of the user's words came since the model last began a turn.
     heard: bool,
+    /// What the user says is being written down.
+    writes_down: bool,
     /// Gemini tells when the user speaks.
     tells_activity: bool,
     handle: Option<String>,
@@ -141,6 +143,7 @@ impl Gemini {
             activity: false,
             lent: false,
             heard: false,
+            writes_down: false,
             tells_activity: false,
             handle: None,
             resumes: false,
@@ -288,6 +291,7 @@ impl Agent for Gemini {
         self.activity = false;
         self.lent = false;
         self.heard = false;
+        self.writes_down = false;
         Some(plan(setup))
     }
 

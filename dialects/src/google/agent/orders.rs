@@ -38,7 +38,11 @@ impl Gemini {
             Order::EndTurn => self.pause(out),
             // What the user says breaks off an answer by itself, but not where turns are the client's.
             Order::Truncate { .. } if !self.manual() => {}
-            Order::Cancel | Order::Truncate { .. } => self.break_off(out),
+            Order::Truncate { .. } => self.break_off(out),
+            Order::Cancel => {
+                self.break_off(out);
+                self.turn.give_up();
+            }
         }
         Ok(())
     }
@@ -126,10 +130,10 @@ impl Gemini {
             out.push(Frame::Text(r#"{"realtimeInput":{"activityEnd":{}}}"#.to_owned()));
         } else if self.unanswered || !self.texts.is_empty() {
             self.tell(true, out);
-        } else if self.calls.is_empty() && !self.turn.asked() {
+        } else if self.calls.is_empty() && !self.turn.answers() {
             self.content(&[setup::turn(Role::User, NOTHING)], true, out);
         }
-        // Otherwise Gemini goes on by itself with the outputs of its calls.
+        // Otherwise Gemini goes on by itself with the outputs of its calls, or has begun to.
         Ok(())
     }
 

@@ -85,9 +85,12 @@ impl Gemini {
     fn content_told(&mut self, content: &Content<'_>, said: &mut Vec<Said>) {
         if let Some(heard) = content.input_transcription.as_ref().filter(|heard| !heard.text.is_empty()) {
             self.heard = true;
+            // Words are told with the space before them, also the first.
+            let goes_on = std::mem::replace(&mut self.writes_down, true);
+            let text = if goes_on { heard.text.as_str() } else { heard.text.trim_start() };
             // Some models write down what nobody asked them to.
-            if self.setup.transcription.is_some() {
-                said.push(Said::Heard(heard.text.clone()));
+            if self.setup.transcription.is_some() && !text.is_empty() {
+                said.push(Said::Heard(text.to_owned()));
             }
         }
         if let Some(spoken) = content.output_transcription.as_ref().filter(|spoken| !spoken.text.is_empty())
@@ -175,6 +178,8 @@ impl Gemini {
     }
 
     fn ends_told(&mut self, content: &Content<'_>, said: &mut Vec<Said>) {
+        // Pieces of what the user said may come all through the answer, but not behind it.
+        self.writes_down &= !content.interrupted() && !content.turn_complete();
         if content.interrupted() {
             self.turn.interrupted(said);
         }

@@ -48,6 +48,8 @@ pub(super) struct Turn {
     open: bool,
     /// What still comes of it is dropped: it ended with calls that wait for their outputs.
     silenced: bool,
+    /// Nobody wants to hear the rest of the response.
+    unwanted: bool,
     ends_at: Option<u64>,
     asked_at: Option<u64>,
     stale: Stale,
@@ -59,6 +61,16 @@ impl Turn {
     /// Whether Gemini is at an answer, or about to be.
     pub(super) fn busy(&self) -> bool {
         self.open || self.asked_at.is_some()
+    }
+
+    /// Whether an answer is under way, or asked for, that is to be heard.
+    pub(super) fn answers(&self) -> bool {
+        self.asked_at.is_some() || (self.open && !self.unwanted)
+    }
+
+    /// The response is not to be heard.
+    pub(super) fn give_up(&mut self) {
+        self.unwanted = true;
     }
 
     /// Whether an answer was asked for that has not begun.
@@ -144,6 +156,7 @@ impl Turn {
         self.under_way = true;
         if !self.open {
             self.open = true;
+            self.unwanted = false;
             said.push(Said::ResponseStarted);
         }
     }
