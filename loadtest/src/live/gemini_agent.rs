@@ -24,10 +24,6 @@ use super::{Say, Vendor, gemini, joined, lock};
 const RATE: u32 = 24_000;
 /// How far speech runs ahead of its playing.
 const AHEAD: Duration = Duration::from_millis(1_500);
-/// Tokens of a second of audio.
-const TOKENS_PER_SECOND: u64 = 25;
-/// Tokens that are thought before an answer.
-const THOUGHTS: u64 = 5;
 /// It says that it leaves after so long, and leaves so much later.
 const NOTICE: Duration = Duration::from_secs(2);
 const LEAVES_IN: Duration = Duration::from_secs(4);
@@ -58,6 +54,8 @@ struct Agent {
     spoke: bool,
     turn: Turn,
     voice: Voice,
+    /// Speech that was made in this turn, played or not.
+    made_ms: u64,
     /// The transcript that was not told.
     transcript: VecDeque<String>,
     /// What the user said, told once the model has begun.
@@ -70,8 +68,11 @@ struct Agent {
     cut_at: Option<Instant>,
 }
 
-/// A conversation that a setup begins or goes on with, and what is said to it.
-pub(super) fn open(setup: &Value, sessions: &Sessions) -> Result<(Box<dyn Vendor>, Vec<Say>), Vec<Say>> {
+/// A conversation, and what is said first.
+pub(super) type Opened = (Box<dyn Vendor>, Vec<Say>);
+
+/// A conversation that a setup begins or goes on with, or what is said to one that is not taken.
+pub(super) fn open(setup: &Value, sessions: &Sessions) -> Result<Opened, Vec<Say>> {
     let setup = gemini_setup::read(setup, sessions).map_err(|(code, reason, violation)| {
         let violation = violation.map(|message| Say::Violation(format!("gemini: {message}")));
         violation.into_iter().chain([Say::Close(code, reason)]).collect::<Vec<_>>()
@@ -91,6 +92,7 @@ pub(super) fn open(setup: &Value, sessions: &Sessions) -> Result<(Box<dyn Vendor
         spoke: setup.resumed,
         turn: Turn::None,
         voice: Voice::new(RATE, AHEAD),
+        made_ms: 0,
         transcript: VecDeque::new(),
         late: None,
         deeds: VecDeque::new(),
@@ -114,10 +116,6 @@ fn content(content: Value) -> Say {
 
 fn part(part: Value) -> Say {
     content(json!({"modelTurn": {"role": "model", "parts": [part]}}))
-}
-
-fn tokens(ms: u64) -> u64 {
-    (ms * TOKENS_PER_SECOND).div_ceil(1000)
 }
 
 impl Agent {
@@ -144,7 +142,7 @@ impl Agent {
     fn do_all(&mut self, deeds: Vec<Deed>, out: &mut Vec<Say>) {
         self.spoke = true;
         if deeds.is_empty() {
-            self.complete(0, None, out);
+            self.complete(None, out);
         }
         self.deeds = deeds.into();
         self.next_deed(out);
@@ -161,7 +159,7 @@ impl Agent {
                 self.turn = Turn::Making(Instant::now(), ms);
             }
             Some(call @ Deed::Call { .. }) => self.call(call, out),
-            Some(Deed::Fail) => self.complete(0, Some("MALFORMED_FUNCTION_CALL"), out),
+            Some(Deed::Fail) => self.complete(Some("MALFORMED_FUNCTION_CALL"), out),
             Some(Deed::Vanish) => out.push(Say::Break),
         }
     }
@@ -177,12 +175,12 @@ impl Agent {
         }
         out.push(Say::Bytes(json!({"toolCall": {"functionCalls": calls}})));
         out.push(content(json!({"outputTranscription": {"text": "", "finished": true}})));
-        self.complete(0, None, out);
+        self.complete(None, out);
     }
 
     /// A turn is complete: what it used, and a handle for what comes next.
-    fn complete(&mut self, spoken_ms: u64, reason: Option<&str>, out: &mut Vec<Say>) {
-        let used = self.use_up(spoken_ms);
+    fn complete(&mut self, reason: Option<&str>, out: &mut Vec<Say>) {
+        let used = self.use_up();
         let mut end = json!({"turnComplete": true, "interactionStatus": "IDLE"});
         if let (Some(reason), Some(fields)) = (reason, end.as_object_mut()) {
             fields.insert("turnCompleteReason".to_owned(), reason.into());
@@ -196,34 +194,24 @@ impl Agent {
         }
     }
 
-    /// The tokens of a turn: all that was said before is read again.
-    fn use_up(&mut self, spoken_ms: u64) -> Value {
+    /// What the turn used: what was heard since the one before, and what was made.
+    fn use_up(&mut self) -> Value {
         let heard = self.heard_so_far();
-        let fresh = tokens(heard - std::mem::replace(&mut self.counted_ms, heard));
-        let spoken = tokens(spoken_ms);
-        let mut memory = lock(&self.setup.memory);
-        memory.audio_tokens += fresh;
-        let (text, audio) = (memory.text_tokens + self.setup.instructions.len() as u64 / 4, memory.audio_tokens);
-        memory.audio_tokens += spoken;
-        json!({
-            "promptTokenCount": text + audio, "responseTokenCount": spoken, "thoughtsTokenCount": THOUGHTS,
-            "totalTokenCount": text + audio + spoken + THOUGHTS,
-            "promptTokensDetails": [
-                {"modality": "TEXT", "tokenCount": text}, {"modality": "AUDIO", "tokenCount": audio},
-            ],
-            "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": spoken}],
-        })
+        let fresh = heard - std::mem::replace(&mut self.counted_ms, heard);
+        let made = std::mem::take(&mut self.made_ms);
+        lock(&self.setup.memory).use_up(self.setup.told_bytes, fresh, made)
     }
 
     /// The turn that is made or played is broken off.
     fn interrupt(&mut self, out: &mut Vec<Say>) {
-        let (Turn::Making(began, ms) | Turn::Playing(began, ms)) = self.turn else { return };
-        let played = u64::try_from(began.elapsed().as_millis()).unwrap_or(ms).min(ms);
+        if self.turn == Turn::None {
+            return;
+        }
         self.voice.stop();
         self.deeds.clear();
         self.transcript.clear();
         out.push(content(json!({"interrupted": true})));
-        self.complete(played, None, out);
+        self.complete(None, out);
     }
 
     /// Something new came while functions ran that the conversation waits for.
@@ -400,6 +388,7 @@ impl Agent {
         }
         if fields.contains_key("systemInstruction") {
             self.setup.instructions = gemini_setup::instruction(fields.get("systemInstruction"))?;
+            self.setup.told_bytes += self.setup.instructions.len() as u64;
         }
         if let Some(tools) = fields.get("tools") {
             self.setup.beside = gemini_setup::tools(only(tools, &["tools"])?.get("tools"))?;
@@ -427,6 +416,7 @@ impl Agent {
     /// A piece of speech, with some of its transcript before or after.
     fn speak(&mut self, out: &mut Vec<Say>) {
         let Some(piece) = self.voice.piece() else { return };
+        self.made_ms += piece.len() as u64 / u64::from(RATE / 500);
         let data = STANDARD.encode(piece);
         out.push(part(json!({"inlineData": {"mimeType": format!("audio/pcm;rate={RATE}"), "data": data}})));
         out.extend(self.late.take().map(|text| content(json!({"inputTranscription": {"text": text}}))));
@@ -490,7 +480,7 @@ impl Vendor for Agent {
         if let Turn::Playing(began, ms) = self.turn
             && began + Duration::from_millis(ms) <= now
         {
-            self.complete(ms, None, &mut out);
+            self.complete(None, &mut out);
         }
         out
     }

@@ -13,6 +13,10 @@ use serde_json::{Map, Value, json};
 use super::lock;
 use super::mind::Mind;
 
+/// Tokens of a second of audio.
+const TOKENS_PER_SECOND: u64 = 25;
+/// Tokens that are thought before an answer.
+const THOUGHTS: u64 = 5;
 /// Conversations by the handles with which another connection goes on with them.
 pub(super) type Sessions = Arc<Mutex<BTreeMap<String, Arc<Mutex<Memory>>>>>;
 
@@ -22,14 +26,29 @@ pub(super) struct Memory {
     pub(super) mind: Mind,
     /// Tokens of the conversation so far: what every turn reads again.
     pub(super) text_tokens: u64,
-    pub(super) audio_tokens: u64,
+    audio_tokens: u64,
     /// Turns that were complete, and so handles that were given.
     pub(super) turns: u32,
-    pub(super) handle: Option<String>,
+    handle: Option<String>,
     number: usize,
 }
 
 impl Memory {
+    /// The tokens of a turn: all that was said before is read again.
+    pub(super) fn use_up(&mut self, told_bytes: u64, heard_ms: u64, made_ms: u64) -> Value {
+        self.audio_tokens += tokens(heard_ms);
+        let (text, audio, spoken) = (self.text_tokens + told_bytes / 4, self.audio_tokens, tokens(made_ms));
+        self.audio_tokens += spoken;
+        json!({
+            "promptTokenCount": text + audio, "responseTokenCount": spoken, "thoughtsTokenCount": THOUGHTS,
+            "totalTokenCount": text + audio + spoken + THOUGHTS,
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": text}, {"modality": "AUDIO", "tokenCount": audio},
+            ],
+            "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": spoken}],
+        })
+    }
+
     /// A handle for the conversation as it is now; the one before is no good any more.
     pub(super) fn hand_out(memory: &Arc<Mutex<Self>>, sessions: &Sessions) -> String {
         let mut all = lock(sessions);
@@ -46,11 +65,17 @@ impl Memory {
     }
 }
 
+fn tokens(ms: u64) -> u64 {
+    (ms * TOKENS_PER_SECOND).div_ceil(1000)
+}
+
 /// A setup that was understood.
 pub(super) struct SetUp {
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) resumed: bool,
     pub(super) instructions: String,
+    /// What every turn reads first: instructions and functions.
+    pub(super) told_bytes: u64,
     /// Silence that ends a turn; `None` where the client does.
     pub(super) silence_ms: Option<u64>,
     pub(super) interrupts: bool,
@@ -126,7 +151,21 @@ pub(super) fn read(setup: &Value, sessions: &Sessions) -> Result<SetUp, Refused>
     let leaves = handle.is_none() && (instructions.contains("goaway") || name.contains("goaway"));
     let hears = fields.contains_key("inputAudioTranscription");
     let resumed = handle.is_some();
-    Ok(SetUp { memory, resumed, instructions, silence_ms, interrupts, hears, history, beside, updates, leaves })
+    let told = instructions.len() + fields.get("tools").map_or(0, |tools| tools.to_string().len());
+    let told_bytes = told as u64;
+    Ok(SetUp {
+        memory,
+        resumed,
+        instructions,
+        told_bytes,
+        silence_ms,
+        interrupts,
+        hears,
+        history,
+        beside,
+        updates,
+        leaves,
+    })
 }
 
 fn generation(config: &Value) -> Result<(), String> {

@@ -225,7 +225,12 @@ impl Agent for Gemini {
     fn opened(&mut self, now: u64, out: &mut Vec<Frame>) {
         self.now = now;
         let handle = self.handle.as_deref().filter(|_| self.resumes);
-        out.push(Frame::Text(setup::message(&self.setup, handle).to_string()));
+        let message = setup::message(&self.setup, handle);
+        if handle.is_none() {
+            self.turn.meter.read(self.setup.instructions.len() + setup::tools(&self.setup).to_string().len());
+        }
+        self.turn.meter.listen_at(bytes_in(setup::input(&self.setup), 1_000), bytes_in(OUTPUT, 1_000));
+        out.push(Frame::Text(message.to_string()));
     }
 
     fn audio(&mut self, bytes: &[u8], out: &mut Vec<Frame>) {
@@ -236,6 +241,7 @@ impl Agent for Gemini {
         self.stream.flows = true;
         self.stream.fresh = true;
         self.stream.bytes = self.stream.bytes.saturating_add(bytes.len() as u64);
+        self.turn.meter.hear(bytes.len());
         let encoded = bytes.len().div_ceil(3) * 4;
         let mut text = String::with_capacity(self.before_audio.len() + encoded + AFTER_AUDIO.len());
         text.push_str(&self.before_audio);

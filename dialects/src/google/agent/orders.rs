@@ -76,6 +76,7 @@ impl Gemini {
     fn write(&mut self, role: Role, text: &str, out: &mut Vec<Frame>) -> Result<(), Refusal> {
         // Within an activity, all that the user does goes the same way.
         if self.activity && role != Role::Assistant {
+            self.turn.meter.read(text.len());
             send(&json!({"realtimeInput": {"text": text}}), out);
             return Ok(());
         }
@@ -84,6 +85,7 @@ impl Gemini {
             let message = "There is too much text that Gemini is told when its answer is over.";
             return Err(Refusal::value("item", message));
         }
+        self.turn.meter.read(text.len());
         self.texts.push((role, text.to_owned()));
         if !self.busy() && !self.activity {
             self.tell(false, out);
@@ -138,6 +140,7 @@ impl Gemini {
     }
 
     fn tool_output(&mut self, call_id: &str, name: &str, output: &str, out: &mut Vec<Frame>) {
+        self.turn.meter.read(output.len());
         if let Some(at) = self.lost_calls.iter().position(|id| id == call_id) {
             self.lost_calls.remove(at);
             let told = setup::turn(Role::User, &format!("{name}: {output}"));

@@ -31,7 +31,7 @@ impl Gemini {
             self.handle = Some(update.new_handle);
         }
         if let Some(used) = &message.usage_metadata {
-            self.turn.use_up(&usage::usage(used));
+            self.turn.meter.report(&usage::usage(used));
         }
         if let Some(activity) = message.voice_activity {
             self.activity_told(&activity.voice_activity_type, said);
@@ -65,6 +65,7 @@ impl Gemini {
         if self.resumes || history.is_empty() {
             return;
         }
+        self.turn.meter.read(history.iter().map(|message| message.text.len()).sum());
         self.unanswered = history.last().is_some_and(|last| last.role != Role::Assistant);
         let turns: Vec<Value> = history.iter().map(|message| setup::turn(message.role, &message.text)).collect();
         // Gemini answers nothing of what is announced as history, and waits for its end.
@@ -119,6 +120,8 @@ impl Gemini {
         let Some(blob) = part.inline_data.as_ref().filter(|blob| blob.mime_type.starts_with("audio/pcm")) else {
             return;
         };
+        // Speech that nobody hears is paid for all the same.
+        self.turn.meter.speak(blob.data.len() / 4 * 3);
         if self.setup.output == Medium::Text {
             return;
         }

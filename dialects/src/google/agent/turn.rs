@@ -4,8 +4,7 @@
 //! clock that was played; an interruption skips the former. What a turn used comes with the latter, so a
 //! response is held open for it, but not longer than [`HELD_MS`].
 
-use domain::usage::Usage;
-
+use super::usage::Meter;
 use crate::conversation::agent::{Cut, Said};
 use crate::live::LiveFault;
 
@@ -54,7 +53,7 @@ pub(super) struct Turn {
     asked_at: Option<u64>,
     stale: Stale,
     last: u64,
-    used: Usage,
+    pub(super) meter: Meter,
 }
 
 impl Turn {
@@ -118,18 +117,14 @@ impl Turn {
         }
     }
 
-    /// The connection is gone, and what was being made with it; what that used is told with what comes next.
+    /// The connection is gone, and what was being made with it.
     pub(super) fn lose(&mut self) {
-        *self = Self { used: self.used, ..Self::default() };
+        *self = Self { meter: std::mem::take(&mut self.meter), ..Self::default() };
     }
 
     /// Gemini said something.
     pub(super) fn heard_from(&mut self, now: u64) {
         self.last = now;
-    }
-
-    pub(super) fn use_up(&mut self, used: &Usage) {
-        self.used = self.used.plus(used);
     }
 
     /// Whether speech that comes now would be that of a new turn that nobody asked for.
@@ -157,6 +152,7 @@ impl Turn {
         if !self.open {
             self.open = true;
             self.unwanted = false;
+            self.meter.begin();
             said.push(Said::ResponseStarted);
         }
     }
@@ -185,7 +181,7 @@ impl Turn {
         if !self.open {
             return;
         }
-        if self.used.has_tokens() {
+        if self.meter.known() {
             return self.end(End::Whole, said);
         }
         self.ends_at = Some(now + HELD_MS);
@@ -200,9 +196,10 @@ impl Turn {
             self.stale = Stale::Ending;
             return self.end(End::Whole, said);
         }
-        self.tell_used(said);
+        if std::mem::take(&mut self.open) {
+            self.tell_used(said);
+        }
         said.push(Said::Interrupted);
-        self.open = false;
         self.ends_at = None;
         self.asked_at = None;
     }
@@ -232,7 +229,7 @@ impl Turn {
     /// What was used after a response had ended is told by itself.
     pub(super) fn tell_late(&mut self, said: &mut Vec<Said>) {
         if !self.open {
-            self.tell_used(said);
+            said.extend(self.meter.due().map(Said::Usage));
         }
     }
 
@@ -269,9 +266,6 @@ impl Turn {
     }
 
     fn tell_used(&mut self, said: &mut Vec<Said>) {
-        let used = std::mem::take(&mut self.used);
-        if used.has_tokens() {
-            said.push(Said::Usage(used));
-        }
+        said.push(Said::Usage(self.meter.due_at_end()));
     }
 }
