@@ -148,6 +148,12 @@ fn turns_of_the_client() {
     story.order(Order::Truncate { heard_ms: 100 });
     story.content(json!({"interrupted": true}));
     story.content(json!({"turnComplete": true}));
+    // And so does one that goes on while Gemini still plays.
+    story.respond();
+    story.speaks();
+    story.made();
+    story.wait(1_500);
+    story.audio(300);
     story.shows("manual");
 }
 

@@ -251,6 +251,17 @@ async fn turns_of_the_client_are_answered_when_it_asks() {
     let story =
         ["Heard(\"w3\")", "Heard(\" w4\")", "ResponseStarted", "\"You said w3 w4.", "used 47+40, 19", "ResponseEnded"];
     assert_eq!(talk.told(), story);
+    // While the next is only being played, the one after it is not held up.
+    talk.order(Order::UserText("story"));
+    talk.respond();
+    talk.wait(9_900).await;
+    talk.told();
+    talk.says(5).await;
+    talk.order(Order::EndTurn);
+    talk.respond();
+    talk.wait(100).await;
+    let story = talk.told();
+    assert!(story.contains(&"ResponseStarted".to_owned()) && !story.contains(&"Interrupted".to_owned()), "{story:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -235,6 +235,10 @@ impl Agent for Gemini {
 
     fn audio(&mut self, bytes: &[u8], out: &mut Vec<Frame>) {
         if self.manual() && !self.activity {
+            // An answer that is only being played would hold up the next one.
+            if self.turn.late() {
+                self.break_off(out);
+            }
             self.activity = true;
             out.push(Frame::Text(r#"{"realtimeInput":{"activityStart":{}}}"#.to_owned()));
         }

@@ -161,7 +161,7 @@ impl Gemini {
     }
 
     /// Stops an answer. Models before 3.8 take no message for it.
-    fn break_off(&mut self, out: &mut Vec<Frame>) {
+    pub(super) fn break_off(&mut self, out: &mut Vec<Frame>) {
         if self.turn.playing() && !self.activity && setup::updates(&self.setup.model) {
             self.content(&[], false, out);
         }
