@@ -247,6 +247,8 @@ fn other_settings_change_with_the_connection() {
     story.wait(100);
     story.made();
     story.wait(1_100);
+    story.content(json!({"turnComplete": true}));
+    story.wait(0);
     story.resume(&voiced);
     story.open();
     story.hears(json!({"setupComplete": {}}));
@@ -284,6 +286,33 @@ fn another_socket_goes_on_with_the_conversation() {
     story.output("fc-2", "rain");
     story.speaks();
     story.shows("resumed");
+}
+
+#[test]
+fn a_leave_is_told_when_a_turn_has_ended() {
+    let mut story = Story::ready(&setup());
+    story.audio(900);
+    story.hears(json!({"goAway": {"timeLeft": "50s"}}));
+    story.speaks();
+    story.made();
+    story.complete(80, 20);
+    story.hears(json!({"sessionResumptionUpdate": {"newHandle": "h-2", "resumable": true}}));
+    story.shows("leave");
+    // Of a user who only listens nothing is known, and then there is no time left.
+    let mut late = Story::ready(&setup());
+    late.hears(json!({"goAway": {"timeLeft": "50s"}}));
+    let told = |story: &Story| story.said.iter().filter(|said| matches!(said, Said::Leaving { .. })).count();
+    assert_eq!(told(&late), 1, "nothing comes from the user");
+    let mut flowing = Story::ready(&setup());
+    flowing.audio(20);
+    flowing.hears(json!({"goAway": {"timeLeft": "50s"}}));
+    for _ in 0..43 {
+        flowing.wait(1_000);
+        flowing.audio(20);
+    }
+    assert_eq!(told(&flowing), 0);
+    flowing.wait(1_000);
+    assert_eq!(flowing.said.last(), Some(&Said::Leaving { within_ms: 6_000 }));
 }
 
 #[test]

@@ -26,7 +26,7 @@ const RATE: u32 = 24_000;
 const AHEAD: Duration = Duration::from_millis(1_500);
 /// It says that it leaves after so long, and leaves so much later.
 const NOTICE: Duration = Duration::from_secs(2);
-const LEAVES_IN: Duration = Duration::from_secs(4);
+const LEAVES_IN: Duration = Duration::from_secs(12);
 
 /// Where a turn of the model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ struct Agent {
     words: Vec<Word>,
     /// What the user wrote since the last turn.
     texts: Vec<String>,
-    /// Audio that was counted into the context, in milliseconds.
+    /// Audio that came, and what of it was counted into the context, in milliseconds.
+    heard_ms: u64,
     counted_ms: u64,
     /// Detection is the client's, and it has begun an activity.
     active: bool,
@@ -86,6 +87,7 @@ pub(super) fn open(setup: &Value, sessions: &Sessions) -> Result<Opened, Vec<Say
         hearing: None,
         words: Vec::new(),
         texts: Vec::new(),
+        heard_ms: 0,
         counted_ms: 0,
         active: false,
         history: setup.history,
@@ -121,10 +123,6 @@ fn part(part: Value) -> Say {
 impl Agent {
     fn mind<T>(&self, think: impl FnOnce(&mut Mind) -> T) -> T {
         think(&mut lock(&self.setup.memory).mind)
-    }
-
-    fn heard_so_far(&self) -> u64 {
-        self.hearing.as_ref().map_or(0, |(_, hearing)| hearing.now_ms())
     }
 
     /// Answers what was said, or lets it wait.
@@ -196,8 +194,7 @@ impl Agent {
 
     /// What the turn used: what was heard since the one before, and what was made.
     fn use_up(&mut self) -> Value {
-        let heard = self.heard_so_far();
-        let fresh = heard - std::mem::replace(&mut self.counted_ms, heard);
+        let fresh = self.heard_ms - std::mem::replace(&mut self.counted_ms, self.heard_ms);
         let made = std::mem::take(&mut self.made_ms);
         lock(&self.setup.memory).use_up(self.setup.told_bytes, fresh, made)
     }
@@ -290,6 +287,7 @@ impl Agent {
             let was_silent = hearing.silent_ms() > 0 || hearing.now_ms() == 0;
             let word = hearing.listen(step);
             let silent = hearing.silent_ms();
+            self.heard_ms = hearing.now_ms();
             if was_silent && silent == 0 && hearing.now_ms() > 0 && self.setup.silence_ms.is_some() {
                 self.speech_begins(out);
             }
@@ -454,7 +452,7 @@ impl Vendor for Agent {
     }
 
     fn heard_ms(&self) -> u64 {
-        self.heard_so_far()
+        self.heard_ms
     }
 
     fn due(&self) -> Option<Instant> {

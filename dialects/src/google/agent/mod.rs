@@ -42,6 +42,10 @@ const PAUSE_MS: u64 = 1_000;
 const LEAST_TURN_MS: u64 = 500;
 /// The session has so long to find a moment between turns in which it changes the connection.
 const RENEWAL_MS: u64 = 30_000;
+/// A turn that Gemini still plays is waited for so long: its handle knows of it.
+const PLAYED_MS: u64 = 10_000;
+/// So long before Gemini leaves, the session is told whatever happens.
+const NOTICE_MS: u64 = 6_000;
 
 /// Opens conversations with Gemini Live.
 #[derive(Debug)]
@@ -88,7 +92,7 @@ enum Renewal {
     #[default]
     None,
     /// As soon as nothing is being said.
-    Wanted,
+    Wanted { since: u64 },
     /// The session was told to leave.
     Told,
 }
@@ -124,6 +128,8 @@ struct Gemini {
     /// The next setup goes on with the conversation of the handle.
     resumes: bool,
     renewal: Renewal,
+    /// Gemini leaves then, and the session does not know yet.
+    leaves_at: Option<u64>,
     /// A change is in force, and the session is to be told.
     configured: bool,
 }
@@ -148,6 +154,7 @@ impl Gemini {
             handle: None,
             resumes: false,
             renewal: Renewal::None,
+            leaves_at: None,
             configured: false,
         }
     }
@@ -197,8 +204,22 @@ impl Gemini {
         self.stream.bytes >= bytes_in(setup::input(&self.setup), LEAST_TURN_MS)
     }
 
-    fn may_renew(&self) -> bool {
-        self.renewal == Renewal::Wanted && !self.busy()
+    /// When a connection that other settings need may be opened.
+    fn renews_at(&self) -> Option<u64> {
+        let Renewal::Wanted { since } = self.renewal else { return None };
+        let waits = if self.turn.playing() { PLAYED_MS } else { 0 };
+        (!self.busy()).then_some(since + waits)
+    }
+
+    /// Gemini's leave is told at a good moment: nobody knows whether the user is speaking, but with a new
+    /// handle a turn has just ended, and a stream that pauses brings nothing.
+    fn take_leave(&mut self, new_handle: bool, said: &mut Vec<Said>) {
+        let Some(at) = self.leaves_at else { return };
+        let good = !self.busy() && (new_handle || !self.stream.flows);
+        if good || at <= self.now + NOTICE_MS {
+            self.leaves_at = None;
+            said.push(Said::Leaving { within_ms: at.saturating_sub(self.now) });
+        }
     }
 }
 
@@ -267,8 +288,9 @@ impl Agent for Gemini {
 
     fn next_tick(&self) -> Option<u64> {
         let look = (self.stream.flows && !self.manual()).then(|| self.stream.looked_at + PAUSE_MS);
-        let now = (self.configured || self.may_renew()).then_some(self.now);
-        [now, look, self.turn.next_tick()].into_iter().flatten().min()
+        let now = self.configured.then_some(self.now);
+        let leave = self.leaves_at.map(|at| at.saturating_sub(NOTICE_MS));
+        [now, look, leave, self.renews_at(), self.turn.next_tick()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: u64, said: &mut Vec<Said>, out: &mut Vec<Frame>) {
@@ -279,7 +301,8 @@ impl Agent for Gemini {
         if std::mem::take(&mut self.configured) {
             said.push(Said::Configured);
         }
-        if self.may_renew() {
+        self.take_leave(false, said);
+        if self.renews_at().is_some_and(|at| at <= now) {
             self.renewal = Renewal::Told;
             said.push(Said::Leaving { within_ms: RENEWAL_MS });
         }
@@ -297,6 +320,7 @@ impl Agent for Gemini {
         self.before_audio = before_audio(setup);
         self.lost_calls.append(&mut self.calls);
         self.turn.lose();
+        self.leaves_at = None;
         self.stream = Stream::default();
         self.activity = false;
         self.lent = false;

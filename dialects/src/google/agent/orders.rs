@@ -62,7 +62,7 @@ impl Gemini {
         }
         // What a new connection brings it is not told before.
         match (fixed, update) {
-            (Some(_), _) => self.renewal = Renewal::Wanted,
+            (Some(_), _) => self.renewal = Renewal::Wanted { since: self.now },
             (None, Some(update)) => send(&update, out),
             (None, None) => {}
         }

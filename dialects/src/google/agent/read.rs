@@ -24,12 +24,10 @@ impl Gemini {
         if message.setup_complete.is_some() {
             self.ready(said, out);
         }
-        if let Some(update) = message.session_resumption_update
-            && update.resumable
-            && !update.new_handle.is_empty()
-        {
-            self.handle = Some(update.new_handle);
-        }
+        let update = message.session_resumption_update.filter(|update| update.resumable);
+        let new_handle = update.map(|update| update.new_handle).filter(|handle| !handle.is_empty());
+        let renewed = new_handle.is_some();
+        self.handle = new_handle.or_else(|| self.handle.take());
         if let Some(used) = &message.usage_metadata {
             self.turn.meter.report(&usage::usage(used));
         }
@@ -51,8 +49,9 @@ impl Gemini {
         self.turn.tell_late(said);
         if let Some(leaving) = message.go_away {
             let within_ms = leaving.time_left.as_deref().and_then(milliseconds).unwrap_or(0);
-            said.push(Said::Leaving { within_ms });
+            self.leaves_at = Some(self.now.saturating_add(within_ms));
         }
+        self.take_leave(renewed, said);
     }
 
     /// The setup is complete: what was said before is told, once.
