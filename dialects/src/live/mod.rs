@@ -241,10 +241,10 @@ pub trait Converter: Send {
 pub type NewConverter = fn(RealtimeFormat, RealtimeFormat) -> Result<Box<dyn Converter>, String>;
 
 /// A second in which audio is counted: a multiple of every rate in use, so that nothing is rounded.
-const TICKS_PER_MS: u64 = 48;
+pub(crate) const TICKS_PER_MS: u64 = 48;
 
 /// Ticks in bytes of whole samples.
-fn ticks(format: RealtimeFormat, bytes: u64) -> u64 {
+pub(crate) fn ticks(format: RealtimeFormat, bytes: u64) -> u64 {
     match format {
         RealtimeFormat::Pcm16(rate) => (bytes / 2).saturating_mul(1000 * TICKS_PER_MS) / u64::from(rate.0.max(1)),
         RealtimeFormat::Pcmu | RealtimeFormat::Pcma => bytes.saturating_mul(6),

@@ -153,11 +153,7 @@ impl Settings {
     /// The session as `session.created` and `session.updated` show it.
     #[must_use]
     pub fn shown(&self, id: &str) -> Value {
-        let format = match self.format {
-            RealtimeFormat::Pcm16(rate) => json!({"type": "audio/pcm", "rate": rate.0}),
-            RealtimeFormat::Pcmu => json!({"type": "audio/pcmu"}),
-            RealtimeFormat::Pcma => json!({"type": "audio/pcma"}),
-        };
+        let format = shown_format(self.format);
         json!({
             "type": "transcription", "object": "realtime.transcription_session", "id": id,
             "include": null,
@@ -185,7 +181,15 @@ impl Settings {
     }
 }
 
-fn shown_turns(turns: Turns) -> Value {
+pub(crate) fn shown_format(format: RealtimeFormat) -> Value {
+    match format {
+        RealtimeFormat::Pcm16(rate) => json!({"type": "audio/pcm", "rate": rate.0}),
+        RealtimeFormat::Pcmu => json!({"type": "audio/pcmu"}),
+        RealtimeFormat::Pcma => json!({"type": "audio/pcma"}),
+    }
+}
+
+pub(crate) fn shown_turns(turns: Turns) -> Value {
     match turns {
         Turns::Silence { threshold, prefix_padding_ms, silence_duration_ms } => json!({
             "type": "server_vad", "threshold": threshold,
@@ -196,7 +200,7 @@ fn shown_turns(turns: Turns) -> Value {
 }
 
 /// A text of bounded length; null and nothing are none.
-fn read_text(value: &Value, param: &'static str, most: usize) -> Result<Option<String>, Refusal> {
+pub(crate) fn read_text(value: &Value, param: &'static str, most: usize) -> Result<Option<String>, Refusal> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) if text.len() <= most => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
@@ -205,7 +209,7 @@ fn read_text(value: &Value, param: &'static str, most: usize) -> Result<Option<S
 }
 
 /// A bounded list of names; null is none.
-fn read_names(value: &Value, param: &'static str) -> Result<Vec<String>, Refusal> {
+pub(crate) fn read_names(value: &Value, param: &'static str) -> Result<Vec<String>, Refusal> {
     let wrong = || {
         let message =
             format!("'{param}' must be a list of at most {MAX_NAMES} texts of at most {MAX_NAME_BYTES} bytes.");
@@ -222,11 +226,11 @@ fn read_names(value: &Value, param: &'static str) -> Result<Vec<String>, Refusal
     }
 }
 
-fn is_nothing(include: &Value) -> bool {
+pub(crate) fn is_nothing(include: &Value) -> bool {
     include.is_null() || include.as_array().is_some_and(Vec::is_empty)
 }
 
-fn read_noise_reduction(reduction: &Value) -> Result<Option<&'static str>, Refusal> {
+pub(crate) fn read_noise_reduction(reduction: &Value) -> Result<Option<&'static str>, Refusal> {
     match reduction.get("type").and_then(Value::as_str) {
         None if reduction.is_null() => Ok(None),
         Some("near_field") => Ok(Some("near_field")),
@@ -238,7 +242,7 @@ fn read_noise_reduction(reduction: &Value) -> Result<Option<&'static str>, Refus
     }
 }
 
-fn read_format(format: &Value) -> Result<RealtimeFormat, Refusal> {
+pub(crate) fn read_format(format: &Value) -> Result<RealtimeFormat, Refusal> {
     match (format.get("type").and_then(Value::as_str), format.get("rate").and_then(Value::as_u64)) {
         (Some("audio/pcm"), Some(24_000)) => Ok(RealtimeFormat::Pcm16(PCM_24K)),
         (Some("audio/pcmu"), _) => Ok(RealtimeFormat::Pcmu),
@@ -250,7 +254,7 @@ fn read_format(format: &Value) -> Result<RealtimeFormat, Refusal> {
     }
 }
 
-fn read_turns(turns: &Value) -> Result<Option<Turns>, Refusal> {
+pub(crate) fn read_turns(turns: &Value) -> Result<Option<Turns>, Refusal> {
     match turns.get("type").and_then(Value::as_str) {
         None if turns.is_null() => Ok(None),
         Some("server_vad") => Ok(Some(Turns::Silence {
