@@ -18,7 +18,7 @@ const COMPLETED: &str = "conversation.item.input_audio_transcription.completed";
 const DELTA: &str = "conversation.item.input_audio_transcription.delta";
 
 /// Keeps the length of audio and nothing else of it.
-struct Length {
+pub(crate) struct Length {
     from: RealtimeFormat,
     to: RealtimeFormat,
     taken: u64,
@@ -26,7 +26,7 @@ struct Length {
 }
 
 impl Length {
-    fn make(from: RealtimeFormat, to: RealtimeFormat) -> Result<Box<dyn Converter>, String> {
+    pub(crate) fn make(from: RealtimeFormat, to: RealtimeFormat) -> Result<Box<dyn Converter>, String> {
         Ok(Box::new(Self { from, to, taken: 0, given: 0 }))
     }
 }

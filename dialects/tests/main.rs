@@ -4,6 +4,7 @@
 mod contract;
 mod deepgram_agent;
 mod gemini_agent;
+mod conversation;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;
@@ -11,6 +12,9 @@ mod golden_google;
 mod live;
 mod property;
 mod realtime;
+mod scripted;
 mod streams;
+mod strict;
 mod table;
 mod ultravox_agent;
+mod talk;

@@ -103,7 +103,7 @@ impl ConversationSession {
     fn break_in(&mut self, effects: &mut Vec<Effect>) {
         if self.output.open.is_some() {
             self.finish_response(Outcome::Cancelled("turn_detected"), effects);
-            self.output.muted = Some(self.now);
+            self.output.mute(self.now);
         }
     }
 

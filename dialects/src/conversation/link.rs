@@ -278,7 +278,10 @@ impl ConversationSession {
             Said::ResponseEnded => self.response_ended(Outcome::Completed, effects),
             Said::ResponseCut(cut) => self.response_ended(cut.into(), effects),
             Said::Interrupted => self.interrupted(effects),
-            Said::Usage(usage) => self.output.usage = Some(usage),
+            Said::Usage(usage) => {
+                let before = self.output.usage.unwrap_or_default();
+                self.output.usage = Some(before.plus(&usage));
+            }
             Said::Complaint(fault) => self.writer.fault(&fault, effects),
             Said::Leaving { within_ms } => {
                 let at = self.now.saturating_add(within_ms.saturating_sub(MARGIN_MS));
@@ -324,7 +327,8 @@ impl ConversationSession {
     /// Changes the socket before the vendor leaves: between turns, or when there is no more time.
     pub(super) fn renew(&mut self, effects: &mut Vec<Effect>) {
         let Some(at) = self.link.leaves_at.filter(|_| self.link.live()) else { return };
-        let quiet = self.output.open.is_none() && !self.hearing.speaking() && !self.tools.pending;
+        let asked = self.hearing.unanswered || self.tools.pending || self.tools.waits();
+        let quiet = self.output.open.is_none() && !self.hearing.speaking() && !asked;
         if !quiet && at > self.now {
             return;
         }

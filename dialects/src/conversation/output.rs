@@ -18,7 +18,9 @@ use crate::translation::Effect;
 /// What a response may hold.
 const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const MAX_RESPONSE_ITEMS: usize = 256;
-/// What still comes of a response that was cut short comes without longer pauses.
+/// What still comes of a response that was cut short begins to come within the first, and pauses no longer
+/// than the second: an agent that does not say where a response ends is believed after that.
+const LEFTOVER_WITHIN_MS: u64 = 400;
 const LEFTOVER_PAUSE_MS: u64 = 1_500;
 
 /// How a response ends.
@@ -90,6 +92,13 @@ struct Message {
     audio_bytes: u64,
 }
 
+/// What still comes of a response that was cut short is dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mute {
+    /// Until when something of it may come.
+    until: u64,
+}
+
 /// The way from the agent.
 #[derive(Default)]
 pub(super) struct Output {
@@ -98,10 +107,10 @@ pub(super) struct Output {
     /// Half a sample at the end of a piece.
     odd: Option<u8>,
     pub(super) open: Option<Response>,
-    /// What still comes of a response that was cut short is dropped; when something of it came last.
-    pub(super) muted: Option<u64>,
+    pub(super) muted: Option<Mute>,
     /// A question that the agent's next response answers.
     pub(super) claim: Option<Asked>,
+    /// What was reported and not told yet: what comes late is told with the next response.
     pub(super) usage: Option<Usage>,
     /// When the agent was last given something to answer.
     pub(super) asked_at: Option<u64>,
@@ -134,6 +143,11 @@ impl Output {
         Ok(())
     }
 
+    /// What still comes of a response that was cut short now is dropped.
+    pub(super) fn mute(&mut self, now: u64) {
+        self.muted = Some(Mute { until: now.saturating_add(LEFTOVER_WITHIN_MS) });
+    }
+
     /// The agent has ended what is not told any more; `true` where that was so.
     pub(super) fn unmuted_by_end(&mut self) -> bool {
         self.open.is_none() && self.muted.take().is_some()
@@ -141,14 +155,12 @@ impl Output {
 
     /// Whether what comes now is of a response that was cut short.
     fn is_leftover(&mut self, now: u64) -> bool {
-        let Some(last) = &mut self.muted else { return false };
-        let pause = now.saturating_sub(*last);
-        // An agent that does not say where a response ends is believed after a pause.
-        if pause > LEFTOVER_PAUSE_MS {
+        let Some(mute) = &mut self.muted else { return false };
+        if now > mute.until {
             self.muted = None;
             return false;
         }
-        *last = now;
+        mute.until = now.saturating_add(LEFTOVER_PAUSE_MS);
         true
     }
 
@@ -480,7 +492,7 @@ impl ConversationSession {
     /// A response that grows without end.
     fn cut_short(&mut self, effects: &mut Vec<Effect>) {
         self.finish_response(Outcome::Incomplete("max_output_tokens"), effects);
-        self.output.muted = Some(self.now);
+        self.output.mute(self.now);
     }
 
     fn drop_speech(&mut self) {

@@ -104,7 +104,7 @@ impl ConversationSession {
         }
         self.finish_response(Outcome::Cancelled("client_cancelled"), effects);
         if begun || put {
-            self.output.muted = Some(self.now);
+            self.output.mute(self.now);
         }
         Ok(())
     }

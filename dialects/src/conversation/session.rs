@@ -119,9 +119,9 @@ impl ConversationSession {
         let mut next = self.settings.merged(session, &self.target.voices, &gate)?;
         gate.admit(&self.settings, &mut next, opened)?;
         let setup = next.setup(&self.target);
-        if !opened {
+        if !self.link.live() {
             drop(self.opener.plan(&setup)?);
-        } else if self.link.live() && self.differs(&setup) {
+        } else if self.differs(&setup) {
             next.agent_transcribes.clone_from(&setup.transcription);
             self.configure(setup, effects)?;
         }
