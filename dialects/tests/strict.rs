@@ -259,6 +259,10 @@ impl Strict {
             self.ids.insert(id.clone());
         }
         assert_eq!(item["object"], "realtime.item");
+        // What was deleted may be written anew.
+        if self.deleted.remove(&id) {
+            self.items.remove(&id);
+        }
         assert!(self.items.insert(id, false).is_none(), "an item was there before: {event}");
     }
 

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::abilities::Ability;
-use super::gate::Gate;
-use super::settings::{
-    Settings, read_instructions, read_max_tokens, read_modalities, read_output_format, read_tool_choice, read_tools,
-    read_voice, unknown_field,
+use super::fields::{
+    read_instructions, read_max_tokens, read_modalities, read_output_format, read_tool_choice, read_tools, read_voice,
+    unknown_field,
 };
+use super::gate::Gate;
+use super::settings::Settings;
 use super::setup::Medium;
 use crate::live::events::Refusal;
 

@@ -8,6 +8,7 @@ use super::abilities::Ability;
 use super::agent::Order;
 use super::input::Job;
 use super::items::{Body, Item};
+use super::link::Stage;
 use super::session::ConversationSession;
 use super::setup::{Message, Role};
 use crate::live::events::{Refusal, missing};
@@ -95,6 +96,9 @@ impl ConversationSession {
             }
             Meaning::Audio(audio) => {
                 self.open(effects);
+                if self.link.stage == Stage::Ended {
+                    return Ok(());
+                }
                 self.append(audio)?;
                 self.release_committed();
                 self.input.itemed_ticks = self.input.appended_ticks;
@@ -125,10 +129,20 @@ impl ConversationSession {
         }
     }
 
+    /// An id for a new item, which the client has given to none of its own.
+    pub(super) fn new_item_id(&mut self) -> String {
+        loop {
+            let id = self.writer.id("item");
+            if self.items.get(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
     /// The client's id, or a new one.
     fn item_id(&mut self, item: &Map<String, Value>) -> Result<String, Refusal> {
         match item.get("id") {
-            None | Some(Value::Null) => Ok(self.writer.id("item")),
+            None | Some(Value::Null) => Ok(self.new_item_id()),
             Some(Value::String(id)) if !id.is_empty() && id.len() <= MAX_ID_BYTES => {
                 if self.items.get(id).is_some() {
                     let message = format!("Error adding item: an item with the id '{id}' already exists.");

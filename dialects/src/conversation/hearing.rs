@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde_json::json;
 
 use super::items::{Body, Item};
+use super::link::Stage;
 use super::output::Outcome;
 use super::session::ConversationSession;
 use crate::live::TICKS_PER_MS;
@@ -15,6 +16,8 @@ use crate::translation::Effect;
 const MIN_COMMIT_MS: u64 = 100;
 /// Items whose words may be awaited.
 const MAX_WAITING: usize = 16;
+/// An agent that answers a turn unasked begins within this.
+const UNANSWERED_MS: u64 = 5_000;
 /// The longest transcript of an item.
 const MAX_TRANSCRIPT_BYTES: usize = 64 * 1024;
 
@@ -36,6 +39,8 @@ struct Spoken {
     told: String,
     /// A response to it has begun.
     answered: bool,
+    /// The client wanted to read it when it was committed.
+    shown: bool,
 }
 
 /// What is being heard.
@@ -43,8 +48,8 @@ struct Spoken {
 pub(super) struct Hearing {
     turn: Option<Turn>,
     waiting: VecDeque<Spoken>,
-    /// A turn has ended that the agent will answer unasked.
-    pub(super) unanswered: bool,
+    /// When a turn has ended that the agent will answer unasked.
+    unanswered: Option<u64>,
     /// The agent tells when speech begins or ends.
     tells: bool,
     /// The client has ended the turn itself: the agent's word on it is one too many.
@@ -60,9 +65,14 @@ impl Hearing {
         self.turn.is_some()
     }
 
+    /// Whether the agent is about to answer unasked. It may take what it heard for no speech.
+    pub(super) fn answer_comes(&self, now: u64) -> bool {
+        self.unanswered.is_some_and(|at| now <= at.saturating_add(UNANSWERED_MS))
+    }
+
     /// A response has begun: it answers what was said.
     pub(super) fn answered(&mut self) {
-        self.unanswered = false;
+        self.unanswered = None;
         self.spoke = false;
         for spoken in &mut self.waiting {
             spoken.answered = true;
@@ -82,7 +92,7 @@ impl ConversationSession {
         }
         self.hearing.tells = true;
         self.hearing.ended_early = false;
-        self.begin_turn(effects);
+        self.begin_turn(self.input.clock_ms(), effects);
         if self.settings.turns.is_some_and(|turns| turns.interrupt_response) {
             self.break_in(effects);
         }
@@ -95,7 +105,7 @@ impl ConversationSession {
         }
         let cuts = self.output.open.is_some() || !self.hearing.spoke;
         if self.by_agent() && cuts {
-            self.begin_turn(effects);
+            self.begin_turn(self.input.clock_ms(), effects);
         }
         self.break_in(effects);
     }
@@ -103,19 +113,18 @@ impl ConversationSession {
     fn break_in(&mut self, effects: &mut Vec<Effect>) {
         if self.output.open.is_some() {
             self.finish_response(Outcome::Cancelled("turn_detected"), effects);
-            self.output.mute(self.now);
+            self.output.mute(self.now, true);
         }
     }
 
     /// Announces a turn, where none is open.
-    fn begin_turn(&mut self, effects: &mut Vec<Effect>) {
+    fn begin_turn(&mut self, start_ms: u64, effects: &mut Vec<Effect>) {
         self.hearing.spoke = true;
         if self.hearing.turn.is_some() {
             return;
         }
         self.release_texts();
-        let id = self.writer.id("item");
-        let start_ms = self.input.clock_ms();
+        let id = self.new_item_id();
         let started = json!({"audio_start_ms": start_ms, "item_id": id});
         self.writer.event("input_audio_buffer.speech_started", started, effects);
         self.hearing.turn = Some(Turn { id, start_ms, text: String::new() });
@@ -135,7 +144,9 @@ impl ConversationSession {
 
     /// The turn that is open, or was not announced, becomes an item.
     pub(super) fn end_turn(&mut self, effects: &mut Vec<Effect>) {
-        self.begin_turn(effects);
+        // A turn that nobody announced is all that is in no item yet.
+        let since_ms = self.input.itemed_ticks.min(self.input.passed_ticks) / TICKS_PER_MS;
+        self.begin_turn(since_ms, effects);
         // What comes now answers this.
         self.output.muted = None;
         let Some(turn) = self.hearing.turn.take() else { return };
@@ -144,7 +155,8 @@ impl ConversationSession {
         self.writer.event("input_audio_buffer.speech_stopped", stopped, effects);
         let ms = end_ms - turn.start_ms;
         self.input.itemed_ticks = self.input.passed_ticks;
-        self.hearing.unanswered = self.settings.turns.is_some_and(|turns| turns.create_response);
+        let answers = self.settings.turns.is_some_and(|turns| turns.create_response);
+        self.hearing.unanswered = answers.then_some(self.now);
         self.add_heard(turn.id, ms, effects);
         if !turn.text.is_empty() {
             self.heard(&turn.text, effects);
@@ -164,7 +176,8 @@ impl ConversationSession {
             self.complete_oldest(None, effects);
         }
         self.hearing.settled = false;
-        self.hearing.waiting.push_back(Spoken { id, ms, told: String::new(), answered: false });
+        let shown = self.settings.transcription.is_some();
+        self.hearing.waiting.push_back(Spoken { id, ms, told: String::new(), answered: false, shown });
     }
 
     /// The client ends an utterance.
@@ -178,6 +191,9 @@ impl ConversationSession {
             return Err(Refusal::new("input_audio_buffer_commit_empty", message, None));
         }
         self.open(effects);
+        if self.link.stage == Stage::Ended {
+            return Ok(());
+        }
         if self.by_agent() {
             self.hearing.ended_early = true;
             self.end_turn(effects);
@@ -186,7 +202,7 @@ impl ConversationSession {
         }
         self.release_committed();
         self.input.itemed_ticks = self.input.appended_ticks;
-        let id = self.writer.id("item");
+        let id = self.new_item_id();
         self.add_heard(id, held, effects);
         Ok(())
     }
@@ -215,7 +231,7 @@ impl ConversationSession {
             return;
         }
         let delta = json!({"item_id": spoken.id, "content_index": 0, "delta": text});
-        if self.settings.transcription.is_some() {
+        if spoken.shown {
             self.writer.event("conversation.item.input_audio_transcription.delta", delta, effects);
         }
     }
@@ -254,7 +270,7 @@ impl ConversationSession {
             return;
         }
         let unheard = self.input.passed_ticks.saturating_sub(self.input.itemed_ticks) / TICKS_PER_MS;
-        let explained = self.hearing.unanswered || self.tools.pending || self.output.claim.is_some();
+        let explained = self.hearing.unanswered.is_some() || self.tools.pending || self.output.claim.is_some();
         let silent_agent = !self.hearing.tells && !explained && unheard >= MIN_COMMIT_MS;
         if self.hearing.turn.is_some() || silent_agent {
             self.end_turn(effects);
@@ -282,7 +298,7 @@ impl ConversationSession {
         self.items.change(&spoken.id, |item| {
             item.body = Body::Heard { transcript: Some(transcript.clone()) };
         });
-        if self.settings.transcription.is_none() {
+        if !spoken.shown {
             return;
         }
         let completed = json!({

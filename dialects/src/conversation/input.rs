@@ -23,6 +23,8 @@ const PACED_FRAME_MS: u64 = 20;
 const STEP_MS: u64 = 1_000;
 /// Audio that may wait for the agent before the client is left to wait.
 const MAX_WAITING_BYTES: u64 = 1024 * 1024;
+/// Orders that may wait before the client is left to wait.
+const MAX_JOBS: usize = 64;
 /// Audio that may wait for a commit or for `response.create`.
 const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
 /// The client's audio may come so much late before silence stands in.
@@ -91,7 +93,7 @@ impl Input {
     }
 
     pub(super) fn wants_more(&self) -> bool {
-        self.released.min(self.end()).saturating_sub(self.start) < MAX_WAITING_BYTES
+        self.released.min(self.end()).saturating_sub(self.start) < MAX_WAITING_BYTES && self.jobs.len() < MAX_JOBS
     }
 
     /// The agent takes this from now on.
@@ -133,9 +135,7 @@ impl Input {
         self.utterance = false;
         self.committed = self.end();
         self.released = self.end();
-        if by_agent {
-            self.itemed_ticks = self.itemed_ticks.max(self.passed_ticks);
-        }
+        self.itemed_ticks = if by_agent { self.itemed_ticks.max(self.passed_ticks) } else { self.appended_ticks };
     }
 
     /// Time of the session, counted by the audio that the agent has had.

@@ -172,7 +172,7 @@ impl ConversationSession {
         self.link.retried = false;
         self.link.configuring = false;
         let tuned = self.input.connect(input, self.now, self.new_converter);
-        let tuned = tuned.and(self.output.connect(output, self.settings.output_format, self.new_converter));
+        let tuned = tuned.and(self.output.connect(output, self.new_converter));
         if let Err(message) = tuned {
             return self.fail(&LiveFault::upstream(message), effects);
         }
@@ -261,6 +261,17 @@ impl ConversationSession {
 
     fn said(&mut self, said: Said, effects: &mut Vec<Effect>) {
         match said {
+            // Until it is ready, an agent has nothing to say to the client.
+            Said::SpeechStarted
+            | Said::SpeechStopped
+            | Said::Heard(_)
+            | Said::HeardAll(_)
+            | Said::ResponseStarted
+            | Said::Text(_)
+            | Said::TextAll(_)
+            | Said::Audio(_)
+            | Said::ToolCall { .. }
+                if !self.link.live() => {}
             Said::Ready { input, output } => self.ready(input, output, effects),
             Said::Configured => self.configured(effects),
             Said::SpeechStarted => self.speech_started(effects),
@@ -327,7 +338,7 @@ impl ConversationSession {
     /// Changes the socket before the vendor leaves: between turns, or when there is no more time.
     pub(super) fn renew(&mut self, effects: &mut Vec<Effect>) {
         let Some(at) = self.link.leaves_at.filter(|_| self.link.live()) else { return };
-        let asked = self.hearing.unanswered || self.tools.pending || self.tools.waits();
+        let asked = self.hearing.answer_comes(self.now) || self.tools.pending || self.tools.waits();
         let quiet = self.output.open.is_none() && !self.hearing.speaking() && !asked;
         if !quiet && at > self.now {
             return;

@@ -42,11 +42,11 @@ impl ConversationSession {
             return Ok(());
         }
         let anew = !self.texts.is_empty() || self.input.utterance;
-        let comes = self.tools.pending || self.hearing.unanswered;
+        let comes = self.tools.pending || self.hearing.answer_comes(self.now);
         if !anew && !comes && asked.instructions.is_none() {
             let late = std::mem::take(&mut self.tools.unasked);
-            if late && self.gate().refuses(Ability::Respond) {
-                // The agent has told what it made of the output already.
+            if late && (self.tools.unwanted || self.gate().refuses(Ability::Respond)) {
+                // The agent has told what it made of the output already, or did not want it.
                 self.begin_response(asked, effects);
                 self.finish_response(Outcome::Completed, effects);
                 return Ok(());
@@ -68,7 +68,10 @@ impl ConversationSession {
     /// Puts the question behind all that was said. `put` says that the agent does not answer unasked.
     fn ask(&mut self, asked: &Asked, put: bool, event_id: Option<&str>) {
         self.release_texts();
+        self.output.expect();
         let instructions = asked.instructions.clone();
+        // Where nothing is told with the question, the system may tell it before.
+        let put = put || (instructions.is_some() && self.gate().refuses(Ability::SystemText));
         self.output.asked_at = Some(self.now);
         let answers = if self.input.utterance {
             let silence_ends = self.habits().is_some_and(|habits| habits.turn_end_silence_ms.is_some());
@@ -104,7 +107,7 @@ impl ConversationSession {
         }
         self.finish_response(Outcome::Cancelled("client_cancelled"), effects);
         if begun || put {
-            self.output.mute(self.now);
+            self.output.mute(self.now, begun);
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl ConversationSession {
             opener,
             new_converter,
             input: Input::new(settings.input_format, plan.input),
-            output: Output::new(plan.output),
+            output: Output::new(plan.output, settings.output_format),
             settings,
             target,
             writer: Writer::new(prefix),
@@ -126,6 +126,9 @@ impl ConversationSession {
             self.configure(setup, effects)?;
         }
         self.apply(next, effects);
+        if self.link.stage == Stage::Ended {
+            return Ok(());
+        }
         if self.link.live() && !self.link.configuring {
             self.tell_updated(effects);
         } else {
@@ -137,23 +140,17 @@ impl ConversationSession {
 
     /// The settings are these from now on.
     fn apply(&mut self, next: Settings, effects: &mut Vec<Effect>) {
-        let (input, output) = (self.settings.input_format, self.settings.output_format);
+        let input = self.settings.input_format;
         if next.turns.is_some() != self.settings.turns.is_some() {
+            if self.hearing.speaking() {
+                self.end_turn(effects);
+            }
             self.input.change_hands(next.turns.is_some());
         }
-        let formats = (next.input_format, next.output_format);
-        if output != next.output_format {
-            self.flush_speech(effects);
-        }
         self.settings = next;
-        let mut outcome = Ok(());
-        if input != formats.0 {
-            outcome = self.input.reformat(formats.0, self.new_converter);
-        }
-        if output != formats.1 {
-            outcome = outcome.and(self.output.convert_to(formats.1, self.new_converter));
-        }
-        if let Err(message) = outcome {
+        if input != self.settings.input_format
+            && let Err(message) = self.input.reformat(self.settings.input_format, self.new_converter)
+        {
             self.fail(&LiveFault::upstream(message), effects);
         }
     }
@@ -170,7 +167,14 @@ impl ConversationSession {
         like != *known
     }
 
+    /// Tells the configuration. Speech is in its format from here on.
     pub(super) fn tell_updated(&mut self, effects: &mut Vec<Effect>) {
+        if self.output.client != self.settings.output_format {
+            self.flush_speech(effects);
+            if let Err(message) = self.output.convert_to(self.settings.output_format, self.new_converter) {
+                return self.fail(&LiveFault::upstream(message), effects);
+            }
+        }
         let shown = self.settings.shown(&self.writer.session_id());
         self.writer.event("session.updated", json!({"session": shown}), effects);
     }

@@ -22,6 +22,8 @@ pub(super) struct Tools {
     pub(super) unasked: bool,
     /// The agent has outputs and has not gone on yet.
     pub(super) pending: bool,
+    /// The last output was one that nobody wants.
+    pub(super) unwanted: bool,
 }
 
 impl Tools {
@@ -50,8 +52,10 @@ impl Tools {
     /// The function of a call that is answered now; `None` where nobody wants its output.
     pub(super) fn answer(&mut self, id: &str) -> Option<String> {
         let at = self.open.iter().position(|call| call.id == id)?;
-        let call = self.open.remove(at).filter(|call| !call.withdrawn)?;
-        (self.unasked, self.pending) = (true, true);
-        Some(call.name)
+        let call = self.open.remove(at)?;
+        self.unasked = true;
+        self.unwanted = call.withdrawn;
+        self.pending |= !call.withdrawn;
+        (!call.withdrawn).then_some(call.name)
     }
 }
