@@ -1,5 +1,5 @@
 //! What the dialects promise, in one binary.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails the test")]
 
 mod contract;
 mod deepgram_agent;

@@ -165,7 +165,7 @@ impl Agent for Actor {
     }
 
     fn audio(&mut self, bytes: &[u8], out: &mut Vec<Frame>) {
-        assert!(!bytes.is_empty() && bytes.len() % 2 == 0);
+        assert!(!bytes.is_empty() && bytes.len().is_multiple_of(2));
         out.push(Frame::Binary(bytes.to_vec()));
     }
 

@@ -249,7 +249,7 @@ impl ConversationSession {
         }
         let told = self.hearing.waiting.front().map(|spoken| spoken.told.clone()).unwrap_or_default();
         if let Some(rest) = text.strip_prefix(told.as_str()).filter(|rest| !rest.is_empty()) {
-            self.heard(&rest.to_owned(), effects);
+            self.heard(rest, effects);
         }
         self.complete_oldest(Some(text), effects);
         self.hearing.settled = false;

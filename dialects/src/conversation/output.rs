@@ -244,14 +244,13 @@ impl ConversationSession {
     }
 
     fn shown_response(&self, response: &Response, status: &str, details: &Value, usage: &Value) -> Value {
+        let mut speech = json!({"format": shown_format(self.output.client)});
+        self.settings.show_voice(&mut speech);
         json!({
             "id": response.id, "object": "realtime.response", "status": status, "status_details": details,
             "output": response.done, "conversation_id": self.writer.conversation_id(),
             "output_modalities": modalities(response.medium),
-            "max_output_tokens": self.settings.shown_max_tokens(),
-            "audio": {"output": {
-                "format": shown_format(self.output.client), "voice": self.settings.voice,
-            }},
+            "max_output_tokens": self.settings.shown_max_tokens(), "audio": {"output": speech},
             "metadata": response.metadata, "usage": usage,
         })
     }

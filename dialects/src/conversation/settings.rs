@@ -241,6 +241,8 @@ impl Settings {
 
     /// The session as `session.created` and `session.updated` show it.
     pub(super) fn shown(&self, id: &str) -> Value {
+        let mut output = json!({"format": shown_format(self.output_format), "speed": self.speed});
+        self.show_voice(&mut output);
         let mut shown = json!({
             "type": "realtime", "object": "realtime.session", "id": id, "expires_at": null,
             "model": self.model, "output_modalities": modalities(self.output), "instructions": self.instructions,
@@ -253,15 +255,20 @@ impl Settings {
                     "transcription": self.transcription.as_ref().map(|listening| &listening.shown),
                     "turn_detection": self.turns.map(shown_turn_detection),
                 },
-                "output": {
-                    "format": shown_format(self.output_format), "voice": self.voice, "speed": self.speed,
-                },
+                "output": output,
             },
         });
         if let (Some(temperature), Some(shown)) = (self.temperature, shown.as_object_mut()) {
             shown.insert("temperature".to_owned(), json!(temperature));
         }
         shown
+    }
+
+    /// A voice of the vendor's own choice has no name that could be shown.
+    pub(super) fn show_voice(&self, output: &mut Value) {
+        if let (Some(voice), Some(output)) = (&self.voice, output.as_object_mut()) {
+            output.insert("voice".to_owned(), voice.as_str().into());
+        }
     }
 
     pub(super) fn shown_max_tokens(&self) -> Value {

@@ -51,7 +51,7 @@ impl ConversationSession {
             None => "",
         };
         if let Some(rest) = text.strip_prefix(told) {
-            self.text(&rest.to_owned(), effects);
+            self.text(rest, effects);
         }
     }
 
