@@ -5,6 +5,7 @@ mod contract;
 mod deepgram_agent;
 mod gemini_agent;
 mod conversation;
+mod conversation_property;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;

@@ -216,11 +216,14 @@ impl ConversationSession {
 
     /// A piece of what the user said.
     pub(super) fn heard(&mut self, text: &str, effects: &mut Vec<Effect>) {
-        if let Some(turn) = self.hearing.turn.as_mut().filter(|_| self.hearing.waiting.is_empty()) {
-            append_bounded(&mut turn.text, text);
-            return;
-        }
-        if self.hearing.waiting.is_empty() && !self.make_up_turn(text, effects) {
+        if self.hearing.waiting.is_empty() {
+            // Words that nobody announced begin a turn, where the agent finds those.
+            if self.by_agent() && !text.trim().is_empty() {
+                self.begin_turn(self.input.clock_ms(), effects);
+            }
+            if let Some(turn) = &mut self.hearing.turn {
+                append_bounded(&mut turn.text, text);
+            }
             return;
         }
         let Some(spoken) = self.hearing.waiting.front_mut() else { return };

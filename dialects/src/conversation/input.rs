@@ -27,6 +27,8 @@ const MAX_WAITING_BYTES: u64 = 1024 * 1024;
 const MAX_JOBS: usize = 64;
 /// Audio that may wait for a commit or for `response.create`.
 const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
+/// Audio that usually waits takes no more than this.
+const GROWN_BYTES: usize = 64 * 1024;
 /// The client's audio may come so much late before silence stands in.
 const LATE_MS: u64 = 60;
 
@@ -45,6 +47,8 @@ pub(super) struct Input {
     agent: RealtimeFormat,
     converter: Option<Box<dyn Converter>>,
     tape: BytesMut,
+    /// The tape has grown beyond what usually waits.
+    grown: bool,
     /// Position of the first byte on the tape: what is before it was passed on.
     start: u64,
     /// Position up to which it may be passed on.
@@ -74,6 +78,7 @@ impl Input {
             agent,
             converter: None,
             tape: BytesMut::new(),
+            grown: false,
             start: 0,
             released: 0,
             committed: 0,
@@ -218,6 +223,7 @@ impl ConversationSession {
         let audio = input.whole_samples(audio);
         input.appended_ticks += ticks(input.client, audio.len() as u64);
         input.tape.extend_from_slice(&audio);
+        input.grown |= input.tape.len() > GROWN_BYTES;
         if !manual {
             input.released = input.end();
             if self.link.stage == Stage::Idle && self.link.open_at.is_none() {
@@ -304,6 +310,10 @@ impl ConversationSession {
     fn pass_on(&mut self, count: u64, late: u64, effects: &mut Vec<Effect>) {
         let input = &mut self.input;
         let audio = input.tape.split_to(usize::try_from(count).unwrap_or(0));
+        // What a long append took is given back.
+        if input.tape.is_empty() && std::mem::take(&mut input.grown) {
+            input.tape = BytesMut::new();
+        }
         input.start += audio.len() as u64;
         let passed = ticks(input.client, audio.len() as u64);
         // Silence that was added behind an utterance is not the client's.
