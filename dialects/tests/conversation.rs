@@ -259,6 +259,12 @@ fn the_question_behind_a_functions_output_is_never_lost_and_never_too_much() {
     talk.client(13, &create);
     agent(&mut talk, 14, json!(["ResponseEnded"]));
     assert_eq!(talk.strict.responses.len(), 4);
+    // The end of what the agent said before its calls may come late: it is none of the answer.
+    agent(&mut talk, 15, json!([{"ToolCall": {"id": "c4"}}, "ToolCallsEnded"]));
+    talk.client(16, &output("c4"));
+    talk.client(16, &create);
+    agent(&mut talk, 17, json!(["ResponseEnded", {"Text": "here"}, "ResponseEnded"]));
+    assert_eq!(talk.strict.responses.len(), 6);
     // Asked when it has ended: that is a question of its own.
     agent(&mut talk, 20, json!([{"ToolCall": {"id": "c3"}}, "ToolCallsEnded"]));
     talk.client(21, &output("c3"));
@@ -312,8 +318,13 @@ fn an_answer_that_never_comes_is_a_response_that_failed() {
     assert!(talk.strict.responding());
     talk.pass_time(61_000);
     assert_eq!(talk.last("response.done")["response"]["status"], "failed");
-    user(&mut talk, 62_000, "impossible");
-    talk.client(62_000, &json!({"type": "response.create", "event_id": "e"}));
+    agent(&mut talk, 61_500, json!(["ResponseStarted", {"Text": "I "}]));
+    talk.pass_time(121_000);
+    assert!(talk.strict.responding());
+    talk.pass_time(122_000);
+    assert_eq!(talk.last("response.done")["response"]["status"], "failed", "it never went on");
+    user(&mut talk, 122_000, "impossible");
+    talk.client(122_000, &json!({"type": "response.create", "event_id": "e"}));
     assert_eq!(talk.last("response.done")["response"]["status"], "failed");
     assert_eq!(talk.last("error")["error"]["message"], "This cannot be said.");
     assert!(!talk.strict.responding() && !talk.ended);

@@ -111,8 +111,11 @@ impl ConversationSession {
     }
 
     fn break_in(&mut self, effects: &mut Vec<Effect>) {
-        if self.output.open.is_some() {
-            self.finish_response(Outcome::Cancelled("turn_detected"), effects);
+        let Some(open) = &self.output.open else { return };
+        // A question that is still on its way to the agent is not put any more.
+        let put = open.begun || !self.input.unask();
+        self.finish_response(Outcome::Cancelled("turn_detected"), effects);
+        if put {
             self.output.mute(self.now, true);
         }
     }

@@ -113,7 +113,7 @@ pub(super) struct Output {
     pub(super) claim: Option<Asked>,
     /// What was reported and not told yet: what comes late is told with the next response.
     pub(super) usage: Option<Usage>,
-    /// When the agent was last given something to answer.
+    /// When the agent was last given something to answer, or told something of its answer.
     pub(super) asked_at: Option<u64>,
     /// The text of the response before.
     pub(super) last_text: String,
@@ -219,7 +219,7 @@ impl ConversationSession {
             self.begin_response(asked, effects);
         }
         self.tools.pending = false;
-        self.output.asked_at = None;
+        self.output.asked_at = Some(self.now);
         if let Some(open) = &mut self.output.open {
             open.begun = true;
         }
@@ -265,9 +265,9 @@ impl ConversationSession {
     /// The agent has ended a response. One that was cut short before is ended for good.
     pub(super) fn response_ended(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
         let leftover = self.output.muted.take().is_some();
-        // What the client has asked for and the agent has not begun is another one.
-        let other = self.output.open.as_ref().is_some_and(|open| !open.begun);
-        if !(leftover && other) {
+        // What the client has asked for and the agent has not begun is another one, unless it could not begin.
+        let unbegun = self.output.open.as_ref().is_some_and(|open| !open.begun);
+        if !unbegun || !(leftover || outcome == Outcome::Completed) {
             self.finish_response(outcome, effects);
         }
     }

@@ -14,8 +14,10 @@ use crate::live::LiveFault;
 use crate::live::events::Refusal;
 use crate::translation::Effect;
 
-/// An agent that was asked answers within this.
+/// An agent that was asked answers within this, and goes on with its answer within it.
 const ANSWER_MS: u64 = 60_000;
+/// ... where the client has a function to answer first.
+const FUNCTIONS_MS: u64 = 600_000;
 
 impl ConversationSession {
     /// The client wants an answer.
@@ -122,10 +124,12 @@ impl ConversationSession {
         self.finish_response(Outcome::Failed(fault), effects);
     }
 
-    /// When the agent should have answered.
+    /// When the agent should have answered, or gone on with its answer.
     fn answer_due(&self) -> Option<u64> {
-        let waits = self.output.open.as_ref().is_some_and(|open| !open.begun) && !self.tools.waits();
-        self.output.asked_at.filter(|_| waits && self.link.live()).map(|at| at.saturating_add(ANSWER_MS))
+        // An agent may hold its tongue until it has the outputs of its functions.
+        let within = if self.tools.waits() { FUNCTIONS_MS } else { ANSWER_MS };
+        let waits = self.output.open.is_some() && self.link.live();
+        self.output.asked_at.filter(|_| waits).map(|at| at.saturating_add(within))
     }
 
     /// When time is to be passed.
