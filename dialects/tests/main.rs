@@ -17,5 +17,5 @@ mod scripted;
 mod streams;
 mod strict;
 mod table;
-mod ultravox_agent;
 mod talk;
+mod ultravox_agent;

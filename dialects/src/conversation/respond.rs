@@ -175,6 +175,8 @@ impl ConversationSession {
         if self.answer_due().is_some_and(|at| at <= now) {
             let fault = LiveFault::upstream("The provider did not answer in time.");
             self.finish_response(Outcome::Failed(fault), effects);
+            // Whatever the agent was to go on with, the next question is put to it.
+            self.tools.pending = false;
         }
         if self.link.last_sent.saturating_add(habits.keep_alive_ms) <= now {
             let mut out = Vec::new();

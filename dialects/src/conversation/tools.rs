@@ -28,6 +28,9 @@ pub(super) struct Tools {
 
 impl Tools {
     pub(super) fn called(&mut self, id: &str, name: &str) {
+        if self.knows(id) {
+            return;
+        }
         if self.open.len() >= MAX_OPEN {
             self.open.pop_front();
         }
