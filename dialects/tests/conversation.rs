@@ -428,3 +428,10 @@ fn a_change_is_told_when_the_agent_has_it_and_a_refused_one_changes_nothing() {
     agent(&mut talk, 2, json!(["Configured"]));
     assert_eq!(updated(&talk), 2);
 }
+
+#[test]
+fn an_agent_that_is_never_content_with_the_time_does_not_stop_the_clock() {
+    let mut talk = live(&ABLE, json!({"instructions": "restless"}));
+    talk.pass_time(1_000);
+    assert!(talk.session.next_tick().is_some_and(|due| due > 1_000));
+}

@@ -124,7 +124,12 @@ impl AgentOpener for Scripted {
     }
 
     fn agent(&self, setup: &Setup) -> Box<dyn Agent> {
-        Box::new(Actor { habits: self.habits, resumes: self.resumes, greeting: told(setup) })
+        Box::new(Actor {
+            habits: self.habits,
+            resumes: self.resumes,
+            greeting: told(setup),
+            restless: setup.instructions == "restless",
+        })
     }
 }
 
@@ -132,6 +137,8 @@ struct Actor {
     habits: Habits,
     resumes: bool,
     greeting: String,
+    /// It wants to be told the time all the time.
+    restless: bool,
 }
 
 fn told(setup: &Setup) -> String {
@@ -184,6 +191,10 @@ impl Agent for Actor {
         let Incoming::Text(text) = frame else { return };
         let lines: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
         said.extend(lines.iter().filter_map(read));
+    }
+
+    fn next_tick(&self) -> Option<u64> {
+        self.restless.then_some(0)
     }
 
     fn keep_alive(&mut self, out: &mut Vec<Frame>) {

@@ -14,6 +14,8 @@ use domain::audio::RealtimeFormat;
 pub(super) const CONFIGURED_WITHIN_MS: u64 = 250;
 /// A socket that was opened for one that broke has served when it has held so long.
 const PROVEN_MS: u64 = 10_000;
+/// The agent is told the time no more often than this.
+const TICK_MS: u64 = 5;
 /// So long before the vendor leaves, the socket is changed whatever is being said.
 const MARGIN_MS: u64 = 2_000;
 
@@ -59,6 +61,8 @@ pub(super) struct Link {
     /// Time of the sockets before.
     before_ms: u64,
     pub(super) last_sent: u64,
+    /// When the agent was last told that time has passed.
+    pub(super) ticked_at: Option<u64>,
     said: Vec<Said>,
     out: Vec<Frame>,
 }
@@ -77,6 +81,12 @@ impl Link {
     /// Whether there is a socket that speaks.
     pub(super) fn open(&self) -> bool {
         matches!(self.stage, Stage::Live | Stage::Greeting { .. })
+    }
+
+    /// When the agent wants to be told that time has passed. One that was told and is not content waits.
+    pub(super) fn agent_due(&self) -> Option<u64> {
+        let due = self.agent.as_ref()?.next_tick()?;
+        Some(self.ticked_at.map_or(due, |at| due.max(at.saturating_add(TICK_MS))))
     }
 
     /// Time of all sockets together.

@@ -137,16 +137,13 @@ impl ConversationSession {
         match self.link.stage {
             Stage::Idle => self.link.open_at,
             Stage::Asking | Stage::Opening | Stage::Ended => None,
-            Stage::Greeting { until } => {
-                let agent = self.link.agent.as_ref().and_then(|agent| agent.next_tick());
-                [Some(until), agent].into_iter().flatten().min()
-            }
+            Stage::Greeting { until } => [Some(until), self.link.agent_due()].into_iter().flatten().min(),
             Stage::Live => {
                 let agent = self.link.agent.as_ref()?;
                 let habits = agent.habits();
                 let alive = self.link.last_sent.saturating_add(habits.keep_alive_ms);
                 let input = self.input.due(habits.pace_ahead_ms, habits.continuous);
-                [Some(alive), agent.next_tick(), input, self.link.leaves_at, self.answer_due()]
+                [Some(alive), self.link.agent_due(), input, self.link.leaves_at, self.answer_due()]
                     .into_iter()
                     .flatten()
                     .min()
@@ -164,7 +161,8 @@ impl ConversationSession {
         if matches!(self.link.stage, Stage::Greeting { until } if until <= now) {
             return self.fail(&LiveFault::upstream("The provider did not become ready in time."), effects);
         }
-        if self.link.agent.as_ref().and_then(|agent| agent.next_tick()).is_some_and(|at| at <= now) {
+        if self.link.agent_due().is_some_and(|at| at <= now) {
+            self.link.ticked_at = Some(now);
             self.ask_agent(|agent, said, out| agent.tick(now, said, out), effects);
         }
         let Some(habits) = self.habits().filter(|_| self.link.live()) else { return };
