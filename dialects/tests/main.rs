@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails the test")]
 
 mod contract;
-mod deepgram_agent;
-mod gemini_agent;
 mod conversation;
 mod conversation_property;
+mod deepgram_agent;
+mod gemini_agent;
 mod golden;
 mod golden_deepgram;
 mod golden_elevenlabs;

@@ -146,9 +146,9 @@ impl Configured {
         Ok(())
     }
 
-    /// When [`Self::tick`] is due.
+    /// When [`Self::tick`] is due: not while the agent's own word is awaited.
     pub(super) fn confirms_at(&self) -> Option<u64> {
-        self.confirms_at
+        self.confirms_at.filter(|_| self.acknowledgements == 0)
     }
 
     /// Time has passed.
