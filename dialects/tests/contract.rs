@@ -1,5 +1,6 @@
 //! One list of checks for every row of the table.
 
+use dialects::conversation::abilities::{Ability, Support};
 use dialects::multipart;
 use dialects::registry::{AuthStyle, PROVIDERS};
 use domain::error::{ErrorKind, Retry};
@@ -132,8 +133,29 @@ fn realtime_paths_name_the_deployment() {
     for row in PROVIDERS {
         let Some(realtime) = row.realtime else { continue };
         let model = upstream(row.kind, "my dep/1");
+        if row.kind == ProviderKind::Elevenlabs {
+            assert_eq!(realtime.path(&model, false), "/v1/convai/realtime?model=my%20dep%2F1");
+            continue;
+        }
+        assert!(realtime.speaks(&model), "{}", row.kind);
         assert_eq!(realtime.path(&model, false), "/realtime?model=my%20dep%2F1");
         assert_eq!(realtime.path(&model, true), "/realtime?intent=transcription");
+    }
+}
+
+#[test]
+fn agents_tell_of_every_ability_what_they_do_with_it() {
+    for row in PROVIDERS {
+        let Some(agent) = row.agent else { continue };
+        let table = agent.abilities().table;
+        assert!(table.iter().map(|(ability, _)| *ability).is_sorted_by(|a, b| a < b), "{}: in order, once", row.kind);
+        assert_eq!(table.len(), Ability::Cancel as usize + 1, "{}: all of them", row.kind);
+        for (ability, support) in table {
+            let (Support::Emulated(reason) | Support::Ignored(reason) | Support::Refused(reason)) = support else {
+                continue;
+            };
+            assert!(reason.len() > 20 && !reason.ends_with('.'), "{}: {ability:?}: {reason}", row.kind);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod contract;
 mod conversation;
 mod conversation_property;
 mod deepgram_agent;
+mod eleven_agent;
 mod gemini_agent;
 mod golden;
 mod golden_deepgram;

@@ -83,6 +83,8 @@ fn shipped_lists_cost_what_the_providers_bill() {
         // By the connection's time, in the tier of the name.
         (Deepgram, "voice-agent", Realtime, audio(60_001), 75_001_250),
         (Deepgram, "voice-agent-advanced", Realtime, audio(60_000), 163_000_000),
+        // By the connection's time, whichever the agent is.
+        (Elevenlabs, "agents", Realtime, audio(90_000), 120_000_000),
         // By the call's time, in steps of 6 s.
         (Ultravox, "ultravox-v0.7", Realtime, audio(37_000), 35_000_000),
         (Local, "pocketsphinx", Transcription, audio(1_000), 0),

@@ -1,4 +1,4 @@
-//! `ElevenLabs`: speech with the voice in the path and the format in the query, and Scribe.
+//! `ElevenLabs`: speech with the voice in the path and the format in the query, Scribe, and agents.
 //!
 //! What `OpenAI` has no field for travels in the object `elevenlabs` (`options.rs`). Models differ in what
 //! they take; one table for each operation says how. The answer's content type says `audio/mpeg` whatever
@@ -6,6 +6,12 @@
 //!
 //! Source: ElevenLabs's API reference and SDKs, read 2026-11-21.
 
+pub mod agent;
+mod agent_abilities;
+mod agent_faults;
+mod agent_hearing;
+mod agent_socket;
+mod agent_turn;
 pub mod errors;
 pub mod live;
 mod options;
@@ -34,10 +40,10 @@ pub(crate) const PROVIDER: Provider = Provider {
     transcription: Some(&transcription::Scribe),
     speech: Some(&speech::ElevenlabsSpeech),
     json: None,
-    realtime: None,
+    realtime: Some(&agent::ElevenlabsRealtime),
     surface: Some(&surface::SURFACE),
     live: Some(&live::ElevenlabsLive),
-    agent: None,
+    agent: Some(&agent::ElevenlabsAgents),
     fault: errors::fault,
 };
 
@@ -49,7 +55,7 @@ const fn transcribes(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Transcription] }
 }
 
-const fn listens(name: &'static str) -> WellKnownModel {
+const fn holds_sessions(name: &'static str) -> WellKnownModel {
     WellKnownModel { name, operations: &[Operation::Realtime] }
 }
 
@@ -65,6 +71,8 @@ const MODELS: &[WellKnownModel] = &[
     transcribes("scribe_v3"),
     transcribes("scribe_v2"),
     transcribes("scribe_v2_medical"),
-    listens("scribe_v2_realtime"),
-    listens("scribe_v3_live"),
+    holds_sessions("scribe_v2_realtime"),
+    holds_sessions("scribe_v3_live"),
+    holds_sessions("eleven_realtime_v1_mini"),
+    holds_sessions("eleven_realtime_v1_max"),
 ];

@@ -18,7 +18,7 @@ mod writer;
 
 use domain::audio::RealtimeFormat;
 
-pub(crate) use transcript::spaced;
+pub(crate) use transcript::{Transcript, spaced};
 
 use crate::contract::Endpoint;
 use events::Refusal;

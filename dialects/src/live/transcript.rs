@@ -9,7 +9,7 @@ const UNSTABLE_WORDS: usize = 2;
 
 /// The words of one utterance.
 #[derive(Debug, Default)]
-pub(super) struct Transcript {
+pub(crate) struct Transcript {
     settled: String,
     interim: String,
     told: String,
@@ -17,7 +17,7 @@ pub(super) struct Transcript {
 
 impl Transcript {
     /// Takes what follows the settled text and gives what may be told now.
-    pub(super) fn interim(&mut self, text: &str) -> Option<String> {
+    pub(crate) fn interim(&mut self, text: &str) -> Option<String> {
         let sure = agreed(&self.interim, text);
         self.interim = text.to_owned();
         let sure = text.get(..sure).unwrap_or_default();
