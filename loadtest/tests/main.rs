@@ -1,6 +1,8 @@
 //! The scripted upstream over real sockets: what a gateway's tests rely on.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
+mod agents;
+
 use futures_util::{SinkExt, StreamExt};
 use loadtest::{
     upstream::{self, CloseWs, Config, Fault, Kind, Rule, UpstreamHandle},

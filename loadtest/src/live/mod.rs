@@ -1,7 +1,8 @@
 //! Scripted vendors of live sessions: Deepgram's `/v1/listen` and `/v2/listen`, ElevenLabs' realtime Scribe,
-//! Gemini's live transcription and conversations, Ultravox's calls and realtime conversations, all on one port.
-//! They check what they are sent, understand words from the audio itself ([`hearing`]), count everything, and
-//! drop connections on request.
+//! ElevenLabs' and Deepgram's agents, Gemini's live transcription and conversations, Ultravox's calls and realtime
+//! conversations, all on one port. They check what they are sent, understand words from the audio itself
+//! ([`hearing`]), count everything, and drop connections on request.
+//!
 //! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
 //! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
 //! documents, read 2026-11-21.
@@ -10,6 +11,7 @@ mod calls;
 mod deepgram;
 mod deepgram_agent;
 mod deepgram_settings;
+pub(crate) mod eleven_agent;
 mod flux;
 mod gemini;
 mod gemini_agent;
@@ -28,7 +30,7 @@ mod ultravox_pace;
 mod ultravox_tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -61,7 +63,7 @@ use tokio_tungstenite::{
 const LISTEN: &str = "/v1/listen";
 const FLUX: &str = "/v2/listen";
 const SCRIBE: &str = "/v1/speech-to-text/realtime";
-const PATHS: [&str; 5] = [LISTEN, FLUX, SCRIBE, gemini::PATH, deepgram_agent::PATH];
+const PATHS: [&str; 6] = [LISTEN, FLUX, SCRIBE, gemini::PATH, deepgram_agent::PATH, eleven_agent::PATH];
 
 /// What a vendor says.
 #[derive(Debug, Clone)]
@@ -149,6 +151,8 @@ struct Shared {
     agents: ultravox_calls::Calls,
     /// Gemini's conversations that can be gone on with.
     resumable: gemini_setup::Sessions,
+    /// Signatures of addresses of `ElevenLabs`' agents.
+    signed: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -157,6 +161,7 @@ impl Shared {
         Self {
             config,
             seen: Mutex::default(),
+            signed: Mutex::default(),
             drops,
             calls: Arc::default(),
             agents: ultravox_calls::Calls::default(),
@@ -173,6 +178,11 @@ impl Sockets {
     /// Sessions for whoever has this key.
     pub(crate) fn new(api_key: String) -> Self {
         Self(Arc::new(Shared::new(Config { api_key, ..Config::default() })))
+    }
+
+    /// Signs an address of an agent.
+    pub(crate) fn sign(&self, agent: &str) -> String {
+        eleven_agent::signature(&self.0, agent)
     }
 
     /// A call was made, for at most so long; it may be joined once.
@@ -296,6 +306,10 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         drop(ultravox_calls::answer(&shared, &mut stream).await);
         return;
     }
+    if head.strip_prefix("GET ").is_some_and(|rest| rest.starts_with(eleven_agent::SIGN)) {
+        drop(eleven_agent::sign(&shared, &mut stream).await);
+        return;
+    }
     let mut vendor: Option<Box<dyn Vendor>> = None;
     let accepted = accept_hdr_async(stream, |request: &Request, response: Response| match open(&shared, request) {
         Ok(opened) => {
@@ -360,6 +374,7 @@ fn open(shared: &Shared, request: &Request) -> Result<Box<dyn Vendor>, Box<Error
         deepgram_agent::PATH => (has("authorization", &format!("Token {key}")), Ok(deepgram_agent::open())),
         SCRIBE => (has("xi-api-key", key), scribe::open(&query)),
         gemini::PATH => (has("x-goog-api-key", key), gemini::open(&shared.resumable)),
+        eleven_agent::PATH => eleven_agent::open(shared, &query, has("xi-api-key", key)),
         openai_agent::PATH => (has("authorization", &format!("Bearer {key}")), openai_agent::open(&query)),
         openai_agent::AZURE => (has("api-key", key), openai_agent::open(&query)),
         // The address is the credential.

@@ -5,7 +5,7 @@
 //! Source: ElevenLabs's API reference and `OpenAPI` document, read 2026-11-21.
 #![expect(clippy::indexing_slicing, reason = "reading a JSON value by name gives null where it is absent")]
 
-use http::{HeaderName, HeaderValue, Method, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Response, header::HOST, request::Parts};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ use super::super::{
     routes::{Call, early, read_form, read_json, unknown_path},
     speech, transcription,
 };
+use crate::live::eleven_agent::SIGN;
 use crate::wav;
 
 const SPEECH_FIELDS: &[&str] = &[
@@ -92,6 +93,15 @@ pub(in crate::upstream) async fn answer(
         (&Method::GET, "/v2/voices", _) => {
             call.path = "voices";
             voices(&call).await
+        }
+        (&Method::GET, SIGN, _) => {
+            check_credential(&call)?;
+            let agent = query(&call, "agent_id").ok_or_else(|| unfit("agent_id", "Field required"))?;
+            let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let signature = shared.sockets.sign(agent);
+            let address =
+                format!("ws://{host}/v1/convai/conversation?agent_id={agent}&conversation_signature={signature}");
+            Ok(answer::json_answer(200, &json!({ "signed_url": address })))
         }
         _ => Err(unknown_path(&parts.method, path)),
     }
