@@ -14,6 +14,7 @@ mod golden_google;
 mod live;
 mod property;
 mod realtime;
+mod realtime_table;
 mod scripted;
 mod streams;
 mod strict;
