@@ -184,13 +184,11 @@ fn what_is_refused_is_refused_by_name() {
 
 /// Events that ask for something, and the field that a refusal names.
 fn refusable() -> Vec<(Ability, Value, &'static str)> {
-    let input = |field: Value| json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": field}}});
-    let session = |name: &str, value: Value| {
-        json!({"type": "session.update", "session": {"type": "realtime", name: value}})
-    };
-    let item = |role: &str, content: Value| {
-        json!({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": [content]}})
-    };
+    let input =
+        |field: Value| json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": field}}});
+    let session =
+        |name: &str, value: Value| json!({"type": "session.update", "session": {"type": "realtime", name: value}});
+    let item = |role: &str, content: Value| json!({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": [content]}});
     vec![
         (
             Ability::IdleTimeout,
