@@ -300,8 +300,10 @@ impl ConversationSession {
             Said::ResponseCut(cut) => self.response_ended(cut.into(), effects),
             Said::Interrupted => self.interrupted(effects),
             Said::Usage(usage) => {
+                let (fresh, owed) = super::usage::beyond(&usage, &self.output.owed);
+                self.output.owed = owed;
                 let before = self.output.usage.unwrap_or_default();
-                self.output.usage = Some(before.plus(&usage));
+                self.output.usage = Some(before.plus(&fresh));
             }
             Said::Complaint(fault) => self.writer.fault(&fault, effects),
             Said::Leaving { within_ms } => {

@@ -113,6 +113,8 @@ pub(super) struct Output {
     pub(super) claim: Option<Asked>,
     /// What was reported and not told yet: what comes late is told with the next response.
     pub(super) usage: Option<Usage>,
+    /// What was told by estimate and is not reported yet.
+    pub(super) owed: Usage,
     /// When the agent was last given something to answer, or told something of its answer.
     pub(super) asked_at: Option<u64>,
     /// The text of the response before.
@@ -130,6 +132,7 @@ impl Output {
             muted: None,
             claim: None,
             usage: None,
+            owed: Usage::default(),
             asked_at: None,
             last_text: String::new(),
         }
@@ -278,7 +281,11 @@ impl ConversationSession {
         let Some(response) = self.output.open.take() else { return };
         self.output.asked_at = None;
         let passed = std::mem::take(&mut self.passed);
-        let usage = super::usage::shown(self.output.usage.take(), passed);
+        let reported = self.output.usage.take();
+        if reported.is_none() {
+            self.output.owed = self.output.owed.plus(&passed.estimate());
+        }
+        let usage = super::usage::shown(reported, passed);
         let shown = self.shown_response(&response, outcome.status(), &outcome.details(), &usage);
         self.writer.event("response.done", json!({"response": shown}), effects);
         self.output.last_text = response.text;

@@ -27,7 +27,7 @@ pub(super) struct Passed {
 
 impl Passed {
     /// The usage that follows from it.
-    fn estimate(self) -> Usage {
+    pub(super) fn estimate(self) -> Usage {
         let second = 1_000 * TICKS_PER_MS;
         let tokens = |ticks: u64, rate: u64| ticks.saturating_mul(rate).div_ceil(second);
         Usage {
@@ -38,6 +38,34 @@ impl Passed {
             ..Usage::default()
         }
     }
+}
+
+/// What a report says beyond what was told before it came, and what of that it does not cover: a response
+/// that is over before the vendor reports is told with an estimate, which is billed.
+pub(super) fn beyond(report: &Usage, told: &Usage) -> (Usage, Usage) {
+    let split = |a: u64, b: u64| (a.saturating_sub(b), b.saturating_sub(a));
+    let (text_in, owed_text_in) = split(report.text_tokens_in, told.text_tokens_in);
+    let (text_out, owed_text_out) = split(report.text_tokens_out, told.text_tokens_out);
+    let (audio_in, owed_audio_in) = split(report.audio_tokens_in, told.audio_tokens_in);
+    let (audio_out, owed_audio_out) = split(report.audio_tokens_out, told.audio_tokens_out);
+    let fresh = Usage {
+        text_tokens_in: text_in,
+        text_tokens_out: text_out,
+        audio_tokens_in: audio_in,
+        audio_tokens_out: audio_out,
+        // Of what is told no more is cached than there is.
+        cached_text_tokens: report.cached_text_tokens.min(text_in),
+        cached_audio_tokens: report.cached_audio_tokens.min(audio_in),
+        ..*report
+    };
+    let owed = Usage {
+        text_tokens_in: owed_text_in,
+        text_tokens_out: owed_text_out,
+        audio_tokens_in: owed_audio_in,
+        audio_tokens_out: owed_audio_out,
+        ..Usage::default()
+    };
+    (fresh, owed)
 }
 
 /// The `usage` of a response.
@@ -84,5 +112,15 @@ mod tests {
         let reported = Usage { text_tokens_in: 9, cached_text_tokens: 4, ..Usage::default() };
         assert_eq!(super::shown(Some(reported), passed)["input_token_details"]["cached_tokens"], 4);
         assert_eq!(super::shown(Some(reported), passed).get("antiphon"), None);
+    }
+
+    #[test]
+    fn what_was_told_by_an_estimate_is_not_told_again() {
+        let told = Usage { text_tokens_in: 10, audio_tokens_out: 50, ..Usage::default() };
+        let report = Usage { text_tokens_in: 30, cached_text_tokens: 25, audio_tokens_out: 20, ..Usage::default() };
+        let (fresh, owed) = beyond(&report, &told);
+        assert_eq!(fresh, Usage { text_tokens_in: 20, cached_text_tokens: 20, ..Usage::default() });
+        assert_eq!(owed, Usage { audio_tokens_out: 30, ..Usage::default() });
+        assert_eq!(beyond(&report, &owed).0.audio_tokens_out, 0, "the next report covers the rest");
     }
 }
