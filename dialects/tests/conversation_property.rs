@@ -50,7 +50,7 @@ fn said() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn event() -> impl Strategy<Value = Value> {
+pub(crate) fn event() -> impl Strategy<Value = Value> {
     let input = prop_oneof![
         Just(json!({"turn_detection": null})),
         Just(json!({"turn_detection": {"type": "server_vad", "interrupt_response": false}})),

@@ -13,6 +13,7 @@ mod golden_elevenlabs;
 mod golden_google;
 mod live;
 mod property;
+mod real_agents;
 mod realtime;
 mod realtime_table;
 mod scripted;
