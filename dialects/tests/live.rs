@@ -4,8 +4,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dialects::live::session::{Effect, LiveSession};
+use dialects::conversation::agent::Incoming;
+use dialects::live::session::LiveSession;
 use dialects::live::{Converter, Frame, bytes_in};
+use dialects::translation::{Effect, Translation};
 use domain::audio::RealtimeFormat;
 use domain::provider::ProviderKind;
 use proptest::prelude::*;
@@ -113,6 +115,7 @@ impl Played {
                 self.ended = true;
                 self.lines.push(format!("{now} end {code} {reason}"));
             }
+            Effect::Ask { .. } | Effect::Join(_) => panic!("nothing is asked beside the socket"),
         }
     }
 
@@ -165,7 +168,7 @@ impl Played {
 
     fn upstream(&mut self, now: u64, frame: &str) {
         if self.open {
-            self.act(now, |session, now, effects| session.vendor(frame, now, effects));
+            self.act(now, |session, now, effects| session.vendor(Incoming::Text(frame), now, effects));
         }
     }
 
@@ -260,7 +263,7 @@ fn transcript(kind: ProviderKind, model: &str, path: &str) -> Played {
     played.lines.push(format!(
         "billed {} ms of {} ms that the vendor has had",
         played.billed_ms(),
-        played.session.sent_ms()
+        played.session.progress(0).billed_ms
     ));
     played
 }
@@ -417,13 +420,13 @@ proptest! {
                     played.pass_time(now);
                 }
             }
-            prop_assert!(played.billed_ms() <= played.session.sent_ms());
+            prop_assert!(played.billed_ms() <= played.session.progress(0).billed_ms);
         }
         check_items(&played.events);
         let before = played.events.len();
         played.act(now, |session, _, effects| session.finish(effects));
         prop_assert_eq!(played.events.len(), before, "nobody is told anything after the end");
-        prop_assert_eq!(played.audio / 48, played.session.sent_ms(), "what is billed is what the vendor has had");
+        prop_assert_eq!(played.audio / 48, played.session.progress(0).billed_ms, "what is billed is what the vendor has had");
     }
 
     /// A vendor that only ever adds words: the client gets each, in order, however results are cut.

@@ -2,13 +2,13 @@
 
 use super::items::Item;
 use super::link::Stage;
-use super::session::{Effect, LiveSession};
+use super::session::LiveSession;
 use super::{Heard, LiveFault, TICKS_PER_MS, bytes_in};
+use crate::translation::Effect;
 
 impl LiveSession {
     /// A frame from the vendor, text or binary.
-    pub fn vendor(&mut self, frame: &str, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
+    pub(super) fn listen(&mut self, frame: &str, effects: &mut Vec<Effect>) {
         let mut heard = Vec::new();
         self.alive();
         self.link.transcriber.read(frame, &mut heard);

@@ -2,8 +2,9 @@
 //! when its configuration no longer fits, and left when there is nothing more to say.
 
 use super::items::Asked;
-use super::session::{Effect, LiveSession};
+use super::session::LiveSession;
 use super::{Frame, LiveFault, LiveTranscriber, Outgoing, Plan, bytes_in, ticks};
+use crate::translation::Effect;
 
 /// The longest piece of audio in one frame.
 const FRAME_MS: u64 = 100;
@@ -103,8 +104,7 @@ impl Link {
 
 impl LiveSession {
     /// The vendor's socket is open.
-    pub fn opened(&mut self, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
+    pub(super) fn link_opened(&mut self, effects: &mut Vec<Effect>) {
         if self.link.stage != Stage::Opening {
             return;
         }
@@ -122,8 +122,7 @@ impl LiveSession {
     }
 
     /// The vendor's socket could not be opened. `again` says whether another try may succeed.
-    pub fn refused(&mut self, fault: &LiveFault, again: bool, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
+    pub(super) fn link_refused(&mut self, fault: &LiveFault, again: bool, effects: &mut Vec<Effect>) {
         if self.link.stage != Stage::Opening {
             return;
         }
@@ -135,8 +134,7 @@ impl LiveSession {
     }
 
     /// The vendor's socket is closed.
-    pub fn lost(&mut self, code: u16, reason: &str, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
+    pub(super) fn link_lost(&mut self, code: u16, reason: &str, effects: &mut Vec<Effect>) {
         match self.link.stage {
             Stage::Idle | Stage::Opening | Stage::Ended => {}
             Stage::Closing { .. } => self.closed(effects),
@@ -151,9 +149,8 @@ impl LiveSession {
         }
     }
 
-    /// When [`Self::tick`] is due.
-    #[must_use]
-    pub fn next_tick(&self) -> Option<u64> {
+    /// When something is due.
+    pub(super) fn link_due(&self) -> Option<u64> {
         let habits = self.link.transcriber.habits();
         match self.link.stage {
             Stage::Idle | Stage::Opening | Stage::Ended => None,
@@ -171,8 +168,7 @@ impl LiveSession {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
+    pub(super) fn link_tick(&mut self, effects: &mut Vec<Effect>) {
         match self.link.stage {
             Stage::Greeting { until } if until <= self.now => self.dropped(effects),
             Stage::Closing { until } if until <= self.now => self.closed(effects),
@@ -182,7 +178,7 @@ impl LiveSession {
     }
 
     /// The client is gone: the vendor is told, and nobody waits for the last results.
-    pub fn finish(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn link_finish(&mut self, effects: &mut Vec<Effect>) {
         if self.link.streaming() {
             let mut out = Vec::new();
             self.link.transcriber.goodbye(&mut out);

@@ -2,7 +2,7 @@
 //!
 //! A client holds a transcription session in OpenAI's words ([`session::LiveSession`]); the vendor's socket
 //! is spoken to by a small state machine ([`LiveTranscriber`]). Neither has a socket or a clock: who owns
-//! them feeds what arrives and carries out the [`session::Effect`]s. The socket is opened when the first
+//! them feeds what arrives and carries out the [`crate::translation::Effect`]s. The socket is opened when the first
 //! audio is there, since its query fixes the configuration.
 
 pub mod cut;

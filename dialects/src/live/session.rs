@@ -12,8 +12,9 @@ use super::link::Link;
 use super::settings::Settings;
 use super::tape::Tape;
 use super::writer::Writer;
-use super::{Converter, Frame, LiveFault, LiveOpener, NewConverter, Plan, TICKS_PER_MS, bytes_in, ticks};
-use crate::contract::Endpoint;
+use super::{Converter, LiveFault, LiveOpener, NewConverter, Plan, TICKS_PER_MS, bytes_in, ticks};
+use crate::conversation::agent::Incoming;
+use crate::translation::{Effect, Progress, Translation};
 
 /// The shortest buffer that may be committed.
 const MIN_COMMIT_MS: u64 = 100;
@@ -23,21 +24,6 @@ const MAX_WAITING: usize = 16;
 const STEP_MS: u64 = 1_000;
 /// Audio that may wait for a socket before the client is left to wait.
 const MAX_UNSENT_BYTES: u64 = 1024 * 1024;
-
-/// What is to be done, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this event to the client.
-    ToClient(String),
-    /// Open the vendor's socket; [`LiveSession::opened`] or [`LiveSession::refused`] answers.
-    Open(Endpoint),
-    /// Send this on the vendor's socket.
-    ToVendor(Frame),
-    /// Leave the vendor's socket.
-    Leave,
-    /// The session is over: close with this code and reason.
-    End(u16, String),
-}
 
 /// One session.
 pub struct LiveSession {
@@ -110,68 +96,6 @@ impl LiveSession {
             transcript_bytes: 0,
             now: 0,
         })
-    }
-
-    /// The session has begun.
-    pub fn start(&mut self, effects: &mut Vec<Effect>) {
-        let shown = self.settings.shown(&self.writer.session_id());
-        self.writer.event("session.created", json!({"session": shown}), effects);
-    }
-
-    /// An event from the client.
-    pub fn client(&mut self, text: &str, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
-        if self.link.ended() {
-            return;
-        }
-        let (event_id, event) = read(text);
-        let handled = event.and_then(|event| {
-            while !self.inbox.is_empty() {
-                self.step(effects)?;
-            }
-            self.handle(event, effects)
-        });
-        if let Err(refusal) = handled {
-            self.writer.refusal(event_id.as_deref(), &refusal, effects);
-        }
-    }
-
-    /// Whether the client may go on; otherwise its next event is left waiting.
-    #[must_use]
-    pub fn wants_client(&self) -> bool {
-        self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES && self.items.waiting.len() < MAX_WAITING
-    }
-
-    /// Whether [`Self::work`] has something to do.
-    #[must_use]
-    pub fn busy(&self) -> bool {
-        !self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES
-    }
-
-    /// Goes on with a long append.
-    pub fn work(&mut self, now: u64, effects: &mut Vec<Effect>) {
-        self.now = now.max(self.now);
-        if let Err(refusal) = self.step(effects) {
-            self.writer.refusal(None, &refusal, effects);
-        }
-    }
-
-    /// Milliseconds of audio that the vendor has been sent.
-    #[must_use]
-    pub fn sent_ms(&self) -> u64 {
-        self.sent_ticks / TICKS_PER_MS
-    }
-
-    /// What the configuration costs beside the audio, in percent of the model's price.
-    #[must_use]
-    pub fn surcharge_percent(&self) -> u64 {
-        self.opener.surcharge_percent(&self.settings)
-    }
-
-    /// Bytes of text that the vendor has given for completed items.
-    #[must_use]
-    pub fn transcript_bytes(&self) -> u64 {
-        self.transcript_bytes
     }
 
     fn handle(&mut self, event: ClientEvent, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
@@ -363,6 +287,100 @@ impl LiveSession {
     /// Time of the session, counted by its audio.
     fn clock_ms(&self) -> u64 {
         self.appended_ticks / TICKS_PER_MS
+    }
+}
+
+impl Translation for LiveSession {
+    fn start(&mut self, effects: &mut Vec<Effect>) {
+        let shown = self.settings.shown(&self.writer.session_id());
+        self.writer.event("session.created", json!({"session": shown}), effects);
+    }
+
+    fn client(&mut self, text: &str, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        if self.link.ended() {
+            return;
+        }
+        let (event_id, event) = read(text);
+        let handled = event.and_then(|event| {
+            while !self.inbox.is_empty() {
+                self.step(effects)?;
+            }
+            self.handle(event, effects)
+        });
+        if let Err(refusal) = handled {
+            self.writer.refusal(event_id.as_deref(), &refusal, effects);
+        }
+    }
+
+    fn wants_client(&self) -> bool {
+        self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES && self.items.waiting.len() < MAX_WAITING
+    }
+
+    fn busy(&self) -> bool {
+        !self.inbox.is_empty() && self.tape.unsent() < MAX_UNSENT_BYTES
+    }
+
+    /// Goes on with a long append.
+    fn work(&mut self, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        if let Err(refusal) = self.step(effects) {
+            self.writer.refusal(None, &refusal, effects);
+        }
+    }
+
+    /// No vendor of live transcription is asked anything beside its socket.
+    fn answered(&mut self, _body: &[u8], now: u64, _effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+    }
+
+    fn opened(&mut self, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        self.link_opened(effects);
+    }
+
+    fn refused(&mut self, fault: &LiveFault, again: bool, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        self.link_refused(fault, again, effects);
+    }
+
+    fn lost(&mut self, code: u16, reason: &str, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        self.link_lost(code, reason, effects);
+    }
+
+    fn vendor(&mut self, frame: Incoming<'_>, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        match frame {
+            Incoming::Text(text) => self.listen(text, effects),
+            // Some send their JSON as bytes.
+            Incoming::Binary(bytes) => {
+                if let Ok(text) = std::str::from_utf8(bytes) {
+                    self.listen(text, effects);
+                }
+            }
+        }
+    }
+
+    fn next_tick(&self) -> Option<u64> {
+        self.link_due()
+    }
+
+    fn tick(&mut self, now: u64, effects: &mut Vec<Effect>) {
+        self.now = now.max(self.now);
+        self.link_tick(effects);
+    }
+
+    fn finish(&mut self, effects: &mut Vec<Effect>) {
+        self.link_finish(effects);
+    }
+
+    fn progress(&self, _now: u64) -> Progress {
+        Progress {
+            billed_ms: self.sent_ticks / TICKS_PER_MS,
+            surcharge_percent: self.opener.surcharge_percent(&self.settings),
+            transcript_bytes: self.transcript_bytes,
+        }
     }
 }
 

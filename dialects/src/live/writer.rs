@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::LiveFault;
 use super::events::Refusal;
-use super::session::Effect;
+use crate::translation::Effect;
 
 /// Writes events and numbers them.
 #[derive(Debug)]
