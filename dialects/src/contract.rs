@@ -304,6 +304,8 @@ pub struct TurnUsage {
     pub completed: bool,
     /// Whether the provider reported quantities at all.
     pub reported: bool,
+    /// The quantities are what a translator derived, not what the provider counted.
+    pub estimated: bool,
 }
 
 /// What becomes of the frame that was just read.

@@ -160,7 +160,8 @@ fn every_turn_is_counted() {
     assert_eq!(flow, Flow::Forward);
     insta::assert_debug_snapshot!("realtime_response_done", actions);
     let cancelled = r#"{"type":"response.done","response":{"status":"cancelled","usage":null}}"#;
-    let expected = TurnUsage { usage: Default::default(), model: None, completed: false, reported: false };
+    let expected =
+        TurnUsage { usage: Default::default(), model: None, completed: false, reported: false, estimated: false };
     assert_eq!(upstream(&mut session, cancelled).1, [Action::Used(expected)]);
 }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::pipeline::health::Health;
+use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::settings::GatewaySettings;
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub passes: Passes,
     /// flite and `PocketSphinx`.
     pub local: LocalSpeech,
+    /// Records realtime sessions, where that is on.
+    pub recorder: Option<Recorder>,
     /// Open realtime sessions.
     pub sessions: Sessions,
     /// Calls in flight; closed when the process shall end.

@@ -19,6 +19,8 @@ pub struct GatewaySettings {
     pub limits: GatewayLimits,
     /// Clocks.
     pub timeouts: Timeouts,
+    /// Where realtime sessions are recorded, for debugging; `None` for nowhere.
+    pub record_dir: Option<PathBuf>,
     /// Signs client secrets.
     pub client_secret_key: [u8; 32],
 }

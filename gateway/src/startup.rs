@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::limits::past::{recall, recall_for_certain};
 use crate::pipeline::health::Health;
 use crate::realtime::open::create_session;
+use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::snapshot::Snapshot;
@@ -115,6 +116,7 @@ impl Application {
             tracing::warn!("records of the last run are still on their way; budgets count them when they arrive");
         }
 
+        let recorder = settings.record_dir.as_deref().map(Recorder::start).transpose()?;
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             pepper,
@@ -127,6 +129,7 @@ impl Application {
             database,
             voices: Voices::default(),
             local: LocalSpeech::detect(LocalLimits::default()),
+            recorder,
             sessions: Sessions::default(),
             calls: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -145,6 +145,7 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
         data_dir: config.data_dir(),
         limits: config.limits.to_gateway(),
         timeouts: config.timeouts.to_gateway(),
+        record_dir: config.realtime.record_dir.clone(),
         client_secret_key,
     })
 }

@@ -10,6 +10,7 @@ mod limits;
 mod models;
 mod providers;
 mod reader;
+mod realtime;
 mod redis;
 mod secrets;
 mod server;
@@ -32,6 +33,7 @@ use document::{Node, Origin};
 pub(crate) use limits::LimitsConfig;
 pub(crate) use models::ModelConfig;
 pub(crate) use providers::ProviderConfig;
+pub(crate) use realtime::RealtimeConfig;
 pub(crate) use redis::RedisConfig;
 pub(crate) use secrets::SecretsConfig;
 pub(crate) use server::ServerConfig;
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) voices: Vec<VoiceConfig>,
     /// How much a client may send and hold.
     pub(crate) limits: LimitsConfig,
+    /// Realtime sessions.
+    pub(crate) realtime: RealtimeConfig,
     /// How long each wait may last.
     pub(crate) timeouts: TimeoutsConfig,
     /// What is logged, and how.

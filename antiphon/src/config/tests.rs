@@ -212,6 +212,7 @@ fn the_example_file_parses_and_shows_every_field() {
         include_str!("mod.rs"),
         include_str!("server.rs"),
         include_str!("database.rs"),
+        include_str!("realtime.rs"),
         include_str!("redis.rs"),
         include_str!("secrets.rs"),
         include_str!("providers.rs"),

@@ -19,8 +19,9 @@ const AUDIO_TOKENS_OUT_PER_S: u64 = 20;
 /// Answer tokens reserved for a chat that sets no maximum.
 const CHAT_TOKENS_OUT: u64 = 4096;
 
-/// The prices in force for a candidate and a tenant. Models that transcribe inside a realtime session
-/// are priced as transcription where they have no realtime price.
+/// The prices in force for a candidate and a tenant. A model without a price of its own has its family's
+/// where its vendor prices by families, as agents are; models that transcribe inside a realtime session are
+/// priced as transcription where they have no realtime price.
 #[must_use]
 pub fn prices<'a>(
     snapshot: &'a Snapshot,
@@ -29,10 +30,16 @@ pub fn prices<'a>(
     operation: Operation,
     now: OffsetDateTime,
 ) -> &'a Arc<[Price]> {
-    let of = |operation| snapshot.prices.at(tenant, candidate.account.kind, &candidate.model.model, operation, now);
-    let found = of(operation);
-    match operation {
-        Operation::Realtime | Operation::Translation if found.is_empty() => of(Operation::Transcription),
+    let model = &candidate.model.model;
+    let of = |model: &str, operation| snapshot.prices.at(tenant, candidate.account.kind, model, operation, now);
+    let found = of(model, operation);
+    if !found.is_empty() {
+        return found;
+    }
+    let family = candidate.row.surface.and_then(|surface| (surface.priced_as)(model));
+    match (operation, family) {
+        (Operation::Realtime, Some(family)) => of(family, operation),
+        (Operation::Realtime | Operation::Translation, _) => of(model, Operation::Transcription),
         _ => found,
     }
 }

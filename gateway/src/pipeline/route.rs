@@ -185,7 +185,7 @@ fn can(candidate: &Candidate, operation: Operation) -> bool {
         Operation::Transcription | Operation::Translation => row.transcription.is_some(),
         Operation::Speech => row.speech.is_some(),
         Operation::Chat | Operation::Embeddings => row.json.is_some(),
-        Operation::Realtime => row.realtime.is_some() || row.live.is_some(),
+        Operation::Realtime => row.realtime.is_some() || row.live.is_some() || row.agent.is_some(),
         Operation::Passthrough => row.surface.is_some(),
     };
     let mut known = row.models.iter().filter(|known| known.name == candidate.model.model).peekable();

@@ -5,8 +5,8 @@ use dialects::contract::{Action, TurnUsage};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
 use crate::error::GatewayError;
-use crate::realtime::live::LiveLeg;
 use crate::realtime::session::Session;
+use crate::realtime::tab::Tariff;
 use crate::realtime::transcribers::billed;
 
 impl Session {
@@ -49,43 +49,60 @@ impl Session {
     /// Records a turn and makes sure that the next one is covered.
     fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
-        let settled = self.turns.settle(turn).and_then(|settled| self.at_vendor(settled));
-        match (settled, &turn.model) {
+        let settled = self.turns.settle(turn);
+        match self.tariff() {
+            Tariff::Connected { .. } => self.bill_connection(status),
+            Tariff::Heard { .. } => {
+                let heard = settled.and_then(|(usage, _)| self.take(usage.audio_in_ms));
+                self.record(heard, turn.model.as_deref(), status);
+            }
+            Tariff::Reported => self.record(settled, turn.model.as_deref(), status),
+        }
+        self.meter.keep_reserved(window).map_err(GatewayError::from)
+    }
+
+    fn record(&mut self, used: Option<(Usage, UsageSource)>, transcriber: Option<&str>, status: UsageStatus) {
+        match (used, transcriber) {
             (Some((usage, source)), Some(wire)) => self.transcript(usage, source, wire, status),
             (Some((usage, source)), None) => self.meter.turn(usage, source, None, None, status),
             (None, Some(_)) => self.meter.utterance_withdrawn(),
             (None, None) => self.meter.turn_withdrawn(),
         }
-        self.meter.keep_reserved(window).map_err(GatewayError::from)
     }
 
-    /// A vendor bills all the audio that it has had, silence too, and reports nothing: what is recorded of an
-    /// utterance is what was sent since the last record. `None` where that is nothing.
-    fn at_vendor(&mut self, settled: (Usage, UsageSource)) -> Option<(Usage, UsageSource)> {
-        let Some(leg) = self.upstream.as_mut().and_then(|pending| pending.leg.live()) else { return Some(settled) };
-        let usage = leg.bill(settled.0.audio_in_ms);
-        (usage.audio_in_ms > 0).then_some((usage, measured(&usage)))
+    fn tariff(&self) -> Tariff {
+        self.upstream.as_ref().map_or(Tariff::Reported, |pending| pending.leg.tariff())
     }
 
-    /// Records audio at a vendor of which nothing has been complete for long, so that it is within the budget.
+    /// What a translated vendor has had since the last record, which is at most so long.
+    fn take(&mut self, most_ms: u64) -> Option<(Usage, UsageSource)> {
+        self.upstream.as_mut()?.leg.translated()?.tab().take(most_ms)
+    }
+
+    /// Records what nothing complete was recorded of for long, so that it is within the budget.
     pub(super) fn bill_running(&mut self) -> Result<(), GatewayError> {
-        let Some(pending) = &mut self.upstream else { return Ok(()) };
-        let window = pending.window;
-        if !pending.leg.live().is_some_and(|leg| leg.overdue()) {
-            return Ok(());
+        let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
+        match self.tariff() {
+            Tariff::Connected { .. } => self.bill_connection(UsageStatus::Ok),
+            Tariff::Heard { .. } => self.bill_heard(UsageStatus::Ok),
+            Tariff::Reported => {}
         }
-        self.bill_rest(UsageStatus::Ok);
         self.meter.keep_reserved(window).map_err(GatewayError::from)
     }
 
-    /// Records what a vendor has had since the last record.
-    fn bill_rest(&mut self, status: UsageStatus) {
-        let Some(pending) = &mut self.upstream else { return };
-        let Some(usage) = pending.leg.live().map(LiveLeg::bill_rest) else { return };
-        if usage.audio_in_ms > 0 {
-            let wire = pending.dialect.transcriber();
-            self.transcript(usage, measured(&usage), &wire, status);
+    /// Records the time of the connection. It goes on, so that a kill leaves a record of what follows.
+    fn bill_connection(&mut self, status: UsageStatus) {
+        if let Some((usage, source)) = self.take(u64::MAX) {
+            self.meter.turn(usage, source, None, None, status);
+            self.meter.turn_begun();
         }
+    }
+
+    /// Records all the audio that a vendor has had since the last record.
+    fn bill_heard(&mut self, status: UsageStatus) {
+        let Some((usage, source)) = self.take(u64::MAX) else { return };
+        let Some(wire) = self.upstream.as_ref().map(|pending| pending.dialect.transcriber()) else { return };
+        self.transcript(usage, source, &wire, status);
     }
 
     fn transcript(&mut self, usage: Usage, source: UsageSource, wire: &str, status: UsageStatus) {
@@ -97,11 +114,16 @@ impl Session {
     /// Records what the provider had begun and will report no more.
     pub(super) fn cut(&mut self, status: UsageStatus) {
         let cut = self.turns.cut();
+        let tariff = self.tariff();
+        if let Tariff::Connected { .. } = tariff {
+            let rest = self.take(u64::MAX);
+            return self.record(rest, None, status);
+        }
         if let Some(usage) = cut.response {
             self.meter.turn(usage, UsageSource::Estimated, None, None, status);
         }
-        if self.upstream.as_mut().is_some_and(|pending| pending.leg.live().is_some()) {
-            self.bill_rest(status);
+        if let Tariff::Heard { .. } = tariff {
+            self.bill_heard(status);
             cut.utterances.iter().for_each(|_| self.meter.utterance_withdrawn());
             return;
         }
@@ -111,11 +133,6 @@ impl Session {
             self.transcript(usage, UsageSource::Estimated, &wire, status);
         }
     }
-}
-
-/// Audio is measured; tokens are reckoned from it.
-fn measured(usage: &Usage) -> UsageSource {
-    if usage.has_tokens() { UsageSource::Estimated } else { UsageSource::Measured }
 }
 
 /// Takes the accounts out of what is to be done, so that none can be lost with a send that fails.
@@ -142,7 +159,8 @@ mod tests {
 
     #[test]
     fn what_was_used_is_taken_before_anything_is_sent() {
-        let turn = TurnUsage { usage: Usage::default(), model: None, completed: true, reported: true };
+        let turn =
+            TurnUsage { usage: Usage::default(), model: None, completed: true, reported: true, estimated: false };
         let event = Action::ToClient("{}".to_owned());
         let mut actions = vec![event.clone(), Action::Used(turn.clone()), event.clone(), Action::Used(turn.clone())];
         assert_eq!(take_used(&mut actions), vec![turn.clone(), turn]);

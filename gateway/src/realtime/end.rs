@@ -8,6 +8,7 @@ use dialects::openai::scan::event_type;
 
 use crate::error::GatewayError;
 use crate::realtime::close::{By, Ending};
+use crate::realtime::recording::{From, Recorded};
 use crate::realtime::session::Session;
 use crate::realtime::upstream::FromUpstream;
 use crate::telemetry::names;
@@ -30,6 +31,7 @@ impl Session {
     /// Closes both sides, and waits for the provider's last report where one is due.
     pub(super) async fn end(mut self, ending: Ending) {
         tracing::info!(session = %self.id, code = ending.code, reason = %ending.reason, "session ended");
+        self.note(From::ToClient, || Recorded::Close(ending.code, ending.reason.clone()));
         self.client.close(&ending);
         self.last_words(&ending).await;
         self.stop_vendor().await;
@@ -45,7 +47,7 @@ impl Session {
 
     /// A vendor bills what it is sent: nothing more is, before that is counted.
     async fn stop_vendor(&mut self) {
-        let Some(leg) = self.upstream.as_mut().and_then(|pending| pending.leg.live()) else { return };
+        let Some(leg) = self.upstream.as_mut().and_then(|pending| pending.leg.translated()) else { return };
         if tokio::time::timeout(LAST_WORDS, leg.stop()).await.is_err() {
             tracing::warn!(session = %self.id, "the translation did not stop");
         }
@@ -63,8 +65,10 @@ impl Session {
             let next = tokio::time::timeout_at(deadline.into(), pending.leg.next()).await;
             let text = match next {
                 Ok(FromUpstream::Text(text)) => text,
-                Ok(FromUpstream::Closed(..)) | Err(_) => return,
-                Ok(FromUpstream::Pong | FromUpstream::Binary) => continue,
+                Ok(FromUpstream::Closed(..) | FromUpstream::Unreachable(_)) | Err(_) => return,
+                Ok(FromUpstream::Pong | FromUpstream::Binary | FromUpstream::Reached(_) | FromUpstream::RecordDue) => {
+                    continue;
+                }
             };
             let Ok(text) = ByteString::try_from(text) else { continue };
             match event_type(&text) {

@@ -19,9 +19,11 @@ use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, route};
 use crate::realtime::client::{Client, verify};
+use crate::realtime::fallback::Fallback;
 use crate::realtime::session::{Kind, Pending, Session, Upstream};
 use crate::realtime::transcribers;
-use crate::realtime::upstream::connect;
+use crate::realtime::upstream::{Leg, connect};
+use crate::realtime::ways::{Way, way};
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -49,7 +51,7 @@ pub async fn create_session(
     // A transcription session may name its model in its first event; what it opens is then decided
     // by that event. Its slot and its window are reserved now.
     let candidates = match &asked.model {
-        Some(model) => Some(candidates(&worker, &caller, model)?),
+        Some(model) => Some(candidates(&worker, &caller, model, asked.transcription)?),
         None => {
             if !(caller.principal.key.operations.is_empty()
                 || caller.principal.key.operations.contains(&Operation::Realtime))
@@ -131,9 +133,14 @@ fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> 
 ///
 /// # Errors
 /// As [`route`]'s, and what the key may not.
-pub(super) fn candidates(worker: &Worker, caller: &Caller, model: &str) -> Result<Vec<Candidate>, GatewayError> {
+pub(super) fn candidates(
+    worker: &Worker,
+    caller: &Caller,
+    model: &str,
+    transcription: bool,
+) -> Result<Vec<Candidate>, GatewayError> {
     caller.principal.require(Operation::Realtime, model)?;
-    let found = route(
+    let mut found = route(
         &caller.snapshot,
         &worker.gateway.health,
         caller.principal.key.tenant,
@@ -142,6 +149,17 @@ pub(super) fn candidates(worker: &Worker, caller: &Caller, model: &str) -> Resul
         caller.facts.region.as_deref(),
         &|candidate| window(caller, candidate).map(|amount| amount.0),
     )?;
+    let mut refusal = None;
+    found.retain(|candidate| match way(candidate, transcription) {
+        Ok(_) => true,
+        Err(error) => {
+            refusal.get_or_insert(error);
+            false
+        }
+    });
+    if let (true, Some(refusal)) = (found.is_empty(), refusal) {
+        return Err(refusal);
+    }
     refuse_unpriced(&caller.principal, found.iter().map(|candidate| window(caller, candidate)))?;
     Ok(found)
 }
@@ -165,30 +183,52 @@ pub(super) async fn connect_first(
     meter: &mut Meter,
 ) -> Result<Pending, GatewayError> {
     let mut last: Option<GatewayError> = None;
-    for candidate in candidates {
+    let mut left = candidates.into_iter();
+    while let Some(candidate) = left.next() {
+        let way = way(&candidate, transcription)?;
         if !worker.gateway.health.may_ask(&candidate) {
             continue;
         }
         meter.attempt();
-        match connect(worker, &candidate, transcription).await {
+        let others = !left.as_slice().is_empty();
+        match connect(worker, &caller.snapshot, &candidate, way, transcription, others).await {
             Ok(leg) => {
-                meter.served_by(&caller.snapshot, &candidate);
-                let asked_model = meter.facts().model_asked.clone();
-                let dialect = Passthrough::new(PassthroughConfig {
-                    asked_model,
-                    wire_model: candidate.model.wire_name.clone(),
-                    transcription,
-                    transcription_models: transcribers::permitted(caller, &candidate),
-                });
+                let translated = matches!(leg, Leg::Translated(_));
+                if translated {
+                    meter.entrusted_to(&caller.snapshot, &candidate);
+                } else {
+                    meter.served_by(&caller.snapshot, &candidate);
+                }
+                let fallback = Fallback::to(left.collect()).filter(|_| translated);
+                let dialect = dialect(caller, &candidate, way, transcription, meter.facts().model_asked.clone());
                 let window = window(caller, &candidate);
-                return Ok(Pending { leg, dialect, candidate, window });
+                return Ok(Pending { leg, dialect, candidate, window, fallback });
             }
             Err(error) if error.retry() == Retry::NextTarget => {
                 meter.attempt_failed(&candidate, error.kind());
                 last = Some(error);
             }
+            // What the vendor cannot do with this model, another target may.
+            Err(error) if others && matches!(way, Way::Live(_) | Way::Agent(_)) => {
+                meter.take_back_attempt();
+                last.get_or_insert(error);
+            }
             Err(error) => return Err(error),
         }
     }
     Err(last.unwrap_or_else(nothing_left))
+}
+
+/// The client's side of the language.
+fn dialect(caller: &Caller, candidate: &Candidate, way: Way, transcription: bool, asked_model: String) -> Passthrough {
+    // An agent hears by itself, whatever model a client names for it, and bills nothing beside.
+    let own_transcripts = matches!(way, Way::Agent(_));
+    let transcription_models = if own_transcripts { Vec::new() } else { transcribers::permitted(caller, candidate) };
+    Passthrough::new(PassthroughConfig {
+        asked_model,
+        wire_model: candidate.model.wire_name.clone(),
+        transcription,
+        own_transcripts,
+        transcription_models,
+    })
 }

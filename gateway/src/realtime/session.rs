@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use dialects::contract::{Action, Flow, RealtimeDialect};
 use dialects::openai::realtime::Passthrough;
 use dialects::openai::realtime::beta::Beta;
 use dialects::openai::scan::event_type;
-use domain::error::{ErrorKind, Origin};
+use domain::error::ErrorKind;
 use domain::ids::SessionId;
 use domain::money::NanoUsd;
 use domain::usage::UsageStatus;
@@ -27,7 +28,9 @@ use crate::pipeline::route::Candidate;
 use crate::realtime::client::{Client, FromClient};
 use crate::realtime::clocks::{Clocks, Due};
 use crate::realtime::close::Ending;
+use crate::realtime::fallback::{Fallback, refusal};
 use crate::realtime::open::{candidates, connect_first};
+use crate::realtime::recording::{From, Recorded, Recording};
 use crate::realtime::registry::Entered;
 use crate::realtime::turns::Turns;
 use crate::realtime::upstream::{FromUpstream, Leg, SendError};
@@ -47,6 +50,8 @@ pub struct Pending {
     pub candidate: Candidate,
     /// What is reserved ahead of use.
     pub window: Option<NanoUsd>,
+    /// Who takes over while the provider has not been reached.
+    pub fallback: Option<Box<Fallback>>,
 }
 
 impl Pending {
@@ -84,16 +89,17 @@ pub struct Session {
     pub(super) client: Client,
     pub(super) meter: Meter,
     pub(super) upstream: Option<Box<Pending>>,
-    transcription: bool,
+    pub(super) transcription: bool,
     /// Puts the older shapes into the present ones and back, where the client speaks them.
     beta: Option<Beta>,
     pub(super) actions: Vec<Action>,
     clocks: Clocks,
-    /// Swallow the provider's `session.created`: the client has had ours.
-    created_sent: bool,
+    /// Types of events that the provider will send and the client has had.
+    pub(super) had: Vec<Box<str>>,
     pub(super) turns: Turns,
     pub(super) frames: (u64, u64),
     events: u64,
+    recording: Option<Arc<Recording>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -123,11 +129,11 @@ impl Session {
     ) -> Self {
         let settings = &worker.gateway.settings;
         let clocks = Clocks::new(Instant::now(), &settings.limits, &settings.timeouts);
-        let (upstream, created_sent) = match upstream {
-            Upstream::Connected(pending) => (Some(pending), false),
-            Upstream::Awaited => (None, true),
+        let (upstream, had) = match upstream {
+            Upstream::Connected(pending) => (Some(pending), Vec::new()),
+            Upstream::Awaited => (None, vec!["session.created".into()]),
         };
-        let translated = upstream.as_ref().is_some_and(|pending| matches!(pending.leg, Leg::Live(_)));
+        let translated = upstream.as_ref().is_some_and(|pending| pending.leg.is_translated());
         Self {
             worker,
             caller,
@@ -139,10 +145,35 @@ impl Session {
             beta: asked.beta.then(|| Beta::new(asked.transcription, translated)),
             actions: Vec::new(),
             clocks,
-            created_sent,
+            had,
             turns: Turns::default(),
             frames: (0, 0),
             events: 0,
+            recording: None,
+        }
+        .recorded()
+    }
+
+    fn recorded(mut self) -> Self {
+        self.recording = self.worker.gateway.recorder.as_ref().map(|recorder| recorder.session(self.id));
+        self.record_leg();
+        self
+    }
+
+    /// A provider that is translated is recorded where its frames pass.
+    pub(super) fn record_leg(&mut self) {
+        let leg = self.upstream.as_mut().and_then(|pending| pending.leg.translated());
+        if let (Some(recording), Some(leg)) = (&self.recording, leg) {
+            leg.record(Arc::clone(recording));
+        }
+    }
+
+    /// Records a frame, where that is on.
+    pub(super) fn note(&self, from: From, frame: impl FnOnce() -> Recorded) {
+        let Some(recording) = &self.recording else { return };
+        let translated = self.upstream.as_ref().is_some_and(|pending| pending.leg.is_translated());
+        if !translated || matches!(from, From::Client | From::ToClient) {
+            recording.note(from, frame(), self.upstream.as_ref().map(|pending| &pending.candidate.account));
         }
     }
 
@@ -234,6 +265,7 @@ impl Session {
             FromClient::Broken(ending) => return Err(ending),
         };
         self.clocks.client_spoke(Instant::now());
+        self.note(From::Client, || Recorded::Text(text.as_bytes().clone()));
         let text = match &mut self.beta {
             Some(beta) => match beta.client(&text) {
                 Cow::Owned(present) => present.into(),
@@ -244,6 +276,7 @@ impl Session {
         if self.upstream.is_none() {
             self.open_upstream(&text).await?;
         }
+        self.keep_said(&text);
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         let flow = pending.dialect.client(&text, &mut self.actions);
         let rewritten = || self.actions.iter().any(|action| matches!(action, Action::ToUpstream(_)));
@@ -271,18 +304,13 @@ impl Session {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.tell(&error).await?;
-                let reason = error.kind().facts().2;
-                Err(match error.origin() {
-                    Origin::Upstream => Ending::provider(1011, reason),
-                    Origin::Us => Ending::policy(1011, reason),
-                    Origin::Caller => Ending::policy(1008, reason),
-                })
+                Err(refusal(&error))
             }
         }
     }
 
     async fn connect_model(&mut self, model: &str) -> Result<(), GatewayError> {
-        let candidates = candidates(&self.worker, &self.caller, model)?;
+        let candidates = candidates(&self.worker, &self.caller, model, self.transcription)?;
         self.meter.set_model(model);
         let pending =
             connect_first(&self.worker, &self.caller, candidates, self.transcription, &mut self.meter).await?;
@@ -290,6 +318,7 @@ impl Session {
             self.meter.reserve_more(window)?;
         }
         self.upstream = Some(Box::new(pending));
+        self.record_leg();
         Ok(())
     }
 
@@ -301,6 +330,15 @@ impl Session {
                 return Ok(());
             }
             FromUpstream::Binary => return Ok(()),
+            FromUpstream::Reached(took) => {
+                self.reached(took);
+                return Ok(());
+            }
+            FromUpstream::Unreachable(error) => return self.fall_back(*error).await,
+            FromUpstream::RecordDue => {
+                let covered = self.bill_running();
+                return self.go_on(covered).await;
+            }
             FromUpstream::Closed(code, reason) => {
                 let hidden = self.upstream.as_ref().and_then(|pending| pending.without_credential(&reason));
                 return Err(Ending::relayed(code, hidden.as_deref().unwrap_or(&reason)));
@@ -310,14 +348,13 @@ impl Session {
             return Err(Ending::provider(1011, "the provider sent broken text"));
         };
         self.clocks.upstream_spoke(Instant::now());
-        let mut is_delta = false;
+        self.note(From::Upstream, || Recorded::Text(text.as_bytes().clone()));
+        let (mut is_delta, mut had) = (false, false);
         if let Some(kind) = event_type(&text) {
             is_delta = kind.ends_with(".delta");
             self.follow(&kind, &text);
-            if self.created_sent && kind == "session.created" {
-                self.created_sent = false;
-                return Ok(());
-            }
+            had = self.had(&kind);
+            self.keep_told(&kind);
         }
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         // Nearly every frame is a delta: it carries what is said or heard, and is not searched.
@@ -328,7 +365,9 @@ impl Session {
         // What a turn used is in the journal before the client sees that the turn is over, and whether
         // or not it is still there to see it.
         let covered = self.account(UsageStatus::Ok);
-        if flow == Flow::Forward {
+        if had {
+            self.actions.retain(|action| !matches!(action, Action::ToClient(_)));
+        } else if flow == Flow::Forward {
             self.send_client(text).await?;
         }
         self.carry_out().await?;
@@ -336,14 +375,14 @@ impl Session {
     }
 
     /// Ends the session when what comes next is not covered.
-    async fn go_on(&mut self, covered: Result<(), GatewayError>) -> Result<(), Ending> {
+    pub(super) async fn go_on(&mut self, covered: Result<(), GatewayError>) -> Result<(), Ending> {
         let Err(error) = covered else { return Ok(()) };
         self.tell(&error).await?;
         Err(Ending::policy(1008, "the budget is spent"))
     }
 
     /// Sends what the dialect wants sent beside or in place of the frame.
-    async fn carry_out(&mut self) -> Result<(), Ending> {
+    pub(super) async fn carry_out(&mut self) -> Result<(), Ending> {
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::ToClient(event) => self.send_client(event.into()).await?,
@@ -357,11 +396,7 @@ impl Session {
     async fn tick(&mut self) -> Result<(), Ending> {
         match self.clocks.due(Instant::now()) {
             Due::Nothing => Ok(()),
-            Due::Ping => {
-                let covered = self.bill_running();
-                self.go_on(covered).await?;
-                self.ping().await
-            }
+            Due::Ping => self.ping().await,
             Due::Drain => self.drained().await,
             Due::TooOld => {
                 self.tell(&expired("The session has reached its maximum age.")).await?;
@@ -395,7 +430,7 @@ impl Session {
         Err(Ending::policy(1001, "the gateway is restarting"))
     }
 
-    async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
+    pub(super) async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
         names::failed(error.kind());
         let event = error.event(&self.event_id());
         self.send_client(event.into()).await
@@ -408,12 +443,14 @@ impl Session {
             Some(Some(Cow::Borrowed(_))) | None => text,
         };
         self.frames.1 += 1;
+        self.note(From::ToClient, || Recorded::Text(text.as_bytes().clone()));
         let write = self.worker.gateway.settings.timeouts.write;
         self.client.text(&text, write).await.map_err(client_lost)
     }
 
-    async fn send_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
+    pub(super) async fn send_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
         self.frames.0 += 1;
+        self.note(From::ToUpstream, || Recorded::Text(text.clone()));
         let write = self.worker.gateway.settings.timeouts.write;
         match &mut self.upstream {
             Some(pending) => pending.leg.send(text, write).await.map_err(upstream_lost),

@@ -162,7 +162,8 @@ impl Turns {
         };
         if turn.reported {
             // Cancelled before anything was made: the provider counts nothing.
-            return (turn.completed || turn.usage != Usage::default()).then_some((turn.usage, UsageSource::Reported));
+            let source = if turn.estimated { UsageSource::Estimated } else { UsageSource::Reported };
+            return (turn.completed || turn.usage != Usage::default()).then_some((turn.usage, source));
         }
         (turn.completed || delivered).then_some((counted, UsageSource::Estimated))
     }
@@ -261,7 +262,13 @@ mod tests {
     }
 
     fn turn(model: Option<&str>, completed: bool) -> TurnUsage {
-        TurnUsage { usage: Usage::default(), model: model.map(str::to_owned), completed, reported: false }
+        TurnUsage {
+            usage: Usage::default(),
+            model: model.map(str::to_owned),
+            completed,
+            reported: false,
+            estimated: false,
+        }
     }
 
     fn audio(audio_in_ms: u64, audio_out_ms: u64) -> Usage {

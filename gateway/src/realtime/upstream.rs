@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialects::contract::Endpoint;
-use dialects::live::LiveOpener;
 use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
@@ -28,7 +27,10 @@ use uuid::Uuid;
 use crate::error::GatewayError;
 use crate::pipeline::forward::{address, refused};
 use crate::pipeline::route::Candidate;
-use crate::realtime::live::LiveLeg;
+use crate::realtime::tab::Tariff;
+use crate::realtime::translated::TranslatedLeg;
+use crate::realtime::ways::{Way, converser, transcriber};
+use crate::snapshot::Snapshot;
 use crate::upstream::client::is_public;
 use crate::upstream::credentials::credential;
 use crate::{Gateway, Worker};
@@ -49,7 +51,7 @@ pub enum Leg {
     /// In this process.
     Local(LocalSession),
     /// Over the network, in a language of its own.
-    Live(Box<LiveLeg>),
+    Translated(Box<TranslatedLeg>),
 }
 
 /// A provider's WebSocket.
@@ -60,7 +62,7 @@ impl std::fmt::Debug for Leg {
         f.write_str(match self {
             Self::Socket(_) => "Socket",
             Self::Local(_) => "Local",
-            Self::Live(_) => "Live",
+            Self::Translated(_) => "Translated",
         })
     }
 }
@@ -82,6 +84,12 @@ pub enum FromUpstream {
     Pong,
     /// It closed, with its code and reason.
     Closed(u16, String),
+    /// A vendor that is translated was reached for the first time, after so long.
+    Reached(Duration),
+    /// It cannot be reached, has done nothing yet, and another target may take over. Nothing more comes.
+    Unreachable(Box<GatewayError>),
+    /// So much has been used without a record that one is due.
+    RecordDue,
 }
 
 impl Leg {
@@ -93,7 +101,7 @@ impl Leg {
                 // It ends by itself only when something broke.
                 None => FromUpstream::Closed(1006, String::new()),
             },
-            Self::Live(leg) => leg.next().await,
+            Self::Translated(leg) => leg.next().await,
             Self::Socket(socket) => loop {
                 return match socket.0.next().await {
                     Some(Ok(Message::Text(text))) => FromUpstream::Text(text.into()),
@@ -123,7 +131,7 @@ impl Leg {
                 let text = String::from_utf8(text.into()).map_err(|_| SendError::Gone)?;
                 within(deadline, async { session.to.send(text).await.map_err(|_| SendError::Gone) }).await
             }
-            Self::Live(leg) => within(deadline, leg.send(text)).await,
+            Self::Translated(leg) => within(deadline, leg.send(text)).await,
             Self::Socket(socket) => {
                 let text = Utf8Bytes::try_from(text).map_err(|_| SendError::Gone)?;
                 within(deadline, async { socket.0.send(Message::Text(text)).await.map_err(|_| SendError::Gone) }).await
@@ -137,7 +145,7 @@ impl Leg {
     /// It is gone or does not read.
     pub async fn ping(&mut self, deadline: Duration) -> Result<(), SendError> {
         match self {
-            Self::Local(_) | Self::Live(_) => Ok(()),
+            Self::Local(_) | Self::Translated(_) => Ok(()),
             Self::Socket(socket) => {
                 let ping = Message::Ping(Bytes::new());
                 within(deadline, async { socket.0.send(ping).await.map_err(|_| SendError::Gone) }).await
@@ -151,11 +159,23 @@ impl Leg {
         matches!(self, Self::Socket(_))
     }
 
-    /// The account of a vendor that is billed for all the audio it has had.
-    pub(super) fn live(&mut self) -> Option<&mut LiveLeg> {
+    /// The provider, where it is translated.
+    pub(super) fn translated(&mut self) -> Option<&mut TranslatedLeg> {
         match self {
-            Self::Live(leg) => Some(leg),
+            Self::Translated(leg) => Some(leg),
             Self::Socket(_) | Self::Local(_) => None,
+        }
+    }
+
+    pub(super) fn is_translated(&self) -> bool {
+        matches!(self, Self::Translated(_))
+    }
+
+    /// How the session is billed.
+    pub(super) fn tariff(&self) -> Tariff {
+        match self {
+            Self::Translated(leg) => leg.tab().tariff(),
+            Self::Socket(_) | Self::Local(_) => Tariff::Reported,
         }
     }
 
@@ -188,41 +208,35 @@ pub(crate) async fn within(
     tokio::time::timeout(deadline, send).await.unwrap_or(Err(SendError::TooSlow))
 }
 
-/// Connects a session's provider.
+/// Connects a session's provider. A vendor that is translated is reached when it is needed; `replaceable`
+/// says whether another target takes over where it cannot be.
 ///
 /// # Errors
 /// The provider cannot be reached or refuses.
-pub async fn connect(worker: &Worker, candidate: &Candidate, transcription: bool) -> Result<Leg, GatewayError> {
+pub(super) async fn connect(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    way: Way,
+    transcription: bool,
+    replaceable: bool,
+) -> Result<Leg, GatewayError> {
     let gateway = &worker.gateway;
-    if candidate.row.in_process {
-        if !transcription {
-            let message = "The local provider holds transcription sessions only (`intent=transcription`).";
-            return Err(GatewayError::invalid("model", message));
+    let prefix = || Uuid::now_v7().simple().to_string();
+    let translator = match way {
+        Way::Local => {
+            let session = gateway.local.open_transcription(candidate.model.model.clone(), &prefix());
+            return Ok(Leg::Local(session));
         }
-        return Ok(Leg::Local(
-            gateway.local.open_transcription(candidate.model.model.clone(), &Uuid::now_v7().simple().to_string()),
-        ));
-    }
-    if let Some(opener) = live_opener(candidate) {
-        if !transcription {
-            let message = "The model holds transcription sessions only (`intent=transcription`).";
-            return Err(GatewayError::invalid("model", message));
+        Way::Passed(opener) => {
+            let endpoint = Endpoint::at(opener.path(&candidate.model, transcription));
+            let socket = open_socket(gateway, candidate, &endpoint).await?;
+            return Ok(Leg::Socket(Box::new(socket)));
         }
-        let leg = LiveLeg::open(worker, candidate, opener, &Uuid::now_v7().simple().to_string())?;
-        return Ok(Leg::Live(Box::new(leg)));
-    }
-    let Some(opener) = candidate.row.realtime else {
-        return Err(GatewayError::invalid("model", "The model cannot hold realtime sessions."));
+        Way::Live(opener) => transcriber(candidate, opener, &prefix())?,
+        Way::Agent(opener) => converser(snapshot, candidate, opener, &prefix())?,
     };
-    let endpoint = Endpoint::at(opener.path(&candidate.model, transcription));
-    open_socket(gateway, candidate, &endpoint).await.map(|socket| Leg::Socket(Box::new(socket)))
-}
-
-/// Who translates a session. A server that may speak `OpenAI`'s language has its utterances cut here only where
-/// its target says so.
-fn live_opener(candidate: &Candidate) -> Option<&'static dyn LiveOpener> {
-    let cut = candidate.target.options.get("live").is_some_and(|live| live == "utterances");
-    candidate.row.live.filter(|opener| cut || !opener.by_utterance() || candidate.row.realtime.is_none())
+    Ok(Leg::Translated(Box::new(TranslatedLeg::open(worker, candidate, translator, replaceable))))
 }
 
 /// Opens a provider's WebSocket, in time.

@@ -93,6 +93,9 @@ impl Passthrough {
             self.session_model(model, SESSION_MODEL)?;
             rewritten.changed = true;
         }
+        if self.config.own_transcripts {
+            return Ok(rewritten);
+        }
         let places = [("/audio/input/transcription", TRANSCRIBER), ("/input_audio_transcription", BETA_TRANSCRIBER)];
         for (place, param) in places {
             let Some(transcription) = session.pointer_mut(place).filter(|found| !found.is_null()) else { continue };

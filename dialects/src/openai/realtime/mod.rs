@@ -49,6 +49,9 @@ pub struct PassthroughConfig {
     pub wire_model: String,
     /// A transcription session: `wire_model` does the transcription.
     pub transcription: bool,
+    /// The provider transcribes what it hears by itself: the client may name any model for it, and it is
+    /// billed nothing.
+    pub own_transcripts: bool,
     /// Models of input transcription that the client may name.
     pub transcription_models: Vec<Transcriber>,
 }

@@ -33,14 +33,16 @@ impl Passthrough {
             // Nearly every frame is one.
             delta if delta.ends_with(".delta") => Flow::Forward,
             "response.done" => {
-                response_done(frame, actions);
+                self.response_done(frame, actions);
                 errors_masked(frame, actions)
             }
-            "input_audio_buffer.committed" => {
+            "input_audio_buffer.committed" if !self.config.own_transcripts => {
                 self.transcribers.committed(frame);
                 Flow::Forward
             }
-            "conversation.item.input_audio_transcription.completed" => self.transcribed(frame, actions),
+            "conversation.item.input_audio_transcription.completed" if !self.config.own_transcripts => {
+                self.transcribed(frame, actions)
+            }
             "conversation.item.input_audio_transcription.failed" => {
                 drop(self.transcript(frame));
                 errors_masked(frame, actions)
@@ -53,10 +55,20 @@ impl Passthrough {
         }
     }
 
+    fn response_done(&self, frame: &str, actions: &mut Vec<Action>) {
+        let response = serde_json::from_str::<ResponseDone>(frame).ok().and_then(|event| event.response);
+        let completed = response.as_ref().is_some_and(|response| response.status.as_deref() == Some("completed"));
+        let told = response.and_then(|response| response.usage);
+        // A translator marks what it has derived itself.
+        let source = told.as_ref().and_then(|usage| usage.pointer("/antiphon/source")?.as_str());
+        let estimated = self.config.own_transcripts && source == Some("estimated");
+        actions.push(used(told.as_ref().and_then(usage::realtime), None, completed, estimated));
+    }
+
     fn transcribed(&mut self, frame: &str, actions: &mut Vec<Action>) -> Flow {
         let (model, reported) = self.transcript(frame);
         let usage = reported.as_ref().and_then(usage::transcript);
-        actions.push(used(usage, Some(model), true));
+        actions.push(used(usage, Some(model), true, false));
         Flow::Forward
     }
 
@@ -71,7 +83,12 @@ impl Passthrough {
         let Ok(mut event) = serde_json::from_str::<Value>(frame) else { return Flow::Forward };
         let Some(session) = event.get_mut("session") else { return Flow::Forward };
         let mut changed = self.session_name(session);
-        for place in ["/audio/input/transcription", "/input_audio_transcription"] {
+        let places: &[&str] = if self.config.own_transcripts {
+            &[]
+        } else {
+            &["/audio/input/transcription", "/input_audio_transcription"]
+        };
+        for place in places {
             match session.pointer_mut(place) {
                 Some(Value::Null) => self.transcribers.off(),
                 Some(transcription) => changed |= self.transcriber_name(transcription),
@@ -117,16 +134,9 @@ impl Passthrough {
     }
 }
 
-fn response_done(frame: &str, actions: &mut Vec<Action>) {
-    let response = serde_json::from_str::<ResponseDone>(frame).ok().and_then(|event| event.response);
-    let completed = response.as_ref().is_some_and(|response| response.status.as_deref() == Some("completed"));
-    let usage = response.and_then(|response| usage::realtime(&response.usage?));
-    actions.push(used(usage, None, completed));
-}
-
-fn used(usage: Option<Usage>, model: Option<String>, completed: bool) -> Action {
+fn used(usage: Option<Usage>, model: Option<String>, completed: bool, estimated: bool) -> Action {
     let reported = usage.is_some();
-    Action::Used(TurnUsage { usage: usage.unwrap_or_default(), model, completed, reported })
+    Action::Used(TurnUsage { usage: usage.unwrap_or_default(), model, completed, reported, estimated })
 }
 
 /// What a provider says went wrong passes without its credentials, wherever in an event it stands.

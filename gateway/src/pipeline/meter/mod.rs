@@ -200,10 +200,22 @@ impl Meter {
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         let ttfb = self.heard.unwrap_or_else(|| self.asked.elapsed());
         self.gateway.health.succeeded(candidate, self.facts.operation, ttfb);
+        self.entrusted_to(snapshot, candidate);
+    }
+
+    /// `candidate` has the session, and is reached when it is needed.
+    pub fn entrusted_to(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         // It may not have waited for the end of the request.
         self.flight.call.note();
         if self.served.is_none() {
             self.served = Some(self.serving(snapshot, candidate));
+        }
+    }
+
+    /// Who has the session was reached, after so long.
+    pub fn reached(&self, took: Duration) {
+        if let Some(served) = &self.served {
+            self.gateway.health.succeeded(&served.candidate, self.facts.operation, took);
         }
     }
 

@@ -63,6 +63,7 @@ impl Setup {
             data_dir: folder.path().to_owned(),
             limits: GatewayLimits::default(),
             timeouts,
+            record_dir: None,
             client_secret_key: [9; 32],
         };
         let mut setup = Self { settings, snapshot: Snapshot::default(), prices: Vec::new(), one, two, folder };

@@ -5,17 +5,16 @@
 //! while events for the client wait.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dialects::contract::Endpoint;
-use dialects::live::session::{Effect, LiveSession};
-use dialects::live::{Frame, LiveFault, LiveOpener};
+use dialects::conversation::agent::Incoming;
+use dialects::live::{Frame, LiveFault};
+use dialects::translation::{Effect, Translation};
 use domain::error::{ErrorKind, Retry};
-use domain::usage::Usage;
 use futures_util::SinkExt;
 use tokio::sync::mpsc::error::SendError as QueueClosed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -24,11 +23,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::pipeline::estimate::text_tokens;
 use crate::pipeline::route::Candidate;
-use crate::realtime::convert::converter;
 use crate::realtime::cutter::Cutter;
-use crate::realtime::upstream::{FromUpstream, SendError, Socket, open_socket};
+use crate::realtime::dialling::{self, Dial, Reached};
+use crate::realtime::recording::{From, Recorded, Recording};
+use crate::realtime::tab::{Tab, Tariff};
+use crate::realtime::upstream::{FromUpstream, SendError};
 use crate::realtime::vendor_wire::{Exchanged, Wire, exchange, message};
 
 /// Bytes of client events that wait for the task; one longer event waits alone.
@@ -41,85 +41,80 @@ const OUTBOX_EVENTS: usize = 256;
 const FAREWELL: Duration = Duration::from_secs(3);
 /// Pings without an answer after which a vendor is gone.
 const MISSED_PINGS: u32 = 2;
-/// Audio without a record after which one is written although nothing is complete.
-const OVERDUE_MS: u64 = 30_000;
+/// How soon it is looked whether the driver has written a record that was due.
+const RECORDED: Duration = Duration::from_secs(1);
 
-/// What the vendor has had and given, in one place that outlives the task.
-#[derive(Debug, Default)]
-struct Progress {
-    sent_ms: AtomicU64,
-    surcharge_percent: AtomicU64,
-    transcript_bytes: AtomicU64,
+/// What the driver and the task know of each other beside their events.
+#[derive(Debug)]
+struct Shared {
+    tab: Tab,
+    /// Another target may take the session over while the vendor has not been reached.
+    replaceable: AtomicBool,
+    recording: OnceLock<Arc<Recording>>,
 }
 
 /// A client event and the room it takes.
-struct Incoming {
+struct ClientEvent {
     text: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
 /// The driver's end of a translated provider.
 #[derive(Debug)]
-pub struct LiveLeg {
-    to: mpsc::Sender<Incoming>,
+pub struct TranslatedLeg {
+    to: mpsc::Sender<ClientEvent>,
     from: mpsc::Receiver<FromUpstream>,
     room: Arc<Semaphore>,
-    progress: Arc<Progress>,
-    /// Of the progress, what is recorded.
-    recorded_ms: u64,
-    recorded_bytes: u64,
-    tokens_per_second: Option<u32>,
+    shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Incoming {
+/// What is translated, and how it is billed.
+pub(super) struct Translator {
+    pub(super) session: Box<dyn Translation>,
+    pub(super) tariff: Tariff,
+    /// The vendor transcribes files: a cutter on this side stands for its socket.
+    pub(super) by_utterance: bool,
+}
+
+impl std::fmt::Debug for ClientEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Incoming").field("bytes", &self.text.len()).finish_non_exhaustive()
+        f.debug_struct("ClientEvent").field("bytes", &self.text.len()).finish_non_exhaustive()
     }
 }
 
-impl LiveLeg {
-    /// Opens a session. The vendor is asked when there is audio.
-    ///
-    /// # Errors
-    /// The vendor does not transcribe with this model.
-    pub(super) fn open(
-        worker: &Worker,
-        candidate: &Candidate,
-        opener: &'static dyn LiveOpener,
-        id_prefix: &str,
-    ) -> Result<Self, GatewayError> {
-        let session = LiveSession::new(opener, &candidate.model.wire_name, id_prefix, converter)
-            .map_err(|refusal| GatewayError::invalid("model", refusal.message))?;
+impl TranslatedLeg {
+    /// Begins a session. The vendor is reached when the translation wants it.
+    pub(super) fn open(worker: &Worker, candidate: &Candidate, translator: Translator, replaceable: bool) -> Self {
         let (to, client) = mpsc::channel(EVENTS);
         let (events, from) = mpsc::channel(EVENTS);
-        let progress = Arc::new(Progress::default());
+        let Translator { session, tariff, by_utterance } = translator;
+        let shared = Arc::new(Shared {
+            tab: Tab::new(tariff),
+            replaceable: AtomicBool::new(replaceable),
+            recording: OnceLock::new(),
+        });
         let task = Task {
             worker: worker.clone(),
             candidate: candidate.clone(),
-            by_utterance: opener.by_utterance(),
+            by_utterance,
             session,
-            progress: Arc::clone(&progress),
+            shared: Arc::clone(&shared),
             socket: None,
             dial: None,
+            dialled_at: Instant::now(),
+            reached: false,
             frames: VecDeque::new(),
             unflushed: false,
             opened_here: false,
             outbox: VecDeque::new(),
+            told_due: false,
             ended: false,
             began: Instant::now(),
             next_ping: Instant::now(),
             missed_pings: 0,
         };
         drop(actix_web::rt::spawn(task.run(client, events)));
-        Ok(Self {
-            to,
-            from,
-            room: Arc::new(Semaphore::new(CLIENT_BYTES)),
-            progress,
-            recorded_ms: 0,
-            recorded_bytes: 0,
-            tokens_per_second: opener.tokens_per_second(),
-        })
+        Self { to, from, room: Arc::new(Semaphore::new(CLIENT_BYTES)), shared }
     }
 
     pub(super) async fn next(&mut self) -> FromUpstream {
@@ -130,7 +125,7 @@ impl LiveLeg {
     pub(super) async fn send(&mut self, text: Bytes) -> Result<(), SendError> {
         let wanted = u32::try_from(text.len().min(CLIENT_BYTES)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| SendError::Gone)?;
-        self.to.send(Incoming { text, _room: room }).await.map_err(|QueueClosed(_)| SendError::Gone)
+        self.to.send(ClientEvent { text, _room: room }).await.map_err(|QueueClosed(_)| SendError::Gone)
     }
 
     /// Stops the task: nothing more is sent. What the vendor has had is final then.
@@ -139,54 +134,34 @@ impl LiveLeg {
         while self.from.recv().await.is_some() {}
     }
 
-    /// What of a reported length is not recorded yet: it counts as recorded from now on.
-    pub(super) fn bill(&mut self, reported_ms: u64) -> Usage {
-        let ms = reported_ms.min(self.unbilled_ms());
-        self.recorded_ms += ms;
-        self.usage(ms)
+    /// What is recorded of the session, and what is not yet.
+    pub(super) fn tab(&self) -> &Tab {
+        &self.shared.tab
     }
 
-    /// What the vendor has had and nothing was recorded of; it counts as recorded from now on.
-    pub(super) fn bill_rest(&mut self) -> Usage {
-        self.bill(u64::MAX)
+    /// Records what passes between here and the vendor.
+    pub(super) fn record(&self, recording: Arc<Recording>) {
+        self.shared.recording.get_or_init(|| recording);
     }
 
-    /// Whether a record is due although nothing is complete.
-    pub(super) fn overdue(&self) -> bool {
-        self.unbilled_ms() >= OVERDUE_MS
-    }
-
-    fn unbilled_ms(&self) -> u64 {
-        self.progress.sent_ms.load(Ordering::Acquire).saturating_sub(self.recorded_ms)
-    }
-
-    /// A vendor that bills tokens reports none: a second of audio is so many, and text is counted by its
-    /// length.
-    fn usage(&mut self, audio_in_ms: u64) -> Usage {
-        let surcharge_percent = self.progress.surcharge_percent.load(Ordering::Acquire);
-        let audio = Usage { audio_in_ms, surcharge_percent, ..Usage::default() };
-        let Some(tokens) = self.tokens_per_second else { return audio };
-        let bytes = self.progress.transcript_bytes.load(Ordering::Acquire);
-        let fresh = bytes.saturating_sub(std::mem::replace(&mut self.recorded_bytes, bytes));
-        Usage {
-            audio_tokens_in: (audio_in_ms * u64::from(tokens)).div_ceil(1000),
-            text_tokens_out: text_tokens(fresh),
-            ..audio
-        }
+    /// No other target takes the session over any more.
+    pub(super) fn settle(&self) {
+        self.shared.replaceable.store(false, Ordering::Release);
     }
 }
-
-type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, GatewayError>>>>;
 
 /// The vendor's side.
 struct Task {
     worker: Worker,
     candidate: Candidate,
     by_utterance: bool,
-    session: LiveSession,
-    progress: Arc<Progress>,
+    session: Box<dyn Translation>,
+    shared: Arc<Shared>,
     socket: Option<Wire>,
     dial: Option<Dial>,
+    dialled_at: Instant,
+    /// The vendor's socket was open once.
+    reached: bool,
     /// For the vendor.
     frames: VecDeque<Frame>,
     unflushed: bool,
@@ -194,6 +169,8 @@ struct Task {
     opened_here: bool,
     /// For the driver.
     outbox: VecDeque<FromUpstream>,
+    /// The driver knows that a record is due, and has not written it.
+    told_due: bool,
     /// The session is over: what is in the outbox is the last.
     ended: bool,
     began: Instant,
@@ -202,24 +179,24 @@ struct Task {
 }
 
 enum Happened {
-    Client(Option<Incoming>),
+    Client(Option<ClientEvent>),
     /// A long append goes on.
     Work,
     Told,
     Vendor(Exchanged),
-    Dialled(Result<Box<Socket>, GatewayError>),
+    Dialled(Result<Reached, GatewayError>),
     Time,
     Abandoned,
 }
 
 impl Task {
-    async fn run(mut self, mut client: mpsc::Receiver<Incoming>, events: mpsc::Sender<FromUpstream>) {
+    async fn run(mut self, mut client: mpsc::Receiver<ClientEvent>, events: mpsc::Sender<FromUpstream>) {
         let mut effects = Vec::new();
         self.session.start(&mut effects);
         loop {
             self.carry_out(&mut effects);
             if std::mem::take(&mut self.opened_here) {
-                self.session.opened(self.now_ms(), &mut effects);
+                self.opened(&mut effects);
                 continue;
             }
             if self.ended && self.outbox.is_empty() {
@@ -236,7 +213,11 @@ impl Task {
         }
     }
 
-    async fn wait(&mut self, client: &mut mpsc::Receiver<Incoming>, events: &mpsc::Sender<FromUpstream>) -> Happened {
+    async fn wait(
+        &mut self,
+        client: &mut mpsc::Receiver<ClientEvent>,
+        events: &mpsc::Sender<FromUpstream>,
+    ) -> Happened {
         let due = self.due();
         let free = !self.ended && self.frames.is_empty();
         let (wants_client, busy) = (free && self.session.wants_client(), free && self.session.busy());
@@ -296,14 +277,15 @@ impl Task {
     fn message(&mut self, message: Message, effects: &mut Vec<Effect>) {
         self.missed_pings = 0;
         let now = self.now_ms();
+        self.note(From::Upstream, || match &message {
+            Message::Text(text) => Some(Recorded::Text(text.clone().into())),
+            Message::Binary(bytes) => Some(Recorded::Binary(bytes.clone())),
+            Message::Close(Some(frame)) => Some(Recorded::Close(frame.code.into(), frame.reason.to_string())),
+            Message::Close(None) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+        });
         match message {
-            Message::Text(text) => self.session.vendor(&text, now, effects),
-            // Some send their JSON as bytes.
-            Message::Binary(bytes) => {
-                if let Ok(text) = std::str::from_utf8(&bytes) {
-                    self.session.vendor(text, now, effects);
-                }
-            }
+            Message::Text(text) => self.session.vendor(Incoming::Text(&text), now, effects),
+            Message::Binary(bytes) => self.session.vendor(Incoming::Binary(&bytes), now, effects),
             Message::Close(Some(frame)) => self.lost(frame.code.into(), &frame.reason, effects),
             Message::Close(None) => self.lost(1005, "", effects),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
@@ -315,22 +297,39 @@ impl Task {
         self.session.lost(code, reason, self.now_ms(), effects);
     }
 
-    fn dialled(&mut self, outcome: Result<Box<Socket>, GatewayError>, effects: &mut Vec<Effect>) {
+    fn dialled(&mut self, outcome: Result<Reached, GatewayError>, effects: &mut Vec<Effect>) {
         self.dial = None;
         match outcome {
-            Ok(socket) => {
+            Ok(Reached::Socket(socket)) => {
                 self.socket = Some(Wire::Socket(socket));
                 self.missed_pings = 0;
                 self.next_ping = Instant::now() + self.worker.gateway.settings.timeouts.ping;
-                self.session.opened(self.now_ms(), effects);
+                self.opened(effects);
             }
-            Err(error) => {
-                let (_, kind, code) = error.kind().facts();
-                let fault = LiveFault { kind, code, message: error.message().to_owned() };
-                let again = error.retry() == Retry::NextTarget && error.kind() != ErrorKind::UpstreamRateLimited;
-                self.session.refused(&fault, again, self.now_ms(), effects);
-            }
+            Ok(Reached::Answer(body)) => self.session.answered(&body, self.now_ms(), effects),
+            Err(error) => self.unreached(error, effects),
         }
+    }
+
+    fn opened(&mut self, effects: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.reached, true) {
+            self.outbox.push_back(FromUpstream::Reached(self.dialled_at.elapsed()));
+        }
+        self.session.opened(self.now_ms(), effects);
+    }
+
+    /// Where another target is left and this one has done nothing yet, the driver begins anew there.
+    fn unreached(&mut self, error: GatewayError, effects: &mut Vec<Effect>) {
+        let elsewhere = error.retry() == Retry::NextTarget;
+        if elsewhere && !self.reached && self.shared.replaceable.load(Ordering::Acquire) {
+            self.outbox.push_back(FromUpstream::Unreachable(Box::new(error)));
+            self.ended = true;
+            return;
+        }
+        let (_, kind, code) = error.kind().facts();
+        let fault = LiveFault { kind, code, message: error.message().to_owned() };
+        let again = elsewhere && error.kind() != ErrorKind::UpstreamRateLimited;
+        self.session.refused(&fault, again, self.now_ms(), effects);
     }
 
     fn time(&mut self, effects: &mut Vec<Effect>) {
@@ -349,17 +348,33 @@ impl Task {
     /// When to look again.
     fn due(&self) -> Instant {
         const NOTHING: Duration = Duration::from_secs(60);
+        let now = Instant::now();
         let tick = self.session.next_tick().map(|at| self.began + Duration::from_millis(at));
-        let ping = matches!(self.socket, Some(Wire::Socket(_))).then_some(self.next_ping);
-        [tick, ping].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NOTHING)
+        let open = matches!(self.socket, Some(Wire::Socket(_)));
+        let ping = open.then_some(self.next_ping);
+        let runs = open && matches!(self.shared.tab.tariff(), Tariff::Connected { .. });
+        let due_in = || if self.told_due { RECORDED } else { Duration::from_millis(self.shared.tab.due_in_ms()) };
+        let record = runs.then(|| now + due_in());
+        [tick, ping, record].into_iter().flatten().min().unwrap_or(now + NOTHING)
     }
 
     fn carry_out(&mut self, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::ToClient(event) => self.outbox.push_back(FromUpstream::Text(event.into())),
+                Effect::Ask { endpoint, body } => {
+                    self.dial(dialling::ask(&self.worker, &self.candidate, endpoint, body));
+                }
                 Effect::Open(endpoint) => self.open(endpoint),
-                Effect::ToVendor(frame) => self.frames.push_back(frame),
+                Effect::Join(address) => self.dial(dialling::join(&self.worker, &self.candidate, address)),
+                Effect::ToVendor(frame) => {
+                    self.note(From::ToUpstream, || match &frame {
+                        Frame::Text(text) => Some(Recorded::Text(text.clone().into())),
+                        Frame::Binary(bytes) => Some(Recorded::Binary(bytes.clone().into())),
+                        Frame::Ping => None,
+                    });
+                    self.frames.push_back(frame);
+                }
                 Effect::Leave => self.leave(),
                 Effect::End(code, reason) => {
                     self.outbox.push_back(FromUpstream::Closed(code, reason));
@@ -370,10 +385,28 @@ impl Task {
         self.publish();
     }
 
-    fn publish(&self) {
-        self.progress.sent_ms.store(self.session.sent_ms(), Ordering::Release);
-        self.progress.surcharge_percent.store(self.session.surcharge_percent(), Ordering::Release);
-        self.progress.transcript_bytes.store(self.session.transcript_bytes(), Ordering::Release);
+    fn note(&self, from: From, frame: impl FnOnce() -> Option<Recorded>) {
+        if let Some(recording) = self.shared.recording.get()
+            && let Some(frame) = frame()
+        {
+            recording.note(from, frame, Some(&self.candidate.account));
+        }
+    }
+
+    /// Tells what is billed so far, and the driver that a record is due.
+    fn publish(&mut self) {
+        let tab = &self.shared.tab;
+        tab.publish(self.session.progress(self.now_ms()));
+        let due = tab.due_in_ms() == 0;
+        if due && !self.told_due {
+            self.outbox.push_back(FromUpstream::RecordDue);
+        }
+        self.told_due = due;
+    }
+
+    fn dial(&mut self, dial: Dial) {
+        self.dialled_at = Instant::now();
+        self.dial = Some(dial);
     }
 
     fn open(&mut self, endpoint: Endpoint) {
@@ -381,7 +414,7 @@ impl Task {
             self.socket = Some(Wire::Cutter(Box::new(Cutter::new(self.worker.clone(), self.candidate.clone()))));
             self.opened_here = true;
         } else {
-            self.dial = Some(dial(&self.worker, &self.candidate, endpoint));
+            self.dial(dialling::open(&self.worker, &self.candidate, endpoint));
         }
     }
 
@@ -422,9 +455,4 @@ impl Task {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-fn dial(worker: &Worker, candidate: &Candidate, endpoint: Endpoint) -> Dial {
-    let (gateway, candidate) = (Arc::clone(&worker.gateway), candidate.clone());
-    Box::pin(async move { open_socket(&gateway, &candidate, &endpoint).await.map(Box::new) })
 }
