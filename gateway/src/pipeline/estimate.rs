@@ -36,7 +36,8 @@ pub fn prices<'a>(
     if !found.is_empty() {
         return found;
     }
-    let family = candidate.row.surface.and_then(|surface| (surface.priced_as)(model));
+    let agents = candidate.row.agent.and_then(|agents| agents.priced_as(&candidate.model));
+    let family = agents.or_else(|| candidate.row.surface.and_then(|surface| (surface.priced_as)(model)));
     match (operation, family) {
         (Operation::Realtime, Some(family)) => of(family, operation),
         (Operation::Realtime | Operation::Translation, _) => of(model, Operation::Transcription),

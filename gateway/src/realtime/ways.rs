@@ -57,8 +57,9 @@ fn converses(candidate: &Candidate) -> Result<Way, String> {
         return Err("The local provider holds transcription sessions only (`intent=transcription`).".to_owned());
     }
     if let Some(opener) = candidate.row.agent {
-        // A vendor may speak OpenAI's language beside its own, where the account is set up for it.
-        return Ok(passed.filter(|_| says(candidate, "realtime", "openai")).unwrap_or(Way::Agent(opener)));
+        // A vendor may speak OpenAI's language beside its own, for some models or where the target says so.
+        let speaks = candidate.row.realtime.filter(|opener| opener.speaks(&candidate.model));
+        return Ok(speaks.map_or(Way::Agent(opener), Way::Passed));
     }
     if live_opener(candidate).is_some() {
         return Err("The model holds transcription sessions only (`intent=transcription`).".to_owned());
@@ -69,12 +70,8 @@ fn converses(candidate: &Candidate) -> Result<Way, String> {
 /// Who translates a transcription session. A server that may speak OpenAI's language has its utterances cut
 /// here only where its target says so.
 fn live_opener(candidate: &Candidate) -> Option<&'static dyn LiveOpener> {
-    let cut = says(candidate, "live", "utterances");
+    let cut = candidate.target.options.get("live").is_some_and(|live| live == "utterances");
     candidate.row.live.filter(|opener| cut || !opener.by_utterance() || candidate.row.realtime.is_none())
-}
-
-fn says(candidate: &Candidate, option: &str, value: &str) -> bool {
-    candidate.target.options.get(option).is_some_and(|said| said == value)
 }
 
 /// Translates a transcription session.
