@@ -23,7 +23,7 @@ use crate::realtime::fallback::Fallback;
 use crate::realtime::session::{Kind, Pending, Session, Upstream};
 use crate::realtime::transcribers;
 use crate::realtime::upstream::{Leg, connect};
-use crate::realtime::ways::{Way, way};
+use crate::realtime::ways::{Way, holds, way};
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -150,8 +150,8 @@ pub(super) fn candidates(
         &|candidate| window(caller, candidate).map(|amount| amount.0),
     )?;
     let mut refusal = None;
-    found.retain(|candidate| match way(candidate, transcription) {
-        Ok(_) => true,
+    found.retain(|candidate| match holds(&caller.snapshot, candidate, transcription) {
+        Ok(()) => true,
         Err(error) => {
             refusal.get_or_insert(error);
             false
@@ -207,11 +207,6 @@ pub(super) async fn connect_first(
             Err(error) if error.retry() == Retry::NextTarget => {
                 meter.attempt_failed(&candidate, error.kind());
                 last = Some(error);
-            }
-            // What the vendor cannot do with this model, another target may.
-            Err(error) if others && matches!(way, Way::Live(_) | Way::Agent(_)) => {
-                meter.take_back_attempt();
-                last.get_or_insert(error);
             }
             Err(error) => return Err(error),
         }

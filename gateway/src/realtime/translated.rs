@@ -28,7 +28,7 @@ use crate::realtime::cutter::Cutter;
 use crate::realtime::dialling::{self, Dial, Reached};
 use crate::realtime::recording::{From, Recorded, Recording};
 use crate::realtime::tab::{Tab, Tariff};
-use crate::realtime::upstream::{FromUpstream, SendError};
+use crate::realtime::upstream::{FromUpstream, SendError, Socket};
 use crate::realtime::vendor_wire::{Exchanged, Wire, exchange, message};
 
 /// Bytes of client events that wait for the task; one longer event waits alone.
@@ -418,41 +418,42 @@ impl Task {
         }
     }
 
-    /// Closes the socket beside what goes on.
+    /// Closes the socket beside what goes on, behind what it is to be told still.
     fn leave(&mut self) {
         self.dial = None;
-        self.frames.clear();
+        let frames = std::mem::take(&mut self.frames);
         self.unflushed = false;
-        if let Some(Wire::Socket(mut socket)) = self.socket.take() {
-            drop(actix_web::rt::spawn(async move {
-                if tokio::time::timeout(FAREWELL, socket.0.close(None)).await.is_err() {
-                    tracing::debug!("the provider did not take the goodbye");
-                }
-            }));
+        if let Some(Wire::Socket(socket)) = self.socket.take() {
+            drop(actix_web::rt::spawn(part(socket, frames)));
         }
     }
 
     /// The client is gone: the vendor is told that the stream is over.
     async fn farewell(mut self, effects: Vec<Effect>) {
-        let Some(Wire::Socket(mut socket)) = self.socket.take() else { return };
+        let Some(Wire::Socket(socket)) = self.socket.take() else { return };
         let mut frames = self.frames;
         frames.extend(effects.into_iter().filter_map(|effect| match effect {
             Effect::ToVendor(frame) => Some(frame),
             _ => None,
         }));
-        let goodbye = async move {
-            for frame in frames {
-                socket.0.send(message(frame)).await?;
-            }
-            socket.0.close(None).await
-        };
-        match tokio::time::timeout(FAREWELL, goodbye).await {
-            Ok(Ok(())) => {}
-            outcome => tracing::debug!(?outcome, "the provider was gone before the goodbye"),
-        }
+        part(socket, frames).await;
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Says the last of a socket.
+async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
+    let goodbye = async move {
+        for frame in frames {
+            socket.0.send(message(frame)).await?;
+        }
+        socket.0.close(None).await
+    };
+    match tokio::time::timeout(FAREWELL, goodbye).await {
+        Ok(Ok(())) => {}
+        outcome => tracing::debug!(?outcome, "the provider was gone before the goodbye"),
     }
 }

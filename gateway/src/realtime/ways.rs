@@ -39,6 +39,17 @@ pub(super) fn way(candidate: &Candidate, transcription: bool) -> Result<Way, Gat
     found.map_err(|message| GatewayError::invalid("model", message))
 }
 
+/// Whether a target holds sessions of this kind.
+///
+/// # Errors
+/// Why it does not.
+pub(super) fn holds(snapshot: &Snapshot, candidate: &Candidate, transcription: bool) -> Result<(), GatewayError> {
+    match way(candidate, transcription)? {
+        Way::Agent(opener) => converser(snapshot, candidate, opener, "").map(drop),
+        Way::Local | Way::Passed(_) | Way::Live(_) => Ok(()),
+    }
+}
+
 fn transcribes(candidate: &Candidate) -> Result<Way, String> {
     if candidate.row.in_process {
         return Ok(Way::Local);

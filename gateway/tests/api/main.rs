@@ -8,6 +8,7 @@
 )]
 
 mod audio;
+mod conversations;
 mod drain;
 mod errors;
 mod failover;
