@@ -73,9 +73,10 @@ impl Tab {
         self.tariff
     }
 
-    /// Takes what the vendor has had until now.
+    /// Takes what the vendor has had until now. A translator that is done knows no later moment than the last
+    /// at which something happened.
     pub(super) fn publish(&self, progress: Progress) {
-        self.billed_ms.store(progress.billed_ms, Ordering::Release);
+        self.billed_ms.fetch_max(progress.billed_ms, Ordering::AcqRel);
         self.surcharge_percent.store(progress.surcharge_percent, Ordering::Release);
         self.transcript_bytes.store(progress.transcript_bytes, Ordering::Release);
     }

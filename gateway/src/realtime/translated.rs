@@ -15,11 +15,12 @@ use dialects::conversation::agent::Incoming;
 use dialects::live::{Frame, LiveFault};
 use dialects::translation::{Effect, Translation};
 use domain::error::{ErrorKind, Retry};
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc::error::SendError as QueueClosed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Worker;
 use crate::error::GatewayError;
@@ -65,6 +66,8 @@ pub struct TranslatedLeg {
     to: mpsc::Sender<ClientEvent>,
     from: mpsc::Receiver<FromUpstream>,
     room: Arc<Semaphore>,
+    /// Nothing comes of it; it ends with the translation.
+    stopped: mpsc::Receiver<()>,
     shared: Arc<Shared>,
 }
 
@@ -112,9 +115,11 @@ impl TranslatedLeg {
             began: Instant::now(),
             next_ping: Instant::now(),
             missed_pings: 0,
+            _counted: worker.gateway.calls.token(),
         };
-        drop(actix_web::rt::spawn(task.run(client, events)));
-        Self { to, from, room: Arc::new(Semaphore::new(CLIENT_BYTES)), shared }
+        let (stopping, stopped) = mpsc::channel(1);
+        drop(actix_web::rt::spawn(task.run(client, events, stopping)));
+        Self { to, from, room: Arc::new(Semaphore::new(CLIENT_BYTES)), stopped, shared }
     }
 
     pub(super) async fn next(&mut self) -> FromUpstream {
@@ -132,6 +137,8 @@ impl TranslatedLeg {
     pub(super) async fn stop(&mut self) {
         self.from.close();
         while self.from.recv().await.is_some() {}
+        // The task holds the other end until it has counted everything.
+        while self.stopped.recv().await.is_some() {}
     }
 
     /// What is recorded of the session, and what is not yet.
@@ -176,6 +183,8 @@ struct Task {
     began: Instant,
     next_ping: Instant,
     missed_pings: u32,
+    /// A drain waits for the goodbye.
+    _counted: TaskTrackerToken,
 }
 
 enum Happened {
@@ -190,7 +199,12 @@ enum Happened {
 }
 
 impl Task {
-    async fn run(mut self, mut client: mpsc::Receiver<ClientEvent>, events: mpsc::Sender<FromUpstream>) {
+    async fn run(
+        mut self,
+        mut client: mpsc::Receiver<ClientEvent>,
+        events: mpsc::Sender<FromUpstream>,
+        stopping: mpsc::Sender<()>,
+    ) {
         let mut effects = Vec::new();
         self.session.start(&mut effects);
         loop {
@@ -204,9 +218,10 @@ impl Task {
             }
             let happened = self.wait(&mut client, &events).await;
             if matches!(happened, Happened::Client(None) | Happened::Abandoned) {
+                self.publish();
                 self.session.finish(&mut effects);
                 self.publish();
-                drop(events);
+                drop((events, stopping));
                 return self.farewell(effects).await;
             }
             self.handle(happened, &mut effects);
@@ -277,12 +292,7 @@ impl Task {
     fn message(&mut self, message: Message, effects: &mut Vec<Effect>) {
         self.missed_pings = 0;
         let now = self.now_ms();
-        self.note(From::Upstream, || match &message {
-            Message::Text(text) => Some(Recorded::Text(text.clone().into())),
-            Message::Binary(bytes) => Some(Recorded::Binary(bytes.clone())),
-            Message::Close(Some(frame)) => Some(Recorded::Close(frame.code.into(), frame.reason.to_string())),
-            Message::Close(None) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
-        });
+        note_came(&self.shared, &self.candidate, &message);
         match message {
             Message::Text(text) => self.session.vendor(Incoming::Text(&text), now, effects),
             Message::Binary(bytes) => self.session.vendor(Incoming::Binary(&bytes), now, effects),
@@ -368,11 +378,7 @@ impl Task {
                 Effect::Open(endpoint) => self.open(endpoint),
                 Effect::Join(address) => self.dial(dialling::join(&self.worker, &self.candidate, address)),
                 Effect::ToVendor(frame) => {
-                    self.note(From::ToUpstream, || match &frame {
-                        Frame::Text(text) => Some(Recorded::Text(text.clone().into())),
-                        Frame::Binary(bytes) => Some(Recorded::Binary(bytes.clone().into())),
-                        Frame::Ping => None,
-                    });
+                    note_sent(&self.shared, &self.candidate, &frame);
                     self.frames.push_back(frame);
                 }
                 Effect::Leave => self.leave(),
@@ -383,14 +389,6 @@ impl Task {
             }
         }
         self.publish();
-    }
-
-    fn note(&self, from: From, frame: impl FnOnce() -> Option<Recorded>) {
-        if let Some(recording) = self.shared.recording.get()
-            && let Some(frame) = frame()
-        {
-            recording.note(from, frame, Some(&self.candidate.account));
-        }
     }
 
     /// Tells what is billed so far, and the driver that a record is due.
@@ -424,7 +422,11 @@ impl Task {
         let frames = std::mem::take(&mut self.frames);
         self.unflushed = false;
         if let Some(Wire::Socket(socket)) = self.socket.take() {
-            drop(actix_web::rt::spawn(part(socket, frames)));
+            let counted = self.worker.gateway.calls.token();
+            drop(actix_web::rt::spawn(async move {
+                part(socket, frames).await;
+                drop(counted);
+            }));
         }
     }
 
@@ -432,10 +434,12 @@ impl Task {
     async fn farewell(mut self, effects: Vec<Effect>) {
         let Some(Wire::Socket(socket)) = self.socket.take() else { return };
         let mut frames = self.frames;
-        frames.extend(effects.into_iter().filter_map(|effect| match effect {
-            Effect::ToVendor(frame) => Some(frame),
-            _ => None,
-        }));
+        for effect in effects {
+            if let Effect::ToVendor(frame) = effect {
+                note_sent(&self.shared, &self.candidate, &frame);
+                frames.push_back(frame);
+            }
+        }
         part(socket, frames).await;
     }
 
@@ -444,13 +448,39 @@ impl Task {
     }
 }
 
+/// Records what the vendor says, where that is on.
+fn note_came(shared: &Shared, candidate: &Candidate, message: &Message) {
+    let Some(recording) = shared.recording.get() else { return };
+    let frame = match message {
+        Message::Text(text) => Recorded::Text(text.clone().into()),
+        Message::Binary(bytes) => Recorded::Binary(bytes.clone()),
+        Message::Close(Some(frame)) => Recorded::Close(frame.code.into(), frame.reason.to_string()),
+        Message::Close(None) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return,
+    };
+    recording.note(From::Upstream, frame, Some(&candidate.account));
+}
+
+/// Records what the vendor is told, where that is on.
+fn note_sent(shared: &Shared, candidate: &Candidate, frame: &Frame) {
+    let Some(recording) = shared.recording.get() else { return };
+    let frame = match frame {
+        Frame::Text(text) => Recorded::Text(text.clone().into()),
+        Frame::Binary(bytes) => Recorded::Binary(bytes.clone().into()),
+        Frame::Ping => return,
+    };
+    recording.note(From::ToUpstream, frame, Some(&candidate.account));
+}
+
 /// Says the last of a socket.
 async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
     let goodbye = async move {
         for frame in frames {
             socket.0.send(message(frame)).await?;
         }
-        socket.0.close(None).await
+        socket.0.close(None).await?;
+        // With something unread the connection would be reset, and the vendor might miss the last words.
+        while let Some(Ok(_)) = socket.0.next().await {}
+        Ok::<(), Error>(())
     };
     match tokio::time::timeout(FAREWELL, goodbye).await {
         Ok(Ok(())) => {}
