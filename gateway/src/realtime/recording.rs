@@ -19,12 +19,15 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use dialects::live::Frame;
 use dialects::openai::mask::mask;
 use domain::ids::SessionId;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tokio_tungstenite::tungstenite::Message;
 
+use crate::realtime::session::Session;
 use crate::snapshot::ProviderAccount;
 
 /// Lines that wait to be written, of all sessions.
@@ -124,9 +127,56 @@ impl Recording {
         }
     }
 
+    /// Records what a vendor says.
+    pub(super) fn came(&self, message: &Message, account: &Arc<ProviderAccount>) {
+        let frame = match message {
+            Message::Text(text) => Recorded::Text(text.clone().into()),
+            Message::Binary(bytes) => Recorded::Binary(bytes.clone()),
+            Message::Close(Some(frame)) => Recorded::Close(frame.code.into(), frame.reason.to_string()),
+            Message::Close(None) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return,
+        };
+        self.note(From::Upstream, frame, Some(account));
+    }
+
+    /// Records what a vendor is told.
+    pub(super) fn sent(&self, frame: &Frame, account: &Arc<ProviderAccount>) {
+        let frame = match frame {
+            Frame::Text(text) => Recorded::Text(text.clone().into()),
+            Frame::Binary(bytes) => Recorded::Binary(bytes.clone().into()),
+            Frame::Ping => return,
+        };
+        self.note(From::ToUpstream, frame, Some(account));
+    }
+
     fn send(&self, from: From, frame: Recorded, account: Option<Arc<ProviderAccount>>) -> bool {
         let t_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.lines.try_send(Line { session: self.session, t_ms, from, frame, account }).is_ok()
+    }
+}
+
+impl Session {
+    /// Begins to record, where that is on.
+    pub(super) fn recorded(mut self) -> Self {
+        self.recording = self.worker.gateway.recorder.as_ref().map(|recorder| recorder.session(self.id));
+        self.record_leg();
+        self
+    }
+
+    /// A provider that is translated is recorded where its frames pass.
+    pub(super) fn record_leg(&mut self) {
+        let leg = self.upstream.as_mut().and_then(|pending| pending.leg.translated());
+        if let (Some(recording), Some(leg)) = (&self.recording, leg) {
+            leg.record(Arc::clone(recording));
+        }
+    }
+
+    /// Records a frame, where that is on.
+    pub(super) fn note(&self, from: From, frame: impl FnOnce() -> Recorded) {
+        let Some(recording) = &self.recording else { return };
+        let translated = self.upstream.as_ref().is_some_and(|pending| pending.leg.is_translated());
+        if !translated || matches!(from, From::Client | From::ToClient) {
+            recording.note(from, frame(), self.upstream.as_ref().map(|pending| &pending.candidate.account));
+        }
     }
 }
 

@@ -99,7 +99,7 @@ pub struct Session {
     pub(super) turns: Turns,
     pub(super) frames: (u64, u64),
     events: u64,
-    recording: Option<Arc<Recording>>,
+    pub(super) recording: Option<Arc<Recording>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -152,29 +152,6 @@ impl Session {
             recording: None,
         }
         .recorded()
-    }
-
-    fn recorded(mut self) -> Self {
-        self.recording = self.worker.gateway.recorder.as_ref().map(|recorder| recorder.session(self.id));
-        self.record_leg();
-        self
-    }
-
-    /// A provider that is translated is recorded where its frames pass.
-    pub(super) fn record_leg(&mut self) {
-        let leg = self.upstream.as_mut().and_then(|pending| pending.leg.translated());
-        if let (Some(recording), Some(leg)) = (&self.recording, leg) {
-            leg.record(Arc::clone(recording));
-        }
-    }
-
-    /// Records a frame, where that is on.
-    pub(super) fn note(&self, from: From, frame: impl FnOnce() -> Recorded) {
-        let Some(recording) = &self.recording else { return };
-        let translated = self.upstream.as_ref().is_some_and(|pending| pending.leg.is_translated());
-        if !translated || matches!(from, From::Client | From::ToClient) {
-            recording.note(from, frame(), self.upstream.as_ref().map(|pending| &pending.candidate.account));
-        }
     }
 
     /// Drives the session to its end.

@@ -15,11 +15,10 @@ use dialects::conversation::agent::Incoming;
 use dialects::live::{Frame, LiveFault};
 use dialects::translation::{Effect, Translation};
 use domain::error::{ErrorKind, Retry};
-use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc::error::SendError as QueueClosed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Worker;
@@ -27,10 +26,10 @@ use crate::error::GatewayError;
 use crate::pipeline::route::Candidate;
 use crate::realtime::cutter::Cutter;
 use crate::realtime::dialling::{self, Dial, Reached};
-use crate::realtime::recording::{From, Recorded, Recording};
+use crate::realtime::recording::Recording;
 use crate::realtime::tab::{Tab, Tariff};
-use crate::realtime::upstream::{FromUpstream, SendError, Socket};
-use crate::realtime::vendor_wire::{Exchanged, Wire, exchange, message};
+use crate::realtime::upstream::{FromUpstream, SendError};
+use crate::realtime::vendor_wire::{Exchanged, Wire, exchange, part};
 
 /// Bytes of client events that wait for the task; one longer event waits alone.
 const CLIENT_BYTES: usize = 256 * 1024;
@@ -38,8 +37,6 @@ const CLIENT_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 64;
 /// Events beyond those that the task holds before it stops reading the vendor.
 const OUTBOX_EVENTS: usize = 256;
-/// A goodbye to the vendor takes no longer.
-const FAREWELL: Duration = Duration::from_secs(3);
 /// Pings without an answer after which a vendor is gone.
 const MISSED_PINGS: u32 = 2;
 /// How soon it is looked whether the driver has written a record that was due.
@@ -52,6 +49,15 @@ struct Shared {
     /// Another target may take the session over while the vendor has not been reached.
     replaceable: AtomicBool,
     recording: OnceLock<Arc<Recording>>,
+}
+
+impl Shared {
+    /// Records what the vendor is told, where that is on.
+    fn note(&self, frame: &Frame, candidate: &Candidate) {
+        if let Some(recording) = self.recording.get() {
+            recording.sent(frame, &candidate.account);
+        }
+    }
 }
 
 /// A client event and the room it takes.
@@ -292,7 +298,9 @@ impl Task {
     fn message(&mut self, message: Message, effects: &mut Vec<Effect>) {
         self.missed_pings = 0;
         let now = self.now_ms();
-        note_came(&self.shared, &self.candidate, &message);
+        if let Some(recording) = self.shared.recording.get() {
+            recording.came(&message, &self.candidate.account);
+        }
         match message {
             Message::Text(text) => self.session.vendor(Incoming::Text(&text), now, effects),
             Message::Binary(bytes) => self.session.vendor(Incoming::Binary(&bytes), now, effects),
@@ -378,7 +386,7 @@ impl Task {
                 Effect::Open(endpoint) => self.open(endpoint),
                 Effect::Join(address) => self.dial(dialling::join(&self.worker, &self.candidate, address)),
                 Effect::ToVendor(frame) => {
-                    note_sent(&self.shared, &self.candidate, &frame);
+                    self.shared.note(&frame, &self.candidate);
                     self.frames.push_back(frame);
                 }
                 Effect::Leave => self.leave(),
@@ -436,7 +444,7 @@ impl Task {
         let mut frames = self.frames;
         for effect in effects {
             if let Effect::ToVendor(frame) = effect {
-                note_sent(&self.shared, &self.candidate, &frame);
+                self.shared.note(&frame, &self.candidate);
                 frames.push_back(frame);
             }
         }
@@ -445,45 +453,5 @@ impl Task {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-/// Records what the vendor says, where that is on.
-fn note_came(shared: &Shared, candidate: &Candidate, message: &Message) {
-    let Some(recording) = shared.recording.get() else { return };
-    let frame = match message {
-        Message::Text(text) => Recorded::Text(text.clone().into()),
-        Message::Binary(bytes) => Recorded::Binary(bytes.clone()),
-        Message::Close(Some(frame)) => Recorded::Close(frame.code.into(), frame.reason.to_string()),
-        Message::Close(None) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return,
-    };
-    recording.note(From::Upstream, frame, Some(&candidate.account));
-}
-
-/// Records what the vendor is told, where that is on.
-fn note_sent(shared: &Shared, candidate: &Candidate, frame: &Frame) {
-    let Some(recording) = shared.recording.get() else { return };
-    let frame = match frame {
-        Frame::Text(text) => Recorded::Text(text.clone().into()),
-        Frame::Binary(bytes) => Recorded::Binary(bytes.clone().into()),
-        Frame::Ping => return,
-    };
-    recording.note(From::ToUpstream, frame, Some(&candidate.account));
-}
-
-/// Says the last of a socket.
-async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
-    let goodbye = async move {
-        for frame in frames {
-            socket.0.send(message(frame)).await?;
-        }
-        socket.0.close(None).await?;
-        // With something unread the connection would be reset, and the vendor might miss the last words.
-        while let Some(Ok(_)) = socket.0.next().await {}
-        Ok::<(), Error>(())
-    };
-    match tokio::time::timeout(FAREWELL, goodbye).await {
-        Ok(Ok(())) => {}
-        outcome => tracing::debug!(?outcome, "the provider was gone before the goodbye"),
     }
 }

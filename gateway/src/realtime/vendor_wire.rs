@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dialects::live::Frame;
-use futures_util::{Sink, StreamExt};
+use futures_util::{Sink, SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::realtime::cutter::Cutter;
 use crate::realtime::upstream::Socket;
+
+/// A goodbye takes no longer.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Where a vendor's frames go to and come from.
 pub(super) enum Wire {
@@ -27,7 +31,7 @@ pub(super) enum Exchanged {
 }
 
 /// A frame for a WebSocket.
-pub(super) fn message(frame: Frame) -> Message {
+fn message(frame: Frame) -> Message {
     match frame {
         Frame::Text(text) => Message::Text(Utf8Bytes::from(text)),
         Frame::Binary(bytes) => Message::Binary(bytes.into()),
@@ -96,4 +100,21 @@ fn poll_write(
     ready!(sink.as_mut().poll_flush(context))?;
     *unflushed = false;
     Poll::Ready(Ok(()))
+}
+
+/// Says the last of a socket.
+pub(super) async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
+    let goodbye = async move {
+        for frame in frames {
+            socket.0.send(message(frame)).await?;
+        }
+        socket.0.close(None).await?;
+        // With something unread the connection would be reset, and the vendor might miss the last words.
+        while let Some(Ok(_)) = socket.0.next().await {}
+        Ok::<(), Error>(())
+    };
+    match tokio::time::timeout(FAREWELL, goodbye).await {
+        Ok(Ok(())) => {}
+        outcome => tracing::debug!(?outcome, "the provider was gone before the goodbye"),
+    }
 }
