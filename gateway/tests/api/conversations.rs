@@ -105,6 +105,35 @@ async fn the_time_of_a_conversation_is_billed_once_in_whole_steps() {
 }
 
 #[tokio::test]
+async fn a_vendor_that_bills_by_the_millisecond_is_paid_by_it_for_each_turn_and_for_the_rest() {
+    let (app, vendors) = started(|setup, vendors| {
+        setup.provider_of(ProviderKind::Deepgram, "deepgram", &vendors.base_url());
+        setup.route("deepgram-agent", vec![target("deepgram", "voice-agent", 0)]);
+        setup.live_price(ProviderKind::Deepgram, "voice-agent", Unit::AudioMinute, "0.06");
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let mut session = open(&app, "model=deepgram-agent").await;
+    for text in ["one", "two"] {
+        let done = ask(&mut session, text).await;
+        assert_eq!(done["response"]["status"], "completed", "{done}");
+    }
+    let id = session.id;
+    session.socket.close(None).await.unwrap();
+    app.no_session_left().await;
+    let most = began.elapsed().as_millis() as u64;
+    let records = app.records_of(KEY, id).await;
+    let billed: u64 = records.iter().map(|record| record.usage.audio_in_ms).sum();
+    // Two answers were spoken of half a second or more, and nothing is billed that was before or after.
+    assert!((1_000..=most).contains(&billed), "{billed} of {most}: {records:?}");
+    assert!(records.len() >= 2 && records.iter().map(|record| record.sequence).eq(0..records.len() as u32));
+    // A thousandth of a cent a centisecond: what each costs is exact.
+    let exact = |record: &StoredUsage| record.cost.map(|cost| cost.0) == Some(record.usage.audio_in_ms as i64 * 1_000);
+    assert!(records.iter().all(|record| record.usage_source == UsageSource::Measured && exact(record)), "{records:?}");
+    assert_eq!(vendors.seen().violations, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_budget_ends_a_conversation_within_what_was_reserved() {
     // It holds one window, of half a minute.
     let (app, vendors) = started(|setup, _| setup.key(KEY, |key| key.budget = budget(5 * STEP_NANO_USD))).await;
