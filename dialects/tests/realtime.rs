@@ -11,6 +11,7 @@ fn session(transcription: bool) -> Passthrough {
         asked_model: "voice".to_owned(),
         wire_model: "deployment-7".to_owned(),
         transcription,
+        own_transcripts: false,
         transcription_models: vec![
             may("scribe", "whisper-1", false),
             may("cheap", "cheap-1", false),
@@ -48,6 +49,36 @@ fn billed(session: &mut Passthrough, item: &str) -> String {
     let [Action::Used(turn)] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!((turn.usage.audio_in_ms, turn.reported), (2500, true));
     turn.model.clone().unwrap()
+}
+
+#[test]
+fn a_provider_that_hears_by_itself_may_be_told_any_transcriber_and_bills_none() {
+    let mut agent = Passthrough::new(PassthroughConfig {
+        asked_model: "voice".to_owned(),
+        own_transcripts: true,
+        ..PassthroughConfig::default()
+    });
+    for transcription in [json!({"model": "whatever"}), json!({"language": "en"}), Value::Null] {
+        let (_, actions) = ask(&mut agent, transcription.clone());
+        assert!(!actions.iter().any(|action| matches!(action, Action::ToClient(_))), "not refused: {transcription}");
+        confirm(&mut agent, "session.updated", transcription);
+        assert!(!agent.transcribes());
+    }
+    let done = json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": "i",
+        "transcript": "Hi", "usage": {"type": "duration", "seconds": 2.5}});
+    assert_eq!(upstream(&mut agent, &done.to_string()), (Flow::Forward, Vec::new()), "no account");
+    let other = json!({"type": "session.update", "session": {"model": "another"}}).to_string();
+    let (flow, refused) = client(&mut agent, &other);
+    assert!(
+        flow == Flow::Replace && matches!(&refused[..], [Action::ToClient(error)] if error.contains("not_allowed"))
+    );
+    for (source, estimated) in [(json!({"source": "estimated"}), true), (Value::Null, false)] {
+        let usage = json!({"input_tokens": 3, "output_tokens": 4, "antiphon": source});
+        let done = json!({"type": "response.done", "response": {"status": "completed", "usage": usage}});
+        let (_, actions) = upstream(&mut agent, &done.to_string());
+        let [Action::Used(turn)] = actions.as_slice() else { panic!("{actions:?}") };
+        assert_eq!((turn.reported, turn.estimated), (true, estimated), "{usage}");
+    }
 }
 
 fn client(session: &mut Passthrough, frame: &str) -> (Flow, Vec<Action>) {

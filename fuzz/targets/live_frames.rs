@@ -1,9 +1,11 @@
 //! Live transcription: frames of a client and of a vendor, and time, in any order.
 #![no_main]
 
+use dialects::conversation::agent::Incoming;
 use dialects::live::Converter;
-use dialects::live::session::{Effect, LiveSession};
+use dialects::live::session::LiveSession;
 use dialects::registry::PROVIDERS;
+use dialects::translation::{Effect, Translation};
 use domain::audio::RealtimeFormat;
 use libfuzzer_sys::fuzz_target;
 
@@ -39,7 +41,7 @@ fuzz_target!(|input: (u8, u8, Vec<(u8, u16, &str)>)| {
             0 => session.client(frame, now, &mut effects),
             1 => session.lost(wait, frame, now, &mut effects),
             2 => session.tick(now, &mut effects),
-            _ => session.vendor(frame, now, &mut effects),
+            _ => session.vendor(Incoming::Text(frame), now, &mut effects),
         }
         while session.busy() {
             session.work(now, &mut effects);

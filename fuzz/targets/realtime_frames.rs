@@ -11,6 +11,7 @@ fuzz_target!(|input: (bool, Vec<(bool, &str)>)| {
         asked_model: "mine".to_owned(),
         wire_model: "theirs".to_owned(),
         transcription,
+        own_transcripts: false,
         transcription_models: vec![Transcriber {
             asked: "heard".to_owned(),
             wire: "whisper-1".to_owned(),

@@ -23,7 +23,7 @@ use dialects::live::Frame;
 use dialects::openai::mask::mask;
 use domain::ids::SessionId;
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -202,7 +202,9 @@ fn append(path: &PathBuf, line: &Line) -> io::Result<()> {
 fn shown(line: &Line) -> Value {
     let credential = line.account.as_ref().and_then(|account| account.api_key.as_ref());
     let credential = credential.map(|key| key.expose_secret()).filter(|key| !key.is_empty());
-    let mut shown = json!({"t_ms": line.t_ms, "from": line.from.name()});
+    let mut shown = Map::new();
+    shown.insert("t_ms".to_owned(), line.t_ms.into());
+    shown.insert("from".to_owned(), line.from.name().into());
     let (name, value) = match &line.frame {
         Recorded::Text(text) => match serde_json::from_slice::<Value>(text) {
             Ok(event) => ("text", Value::from(clean(event, credential).to_string())),
@@ -215,13 +217,13 @@ fn shown(line: &Line) -> Value {
             Err(_) => ("audio", Value::from(hashed(bytes))),
         },
         Recorded::Close(code, reason) => {
-            shown["reason"] = masked(reason, credential).into();
+            shown.insert("reason".to_owned(), masked(reason, credential).into());
             ("close", Value::from(*code))
         }
         Recorded::Lost(lines) => ("lost", Value::from(*lines)),
     };
-    shown[name] = value;
-    shown
+    shown.insert(name.to_owned(), value);
+    Value::Object(shown)
 }
 
 /// An event without credentials and without sound.
@@ -247,7 +249,7 @@ fn clean(value: Value, credential: Option<&str>) -> Value {
 /// The hash of a text that is sound in base64.
 fn sound(text: &str) -> Option<String> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    let looks_so = text.len() >= SOUND_LETTERS && text.len() % 4 == 0 && text.bytes().all(is_letter);
+    let looks_so = text.len() >= SOUND_LETTERS && text.len().is_multiple_of(4) && text.bytes().all(is_letter);
     looks_so.then(|| STANDARD.decode(text).ok().map(|bytes| hashed(&bytes))).flatten()
 }
 
@@ -269,6 +271,7 @@ fn masked(text: &str, credential: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use uuid::Uuid;
 
     fn line(frame: Recorded) -> Value {
