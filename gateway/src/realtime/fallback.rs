@@ -53,7 +53,7 @@ impl Fallback {
 }
 
 impl Session {
-    /// The client says something, which the next target would have to hear too.
+    /// The client says something that goes to the provider, which the next target would have to hear too.
     pub(super) fn keep_said(&mut self, text: &ByteString) {
         let Some(pending) = &mut self.upstream else { return };
         if pending.fallback.as_mut().is_some_and(|fallback| !fallback.say(text)) {
@@ -114,9 +114,9 @@ impl Session {
         self.keep_said(&text);
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         let flow = pending.dialect.client(&text, &mut self.actions);
-        // Whatever is refused here was refused before.
-        self.actions.retain(|action| matches!(action, Action::ToUpstream(_)));
-        if let Some(kind) = event_type(&text).filter(|_| flow == Flow::Forward || !self.actions.is_empty()) {
+        // The target before took it; where this one does not, the client is told.
+        let rewritten = || self.actions.iter().any(|action| matches!(action, Action::ToUpstream(_)));
+        if let Some(kind) = event_type(&text).filter(|_| flow == Flow::Forward || rewritten()) {
             self.asked(&kind, &text);
         }
         self.carry_out().await?;

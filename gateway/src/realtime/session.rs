@@ -253,14 +253,14 @@ impl Session {
         if self.upstream.is_none() {
             self.open_upstream(&text).await?;
         }
-        self.keep_said(&text);
         let Some(pending) = &mut self.upstream else { return Ok(()) };
         let flow = pending.dialect.client(&text, &mut self.actions);
         let rewritten = || self.actions.iter().any(|action| matches!(action, Action::ToUpstream(_)));
-        if (flow == Flow::Forward || rewritten())
-            && let Some(kind) = event_type(&text)
-        {
-            self.asked(&kind, &text);
+        if flow == Flow::Forward || rewritten() {
+            self.keep_said(&text);
+            if let Some(kind) = event_type(&text) {
+                self.asked(&kind, &text);
+            }
         }
         self.carry_out().await?;
         if flow == Flow::Forward {
