@@ -135,6 +135,40 @@ async fn a_vendor_that_bills_by_the_millisecond_is_paid_by_it_for_each_turn_and_
 }
 
 #[tokio::test]
+async fn tokens_of_a_vendor_that_reports_them_are_one_record_for_each_response() {
+    let model = "gemini-3.8-live";
+    let (app, vendors) = started(|setup, vendors| {
+        setup.provider_of(ProviderKind::Google, "google", &vendors.base_url());
+        setup.route("gemini", vec![target("google", model, 0)]);
+        for unit in [Unit::TextIn, Unit::TextOut, Unit::AudioIn, Unit::AudioOut, Unit::CachedTextIn] {
+            setup.live_price(ProviderKind::Google, model, unit, "1");
+        }
+    })
+    .await;
+    let mut session = open(&app, "model=gemini").await;
+    let mut told = Vec::new();
+    for text in ["one", "two"] {
+        let done = ask(&mut session, text).await;
+        assert_eq!(done["response"]["status"], "completed", "{done}");
+        let usage = &done["response"]["usage"];
+        told.push(usage["total_tokens"].as_u64().unwrap());
+    }
+    let id = session.id;
+    session.socket.close(None).await.unwrap();
+    app.no_session_left().await;
+    let records = app.records_of(KEY, id).await;
+    let tokens = |record: &StoredUsage| {
+        let usage = &record.usage;
+        usage.text_tokens_in + usage.text_tokens_out + usage.audio_tokens_in + usage.audio_tokens_out
+    };
+    assert_eq!(records.iter().map(tokens).collect::<Vec<_>>(), told, "{records:?}");
+    // A dollar for a million tokens of any kind.
+    let cost = |record: &StoredUsage| record.cost.map(|cost| cost.0) == Some(tokens(record) as i64 * 1_000);
+    assert!(records.iter().all(|record| record.usage.audio_in_ms == 0 && cost(record)), "{records:?}");
+    assert_eq!(vendors.seen().violations, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_budget_ends_a_conversation_within_what_was_reserved() {
     // It holds one window, of half a minute.
     let (app, vendors) = started(|setup, _| setup.key(KEY, |key| key.budget = budget(5 * STEP_NANO_USD))).await;
