@@ -55,6 +55,10 @@ MODELS = {
     "openai": "openai/gpt-realtime-2.1",
     "azure": "azure/gpt-realtime-2.1",
     "own": "own/gpt-realtime",
+    "elevenlabs": "elevenlabs/agent_talk",
+    "ultravox": "ultravox/ultravox-v0.7",
+    "deepgram": "deepgram/voice-agent",
+    "google": "google/gemini-3.8-live",
 }
 TOOLS = [
     {
