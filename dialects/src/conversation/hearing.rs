@@ -103,6 +103,10 @@ impl ConversationSession {
         if self.output.unmuted_by_end() {
             return;
         }
+        // What was asked for and has not begun is what stops the one before, which was still being played.
+        if self.output.open.as_ref().is_some_and(|open| !open.begun) {
+            return;
+        }
         let cuts = self.output.open.is_some() || !self.hearing.spoke;
         if self.by_agent() && cuts {
             self.begin_turn(self.input.clock_ms(), effects);
