@@ -435,3 +435,14 @@ fn an_agent_that_is_never_content_with_the_time_does_not_stop_the_clock() {
     talk.pass_time(1_000);
     assert!(talk.session.next_tick().is_some_and(|due| due > 1_000));
 }
+
+#[test]
+fn what_no_agent_has_does_not_open_it_before_it_is_configured() {
+    let mut talk = begin(&STUBBORN);
+    talk.client(0, &json!({"type": "session.update", "session": {"type": "realtime", "tracing": "auto"}}));
+    assert_eq!(talk.last("session.updated")["session"]["tracing"], Value::Null);
+    assert!(!talk.open, "it would be fixed to what the client has not said yet");
+    let session = json!({"type": "realtime", "instructions": "Be brief."});
+    talk.client(5, &json!({"type": "session.update", "session": session}));
+    assert!(talk.open);
+}

@@ -119,6 +119,9 @@ impl ConversationSession {
         let mut next = self.settings.merged(session, &self.target.voices, &gate)?;
         gate.admit(&self.settings, &mut next, opened)?;
         let setup = next.setup(&self.target);
+        // An update of what no agent has, such as `tracing`, is not yet the configuration: some clients send it
+        // first. One that names nothing asks for the conversation as it is.
+        let idle_talk = !opened && session.len() > 1 && setup == self.settings.setup(&self.target);
         if !self.link.live() {
             drop(self.opener.plan(&setup)?);
         } else if self.differs(&setup) {
@@ -129,7 +132,7 @@ impl ConversationSession {
         if self.link.stage == Stage::Ended {
             return Ok(());
         }
-        if self.link.live() && !self.link.configuring {
+        if idle_talk || (self.link.live() && !self.link.configuring) {
             self.tell_updated(effects);
         } else {
             self.link.updates = self.link.updates.saturating_add(1);

@@ -50,7 +50,7 @@ function hold(steps) {
       for (const next of say?.(event) ?? []) session.send(next);
       if (steps.length === 0 || reply) {
         session.close();
-        resolve(events);
+        resolve([...events]);
       }
     });
   });
