@@ -446,3 +446,25 @@ fn what_no_agent_has_does_not_open_it_before_it_is_configured() {
     talk.client(5, &json!({"type": "session.update", "session": session}));
     assert!(talk.open);
 }
+
+#[test]
+fn a_call_that_is_answered_before_its_response_is_over_does_not_mix_with_the_answer() {
+    let mut talk = begin(&ABLE);
+    let mut say = |talk: &mut Talk, now: u64, said: Value| talk.vendor(now, Incoming::Text(&said.to_string()));
+    talk.client(0, &json!({"type": "session.update", "session": {"type": "realtime"}}));
+    say(&mut talk, 1, json!(["Ready"]));
+    talk.client(2, &json!({"type": "response.create"}));
+    say(&mut talk, 10, json!(["ResponseStarted", {"ToolCall": {"id": "call_1"}}]));
+    // A framework runs the function as soon as it has the arguments.
+    let output = json!({"type": "function_call_output", "call_id": "call_1", "output": "sun"});
+    talk.client(20, &json!({"type": "conversation.item.create", "item": output}));
+    let given = |talk: &Talk| talk.lines.iter().any(|line| line.contains("vendor <-") && line.contains("sun"));
+    assert!(!given(&talk), "the agent would go on within the response that called");
+    say(&mut talk, 30, json!(["ToolCallsEnded"]));
+    assert_eq!(talk.last("response.done")["response"]["status"], "completed");
+    assert!(given(&talk));
+    say(&mut talk, 40, json!(["ResponseStarted", {"Text": "Sun."}, "ResponseEnded"]));
+    talk.client(50, &json!({"type": "response.create"}));
+    let responses = talk.kinds().iter().filter(|kind| **kind == "response.done").count();
+    assert!(responses >= 2, "the answer is a response of its own: {}", talk.story());
+}

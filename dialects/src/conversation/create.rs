@@ -105,7 +105,8 @@ impl ConversationSession {
             }
             Meaning::Output { call_id, output } => {
                 if let Some(name) = self.tools.answer(&call_id) {
-                    self.input.push_at_once(Job::Tool { call_id, name, output });
+                    self.tools.given.push(Job::Tool { call_id, name, output });
+                    self.pass_on_outputs();
                 }
             }
         }

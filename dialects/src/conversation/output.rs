@@ -72,6 +72,8 @@ pub(super) struct Response {
     /// All its text.
     pub(super) text: String,
     pub(super) message: Option<Message>,
+    /// Functions are called in it.
+    pub(super) calls: bool,
     /// Its items that are done.
     pub(super) done: Vec<Value>,
     pub(super) bytes: usize,
@@ -238,6 +240,7 @@ impl ConversationSession {
             begun: false,
             text: String::new(),
             message: None,
+            calls: false,
             done: Vec::new(),
             bytes: 0,
         };
@@ -289,6 +292,7 @@ impl ConversationSession {
         let shown = self.shown_response(&response, outcome.status(), &outcome.details(), &usage);
         self.writer.event("response.done", json!({"response": shown}), effects);
         self.output.last_text = response.text;
+        self.pass_on_outputs();
         self.settle_heard(effects);
     }
 }

@@ -220,6 +220,7 @@ impl ConversationSession {
         let item = Item { id: id.clone(), body: body(""), status: "in_progress" };
         let Some(open) = &mut self.output.open else { return };
         let (response, output_index) = (open.id.clone(), open.done.len());
+        open.calls = true;
         open.bytes += arguments.len();
         let too_much = open.bytes > MAX_RESPONSE_BYTES || output_index + 1 >= MAX_RESPONSE_ITEMS;
         let shown = item.shown();

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::input::Job;
+use super::session::ConversationSession;
+
 /// The calls that may be open.
 const MAX_OPEN: usize = 256;
 
@@ -22,6 +25,8 @@ pub(super) struct Tools {
     pub(super) unasked: bool,
     /// The agent has outputs and has not gone on yet.
     pub(super) pending: bool,
+    /// Outputs that the agent has not been given.
+    pub(super) given: Vec<Job>,
     /// The last output was one that nobody wants.
     pub(super) unwanted: bool,
 }
@@ -58,7 +63,20 @@ impl Tools {
         let call = self.open.remove(at)?;
         self.unasked = true;
         self.unwanted = call.withdrawn;
-        self.pending |= !call.withdrawn;
         (!call.withdrawn).then_some(call.name)
+    }
+}
+
+impl ConversationSession {
+    /// Gives the agent the outputs of its calls. A client may answer a call as soon as it is told, but the agent
+    /// goes on when it has the output: so that its answer is another response, the one with the calls ends first.
+    pub(super) fn pass_on_outputs(&mut self) {
+        if self.output.open.as_ref().is_some_and(|open| open.calls) || self.tools.given.is_empty() {
+            return;
+        }
+        for output in std::mem::take(&mut self.tools.given) {
+            self.input.push_at_once(output);
+        }
+        self.tools.pending = true;
     }
 }
