@@ -22,6 +22,7 @@ import wave
 import openai
 import pytest
 
+from sockets import Sockets
 from specs import Spec
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -154,7 +155,26 @@ class Program:
         return self.process.wait(PATIENCE_S)
 
 
-class Upstream(Program):
+class Scripted(Program):
+    """A program with scripted sockets of vendors."""
+
+    running = []
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.running.append(self)
+
+    def stop(self, how):
+        self.running.remove(self)
+        return super().stop(how)
+
+    def live(self):
+        """What its sockets were asked and what was said on them."""
+        with urllib.request.urlopen(self.url + "/_live") as answer:
+            return json.load(answer)
+
+
+class Upstream(Scripted):
     """A scripted provider."""
 
     def __init__(self, kind, folder):
@@ -182,6 +202,16 @@ class Upstream(Program):
 
     def reset(self):
         self._control("DELETE", "/_script")
+
+
+class Vendors(Scripted):
+    """The scripted vendors of live transcription."""
+
+    def __init__(self, folder):
+        super().__init__([binary("loadtest"), "live-upstream"], folder, "vendors")
+
+    def drop_after(self, ms):
+        urllib.request.urlopen(f"{self.url}/_drop/{ms}").close()
 
 
 class Gateway(Program):
@@ -220,6 +250,16 @@ def deadline():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+SOCKETS = Sockets()
+
+
+@pytest.fixture(autouse=True)
+def sockets_fit_the_specifications():
+    """Whatever a test has said on a vendor's socket, or heard there, is what the vendor's document knows."""
+    yield
+    assert [problem for scripted in Scripted.running for problem in SOCKETS.problems(scripted.live())] == []
 
 
 @pytest.fixture(scope="session")

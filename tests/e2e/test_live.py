@@ -5,18 +5,16 @@ by the audio that reaches them. `LIVE_MINUTES` and `LIVE_SPEED` set the length o
 many times faster than a clock it runs; 60 and 20 are the full length.
 """
 
-import json
 import os
 import signal
 import struct
 import threading
 import time
-import urllib.request
 
 import openai
 import pytest
 
-from conftest import KEY, Gateway, Program, binary, wait_for
+from conftest import KEY, Gateway, Program, Vendors, binary, wait_for
 from realtime import append, request_id, transcription_session, until
 
 INTENT = {"intent": "transcription"}
@@ -48,20 +46,6 @@ tenants:
 """
 
 
-class Vendors(Program):
-    """The scripted vendors of live transcription."""
-
-    def __init__(self, folder):
-        super().__init__([binary("loadtest"), "live-upstream"], folder, "vendors")
-
-    def seen(self):
-        with urllib.request.urlopen(self.url + "/_live") as answer:
-            return json.load(answer)
-
-    def drop_after(self, ms):
-        urllib.request.urlopen(f"{self.url}/_drop/{ms}").close()
-
-
 class LiveGateway(Gateway):
     """The gateway with the vendors behind it."""
 
@@ -78,7 +62,7 @@ class LiveGateway(Gateway):
 def vendors(tmp_path_factory):
     vendors = Vendors(tmp_path_factory.mktemp("vendors"))
     yield vendors
-    assert vendors.seen()["violations"] == []
+    assert vendors.live()["violations"] == []
     vendors.stop(signal.SIGINT)
 
 
@@ -105,7 +89,7 @@ def text(numbers):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_turns_are_transcribed_as_they_are_spoken(live, vendors, model):
-    before = vendors.seen()["audio_ms"]
+    before = vendors.live()["audio_ms"]
     with live.client() as client, client.realtime.connect(extra_query=INTENT) as session:
         assert session.recv().type == "session.created"
         vad = {"type": "server_vad", "silence_duration_ms": 500}
@@ -140,7 +124,7 @@ def all_billed(live, vendors, asked, before):
         except openai.NotFoundError:
             return None
         billed = sum(record["usage"]["audio_in_ms"] for record in data)
-        return billed if billed == vendors.seen()["audio_ms"] - before else None
+        return billed if billed == vendors.live()["audio_ms"] - before else None
 
     with live.client() as client:
         wait_for(ask)
@@ -174,7 +158,7 @@ def test_a_long_session_keeps_memory_flat_and_loses_no_word(live, vendors):
     speed = float(os.environ.get("LIVE_SPEED", "60"))
     signal.alarm(int(60 + 60 * minutes / speed * 1.5))
     utterances = int(minutes * 60_000 / (WORDS * WORD_MS + SILENCE_MS))
-    before = len(vendors.seen()["words"])
+    before = len(vendors.live()["words"])
     memory, transcripts = [], []
     with live.client() as client, client.realtime.connect(extra_query=INTENT) as session:
         session.session.update(session=transcription_session("deepgram/nova-3"))
@@ -196,7 +180,7 @@ def test_a_long_session_keeps_memory_flat_and_loses_no_word(live, vendors):
             memory.append(live.resident_kib())
         speaker.join()
         took = time.monotonic() - began
-    said = vendors.seen()["words"][before:]
+    said = vendors.live()["words"][before:]
     heard = " ".join(transcripts).split()
     assert heard == said == text(range(utterances * WORDS)).split()
     settled, last = max(memory[utterances // 4 : utterances // 2]), max(memory[-utterances // 4 :])

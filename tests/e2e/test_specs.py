@@ -1,7 +1,13 @@
-"""The checker of requests finds what a vendor would refuse or ignore."""
+"""The checkers of requests and of sockets find what a vendor would refuse or ignore."""
+
+import json
+import signal
 
 import pytest
+import websockets.sync.client
 
+from conftest import PATIENCE_S, Vendors, wait_for
+from sockets import Sockets
 from specs import Spec
 
 JSON = [["content-type", "application/json"]]
@@ -50,3 +56,72 @@ def test_what_the_document_knows_is_no_problem(request_):
 def test_what_it_does_not_know_is(request_, problem):
     [found] = Spec("elevenlabs").problems([request_])
     assert problem in found
+
+
+CHUNK = {"message_type": "input_audio_chunk", "audio_base_64": "AAA=", "commit": False, "sample_rate": 16000}
+SPOKEN = {"type": "TurnInfo", "request_id": "00000000-0000-4000-8000-000000000000", "sequence_id": 1,
+          "event": "Update", "turn_index": 0, "audio_window_start": 0.0, "audio_window_end": 0.5, "transcript": "",
+          "words": [], "end_of_turn_confidence": 0.5}
+SCRIBE = "/v1/speech-to-text/realtime"
+
+
+def told(path, **said):
+    """What a scripted vendor tells of one message, or of one connection where there is none."""
+    messages = [{"path": path, "from": side, "message": message} for side, message in said.items()]
+    return {"connections": [] if messages else [path], "said": messages}
+
+
+@pytest.mark.parametrize(
+    "fitting",
+    [
+        told("/v1/listen?model=nova-3&encoding=linear16&sample_rate=24000&keyterm=a&keyterm=b"),
+        told(f"{SCRIBE}?model_id=scribe_v2_realtime&vad_threshold=0.5&include_timestamps=true"),
+        told("/v1/listen", client={"type": "KeepAlive"}),
+        told("/v2/listen", client={"type": "CloseStream"}, vendor=SPOKEN),
+        told(SCRIBE, client=CHUNK),
+        told("/v1/convai/conversation", client={"user_audio_chunk": "AAA="}),
+        told("/join/4", client={"type": "hang_up"}, vendor={"type": "state", "state": "idle"}),
+    ],
+)
+def test_what_is_said_on_a_socket_as_documented_is_no_problem(fitting):
+    assert Sockets().problems(fitting) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (told("/v3/listen?model=nova-3"), "no such socket"),
+        (told("/v1/listen?modell=nova-3"), "unknown parameter modell"),
+        (told("/v1/listen?model=nova-3&encoding=pcm"), "encoding"),
+        (told(f"{SCRIBE}?audio_format=pcm_16000"), "parameter model_id is missing"),
+        (told(f"{SCRIBE}?model_id=scribe_v2_realtime&vad_threshold=2"), "vad_threshold"),
+        (told(f"{SCRIBE}?model_id=scribe_v2_realtime&language_code=de-DE"), "language_code"),
+        (told("/v1/listen", client={"type": "Commit"}), "no message of the client's"),
+        (told("/v1/listen", client="KeepAlive"), "no JSON object"),
+        (told("/v1/listen", vendor={"type": "KeepAlive"}), "no message of the vendor's"),
+        (told("/v2/listen", client={"type": "KeepAlive"}), "no message of the client's"),
+        (told("/v2/listen", vendor=SPOKEN | {"sequence_id": "1"}), "TurnInfo.sequence_id"),
+        (told("/v2/listen", vendor=SPOKEN | {"request_id": "r"}), "TurnInfo.request_id"),
+        (told("/v2/listen", vendor=SPOKEN | {"words": [{"word": "a"}]}), "TurnInfo.words.0"),
+        (told(SCRIBE, client=CHUNK | {"audio_base64": "AAA="}), "'audio_base64' was unexpected"),
+        (told(SCRIBE, client=CHUNK | {"audio_base_64": "no base64"}), "input_audio_chunk.audio_base_64"),
+        (told("/join/4", client={"type": "set_output_medium", "medium": "mail"}), "set_output_medium.medium"),
+    ],
+)
+def test_what_no_socket_knows_is(broken, problem):
+    [found] = Sockets().problems(broken)
+    assert problem in found
+
+
+def test_what_a_client_says_on_a_scripted_socket_is_checked_as_it_was_said(tmp_path):
+    vendors = Vendors(tmp_path)
+    place = vendors.url.replace("http", "ws", 1) + "/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000"
+    with websockets.sync.client.connect(place, additional_headers={"Authorization": "Token sk-upstream"}) as socket:
+        socket.send(json.dumps({"type": "KeepAlive"}))
+        socket.send(json.dumps({"type": "Finalise"}))
+        with pytest.raises(websockets.exceptions.ConnectionClosedError):
+            socket.recv(PATIENCE_S)
+            socket.recv(PATIENCE_S)
+    problems = wait_for(lambda: Sockets().problems(vendors.live()) or None)
+    vendors.stop(signal.SIGINT)
+    assert len(problems) == 1 and "{'type': 'Finalise'}" in problems[0]

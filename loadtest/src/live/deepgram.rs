@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::hearing::{Encoding, Hearing, Word};
-use super::{Query, Say, Vendor, joined, seconds, unsure};
+use super::{Query, REQUEST_ID, Say, Vendor, joined, seconds, unsure};
 
 /// Words of a final result.
 const PIECE: usize = 3;
@@ -96,7 +96,8 @@ impl Listen {
             "duration": seconds(now - self.from_ms), "is_final": is_final, "speech_final": speech_final,
             "from_finalize": from_finalize, "channel": {"alternatives": [{"transcript": text, "confidence": 0.9,
             "words": self.window.iter().map(word).collect::<Vec<_>>()}]},
-            "metadata": {"request_id": "r", "model_info": {"name": "general-nova-3"}, "model_uuid": "m"}})
+            "metadata": {"request_id": REQUEST_ID, "model_uuid": REQUEST_ID,
+            "model_info": {"name": "general-nova-3", "version": "2025-07-31.0", "arch": "nova-3"}}})
     }
 
     fn settle(&mut self, speech_final: bool, from_finalize: bool, said: &mut Vec<Say>) {
@@ -153,8 +154,10 @@ impl Vendor for Listen {
             Some("Finalize") => self.flush(true, &mut said),
             Some("CloseStream") => {
                 self.flush(false, &mut said);
-                said.push(Say::Text(json!({"type": "Metadata", "transaction_key": "deprecated", "request_id": "r",
-                    "sha256": "", "created": "", "duration": seconds(self.hearing.now_ms()), "channels": 1})));
+                said.push(Say::Text(
+                    json!({"type": "Metadata", "transaction_key": "deprecated", "request_id": REQUEST_ID,
+                    "sha256": "", "created": "", "duration": seconds(self.hearing.now_ms()), "channels": 1}),
+                ));
                 said.push(Say::Close(1000, ""));
             }
             _ => {

@@ -56,7 +56,7 @@ pub(super) fn open(query: &Query) -> Result<Box<dyn Vendor>, String> {
 impl Flux {
     fn numbered(&mut self, mut message: Value) -> Say {
         if let Some(fields) = message.as_object_mut() {
-            fields.insert("request_id".to_owned(), "r".into());
+            fields.insert("request_id".to_owned(), super::REQUEST_ID.into());
             fields.insert("sequence_id".to_owned(), self.sequence.into());
         }
         self.sequence += 1;

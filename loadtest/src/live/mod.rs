@@ -3,9 +3,9 @@
 //! conversations, all on one port. They check what they are sent, understand words from the audio itself
 //! ([`hearing`]), count everything, and drop connections on request.
 //!
-//! Control: `GET /_live` tells what came and what was said; `GET /_drop/MS` drops the next connection that
-//! has had so many milliseconds of audio. Sources of the wire facts: the vendors' references and `AsyncAPI`
-//! documents, read 2026-11-21.
+//! Control: `GET /_live` tells what came and what was said, with an example of every kind of message;
+//! `GET /_drop/MS` drops the next connection that has had so many milliseconds of audio. Sources of the wire
+//! facts: the vendors' references and `AsyncAPI` documents, read 2026-11-21.
 
 mod calls;
 mod deepgram;
@@ -21,6 +21,7 @@ mod gemini_tests;
 pub mod hearing;
 pub mod mind;
 mod openai_agent;
+mod said;
 mod scribe;
 mod ultravox;
 mod ultravox_agent;
@@ -42,6 +43,7 @@ pub(crate) use calls::Medium;
 use calls::Calls;
 use futures_util::{SinkExt, StreamExt};
 use hearing::Word;
+use said::{Said, Side};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
@@ -63,6 +65,8 @@ use tokio_tungstenite::{
 const LISTEN: &str = "/v1/listen";
 const FLUX: &str = "/v2/listen";
 const SCRIBE: &str = "/v1/speech-to-text/realtime";
+/// Deepgram's id of every request.
+const REQUEST_ID: &str = "00000000-0000-4000-8000-000000000000";
 const PATHS: [&str; 6] = [LISTEN, FLUX, SCRIBE, gemini::PATH, deepgram_agent::PATH, eleven_agent::PATH];
 
 /// What a vendor says.
@@ -144,6 +148,7 @@ pub struct Seen {
 struct Shared {
     config: Config,
     seen: Mutex<Seen>,
+    said: Mutex<Said>,
     drops: Mutex<VecDeque<u64>>,
     /// Ultravox's calls.
     calls: Arc<Calls>,
@@ -161,6 +166,7 @@ impl Shared {
         Self {
             config,
             seen: Mutex::default(),
+            said: Mutex::default(),
             signed: Mutex::default(),
             drops,
             calls: Arc::default(),
@@ -168,6 +174,14 @@ impl Shared {
             resumable: gemini_setup::Sessions::default(),
         }
     }
+}
+
+/// The answer to `GET /_live`.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    seen: &'a Seen,
+    said: &'a Said,
 }
 
 /// The vendors' sessions on the port on which a scripted upstream answers requests: a vendor has one host.
@@ -218,13 +232,15 @@ impl Sockets {
     /// Forgets what came.
     pub(crate) fn forget(&self) {
         *lock(&self.0.seen) = Seen::default();
+        *lock(&self.0.said) = Said::default();
     }
 
-    /// Holds the session that a connection begins with, or gives the connection back.
+    /// Holds the session that a connection begins with, or tells of those before; gives any other connection back.
     pub(crate) async fn hold(&self, stream: TcpStream) -> Option<TcpStream> {
         let head = peek(&stream).await.unwrap_or_default();
         let path = head.strip_prefix("GET ").and_then(|rest| rest.split(['?', ' ']).next());
-        if !path.is_some_and(|path| PATHS.contains(&path) || path.starts_with(ultravox::PATH)) {
+        let ours = |path: &str| PATHS.contains(&path) || path.starts_with(ultravox::PATH) || path == "/_live";
+        if !path.is_some_and(ours) {
             return Some(stream);
         }
         serve(Arc::clone(&self.0), stream).await;
@@ -310,17 +326,17 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         drop(eleven_agent::sign(&shared, &mut stream).await);
         return;
     }
-    let mut vendor: Option<Box<dyn Vendor>> = None;
+    let mut vendor: Option<(String, Box<dyn Vendor>)> = None;
     let accepted = accept_hdr_async(stream, |request: &Request, response: Response| match open(&shared, request) {
         Ok(opened) => {
-            vendor = Some(opened);
+            vendor = Some((request.uri().path().to_owned(), opened));
             Ok(response)
         }
         Err(refusal) => Err(*refusal),
     });
     let Ok(socket) = accepted.await else { return };
-    if let Some(vendor) = vendor {
-        hold(&shared, socket, vendor).await;
+    if let Some((path, vendor)) = vendor {
+        hold(&Line { shared: &shared, path }, socket, vendor).await;
     }
 }
 
@@ -330,7 +346,7 @@ async fn control(shared: &Shared, head: &str, stream: &mut TcpStream) -> io::Res
     if let Some(ms) = head.strip_prefix("GET /_drop/").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
         lock(&shared.drops).push_back(ms);
     }
-    let body = serde_json::to_string(&*lock(&shared.seen))?;
+    let body = serde_json::to_string(&Told { seen: &lock(&shared.seen), said: &lock(&shared.said) })?;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
     stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
 }
@@ -402,15 +418,22 @@ fn join(shared: &Shared, path: &str) -> Box<dyn Vendor> {
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Box<ErrorResponse> {
-    let body = serde_json::json!({"err_code": code, "err_msg": message, "request_id": "r"}).to_string();
+    let body = serde_json::json!({"err_code": code, "err_msg": message, "request_id": REQUEST_ID}).to_string();
     let mut response = ErrorResponse::new(Some(body));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     Box::new(response)
 }
 
-async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendor: Box<dyn Vendor>) {
+/// One session and where it takes place.
+struct Line<'a> {
+    shared: &'a Shared,
+    path: String,
+}
+
+async fn hold(line: &Line<'_>, mut socket: WebSocketStream<TcpStream>, mut vendor: Box<dyn Vendor>) {
+    let shared = line.shared;
     let opened = vendor.opened();
-    if !tell(shared, &mut socket, opened).await {
+    if !tell(line, &mut socket, opened).await {
         return;
     }
     let dropped_at = lock(&shared.drops).pop_front();
@@ -433,7 +456,7 @@ async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendo
             Some(Err(_)) if Instant::now() >= left_at => vec![Say::Close(code, reason)],
             Some(Err(_)) => vendor.tick(),
             Some(Ok(Some(Ok(Message::Text(text))))) => {
-                note(shared, &text);
+                note(line, &text);
                 vendor.text(&text)
             }
             Some(Ok(Some(Ok(Message::Binary(bytes))))) => vendor.binary(&bytes),
@@ -443,7 +466,7 @@ async fn hold(shared: &Shared, mut socket: WebSocketStream<TcpStream>, mut vendo
         let fresh = vendor.heard_ms();
         lock(&shared.seen).audio_ms += fresh - std::mem::replace(&mut heard_ms, fresh);
         // What was understood of the last frame is lost with the connection.
-        if dropped_at.is_some_and(|at| heard_ms >= at) || !tell(shared, &mut socket, said).await {
+        if dropped_at.is_some_and(|at| heard_ms >= at) || !tell(line, &mut socket, said).await {
             return;
         }
     }
@@ -457,11 +480,12 @@ async fn told(over: Option<&Notify>) {
     }
 }
 
-fn note(shared: &Shared, text: &str) {
+fn note(line: &Line<'_>, text: &str) {
+    lock(&line.shared.said).note(&line.path, Side::Client, text);
     if text.len() > 1000 || text.contains("\"audio") {
         return;
     }
-    let mut seen = lock(&shared.seen);
+    let mut seen = lock(&line.shared.seen);
     if seen.messages.len() == 100 {
         seen.messages.pop_front();
     }
@@ -469,10 +493,15 @@ fn note(shared: &Shared, text: &str) {
 }
 
 /// Says it; `false` when the connection is over.
-async fn tell(shared: &Shared, socket: &mut WebSocketStream<TcpStream>, said: Vec<Say>) -> bool {
+async fn tell(line: &Line<'_>, socket: &mut WebSocketStream<TcpStream>, said: Vec<Say>) -> bool {
+    let shared = line.shared;
     for say in said {
         let sent = match say {
-            Say::Text(value) => socket.send(Message::text(value.to_string())).await,
+            Say::Text(value) => {
+                let text = value.to_string();
+                lock(&shared.said).note(&line.path, Side::Vendor, &text);
+                socket.send(Message::text(text)).await
+            }
             Say::Bytes(value) => socket.send(Message::binary(value.to_string().into_bytes())).await,
             Say::Audio(bytes) => socket.send(Message::binary(bytes)).await,
             Say::Final(words) => {
