@@ -25,11 +25,12 @@ impl Language {
         LANGUAGES.iter().find(|language| [language.code, language.three].contains(&first) || language.name == named)
     }
 
-    /// The tag to send where a provider wants a region: the one that was named, else the usual one.
+    /// The tag to send where a provider wants a region: the one that was named, where it is one, else the usual.
     #[must_use]
     pub fn tag_for(named: &str) -> Option<String> {
-        let language = Self::find(named)?;
-        let is_tag = named.contains('-') && named.len() <= 16;
+        let (language, named) = (Self::find(named)?, named.trim());
+        let letters = named.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_tag = letters && named.contains('-') && named.len() <= 16;
         Some(if is_tag { named.to_owned() } else { language.tag.to_owned() })
     }
 }
@@ -204,6 +205,8 @@ mod tests {
     fn a_region_that_was_named_is_kept() {
         assert_eq!(Language::tag_for("en").as_deref(), Some("en-US"));
         assert_eq!(Language::tag_for("en-GB").as_deref(), Some("en-GB"));
+        assert_eq!(Language::tag_for(" de-AT ").as_deref(), Some("de-AT"));
+        assert_eq!(Language::tag_for("de-?").as_deref(), Some("de-DE"), "what is no tag is none that was named");
         assert_eq!(Language::tag_for("english").as_deref(), Some("en-US"));
         assert_eq!(Language::tag_for("xx"), None);
     }

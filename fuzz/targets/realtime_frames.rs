@@ -1,11 +1,11 @@
-//! Realtime sessions: frames of both sides in any order.
+//! Realtime sessions: frames of both sides in any order, and providers that take them over.
 #![no_main]
 
 use dialects::contract::RealtimeDialect;
 use dialects::openai::realtime::{Passthrough, PassthroughConfig, Transcriber};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (bool, Vec<(bool, &str)>)| {
+fuzz_target!(|input: (bool, Vec<(u8, &str)>)| {
     let (transcription, frames) = input;
     let mut session = Passthrough::new(PassthroughConfig {
         asked_model: "mine".to_owned(),
@@ -19,8 +19,12 @@ fuzz_target!(|input: (bool, Vec<(bool, &str)>)| {
         }],
     });
     let mut actions = Vec::new();
-    for (from_client, frame) in frames {
-        if from_client { session.client(frame, &mut actions) } else { session.upstream(frame, &mut actions) };
+    for (from, frame) in frames {
+        match from % 8 {
+            0 => session.moved(frame, Vec::new()),
+            1..4 => _ = session.client(frame, &mut actions),
+            _ => _ = session.upstream(frame, &mut actions),
+        }
         actions.clear();
     }
 });

@@ -162,8 +162,29 @@ pub(super) fn subprotocols(request: &HttpRequest) -> impl Iterator<Item = String
 mod tests {
     use actix_web::test::TestRequest;
     use dialects::registry::PROVIDERS;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_query_is_no_key_of_it_is_forwarded(
+            pairs in prop::collection::vec(("token|single_use_token|%74oken|tok%65n|model_id|.{0,8}", ".{0,8}"), 0..6),
+            raw in "[a-zA-Z0-9%&=+_~;]{0,40}",
+        ) {
+            let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            let asis: Vec<String> = pairs.iter().filter(|(name, _)| name.contains("oken")).map(|(name, _)| format!("{name}=k")).collect();
+            let uri = format!("/elevenlabs/v1/voices?{written}&{raw}&{}", asis.join("&"));
+            prop_assume!(uri.parse::<http::Uri>().is_ok());
+            let asked = Asked::read(surface("elevenlabs"), &TestRequest::with_uri(&uri).to_http_request()).unwrap();
+            let forwarded: Vec<(String, String)> =
+                url::form_urlencoded::parse(asked.raw_query.as_bytes()).into_owned().collect();
+            prop_assert_eq!(&forwarded, &asked.query.0, "what is judged is what is forwarded");
+            for (name, _) in forwarded {
+                prop_assert!(!["token", "single_use_token", "authorization"].contains(&name.as_str()), "{}", uri);
+            }
+        }
+    }
 
     fn surface(prefix: &str) -> &'static Surface {
         PROVIDERS.iter().filter_map(|row| row.surface).find(|surface| surface.prefix == prefix).unwrap()

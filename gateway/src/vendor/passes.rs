@@ -104,7 +104,32 @@ impl Passes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use uuid::Uuid;
+
+    proptest! {
+        #[test]
+        fn nothing_but_what_was_sealed_opens_whatever_it_looks_like(
+            text in ".*",
+            bytes in prop::collection::vec(any::<u8>(), 0..256),
+            (at, change) in (any::<prop::sample::Index>(), 1..=u8::MAX),
+        ) {
+            let (passes, now) = (Passes::new(&[1; 32]), OffsetDateTime::UNIX_EPOCH);
+            let key = VirtualKeyId(Uuid::from_u128(7));
+            let pass = Pass { key, vendor: text.clone(), expires_at: 1, session: None };
+            let sealed = passes.seal(&pass).unwrap();
+            prop_assert_eq!(passes.open(&sealed, now), Some(pass));
+            let mut changed = BASE64.decode(sealed.strip_prefix(PREFIX).unwrap()).unwrap();
+            let at = at.index(changed.len());
+            let cut = BASE64.encode(&changed[..at]);
+            changed[at] ^= change;
+            let forged = [text.clone(), BASE64.encode(text), BASE64.encode(bytes), BASE64.encode(changed), cut];
+            for token in forged {
+                prop_assert_eq!(passes.open(&token, now), None);
+                prop_assert_eq!(passes.open(&format!("{PREFIX}{token}"), now), None);
+            }
+        }
+    }
 
     #[test]
     fn a_token_is_good_until_its_time_under_its_key_and_tells_nothing() {
