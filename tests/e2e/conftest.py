@@ -168,7 +168,7 @@ class Scripted(Program):
         self.running.remove(self)
         return super().stop(how)
 
-    def live(self):
+    def seen(self):
         """What its sockets were asked and what was said on them."""
         with urllib.request.urlopen(self.url + "/_live") as answer:
             return json.load(answer)
@@ -259,7 +259,7 @@ SOCKETS = Sockets()
 def sockets_fit_the_specifications():
     """Whatever a test has said on a vendor's socket, or heard there, is what the vendor's document knows."""
     yield
-    assert [problem for scripted in Scripted.running for problem in SOCKETS.problems(scripted.live())] == []
+    assert [problem for scripted in Scripted.running for problem in SOCKETS.problems(scripted.seen())] == []
 
 
 @pytest.fixture(scope="session")

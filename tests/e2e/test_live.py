@@ -62,7 +62,7 @@ class LiveGateway(Gateway):
 def vendors(tmp_path_factory):
     vendors = Vendors(tmp_path_factory.mktemp("vendors"))
     yield vendors
-    assert vendors.live()["violations"] == []
+    assert vendors.seen()["violations"] == []
     vendors.stop(signal.SIGINT)
 
 
@@ -89,7 +89,7 @@ def text(numbers):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_turns_are_transcribed_as_they_are_spoken(live, vendors, model):
-    before = vendors.live()["audio_ms"]
+    before = vendors.seen()["audio_ms"]
     with live.client() as client, client.realtime.connect(extra_query=INTENT) as session:
         assert session.recv().type == "session.created"
         vad = {"type": "server_vad", "silence_duration_ms": 500}
@@ -124,7 +124,7 @@ def all_billed(live, vendors, asked, before):
         except openai.NotFoundError:
             return None
         billed = sum(record["usage"]["audio_in_ms"] for record in data)
-        return billed if billed == vendors.live()["audio_ms"] - before else None
+        return billed if billed == vendors.seen()["audio_ms"] - before else None
 
     with live.client() as client:
         wait_for(ask)
@@ -158,7 +158,7 @@ def test_a_long_session_keeps_memory_flat_and_loses_no_word(live, vendors):
     speed = float(os.environ.get("LIVE_SPEED", "60"))
     signal.alarm(int(60 + 60 * minutes / speed * 1.5))
     utterances = int(minutes * 60_000 / (WORDS * WORD_MS + SILENCE_MS))
-    before = len(vendors.live()["words"])
+    before = len(vendors.seen()["words"])
     memory, transcripts = [], []
     with live.client() as client, client.realtime.connect(extra_query=INTENT) as session:
         session.session.update(session=transcription_session("deepgram/nova-3"))
@@ -180,7 +180,7 @@ def test_a_long_session_keeps_memory_flat_and_loses_no_word(live, vendors):
             memory.append(live.resident_kib())
         speaker.join()
         took = time.monotonic() - began
-    said = vendors.live()["words"][before:]
+    said = vendors.seen()["words"][before:]
     heard = " ".join(transcripts).split()
     assert heard == said == text(range(utterances * WORDS)).split()
     settled, last = max(memory[utterances // 4 : utterances // 2]), max(memory[-utterances // 4 :])

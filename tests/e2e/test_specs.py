@@ -122,6 +122,6 @@ def test_what_a_client_says_on_a_scripted_socket_is_checked_as_it_was_said(tmp_p
         with pytest.raises(websockets.exceptions.ConnectionClosedError):
             socket.recv(PATIENCE_S)
             socket.recv(PATIENCE_S)
-    problems = wait_for(lambda: Sockets().problems(vendors.live()) or None)
+    problems = wait_for(lambda: Sockets().problems(vendors.seen()) or None)
     vendors.stop(signal.SIGINT)
     assert len(problems) == 1 and "{'type': 'Finalise'}" in problems[0]
