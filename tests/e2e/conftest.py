@@ -259,7 +259,8 @@ SOCKETS = Sockets()
 def sockets_fit_the_specifications():
     """Whatever a test has said on a vendor's socket, or heard there, is what the vendor's document knows."""
     yield
-    assert [problem for scripted in Scripted.running for problem in SOCKETS.problems(scripted.seen())] == []
+    problems = [problem for scripted in Scripted.running for problem in SOCKETS.problems(scripted.seen())]
+    assert not problems, "\n".join(problems)
 
 
 @pytest.fixture(scope="session")

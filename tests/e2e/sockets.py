@@ -1,4 +1,4 @@
-"""Checks what was said on scripted vendors' sockets against the vendors' AsyncAPI documents, both ways.
+"""Checks what was said on scripted vendors' sockets against the vendors' own documents, both ways.
 
 A problem is a path, a parameter, a message, a field or a value that the document does not know.
 """
@@ -9,7 +9,7 @@ import jsonschema
 
 from specs import Spec, values_of
 
-DOCUMENTS = ["deepgram-sockets", "elevenlabs-sockets", "ultravox-sockets"]
+DOCUMENTS = ["deepgram-sockets", "elevenlabs-sockets", "openai-sockets", "ultravox-sockets"]
 # Google describes this socket in prose alone.
 UNDESCRIBED = ["/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"]
 # The fields that say what a message is.
@@ -34,6 +34,8 @@ class SocketSpec(Spec):
 
     def of_message(self, socket, side, message):
         """What is wrong with a message of this side, told of the one that it means to be."""
+        if side in socket.get("nulls", []):
+            message = without_nulls(message)
         meant = [schema for schema in socket[side] if self.is_meant(message, self.resolved(schema))]
         name = next((message[kind] for kind in KINDS if kind in message), "message")
         found = [f"no message of the {side}'s: {str(message)[:200]}"]
@@ -53,8 +55,16 @@ class SocketSpec(Spec):
     def schema_problems(self, name, value, schema):
         root = {**schema, "components": self.components}
         checker = jsonschema.Draft202012Validator(root, format_checker=jsonschema.FormatChecker(["uuid"]))
-        for error in checker.iter_errors(value):
+        # Of alternatives none of which fits, the nearest is told.
+        for error in (jsonschema.exceptions.best_match([error]) for error in checker.iter_errors(value)):
             yield f"{'.'.join([name, *map(str, error.absolute_path)])}: {error.message[:300]}"
+
+
+def without_nulls(value):
+    """A JSON value in which what is null is absent."""
+    if isinstance(value, dict):
+        return {name: without_nulls(field) for name, field in value.items() if field is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 class Sockets:

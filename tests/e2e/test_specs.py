@@ -63,6 +63,8 @@ SPOKEN = {"type": "TurnInfo", "request_id": "00000000-0000-4000-8000-00000000000
           "event": "Update", "turn_index": 0, "audio_window_start": 0.0, "audio_window_end": 0.5, "transcript": "",
           "words": [], "end_of_turn_confidence": 0.5}
 SCRIBE = "/v1/speech-to-text/realtime"
+CREATED = {"type": "session.created", "event_id": "e",
+           "session": {"type": "realtime", "object": "realtime.session", "id": "s", "audio": {"input": None}}}
 
 
 def told(path, **said):
@@ -81,6 +83,7 @@ def told(path, **said):
         told(SCRIBE, client=CHUNK),
         told("/v1/convai/conversation", client={"user_audio_chunk": "AAA="}),
         told("/join/4", client={"type": "hang_up"}, vendor={"type": "state", "state": "idle"}),
+        told("/v1/realtime", client={"type": "response.cancel"}, vendor=CREATED),
     ],
 )
 def test_what_is_said_on_a_socket_as_documented_is_no_problem(fitting):
@@ -106,6 +109,8 @@ def test_what_is_said_on_a_socket_as_documented_is_no_problem(fitting):
         (told(SCRIBE, client=CHUNK | {"audio_base64": "AAA="}), "'audio_base64' was unexpected"),
         (told(SCRIBE, client=CHUNK | {"audio_base_64": "no base64"}), "input_audio_chunk.audio_base_64"),
         (told("/join/4", client={"type": "set_output_medium", "medium": "mail"}), "set_output_medium.medium"),
+        (told("/v1/realtime", client={"type": "response.cancel", "response_id": None}), "response.cancel.response_id"),
+        (told("/openai/v1/realtime", vendor=CREATED | {"session": {"type": "realtime"}}), "session.created.session"),
     ],
 )
 def test_what_no_socket_knows_is(broken, problem):
