@@ -2,15 +2,13 @@
 
 import base64
 import concurrent.futures
-import io
 import json
-import wave
 from decimal import Decimal
 
 import openai
 import pytest
 
-from conftest import SENTENCE, wav_of
+from conftest import HELLO, SENTENCE, wav_of
 from test_usage import nano, records
 
 LONG = "google/latest_long"
@@ -18,7 +16,6 @@ GEMINI = "google/gemini-3.5-transcribe"
 CHIRP = "chirp"
 HD = "google/chirp3-hd"
 TTS = "google/gemini-3.8-flash-tts"
-HELLO = "Hello from the other side of the gateway."
 
 
 @pytest.fixture
@@ -307,19 +304,12 @@ def test_speech_that_breaks_off_is_not_whole(client, upstream):
             raise openai.APIConnectionError(request=answer.http_request) from error
 
 
-def test_both_channels_are_heard_when_that_is_said(client):
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(2)
-        out.setsampwidth(2)
-        out.setframerate(16000)
-        out.writeframes(bytes(4 * 16000))
-    two = ("two.wav", file.getvalue(), "audio/wav")
+def test_both_channels_are_heard_when_that_is_said(client, two_channels):
     with pytest.raises(openai.APIStatusError) as refused:
-        client.audio.transcriptions.create(model=LONG, file=two)
+        client.audio.transcriptions.create(model=LONG, file=two_channels)
     assert refused.value.status_code == 415 and "enableSeparateRecognitionPerChannel" in refused.value.message
     said = {"google": {"enableSeparateRecognitionPerChannel": True}}
-    assert client.audio.transcriptions.create(model=LONG, file=two, extra_body=said).text == SENTENCE
+    assert client.audio.transcriptions.create(model=LONG, file=two_channels, extra_body=said).text == SENTENCE
 
 
 @pytest.mark.parametrize(
