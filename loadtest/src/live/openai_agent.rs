@@ -202,8 +202,9 @@ impl Conversation {
             let whole = json!({"item_id": id, "content_index": 0, "transcript": heard,
                 "usage": {"type": "duration", "seconds": seconds(ms)}});
             self.event("conversation.item.input_audio_transcription.completed", whole, said);
-            if let Some((item, _)) = self.items.last_mut() {
-                item["content"][0]["transcript"] = json!(heard);
+            let last = self.items.last_mut();
+            if let Some(transcript) = last.and_then(|(item, _)| item.pointer_mut("/content/0/transcript")) {
+                *transcript = json!(heard);
             }
         }
         self.unanswered.push(heard);
@@ -326,10 +327,8 @@ impl Conversation {
                 json!({"id": item_id, "object": "realtime.item", "type": "function_call", "status": status,
                     "call_id": id, "name": name, "arguments": arguments})
             };
-            let place = |fields: Value| {
-                let mut fields = fields;
-                fields["response_id"] = json!(response_id);
-                fields["output_index"] = json!(index);
+            let place = |mut fields: Value| {
+                merge(&mut fields, &json!({"response_id": response_id, "output_index": index}));
                 fields
             };
             self.event("response.output_item.added", place(json!({"item": item("in_progress", "")})), said);
@@ -366,9 +365,7 @@ impl Conversation {
         self.event("response.output_item.added", fields, said);
         self.event("conversation.item.added", json!({"previous_item_id": before, "item": item}), said);
         let part = if audio { json!({"type": "audio", "transcript": ""}) } else { json!({"type": "text", "text": ""}) };
-        let mut place = self.place();
-        place["part"] = part;
-        self.event("response.content_part.added", place, said);
+        self.event("response.content_part.added", self.placed("part", part), said);
         if audio {
             self.voice.speak(ms);
             return;
@@ -378,11 +375,19 @@ impl Conversation {
         self.act(said);
     }
 
+    /// Where the content of the response is.
     fn place(&self) -> Value {
         let (response, item) = self.response.as_ref().map_or((Value::Null, Value::Null), |response| {
             (json!(response.id), response.item.get("id").cloned().unwrap_or_default())
         });
         json!({"response_id": response, "item_id": item, "output_index": 0, "content_index": 0})
+    }
+
+    /// A field of the content of the response, and where that is.
+    fn placed(&self, name: &str, field: Value) -> Value {
+        let mut place = self.place();
+        merge(&mut place, &json!({name: field}));
+        place
     }
 
     /// Tells words up to so many characters.
@@ -399,9 +404,7 @@ impl Conversation {
             response.told.push_str(&word);
             let kind =
                 if response.audio { "response.output_audio_transcript.delta" } else { "response.output_text.delta" };
-            let mut place = self.place();
-            place["delta"] = json!(word);
-            self.event(kind, place, said);
+            self.event(kind, self.placed("delta", word.into()), said);
         }
     }
 
@@ -413,9 +416,8 @@ impl Conversation {
             }
             let told = self.response.as_ref().map_or(0, |response| response.played_ms / 20);
             self.tell_text(told.max(1), said);
-            let mut place = self.place();
-            place["delta"] = json!(STANDARD.encode(encoded(self.setting("/audio/output/format/type"), &audio)));
-            self.event("response.output_audio.delta", place, said);
+            let delta = STANDARD.encode(encoded(self.setting("/audio/output/format/type"), &audio));
+            self.event("response.output_audio.delta", self.placed("delta", delta.into()), said);
         }
         if self.response.is_some() && !self.voice.speaking() {
             self.tell_text(u64::MAX, said);
@@ -426,7 +428,7 @@ impl Conversation {
 
     fn close_message(&mut self, status: &str, said: &mut Vec<Say>) {
         let Some(response) = &mut self.response else { return };
-        if !response.item.is_object() || response.item["status"] != "in_progress" {
+        if response.item.get("status") != Some(&json!("in_progress")) {
             return;
         }
         let (audio, told) = (response.audio, response.told.clone());
@@ -435,26 +437,21 @@ impl Conversation {
         } else {
             (json!({"type": "output_text", "text": told}), json!({"type": "text", "text": told}))
         };
-        response.item["status"] = json!(status);
-        response.item["content"] = json!([content]);
+        merge(&mut response.item, &json!({"status": status, "content": [content]}));
         let (id, item, played) = (response.id.clone(), response.item.clone(), response.played_ms);
-        if let Some(last) = self.items.iter_mut().find(|(known, _)| item["id"] == known["id"]) {
+        if let Some(last) = self.items.iter_mut().find(|(known, _)| item.get("id") == known.get("id")) {
             *last = (item.clone(), played);
         }
         if audio {
             self.event("response.output_audio.done", self.place(), said);
         }
-        let mut whole = self.place();
         let (kind, field) = if audio {
             ("response.output_audio_transcript.done", "transcript")
         } else {
             ("response.output_text.done", "text")
         };
-        whole[field] = json!(told);
-        self.event(kind, whole, said);
-        let mut place = self.place();
-        place["part"] = part;
-        self.event("response.content_part.done", place, said);
+        self.event(kind, self.placed(field, told.into()), said);
+        self.event("response.content_part.done", self.placed("part", part), said);
         let fields = json!({"response_id": id, "output_index": 0, "item": item});
         self.event("response.output_item.done", fields, said);
         self.event("conversation.item.done", json!({"previous_item_id": null, "item": item}), said);
@@ -485,8 +482,9 @@ impl Conversation {
     }
 
     fn truncate(&mut self, event: &Value, said: &mut Vec<Say>) {
-        let (id, at) = (event.get("item_id").cloned().unwrap_or_default(), event["audio_end_ms"].as_u64().unwrap_or(0));
-        let Some(has) = self.items.iter().find(|(known, _)| id == known["id"]).map(|(_, has)| *has) else {
+        let id = event.get("item_id");
+        let at = event.get("audio_end_ms").and_then(Value::as_u64).unwrap_or(0);
+        let Some(has) = self.items.iter().find(|(known, _)| id == known.get("id")).map(|(_, has)| *has) else {
             return self.error("invalid_value", "There is no such item.", event, said);
         };
         if at > has {
@@ -530,8 +528,8 @@ impl Vendor for Conversation {
             }
             "conversation.item.create" => self.create_item(&event, &mut said),
             "conversation.item.retrieve" => {
-                let id = event.get("item_id").cloned().unwrap_or_default();
-                match self.items.iter().find(|(known, _)| id == known["id"]).map(|(item, _)| item.clone()) {
+                let id = event.get("item_id");
+                match self.items.iter().find(|(known, _)| id == known.get("id")).map(|(item, _)| item.clone()) {
                     Some(item) => self.event("conversation.item.retrieved", json!({"item": item}), &mut said),
                     None => self.error("invalid_value", "There is no such item.", &event, &mut said),
                 }
