@@ -72,6 +72,8 @@ class Sockets:
 
     def __init__(self):
         self.specs = [SocketSpec(name) for name in DOCUMENTS]
+        # Its sessions are made by requests, on the same port.
+        self.ultravox = Spec("ultravox")
         self.checked = set()
 
     def problems(self, told):
@@ -80,7 +82,10 @@ class Sockets:
         things += [(urllib.parse.urlsplit(said["path"]), said["from"], said["message"]) for said in told["said"]]
         fresh = {str(thing): thing for thing in things if str(thing) not in self.checked}
         self.checked.update(fresh)
-        return [f"{thing[0].path}: {problem}" for thing in fresh.values() for problem in self.of(*thing)]
+        found = [f"{thing[0].path}: {problem}" for thing in fresh.values() for problem in self.of(*thing)]
+        requests = {str(request): request for request in told["requests"] if str(request) not in self.checked}
+        self.checked.update(requests)
+        return found + self.ultravox.problems(requests.values())
 
     def of(self, place, side, message):
         """What is wrong with a message, or with a connection where no side said anything."""

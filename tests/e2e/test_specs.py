@@ -63,6 +63,11 @@ SPOKEN = {"type": "TurnInfo", "request_id": "00000000-0000-4000-8000-00000000000
           "event": "Update", "turn_index": 0, "audio_window_start": 0.0, "audio_window_end": 0.5, "transcript": "",
           "words": [], "end_of_turn_confidence": 0.5}
 SCRIBE = "/v1/speech-to-text/realtime"
+ARGUMENTS = {"id": "c", "name": "f", "arguments": "{}", "client_side": True}
+CALLED = {"type": "FunctionCallRequest", "functions": [ARGUMENTS]}
+FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+THINK = {"provider": {"type": "open_ai", "model": "gpt-4o-mini"}, "functions": [FUNCTION | {"defer_until_eot": True}]}
+CALL = {"method": "POST", "path": "/api/calls", "query": "", "headers": JSON, "fields": [], "file": None}
 CREATED = {"type": "session.created", "event_id": "e",
            "session": {"type": "realtime", "object": "realtime.session", "id": "s", "audio": {"input": None}}}
 
@@ -70,7 +75,7 @@ CREATED = {"type": "session.created", "event_id": "e",
 def told(path, **said):
     """What a scripted vendor tells of one message, or of one connection where there is none."""
     messages = [{"path": path, "from": side, "message": message} for side, message in said.items()]
-    return {"connections": [] if messages else [path], "said": messages}
+    return {"connections": [] if messages else [path], "said": messages, "requests": []}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,10 @@ def told(path, **said):
         told("/v2/listen", client={"type": "CloseStream"}, vendor=SPOKEN),
         told(SCRIBE, client=CHUNK),
         told("/v1/convai/conversation", client={"user_audio_chunk": "AAA="}),
+        told("/v1/convai/conversation", vendor={"type": "agent_response_complete", "event": {}}),
+        told("/v1/agent/converse", client={"type": "UpdateThink", "think": THINK}, vendor=CALLED),
         told("/join/4", client={"type": "hang_up"}, vendor={"type": "state", "state": "idle"}),
+        told("/join/4?token=t%2B1") | {"requests": [CALL | {"json": {"systemPrompt": "Answer."}}]},
         told("/v1/realtime", client={"type": "response.cancel"}, vendor=CREATED),
     ],
 )
@@ -109,6 +117,12 @@ def test_what_is_said_on_a_socket_as_documented_is_no_problem(fitting):
         (told(SCRIBE, client=CHUNK | {"audio_base64": "AAA="}), "'audio_base64' was unexpected"),
         (told(SCRIBE, client=CHUNK | {"audio_base_64": "no base64"}), "input_audio_chunk.audio_base_64"),
         (told("/join/4", client={"type": "set_output_medium", "medium": "mail"}), "set_output_medium.medium"),
+        (told("/v1/agent/converse", client={"type": "UpdateThink", "think": {"tools": []}}), "UpdateThink.think"),
+        (
+            told("/v1/agent/converse", vendor=CALLED | {"functions": [ARGUMENTS | {"arguments": {}}]}),
+            "FunctionCallRequest.functions.0.arguments",
+        ),
+        (told("/join/4") | {"requests": [CALL | {"json": {"prompt": "Answer."}}]}, "'prompt' was unexpected"),
         (told("/v1/realtime", client={"type": "response.cancel", "response_id": None}), "response.cancel.response_id"),
         (told("/openai/v1/realtime", vendor=CREATED | {"session": {"type": "realtime"}}), "session.created.session"),
     ],

@@ -308,7 +308,7 @@ impl Conversation {
             "ulaw_8000" => samples.as_chunks::<2>().0.iter().map(|pair| to_ulaw(i16::from_le_bytes(*pair))).collect(),
             _ => samples.to_vec(),
         };
-        let event = json!({"audio_base_64": STANDARD.encode(encoded), "event_id": self.turn, "alignment": null});
+        let event = json!({"audio_base_64": STANDARD.encode(encoded), "event_id": self.turn});
         self.tell("audio", "audio_event", event, said);
     }
 

@@ -142,6 +142,8 @@ pub struct Seen {
     pub messages: VecDeque<String>,
     /// Words that were said as final.
     pub words: Vec<String>,
+    /// Requests for Ultravox's calls; the last hundred.
+    pub requests: VecDeque<Value>,
 }
 
 #[derive(Debug)]
@@ -485,11 +487,15 @@ fn note(line: &Line<'_>, text: &str) {
     if text.len() > 1000 || text.contains("\"audio") {
         return;
     }
-    let mut seen = lock(&line.shared.seen);
-    if seen.messages.len() == 100 {
-        seen.messages.pop_front();
+    keep_last(&mut lock(&line.shared.seen).messages, text.to_owned());
+}
+
+/// Keeps one more thing, and no more than a hundred.
+fn keep_last<T>(things: &mut VecDeque<T>, thing: T) {
+    if things.len() == 100 {
+        things.pop_front();
     }
-    seen.messages.push_back(text.to_owned());
+    things.push_back(thing);
 }
 
 /// Says it; `false` when the connection is over.

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Shared, lock};
+use super::{Shared, keep_last, lock};
 
 /// The fields of a call, and of one of an agent of the account.
 const FIELDS: &[&str] = &[
@@ -135,7 +135,7 @@ pub(super) fn is_asked(head: &str) -> bool {
 pub(super) async fn answer(shared: &Shared, stream: &mut TcpStream) -> io::Result<()> {
     let Some((head, body)) = request(stream).await? else { return Ok(()) };
     let target = head.split(' ').nth(1).unwrap_or_default();
-    lock(&shared.seen).connections.push(target.to_owned());
+    note(shared, &head, target, &body);
     let (status, body) = match asked(shared, &head, target, &body) {
         Ok((status, body)) => (status, body),
         Err((status, "detail", message)) => (status, json!({"detail": message})),
@@ -144,6 +144,15 @@ pub(super) async fn answer(shared: &Shared, stream: &mut TcpStream) -> io::Resul
     let body = body.to_string();
     let head = "content-type: application/json\r\nconnection: close\r\ncontent-length";
     stream.write_all(format!("HTTP/1.1 {status} S\r\n{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
+}
+
+fn note(shared: &Shared, head: &str, target: &str, body: &[u8]) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let headers: Vec<(String, &str)> = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim())).collect();
+    let noted = json!({"method": head.split(' ').next(), "path": path, "query": query, "headers": headers,
+        "fields": [], "file": null, "json": serde_json::from_slice::<Value>(body).ok()});
+    keep_last(&mut lock(&shared.seen).requests, noted);
 }
 
 /// The head and the body of a request; `None` for one that breaks off or is too large.
