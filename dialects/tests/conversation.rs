@@ -450,7 +450,7 @@ fn what_no_agent_has_does_not_open_it_before_it_is_configured() {
 #[test]
 fn a_call_that_is_answered_before_its_response_is_over_does_not_mix_with_the_answer() {
     let mut talk = begin(&ABLE);
-    let mut say = |talk: &mut Talk, now: u64, said: Value| talk.vendor(now, Incoming::Text(&said.to_string()));
+    let say = |talk: &mut Talk, now: u64, said: Value| talk.vendor(now, Incoming::Text(&said.to_string()));
     talk.client(0, &json!({"type": "session.update", "session": {"type": "realtime"}}));
     say(&mut talk, 1, json!(["Ready"]));
     talk.client(2, &json!({"type": "response.create"}));
