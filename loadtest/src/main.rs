@@ -104,6 +104,9 @@ struct BenchArgs {
     /// How often each figure is taken, alternating between the sides.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// Only what translated conversations cost beside sessions that are passed through.
+    #[arg(long)]
+    conversations: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -127,6 +130,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         Scenario::Transcription => ("whisper-1", 32 * 1024),
         Scenario::Speech => ("tts-1", 64 * 1024),
         Scenario::Realtime | Scenario::Idle => ("gpt-realtime-2.1", 0),
+        Scenario::Conversation | Scenario::Silence => ("deepgram/voice-agent", 0),
     };
     let report = load::run(&Options {
         target: load::loopback(&args.target)?,
@@ -151,7 +155,11 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 async fn compare(args: BenchArgs) -> anyhow::Result<()> {
-    let table = bench::run(&args.antiphon, args.rounds).await?;
+    let table = if args.conversations {
+        bench::conversations(&args.antiphon, args.rounds).await?
+    } else {
+        bench::run(&args.antiphon, args.rounds).await?
+    };
     say(&if args.json { serde_json::to_string(&table)? } else { table.text() });
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::load::{self, Connection, Options, Report, Scenario};
 
+mod conversations;
 mod sides;
 mod uploads;
 
@@ -108,6 +109,7 @@ fn options(side: &Side, scenario: Scenario, concurrency: usize, seconds: u64) ->
         Scenario::Transcription => ("whisper-1", 32 * 1024),
         Scenario::Speech => ("tts-1", 64 * 1024),
         Scenario::Realtime | Scenario::Idle => ("gpt-realtime-2.1", 0),
+        Scenario::Conversation | Scenario::Silence => (conversations::DEEPGRAM, 0),
     };
     Options {
         target: side.addr,
@@ -138,7 +140,23 @@ async fn control(mut to: Connection, method: http::Method, body: serde_json::Val
     Ok(())
 }
 
-/// Runs everything, in less than six minutes.
+/// Runs what concerns translated conversations alone.
+///
+/// # Errors
+/// When one of the programs does not start or the upstream cannot be controlled.
+pub async fn conversations(antiphon: &Path, rounds: u32) -> anyhow::Result<Table> {
+    let dir = tempfile::tempdir()?;
+    let upstream = sides::upstream(dir.path())?;
+    let mut samples = Samples::default();
+    conversations::memory(&mut samples, antiphon, dir.path(), &upstream).await?;
+    let side = sides::antiphon(dir.path(), antiphon, upstream.addr)?;
+    for _ in 0..rounds.clamp(1, 9) {
+        conversations::frames(&mut samples, &upstream, &side).await?;
+    }
+    Ok(samples.table())
+}
+
+/// Runs everything, in less than seven minutes.
 ///
 /// # Errors
 /// When one of the programs does not start or the upstream cannot be controlled.
@@ -158,11 +176,15 @@ pub async fn run(antiphon: &Path, rounds: u32) -> anyhow::Result<Table> {
     for side in &sides {
         idle(&mut samples, side).await?;
     }
+    conversations::memory(&mut samples, antiphon, dir.path(), &upstream).await?;
     for _ in 0..rounds.clamp(1, 4) {
         latency(&mut samples, &upstream, &upstream).await?;
         for side in &sides {
             cpu(&mut samples, &upstream, side).await?;
             latency(&mut samples, &upstream, side).await?;
+        }
+        if let Some(gateway) = sides.last() {
+            conversations::frames(&mut samples, &upstream, gateway).await?;
         }
     }
     for side in std::iter::once(&upstream).chain(&sides) {

@@ -123,6 +123,10 @@ pub(super) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyho
          database: {{ url: \"sqlite://antiphon.db\" }}\n\
          providers:\n  - {{ name: up, kind: openai, api_key: {UPSTREAM_KEY}, \
          base_url: \"http://{upstream}/v1\", allow_insecure: true }}\n\
+         \x20 - {{ name: deepgram, kind: deepgram, api_key: {UPSTREAM_KEY}, \
+         base_url: \"http://{upstream}\", allow_insecure: true }}\n\
+         \x20 - {{ name: google, kind: google, api_key: {UPSTREAM_KEY}, \
+         base_url: \"http://{upstream}\", allow_insecure: true }}\n\
          models:\n{models}\
          tenants:\n  - name: bench\n    keys:\n      - {{ name: bench, key: \"{GATEWAY_KEY}\", \
          operations: [transcription, speech, realtime], models: [\"*\"], max_concurrent_sessions: 10000, \

@@ -334,9 +334,13 @@ impl Vendor for Agent {
         if bytes.is_empty() {
             return vec![Say::Violation("deepgram agent: an empty frame".to_owned()), Say::Close(1000, "")];
         }
-        let Some(turn_end_ms) = self.settings.as_ref().map(|settings| settings.listen.turn_end_ms) else {
+        let Some(settings) = &self.settings else {
             return self.fatal("NON_SETTINGS_MESSAGE_BEFORE_SETTINGS", "audio");
         };
+        if Mind::echoes(&settings.think.prompt) {
+            return vec![Say::Audio(bytes.to_vec())];
+        }
+        let turn_end_ms = settings.listen.turn_end_ms;
         let mut said = Vec::new();
         let samples = self.hearing.decode(bytes);
         for step in samples.chunks(self.hearing.step_len()) {

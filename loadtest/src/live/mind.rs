@@ -15,6 +15,8 @@
 //! | anything else | repeats it |
 //!
 //! Instructions that hold `greet` make it speak first, where agents do, or when it is asked before anything else.
+//! Those that hold `echo` make the agents of Deepgram and Gemini send a frame of speech back for each frame of
+//! audio, at once and without listening: load generators measure the way through with that.
 
 use std::time::Duration;
 
@@ -52,6 +54,11 @@ impl Mind {
     /// What the agent does before anybody spoke.
     pub(super) fn begin(instructions: &str) -> Option<Deed> {
         instructions.contains("greet").then(|| say("Welcome."))
+    }
+
+    /// Whether the agent sends a frame back for each frame of audio.
+    pub(super) fn echoes(instructions: &str) -> bool {
+        instructions.contains("echo")
     }
 
     /// What the agent does when the user has said this. Words by number are understood first.

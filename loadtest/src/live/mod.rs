@@ -315,6 +315,10 @@ async fn peek(stream: &TcpStream) -> io::Result<String> {
 }
 
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    // Else a frame would wait for the acknowledgement of the one before.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
     let Ok(head) = peek(&stream).await else { return };
     if head.starts_with("GET /_") {
         drop(control(&shared, &head, &mut stream).await);

@@ -30,6 +30,17 @@ pub enum Scenario {
     Realtime,
     /// Hold sessions that do nothing.
     Idle,
+    /// Like realtime, with a provider whose language is translated: an agent that is told to echo.
+    Conversation,
+    /// Hold conversations in which nobody speaks.
+    Silence,
+}
+
+impl Scenario {
+    /// Whether its workers are sessions and not connections.
+    fn holds_sessions(self) -> bool {
+        !matches!(self, Self::Transcription | Self::Speech)
+    }
 }
 
 /// One run.
@@ -146,7 +157,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     };
     let before = options.pid.map(process::usage);
     // Sessions are opened over a while, as a thousand handshakes at once are a test of something else.
-    let sessions = matches!(options.scenario, Scenario::Realtime | Scenario::Idle);
+    let sessions = options.scenario.holds_sessions();
     let ramp =
         if sessions { Duration::from_millis(u64::try_from(options.concurrency).unwrap_or(0)) } else { Duration::ZERO };
     let end = Instant::now() + ramp + options.duration;

@@ -37,10 +37,34 @@ async fn hold(options: &Options, end: Instant, seen: &mut Seen) -> anyhow::Resul
     let created = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.context("no first event")?;
     let Some(Ok(Message::Text(text))) = created else { bail!("the session ended before its first event") };
     anyhow::ensure!(text.contains("session.created"), "the first event is {}", text.as_str());
-    if options.scenario == Scenario::Idle {
+    match options.scenario {
+        Scenario::Conversation => configure(&mut socket, "You echo what you hear.").await?,
+        Scenario::Silence => configure(&mut socket, "You answer.").await?,
+        _ => {}
+    }
+    if matches!(options.scenario, Scenario::Idle | Scenario::Silence) {
         return idle(&mut socket, end).await;
     }
     talk(options, &mut socket, end, seen).await
+}
+
+/// Tells an agent what it is to do, and waits until it is there to do it.
+async fn configure(socket: &mut WebSocketStream<TcpStream>, instructions: &str) -> anyhow::Result<()> {
+    let update = serde_json::json!({
+        "type": "session.update", "session": {"type": "realtime", "instructions": instructions},
+    });
+    socket.send(Message::text(update.to_string())).await?;
+    let updated = async {
+        while let Some(message) = socket.next().await {
+            let Message::Text(text) = message? else { continue };
+            anyhow::ensure!(!text.contains("\"type\":\"error\""), "{}", text.as_str());
+            if text.contains("session.updated") {
+                return Ok(());
+            }
+        }
+        bail!("the session ended before it was configured")
+    };
+    tokio::time::timeout(Duration::from_secs(10), updated).await.context("no configuration")?
 }
 
 async fn open(options: &Options) -> anyhow::Result<WebSocketStream<TcpStream>> {
@@ -78,7 +102,7 @@ async fn talk(
     let frame = Utf8Bytes::from(format!("{{\"type\":\"input_audio_buffer.append\",\"audio\":\"{audio}\"}}"));
     let mut ticks = tokio::time::interval(FRAME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut waiting = VecDeque::new();
+    let mut waiting: VecDeque<Instant> = VecDeque::new();
     let mut sent = 0_u32;
     loop {
         tokio::select! {
@@ -94,8 +118,12 @@ async fn talk(
             message = socket.next() => match message {
                 Some(Ok(Message::Text(text))) if text.contains("response.output_audio.delta") => {
                     seen.units += 1;
-                    let due: Instant = waiting.pop_front().context("an echo of nothing")?;
-                    seen.total.saturating_record(micros(due).max(1));
+                    match waiting.pop_front() {
+                        Some(due) => seen.total.saturating_record(micros(due).max(1)),
+                        // Silence stands in for a client that is late, and has an echo as well.
+                        None if options.scenario == Scenario::Conversation => {}
+                        None => bail!("an echo of nothing"),
+                    }
                 }
                 Some(Ok(Message::Text(text))) if text.contains("\"type\":\"error\"") => bail!("{}", text.as_str()),
                 Some(Ok(Message::Close(frame))) => bail!("closed: {frame:?}"),
