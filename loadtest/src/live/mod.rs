@@ -34,7 +34,10 @@ use std::{
     collections::{BTreeSet, VecDeque},
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -134,6 +137,8 @@ impl Default for Config {
 pub struct Seen {
     /// Paths with queries of the connections, oldest first.
     pub connections: Vec<String>,
+    /// Sessions that are open now.
+    pub open: usize,
     /// Milliseconds of audio on all connections.
     pub audio_ms: u64,
     /// What broke the vendors' rules.
@@ -151,6 +156,7 @@ struct Shared {
     config: Config,
     seen: Mutex<Seen>,
     said: Mutex<Said>,
+    open: AtomicUsize,
     drops: Mutex<VecDeque<u64>>,
     /// Ultravox's calls.
     calls: Arc<Calls>,
@@ -169,6 +175,7 @@ impl Shared {
             config,
             seen: Mutex::default(),
             said: Mutex::default(),
+            open: AtomicUsize::new(0),
             signed: Mutex::default(),
             drops,
             calls: Arc::default(),
@@ -184,6 +191,28 @@ struct Told<'a> {
     #[serde(flatten)]
     seen: &'a Seen,
     said: &'a Said,
+}
+
+impl Shared {
+    fn seen(&self) -> Seen {
+        Seen { open: self.open.load(Ordering::Acquire), ..lock(&self.seen).clone() }
+    }
+}
+
+/// Counts a session while it is there.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(open: &'a AtomicUsize) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(open)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The vendors' sessions on the port on which a scripted upstream answers requests: a vendor has one host.
@@ -269,7 +298,7 @@ impl Handle {
     /// What came and what was said so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        lock(&self.shared.seen).clone()
+        self.shared.seen()
     }
 
     /// Drops the next connection that has had so much audio.
@@ -352,7 +381,7 @@ async fn control(shared: &Shared, head: &str, stream: &mut TcpStream) -> io::Res
     if let Some(ms) = head.strip_prefix("GET /_drop/").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
         lock(&shared.drops).push_back(ms);
     }
-    let body = serde_json::to_string(&Told { seen: &lock(&shared.seen), said: &lock(&shared.said) })?;
+    let body = serde_json::to_string(&Told { seen: &shared.seen(), said: &lock(&shared.said) })?;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
     stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
 }
@@ -438,6 +467,7 @@ struct Line<'a> {
 
 async fn hold(line: &Line<'_>, mut socket: WebSocketStream<TcpStream>, mut vendor: Box<dyn Vendor>) {
     let shared = line.shared;
+    let _counted = Counted::new(&shared.open);
     let opened = vendor.opened();
     if !tell(line, &mut socket, opened).await {
         return;
