@@ -1,6 +1,6 @@
 //! What a translated conversation costs beside a session that is passed through, with agents that send each
-//! frame back at once: Deepgram's takes the client's audio as it is, in binary frames; Gemini's takes JSON
-//! with another rate in base64, so that every frame is decoded, resampled and encoded.
+//! frame back at once: Deepgram's takes the client's audio as it is, in binary frames; ElevenLabs' takes JSON
+//! with another rate in base64, so that every frame is decoded, resampled and encoded, both ways.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::load::{self, Options, Scenario};
 
 /// Deepgram's agent.
 pub(super) const DEEPGRAM: &str = "deepgram/voice-agent";
-/// Gemini's.
-const GEMINI: &str = "google/gemini-3.8-live";
+/// One of the account's at `ElevenLabs`.
+const ELEVEN: &str = "elevenlabs/agent_talk";
 /// Sessions at once, and for how many seconds.
 const SESSIONS: usize = 100;
 const SECONDS: u64 = 5;
@@ -39,10 +39,10 @@ const TRANSLATED: [Lines; 2] = [
         p99: "100 conversations, Deepgram: echo p99 ms",
     },
     Lines {
-        model: GEMINI,
-        cpu: "100 conversations, Gemini: frame, CPU µs",
-        p50: "100 conversations, Gemini: echo p50 ms",
-        p99: "100 conversations, Gemini: echo p99 ms",
+        model: ELEVEN,
+        cpu: "100 conversations, ElevenLabs: frame, CPU µs",
+        p50: "100 conversations, ElevenLabs: echo p50 ms",
+        p99: "100 conversations, ElevenLabs: echo p99 ms",
     },
 ];
 
@@ -73,9 +73,9 @@ async fn take(samples: &mut Samples, side: &Side, lines: &Lines, options: &Optio
 pub(super) async fn memory(samples: &mut Samples, antiphon: &Path, dir: &Path, upstream: &Side) -> anyhow::Result<()> {
     for (name, model, scenario) in [
         ("silent conversation, Deepgram, KiB", DEEPGRAM, Scenario::Silence),
-        ("silent conversation, Gemini, KiB", GEMINI, Scenario::Silence),
+        ("silent conversation, ElevenLabs, KiB", ELEVEN, Scenario::Silence),
         ("speaking conversation, Deepgram, KiB", DEEPGRAM, Scenario::Conversation),
-        ("speaking conversation, Gemini, KiB", GEMINI, Scenario::Conversation),
+        ("speaking conversation, ElevenLabs, KiB", ELEVEN, Scenario::Conversation),
     ] {
         let dir = tempfile::tempdir_in(dir)?;
         let side = sides::antiphon(dir.path(), antiphon, upstream.addr)?;

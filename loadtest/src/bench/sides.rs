@@ -125,7 +125,7 @@ pub(super) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyho
          base_url: \"http://{upstream}/v1\", allow_insecure: true }}\n\
          \x20 - {{ name: deepgram, kind: deepgram, api_key: {UPSTREAM_KEY}, \
          base_url: \"http://{upstream}\", allow_insecure: true }}\n\
-         \x20 - {{ name: google, kind: google, api_key: {UPSTREAM_KEY}, \
+         \x20 - {{ name: elevenlabs, kind: elevenlabs, api_key: {UPSTREAM_KEY}, \
          base_url: \"http://{upstream}\", allow_insecure: true }}\n\
          models:\n{models}\
          tenants:\n  - name: bench\n    keys:\n      - {{ name: bench, key: \"{GATEWAY_KEY}\", \

@@ -450,6 +450,16 @@ mod tests {
     }
 
     #[test]
+    fn an_echo_sends_every_frame_back() {
+        let mut agent = open();
+        let think = THINK.replacen('{', r#"{"prompt":"You echo.","#, 1);
+        assert_eq!(told(&agent.text(&settings(&think))), ["SettingsApplied"]);
+        for frame in [word_audio(7, 20, 24_000), vec![0; 960]] {
+            assert!(matches!(agent.binary(&frame).as_slice(), [Say::Audio(back)] if *back == frame));
+        }
+    }
+
+    #[test]
     fn a_spoken_turn_is_answered_and_a_second_one_breaks_in() {
         let mut agent = settled();
         let silence = vec![0; 48 * 500];

@@ -213,6 +213,10 @@ impl Conversation {
     }
 
     fn hear(&mut self, bytes: &[u8], said: &mut Vec<Say>) {
+        if Mind::echoes(self.setting("/agent/prompt/prompt").as_str().unwrap_or_default()) {
+            self.turn = self.turn.max(1);
+            return self.sound(bytes, said);
+        }
         let samples = self.hearing.decode(bytes);
         for step in samples.chunks(self.hearing.step_len()) {
             let word = self.hearing.listen(step);

@@ -120,12 +120,6 @@ fn part(part: Value) -> Say {
     content(json!({"modelTurn": {"role": "model", "parts": [part]}}))
 }
 
-/// A piece of speech.
-fn sound(piece: Vec<u8>) -> Say {
-    let data = STANDARD.encode(piece);
-    part(json!({"inlineData": {"mimeType": format!("audio/pcm;rate={RATE}"), "data": data}}))
-}
-
 impl Agent {
     fn mind<T>(&self, think: impl FnOnce(&mut Mind) -> T) -> T {
         think(&mut lock(&self.setup.memory).mind)
@@ -288,12 +282,6 @@ impl Agent {
             return Err("audio of another rate".to_owned());
         }
         let bytes = STANDARD.decode(text("data")).map_err(|error| error.to_string())?;
-        if Mind::echoes(&self.setup.instructions) {
-            self.hearing = Some((rate, hearing));
-            let length = bytes.len() as u64 / 2 * u64::from(RATE) / u64::from(rate) * 2;
-            out.push(sound(vec![0x11; usize::try_from(length).unwrap_or(0)]));
-            return Ok(());
-        }
         let samples = hearing.decode(&bytes);
         for step in samples.chunks(hearing.step_len()) {
             let was_silent = hearing.silent_ms() > 0 || hearing.now_ms() == 0;
@@ -427,7 +415,8 @@ impl Agent {
     fn speak(&mut self, out: &mut Vec<Say>) {
         let Some(piece) = self.voice.piece() else { return };
         self.made_ms += piece.len() as u64 / u64::from(RATE / 500);
-        out.push(sound(piece));
+        let data = STANDARD.encode(piece);
+        out.push(part(json!({"inlineData": {"mimeType": format!("audio/pcm;rate={RATE}"), "data": data}})));
         out.extend(self.late.take().map(|text| content(json!({"inputTranscription": {"text": text}}))));
         let speaking = self.voice.speaking();
         // The last word lags behind the speech.

@@ -15,7 +15,7 @@
 //! | anything else | repeats it |
 //!
 //! Instructions that hold `greet` make it speak first, where agents do, or when it is asked before anything else.
-//! Those that hold `echo` make the agents of Deepgram and Gemini send a frame of speech back for each frame of
+//! Those that hold `echo` make the agents of Deepgram and `ElevenLabs` send a frame of speech back for each frame of
 //! audio, at once and without listening: load generators measure the way through with that.
 
 use std::time::Duration;
