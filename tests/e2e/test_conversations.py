@@ -24,6 +24,8 @@ MONEY = {
     "google": "0.0104",
 }
 POOR = {provider: f"sk-e2e-money-for-one-window-at-{provider}" for provider in MONEY}
+# The same for each of the clients for Node.
+POOR_NODE = {provider: [f"sk-e2e-money-for-one-window-{n}-at-{provider}" for n in (1, 2)] for provider in MONEY}
 # Who writes down what the user says; voice agents do so themselves, whatever is named.
 TRANSCRIBERS = {"azure": "gpt-transcribe", "own": "own-ears"}
 
@@ -77,8 +79,9 @@ class Conversations(Gateway):
 
     def __init__(self, folder, vendors):
         keys = [
-            f'      - {{ name: poor-{provider}, key: {POOR[provider]}, budget: {{ usd: "{usd}", window: total }} }}\n'
+            f'      - {{ name: poor-{key[-20:]}, key: {key}, budget: {{ usd: "{usd}", window: total }} }}\n'
             for provider, usd in MONEY.items()
+            for key in [POOR[provider], *POOR_NODE[provider]]
         ]
         (folder / "antiphon.yaml").write_text(CONFIG.format(url=vendors.url, key=KEY) + "".join(keys))
         Program.__init__(self, [binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
@@ -333,4 +336,7 @@ def test_the_story_is_the_same(gateway, held, provider, story):
 @pytest.mark.parametrize("provider", MODELS)
 def test_the_sdk_and_the_agents_framework_for_node(gateway, provider):
     ears = TRANSCRIBERS.get(provider, "whisper-1")
-    run_node("conversations.test.mjs", gateway, KEY, ANTIPHON_MODEL=MODELS[provider], ANTIPHON_EARS=ears)
+    told = {"ANTIPHON_MODEL": MODELS[provider], "ANTIPHON_EARS": ears}
+    told["ANTIPHON_POOR"] = " ".join(POOR_NODE.get(provider, []))
+    told["ANTIPHON_RESUMES"] = "yes" if provider in RESUMING else ""
+    run_node("conversations.test.mjs", gateway, KEY, **told)

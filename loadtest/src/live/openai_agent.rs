@@ -130,6 +130,11 @@ impl Conversation {
             return self.error("unknown_parameter", &unknown, event, said);
         }
         merge(&mut self.session, change);
+        if let Some(Value::Object(detection)) = self.session.pointer_mut("/audio/input/turn_detection") {
+            for usual in ["create_response", "interrupt_response"] {
+                detection.entry(usual).or_insert(json!(true));
+            }
+        }
         let encoding = match self.setting("/audio/input/format/type").as_str() {
             Some("audio/pcmu") => Some((Encoding::Ulaw, 8_000)),
             Some("audio/pcma") => Some((Encoding::Alaw, 8_000)),
@@ -571,10 +576,11 @@ impl Vendor for Conversation {
     }
 }
 
-/// Merges a change: what is absent stays.
+/// Merges a change: what is absent stays. What becomes of another type is replaced.
 fn merge(into: &mut Value, change: &Value) {
+    let same = change.get("type").is_none_or(|kind| into.get("type") == Some(kind));
     match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
+        (Value::Object(into), Value::Object(change)) if same => {
             for (name, value) in change {
                 merge(into.entry(name).or_insert(Value::Null), value);
             }
