@@ -120,3 +120,86 @@ proptest! {
         talk.act(now + LONG_MS, |session, _, effects| session.finish(effects));
     }
 }
+
+/// A generator that gives the same numbers every time (Knuth's MMIX constants).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most
+    }
+}
+
+/// Frames as they are, cut short, with letters changed, and spliced from two: `ANTIPHON_FRAMES` of them for each
+/// agent, 20,000 by default.
+#[test]
+fn no_frame_panics_an_agent() {
+    let told = std::env::var("ANTIPHON_FRAMES").ok().and_then(|count| count.parse().ok());
+    let count: u64 = told.unwrap_or(20_000);
+    for (kind, model, first) in AGENTS {
+        let frames = frames(kind);
+        let opener = row(kind).agent.unwrap();
+        let mut dice = Dice(kind as u64);
+        let (mut said, mut out) = (Vec::new(), Vec::new());
+        let setup = setup(model);
+        let mut agent = opener.agent(&setup);
+        for now in 0..count {
+            // A new conversation from time to time, since some end.
+            if now % 5_000 == 0 {
+                agent = opener.agent(&setup);
+                agent.opened(now, &mut out);
+                frames[..first].iter().for_each(|frame| agent.read(Incoming::Text(frame), now, &mut said, &mut out));
+            }
+            let mut bytes = frames[dice.below(frames.len())].clone().into_bytes();
+            match dice.below(4) {
+                0 => {}
+                1 => bytes.truncate(dice.below(bytes.len())),
+                2 => {
+                    for _ in 0..=dice.below(4) {
+                        let at = dice.below(bytes.len());
+                        bytes[at] = b' ' + dice.below(95) as u8;
+                    }
+                }
+                _ => {
+                    let other = frames[dice.below(frames.len())].as_bytes();
+                    bytes.truncate(dice.below(bytes.len()));
+                    bytes.extend_from_slice(&other[dice.below(other.len())..]);
+                }
+            }
+            match std::str::from_utf8(&bytes) {
+                Ok(text) if dice.below(8) > 0 => agent.read(Incoming::Text(text), now, &mut said, &mut out),
+                _ => agent.read(Incoming::Binary(&bytes), now, &mut said, &mut out),
+            }
+            if agent.next_tick().is_some_and(|at| at <= now) {
+                agent.tick(now, &mut said, &mut out);
+            }
+            said.clear();
+            out.clear();
+        }
+    }
+}
+
+fn setup(model: &str) -> dialects::conversation::setup::Setup {
+    use dialects::conversation::setup::{Medium, Setup, ToolChoice};
+    use domain::audio::{PCM_24K, RealtimeFormat};
+    Setup {
+        model: model.to_owned(),
+        options: BTreeMap::new(),
+        instructions: "Be brief.".to_owned(),
+        voice: None,
+        speed: 1.0,
+        temperature: None,
+        max_output_tokens: None,
+        output: Medium::Audio,
+        tools: Vec::new(),
+        tool_choice: ToolChoice::Auto,
+        input_format: RealtimeFormat::Pcm16(PCM_24K),
+        output_format: RealtimeFormat::Pcm16(PCM_24K),
+        turns: None,
+        create_response: true,
+        interrupt_response: true,
+        transcription: None,
+        history: Vec::new(),
+    }
+}
