@@ -89,9 +89,9 @@ impl Link {
         Some(self.ticked_at.map_or(due, |at| due.max(at.saturating_add(TICK_MS))))
     }
 
-    /// Time of all sockets together.
+    /// Time of all sockets together. One that was opened has begun its first millisecond.
     pub(super) fn connected_ms(&self, now: u64) -> u64 {
-        self.before_ms + self.opened_at.map_or(0, |at| now.saturating_sub(at))
+        self.before_ms + self.opened_at.map_or(0, |at| now.saturating_sub(at).max(1))
     }
 
     fn left(&mut self, now: u64) {
