@@ -123,7 +123,7 @@ def test_what_is_said_on_a_socket_as_documented_is_no_problem(fitting):
             "FunctionCallRequest.functions.0.arguments",
         ),
         (told("/join/4") | {"requests": [CALL | {"json": {"prompt": "Answer."}}]}, "'prompt' was unexpected"),
-        (told("/v1/realtime", client={"type": "response.cancel", "response_id": None}), "response.cancel.response_id"),
+        (told("/v1/realtime", client={"type": "response.cancel", "response_id": 5}), "response.cancel.response_id"),
         (told("/openai/v1/realtime", vendor=CREATED | {"session": {"type": "realtime"}}), "session.created.session"),
     ],
 )
