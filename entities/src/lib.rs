@@ -1,12 +1,22 @@
 //! Table structs. Data only: queries live beside the code that owns the unit of work.
 
+pub mod access_token;
+pub mod audit_entry;
+pub mod audit_head;
 mod id;
+pub mod idempotency_key;
+pub mod login_failure;
 pub mod model;
+pub mod oidc_sign_in;
+pub mod one_time_link;
 pub mod price;
 pub mod provider;
+pub mod refresh_token;
 pub mod setting;
+pub mod signing_key;
 pub mod tenant;
 pub mod usage_record;
+pub mod user;
 pub mod virtual_key;
 pub mod voice;
 

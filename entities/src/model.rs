@@ -23,6 +23,10 @@ pub struct Model {
     pub managed_by: String,
     /// When it was made.
     pub created_at: TimeDateTimeWithTimeZone,
+    /// Raised by each change.
+    pub version: i64,
+    /// When it was last changed.
+    pub updated_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// No relations: rows are joined by their ids where a query needs it.

@@ -35,6 +35,8 @@ pub struct Model {
     pub read_on: String,
     /// `seed`, `api` or `cli`.
     pub managed_by: String,
+    /// Raised by each change.
+    pub version: i64,
 }
 
 /// No relations: rows are joined by their ids where a query needs it.

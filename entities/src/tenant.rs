@@ -19,6 +19,14 @@ pub struct Model {
     pub managed_by: String,
     /// When it was made.
     pub created_at: TimeDateTimeWithTimeZone,
+    /// Since then nobody of the tenant is served.
+    pub suspended_at: Option<TimeDateTimeWithTimeZone>,
+    /// Why.
+    pub suspended_reason: Option<String>,
+    /// Raised by each change.
+    pub version: i64,
+    /// When it was last changed.
+    pub updated_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// No relations: rows are joined by their ids where a query needs it.

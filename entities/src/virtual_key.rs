@@ -49,6 +49,18 @@ pub struct Model {
     pub managed_by: String,
     /// When it was made.
     pub created_at: TimeDateTimeWithTimeZone,
+    /// HMAC of the secret that a rotation replaced; unique.
+    pub previous_hash: Option<Vec<u8>>,
+    /// What a person may see of that one.
+    pub previous_redacted: Option<String>,
+    /// Until then that one is valid too.
+    pub previous_expires_at: Option<TimeDateTimeWithTimeZone>,
+    /// When the secret was last replaced.
+    pub rotated_at: Option<TimeDateTimeWithTimeZone>,
+    /// Raised by each change.
+    pub version: i64,
+    /// When it was last changed.
+    pub updated_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// No relations: rows are joined by their ids where a query needs it.

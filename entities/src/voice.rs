@@ -13,6 +13,8 @@ pub struct Model {
     pub map: String,
     /// `file`, `api` or `cli`.
     pub managed_by: String,
+    /// Raised by each change.
+    pub version: i64,
 }
 
 /// No relations: rows are joined by their ids where a query needs it.

@@ -8,6 +8,7 @@ mod m20261121_000001_first_tables;
 mod m20261121_000002_failed_attempts;
 mod m20261121_000003_surcharges;
 mod m20261121_000004_passthrough;
+mod m20261122_000005_admin;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_failed_attempts::Migration),
             Box::new(m20261121_000003_surcharges::Migration),
             Box::new(m20261121_000004_passthrough::Migration),
+            Box::new(m20261122_000005_admin::Migration),
         ]
     }
 }

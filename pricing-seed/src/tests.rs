@@ -181,6 +181,7 @@ async fn a_tenants_own_prices_go_out_and_in_by_its_name() {
         refuse_unpriced: sea_orm::Set(false),
         managed_by: sea_orm::Set("cli".to_owned()),
         created_at: sea_orm::Set(NOW),
+        ..Default::default()
     };
     entities::tenant::Entity::insert(acme).exec_without_returning(&db).await.unwrap();
     assert_eq!(import_csv(&db, "own.csv", &own).await.unwrap().inserted, 1, "beside the platform's, not over it");

@@ -129,5 +129,6 @@ fn to_model(row: &PriceRow, tenants: &HashMap<String, Id>, author: Author) -> Re
         source: row.source.clone(),
         read_on: row.read_on.clone(),
         managed_by: author.as_str().to_owned(),
+        version: 1,
     })
 }

@@ -192,6 +192,7 @@ fn to_row(stored_key: &StoredKey) -> Result<virtual_key::ActiveModel, DbErr> {
         revoked_by: Set(stored_key.revoked_at.map(|_| stored_key.managed_by.as_str().to_owned())),
         managed_by: Set(stored_key.managed_by.as_str().to_owned()),
         created_at: Set(stored(stored_key.created_at)),
+        ..Default::default()
     })
 }
 

@@ -36,6 +36,7 @@ pub async fn upsert_model(
         targets: Set(to_json(&route.targets)?),
         managed_by: Set(managed_by.as_str().to_owned()),
         created_at: Set(found.as_ref().map_or_else(|| stored(now), |row| row.created_at)),
+        ..Default::default()
     };
     if found.is_some() {
         model::Entity::update(row).exec(db).await?;
@@ -92,6 +93,7 @@ pub async fn upsert_voice(
         name: Set(name.to_owned()),
         map: Set(to_json(map)?),
         managed_by: Set(managed_by.as_str().to_owned()),
+        ..Default::default()
     };
     let update = OnConflict::column(voice::Column::Name)
         .update_columns([voice::Column::Map, voice::Column::ManagedBy])

@@ -41,6 +41,7 @@ pub async fn upsert_tenant(
         refuse_unpriced: Set(refuse_unpriced),
         managed_by: Set(managed_by.as_str().to_owned()),
         created_at: Set(stored(now)),
+        ..Default::default()
     };
     let update = OnConflict::column(tenant::Column::Name)
         .update_columns([tenant::Column::RefuseUnpriced, tenant::Column::ManagedBy])
