@@ -43,4 +43,6 @@ uuid_id! {
     RequestId,
     /// A configured account at a provider.
     ProviderId,
+    /// One credential of a provider.
+    CredentialId,
 }

@@ -13,6 +13,7 @@ pub mod money;
 pub mod pricing;
 pub mod provider;
 pub mod routing;
+pub mod seal;
 pub mod speech;
 pub mod transcription;
 pub mod usage;
