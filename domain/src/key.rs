@@ -17,11 +17,20 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const RANDOM_LEN: usize = 43;
 const CHECK_LEN: usize = 6;
 
+/// Prefix of personal access tokens of the admin API.
+pub const ACCESS_TOKEN_PREFIX: &str = "pat-ap-";
+
 /// Writes a key from 32 random bytes.
 #[must_use]
 pub fn format_key(random: [u8; 32]) -> String {
-    let mut key = String::with_capacity(KEY_PREFIX.len() + RANDOM_LEN + CHECK_LEN);
-    key.push_str(KEY_PREFIX);
+    format_as(KEY_PREFIX, random)
+}
+
+/// Writes a secret of another prefix in the form of a key.
+#[must_use]
+pub fn format_as(prefix: &str, random: [u8; 32]) -> String {
+    let mut key = String::with_capacity(prefix.len() + RANDOM_LEN + CHECK_LEN);
+    key.push_str(prefix);
     key.push_str(&base62(random));
     let check = crc32fast::hash(key.as_bytes());
     key.push_str(&base62_u32(check));
@@ -32,9 +41,15 @@ pub fn format_key(random: [u8; 32]) -> String {
 /// have another form, so this decides nothing alone.
 #[must_use]
 pub fn is_well_formed(key: &str) -> bool {
-    let Some((body, check)) = key.split_at_checked(KEY_PREFIX.len() + RANDOM_LEN) else { return false };
-    key.starts_with(KEY_PREFIX)
-        && body.bytes().skip(KEY_PREFIX.len()).all(|byte| BASE62.contains(&byte))
+    is_well_formed_as(KEY_PREFIX, key)
+}
+
+/// As [`is_well_formed`], for a secret of another prefix.
+#[must_use]
+pub fn is_well_formed_as(prefix: &str, key: &str) -> bool {
+    let Some((body, check)) = key.split_at_checked(prefix.len() + RANDOM_LEN) else { return false };
+    key.starts_with(prefix)
+        && body.bytes().skip(prefix.len()).all(|byte| BASE62.contains(&byte))
         && check == base62_u32(crc32fast::hash(body.as_bytes()))
 }
 

@@ -1,0 +1,11 @@
+//! What the admin API takes and gives. Shared with the dashboard, so it compiles to WebAssembly too.
+//!
+//! Times are RFC 3339 in UTC, money is decimal text in US dollars, ids are UUIDs. What comes in refuses
+//! fields that it does not know.
+
+#![warn(missing_docs)]
+
+pub mod page;
+pub mod problem;
+pub mod role;
+pub mod tenants;

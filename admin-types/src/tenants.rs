@@ -1,0 +1,100 @@
+//! Tenants: organisations that own keys, users, providers, models and prices.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// An organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tenant {
+    /// Its id.
+    pub id: Uuid,
+    /// Its unique name.
+    pub name: String,
+    /// Models without a price are refused for every key of the tenant.
+    pub refuse_unpriced: bool,
+    /// Since then nobody of the tenant is served.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub suspended_at: Option<OffsetDateTime>,
+    /// Why.
+    pub suspended_reason: Option<String>,
+    /// `file`, `api` or `cli`; what the configuration file declares is changed there alone.
+    pub managed_by: String,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// A tenant to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenant {
+    /// Its unique name: letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    pub name: String,
+    /// Models without a price are refused for every key of the tenant.
+    #[serde(default)]
+    pub refuse_unpriced: bool,
+}
+
+/// What changes of a tenant; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateTenant {
+    /// Its unique name.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    pub name: Option<String>,
+    /// Models without a price are refused for every key of the tenant.
+    pub refuse_unpriced: Option<bool>,
+}
+
+/// Why a tenant is suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendTenant {
+    /// For people, such as `unpaid invoices`.
+    #[schema(min_length = 1, max_length = 200)]
+    pub reason: String,
+}
+
+/// Which tenants are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListTenants {
+    /// Only names that contain this.
+    #[param(max_length = 200)]
+    pub q: Option<String>,
+    /// Only suspended ones, or only others.
+    pub suspended: Option<bool>,
+    /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    pub sort: Option<TenantSort>,
+    /// Entries of a page; 50 unless told.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    #[param(max_length = 1000)]
+    pub cursor: Option<String>,
+}
+
+/// Orders of a list of tenants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum TenantSort {
+    /// Oldest first.
+    #[default]
+    #[serde(rename = "created_at")]
+    CreatedAt,
+    /// Newest first.
+    #[serde(rename = "-created_at")]
+    CreatedAtDescending,
+    /// By name.
+    #[serde(rename = "name")]
+    Name,
+    /// By name, backwards.
+    #[serde(rename = "-name")]
+    NameDescending,
+}

@@ -1,0 +1,45 @@
+//! Who may call what: the one table of routes. What does not stand here is refused.
+//!
+//! The rule for what a caller may not do: a role that may never call a route is told 403, before anything
+//! is looked up; an object of another tenant is 404, like one that is not there.
+
+use actix_web::http::Method;
+use admin_types::role::Role;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without signing in.
+    Open,
+    /// Whoever has this role or one above it.
+    AtLeast(Role),
+}
+
+const VIEWER: Access = Access::AtLeast(Role::TenantViewer);
+const PLATFORM: Access = Access::AtLeast(Role::PlatformAdmin);
+
+/// Method, pattern of the path, who.
+pub const ROUTES: &[(Method, &str, Access)] = &[
+    (Method::GET, "/api/v1/openapi.json", Access::Open),
+    // tenants
+    (Method::GET, "/api/v1/tenants", VIEWER),
+    (Method::POST, "/api/v1/tenants", PLATFORM),
+    (Method::GET, "/api/v1/tenants/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/tenants/{id}", PLATFORM),
+    (Method::DELETE, "/api/v1/tenants/{id}", PLATFORM),
+    (Method::POST, "/api/v1/tenants/{id}/suspend", PLATFORM),
+    (Method::POST, "/api/v1/tenants/{id}/resume", PLATFORM),
+];
+
+/// Who may call this route; `None` for a route that is in no table.
+#[must_use]
+pub fn of(method: &Method, pattern: &str) -> Option<Access> {
+    let row = ROUTES.iter().find(|(of, path, _)| of == method && *path == pattern);
+    row.map(|(.., access)| *access)
+}
+
+/// The methods that a path takes, for `Allow`.
+#[must_use]
+pub fn methods(pattern: &str) -> Vec<&'static str> {
+    ROUTES.iter().filter(|(_, path, _)| *path == pattern).map(|(method, ..)| method.as_str()).collect()
+}

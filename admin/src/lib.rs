@@ -1,0 +1,111 @@
+//! The control plane: the REST API by which operators and their programs manage tenants, keys,
+//! providers, models, prices, usage and sessions.
+//!
+//! Start reading at [`startup`] (routes and the order of middleware), then [`access`] (who may call
+//! what), and `routes/tenants.rs` (what a resource looks like).
+//!
+//! It never talks to the data plane itself: both meet in the database. What only data-plane code can
+//! do is asked through [`ports`].
+
+use std::sync::Arc;
+
+use domain::key::Pepper;
+use domain::seal::SealingKey;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+pub mod access;
+pub mod audit;
+pub mod auth;
+pub mod error;
+mod etag;
+mod extract;
+mod http;
+mod idempotency;
+pub mod openapi;
+mod paging;
+pub mod ports;
+pub mod publish;
+pub mod repositories;
+mod routes;
+pub mod settings;
+pub mod startup;
+
+use crate::error::AdminError;
+use crate::ports::DataPlane;
+use crate::settings::AdminSettings;
+
+/// What every request shares.
+pub struct Control {
+    /// The database that both planes meet in.
+    pub database: DatabaseConnection,
+    /// Secrets derived from the master key.
+    pub secrets: Secrets,
+    /// As told at start.
+    pub settings: AdminSettings,
+    /// What only the data plane can do.
+    pub data_plane: Arc<dyn DataPlane>,
+}
+
+/// Secrets derived from the master key.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Hashes virtual keys.
+    pub key_pepper: Pepper,
+    /// Version of that pepper, stored with each key.
+    pub key_pepper_version: u32,
+    /// Hashes access tokens, refresh tokens and one-time links.
+    pub token_pepper: Pepper,
+    /// Seals what must be read again.
+    pub sealing: SealingKey,
+}
+
+impl Control {
+    /// Begins a unit of work. On SQLite it holds the writer's lock from the start, so that what it has
+    /// read is still true when it writes.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        begin(&self.database).await
+    }
+
+    /// Commits, and tells the data plane of this process to look for changes at once.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), AdminError> {
+        transaction.commit().await?;
+        self.data_plane.changed();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// As [`Control::begin`], for programs beside the server.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    database.begin_with_options(options).await
+}
+
+/// `N` bytes that nobody can guess.
+///
+/// # Errors
+/// The system gives none.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], AdminError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| AdminError::internal(&error))?;
+    Ok(bytes)
+}

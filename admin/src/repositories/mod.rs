@@ -1,0 +1,66 @@
+//! The only SQL of the control plane. Every query takes the [`Scope`] of its caller.
+
+pub mod tenants;
+
+use domain::ids::TenantId;
+use entities::Id;
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr};
+use sea_orm::{ColumnTrait, Condition};
+use time::OffsetDateTime;
+
+/// What a caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// One tenant's.
+    Tenant(TenantId),
+}
+
+impl Scope {
+    /// Only what is the caller's: `column` holds whose a row is.
+    pub fn own(self, column: impl ColumnTrait) -> Condition {
+        match self {
+            Self::All => Condition::all(),
+            Self::Tenant(tenant) => Condition::all().add(column.eq(Id(tenant.0))),
+        }
+    }
+
+    /// As [`Self::own`], and the platform's, which every tenant sees.
+    pub fn own_or_platform(self, column: impl ColumnTrait) -> Condition {
+        match self {
+            Self::All => Condition::all(),
+            Self::Tenant(tenant) => Condition::any().add(column.eq(Id(tenant.0))).add(column.is_null()),
+        }
+    }
+
+    /// What the caller sees of one tenant: everything of its own, nothing of another.
+    #[must_use]
+    pub fn narrow(self, tenant: Option<TenantId>) -> Option<Self> {
+        match (self, tenant) {
+            (scope, None) => Some(scope),
+            (Self::All, Some(tenant)) => Some(Self::Tenant(tenant)),
+            (Self::Tenant(own), Some(other)) => (own == other).then_some(self),
+        }
+    }
+}
+
+/// `column` contains `text`, whatever the case; what stands for anything in a pattern stands for itself.
+pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
+    let mut pattern = String::from("%");
+    for letter in text.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    let lower = sea_orm::sea_query::Func::lower(Expr::col(column.as_column_ref()));
+    Condition::all().add(Expr::expr(lower).like(LikeExpr::new(pattern).escape('\\')))
+}
+
+/// A moment as both databases hold it: UTC, to the microsecond.
+pub(crate) fn stored(time: OffsetDateTime) -> OffsetDateTime {
+    let time = time.to_offset(time::UtcOffset::UTC);
+    time.replace_nanosecond(time.nanosecond() / 1000 * 1000).unwrap_or(time)
+}

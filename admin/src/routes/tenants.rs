@@ -1,0 +1,238 @@
+//! `/api/v1/tenants`
+
+use actix_web::http::header::ETAG;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use admin_types::page::Page;
+use admin_types::problem::Problem;
+use admin_types::tenants::{CreateTenant, ListTenants, SuspendTenant, Tenant, UpdateTenant};
+use domain::ids::TenantId;
+use entities::tenant;
+use time::OffsetDateTime;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::audit::{self, Change};
+use crate::auth::Actor;
+use crate::error::AdminError;
+use crate::etag::{self, IfMatch};
+use crate::extract::{Body, PathId, Query};
+use crate::idempotency::{self, Created, Idempotency};
+use crate::repositories::{stored, tenants};
+use crate::{Control, publish};
+
+const MAX_NAME_BYTES: usize = 64;
+
+pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_tenants)
+        .service(create_tenant)
+        .service(get_tenant)
+        .service(update_tenant)
+        .service(delete_tenant)
+        .service(suspend_tenant)
+        .service(resume_tenant);
+}
+
+/// The tenants: all of them for a platform administrator, their own for others.
+#[utoipa::path(tag = "tenants", params(ListTenants), responses(
+    (status = 200, description = "One page", body = Page<Tenant>),
+    (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+))]
+#[get("/api/v1/tenants")]
+pub(crate) async fn list_tenants(
+    control: Data<Control>,
+    actor: Actor,
+    list: Query<ListTenants>,
+) -> Result<HttpResponse, AdminError> {
+    let page = tenants::list(&control.database, actor.scope(), &list.0).await?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// Makes a tenant.
+#[utoipa::path(tag = "tenants", request_body = CreateTenant,
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
+    responses(
+        (status = 201, description = "Made", body = Tenant, headers(("ETag" = String), ("Location" = String))),
+        (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[post("/api/v1/tenants")]
+pub(crate) async fn create_tenant(
+    control: Data<Control>,
+    actor: Actor,
+    key: Idempotency,
+    body: Body<CreateTenant>,
+) -> Result<HttpResponse, AdminError> {
+    let asked = body.value;
+    check_name(&asked.name)?;
+    idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
+        let row = tenants::insert(transaction, &asked.name, asked.refuse_unpriced, OffsetDateTime::now_utc()).await?;
+        let (id, version) = (row.id, row.version);
+        let shown = tenants::view(row);
+        let change = Change::of("create", "tenant", id, Some(TenantId(id.0))).after(&shown);
+        audit::append(transaction, &actor.by(), change).await?;
+        Ok(Created { body: shown, location: format!("/api/v1/tenants/{id}"), version: Some(version) })
+    })
+    .await
+}
+
+/// One tenant.
+#[utoipa::path(tag = "tenants", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "The tenant", body = Tenant, headers(("ETag" = String))),
+    (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+))]
+#[get("/api/v1/tenants/{id}")]
+pub(crate) async fn get_tenant(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
+    Ok(show(tenants::find(&control.database, actor.scope(), id.0, false).await?))
+}
+
+/// Changes a tenant.
+#[utoipa::path(tag = "tenants", request_body = UpdateTenant,
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
+    responses(
+        (status = 200, description = "As it is now", body = Tenant, headers(("ETag" = String))),
+        (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or the configuration file declares it", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[patch("/api/v1/tenants/{id}")]
+pub(crate) async fn update_tenant(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+    body: Body<UpdateTenant>,
+) -> Result<HttpResponse, AdminError> {
+    let asked = body.value;
+    if let Some(name) = &asked.name {
+        check_name(name)?;
+    }
+    change(&control, &actor, id, &request, "update", |row| {
+        if row.managed_by == "file" {
+            return Err(AdminError::managed_by_file());
+        }
+        row.name = asked.name.unwrap_or_else(|| row.name.clone());
+        row.refuse_unpriced = asked.refuse_unpriced.unwrap_or(row.refuse_unpriced);
+        Ok(())
+    })
+    .await
+}
+
+/// Removes a tenant with everything it owns. What it has used stays in the ledger.
+#[utoipa::path(tag = "tenants",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file declares it", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[delete("/api/v1/tenants/{id}")]
+pub(crate) async fn delete_tenant(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+) -> Result<HttpResponse, AdminError> {
+    let expected = IfMatch::of(&request)?;
+    let transaction = control.begin().await?;
+    let row = tenants::find(&transaction, actor.scope(), id.0, true).await?;
+    expected.check(row.version)?;
+    if row.managed_by == "file" {
+        return Err(AdminError::managed_by_file());
+    }
+    let tenant = TenantId(row.id.0);
+    tenants::delete(&transaction, tenant).await?;
+    let change = Change::of("delete", "tenant", tenant, Some(tenant)).before(&tenants::view(row));
+    audit::append(&transaction, &actor.by(), change).await?;
+    publish::announce(&transaction).await?;
+    control.commit(transaction).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Suspends a tenant: its keys are refused and its sessions ended on every gateway at once, and its people
+/// cannot sign in.
+#[utoipa::path(tag = "tenants", request_body = SuspendTenant, params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "As it is now", body = Tenant, headers(("ETag" = String))),
+    (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
+))]
+#[post("/api/v1/tenants/{id}/suspend")]
+pub(crate) async fn suspend_tenant(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+    body: Body<SuspendTenant>,
+) -> Result<HttpResponse, AdminError> {
+    let reason = body.value.reason;
+    if reason.trim().is_empty() || reason.chars().count() > 200 {
+        return Err(AdminError::field("reason", "must have 1 to 200 characters"));
+    }
+    change(&control, &actor, id, &request, "suspend", |row| {
+        row.suspended_at = Some(row.suspended_at.unwrap_or_else(|| stored(OffsetDateTime::now_utc())));
+        row.suspended_reason = Some(reason);
+        Ok(())
+    })
+    .await
+}
+
+/// Takes a suspension back.
+#[utoipa::path(tag = "tenants", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "As it is now", body = Tenant, headers(("ETag" = String))),
+    (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+))]
+#[post("/api/v1/tenants/{id}/resume")]
+pub(crate) async fn resume_tenant(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+) -> Result<HttpResponse, AdminError> {
+    change(&control, &actor, id, &request, "resume", |row| {
+        row.suspended_at = None;
+        row.suspended_reason = None;
+        Ok(())
+    })
+    .await
+}
+
+/// Changes one tenant in one transaction, with its audit entry, and tells the gateways.
+async fn change(
+    control: &Control,
+    actor: &Actor,
+    id: PathId,
+    request: &HttpRequest,
+    action: &'static str,
+    edit: impl FnOnce(&mut tenant::Model) -> Result<(), AdminError>,
+) -> Result<HttpResponse, AdminError> {
+    let expected = IfMatch::of(request)?;
+    let transaction = control.begin().await?;
+    let mut row = tenants::find(&transaction, actor.scope(), id.0, true).await?;
+    expected.check(row.version)?;
+    let before = tenants::view(row.clone());
+    edit(&mut row)?;
+    let row = tenants::update(&transaction, row, OffsetDateTime::now_utc()).await?;
+    let tenant = TenantId(row.id.0);
+    let change = Change::of(action, "tenant", tenant, Some(tenant)).before(&before).after(&tenants::view(row.clone()));
+    audit::append(&transaction, &actor.by(), change).await?;
+    publish::announce(&transaction).await?;
+    control.commit(transaction).await?;
+    Ok(show(row))
+}
+
+fn show(row: tenant::Model) -> HttpResponse {
+    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(tenants::view(row))
+}
+
+fn check_name(name: &str) -> Result<(), AdminError> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    if begins && name.len() <= MAX_NAME_BYTES && name.chars().all(is_allowed) {
+        return Ok(());
+    }
+    let detail =
+        format!("must be 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` or `.`, beginning with a letter or digit");
+    Err(AdminError::field("name", detail))
+}

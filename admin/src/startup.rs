@@ -1,0 +1,126 @@
+//! Builds the control plane and runs it to its end: routes, the order of middleware, drain.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::error::AdminError;
+use crate::openapi::{self, Document};
+use crate::{Control, access, auth, extract, http, routes};
+
+/// For a request's headers.
+const HEADER_READ: Duration = Duration::from_secs(10);
+
+/// Why the control plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or may not be used.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server failed while it ran.
+    #[error("the server failed: {0}")]
+    Serve(#[from] io::Error),
+}
+
+/// A control plane that is ready to run.
+pub struct Application {
+    server: Server,
+    address: SocketAddr,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Application {
+    /// Binds the listener.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build(control: Control) -> Result<Self, StartError> {
+        let bind = control.settings.bind;
+        let bound = || {
+            let listener = TcpListener::bind(bind)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = bound().map_err(|source| StartError::Listen { address: bind, source })?;
+        Ok(Self { server: serve(control, listener)?, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` resolves; requests in flight are finished.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let handle = self.server.handle();
+        let server = actix_web::rt::spawn(self.server);
+        stop.await;
+        handle.stop(true).await;
+        server.await.map_err(io::Error::other)??;
+        Ok(())
+    }
+}
+
+fn serve(control: Control, listener: TcpListener) -> Result<Server, StartError> {
+    let document = openapi::document();
+    let text = document.to_json().map_err(io::Error::other)?;
+    let served = Data::new(Document { text: text.into() });
+    let (workers, drain) = (control.settings.workers, control.settings.drain);
+    let control = Data::new(control);
+    let app = move || {
+        App::new()
+            .app_data(control.clone())
+            .app_data(served.clone())
+            .app_data(web::PayloadConfig::new(extract::MAX_BODY_BYTES))
+            .into_utoipa_app()
+            .configure(routes::configure)
+            .into_app()
+            .service(SwaggerUi::new("/docs/{_:.*}").url("/api/v1/openapi.json", document.clone()))
+            .route("/docs", web::get().to(to_docs))
+            .default_service(web::to(not_found))
+            // Inside: nothing below /api is reached but by a row of the table of routes.
+            .wrap(from_fn(auth::authorise))
+            // Outermost, so that every answer carries its request id, refusals too.
+            .wrap(from_fn(http::identify))
+    };
+    let mut server = HttpServer::new(app)
+        .listen(listener)?
+        .client_request_timeout(HEADER_READ)
+        .shutdown_timeout(drain.as_secs())
+        .disable_signals();
+    if let Some(workers) = workers {
+        server = server.workers(workers);
+    }
+    Ok(server.run())
+}
+
+async fn to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header(("location", "/docs/")).finish()
+}
+
+/// A path that is not there, or that is there for other methods.
+async fn not_found(request: actix_web::HttpRequest) -> Result<HttpResponse, AdminError> {
+    let methods = request.match_pattern().map(|pattern| access::methods(&pattern)).unwrap_or_default();
+    if methods.is_empty() { Err(AdminError::NotFound) } else { Err(AdminError::MethodNotAllowed(methods.join(", "))) }
+}

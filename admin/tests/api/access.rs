@@ -1,0 +1,62 @@
+//! Who may call what, for every route of the OpenAPI document.
+
+use admin::access::{self, Access};
+use admin_types::role::Role;
+use http::Method;
+use serde_json::json;
+
+use crate::helpers::{TestApp, both};
+
+/// Every operation of the document, with ids that are nobody's.
+fn operations() -> Vec<(Method, String, String)> {
+    let document = serde_json::to_value(admin::openapi::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let mut operations = Vec::new();
+    for (pattern, item) in paths {
+        for method in item.as_object().unwrap().keys().filter(|key| key.as_str() != "parameters") {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let path = pattern
+                .split('/')
+                .map(|part| if part.starts_with('{') { "01900000-0000-7000-8000-000000000000" } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
+            operations.push((method, pattern.clone(), path));
+        }
+    }
+    operations
+}
+
+#[test]
+fn every_operation_stands_in_the_table_of_routes_and_in_the_document() {
+    let documented: Vec<_> = operations().into_iter().map(|(method, pattern, _)| (method, pattern)).collect();
+    for (method, pattern) in &documented {
+        assert!(access::of(method, pattern).is_some(), "{method} {pattern} has no row: it would be refused");
+    }
+    for (method, pattern, _) in access::ROUTES {
+        assert!(documented.contains(&(method.clone(), (*pattern).to_owned())), "{method} {pattern} is not documented");
+    }
+}
+
+both! {
+    async fn nobody_calls_what_they_may_not(app: &TestApp) {
+        let tenant = app.tenant("acme").await;
+        let tokens = [
+            (Role::TenantViewer, app.token(Role::TenantViewer, Some(tenant)).await),
+            (Role::TenantAdmin, app.token(Role::TenantAdmin, Some(tenant)).await),
+            (Role::PlatformAdmin, app.platform().await),
+        ];
+        for (method, pattern, path) in operations() {
+            let Some(Access::AtLeast(least)) = access::of(&method, &pattern) else { continue };
+            for bad in ["", "nonsense", "pat-ap-0000000000000000000000000000000000000000000000000"] {
+                let answer = app.send(method.clone(), &path, bad, &[], None).await;
+                assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthenticated"), "{method} {pattern}");
+            }
+            for (role, token) in &tokens {
+                let body = (method != Method::GET && method != Method::DELETE).then(|| json!({}));
+                let answer = app.send(method.clone(), &path, token, &[], body).await;
+                assert_eq!(answer.status == 403, *role < least, "{method} {pattern} as {role:?}: {answer:?}");
+                assert!(answer.status != 401 && answer.status < 500, "{method} {pattern} as {role:?}: {answer:?}");
+            }
+        }
+    }
+}

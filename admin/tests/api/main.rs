@@ -1,0 +1,6 @@
+//! The admin API over real sockets, on SQLite and on PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod access;
+mod helpers;
+mod tenants;
