@@ -83,7 +83,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AdminErr
 fn field_error(path: &str, cause: &str) -> AdminError {
     let cause = cause.rsplit_once(" at line ").map_or(cause, |(cause, _)| cause);
     let named = cause.split('`').nth(1).unwrap_or_default();
-    let is_named = cause.starts_with("missing field") || cause.starts_with("unknown field");
+    let named_by = ["missing field", "unknown field", "duplicate field"];
+    let is_named = named_by.iter().any(|start| cause.starts_with(start));
     let path = if path == "." { "" } else { path };
     let field = match (is_named, path.is_empty()) {
         // The path of an unknown field ends with its name already.

@@ -42,7 +42,7 @@ pub(crate) fn welcome(address: SocketAddr, key: &str) -> String {
 }
 
 /// Where a client on this machine reaches a listener on every address.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

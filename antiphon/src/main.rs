@@ -5,6 +5,7 @@ mod config;
 mod declared;
 mod first_run;
 mod master_key;
+mod ports;
 mod store;
 
 use std::io::Write;

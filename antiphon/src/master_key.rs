@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::key::{KeyHash, Pepper};
+use domain::seal::SealingKey;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -36,6 +37,21 @@ impl MasterKey {
     /// The key that signs client secrets.
     pub(crate) fn client_secret_key(&self) -> [u8; 32] {
         self.derive("antiphon client secrets v1")
+    }
+
+    /// What the control plane derives its secrets from.
+    pub(crate) fn admin_secrets(&self) -> admin::Secrets {
+        admin::Secrets {
+            key_pepper: self.pepper(),
+            key_pepper_version: PEPPER_VERSION,
+            token_pepper: Pepper::new(&self.derive("antiphon admin tokens v1")),
+            sealing: self.sealing_key(),
+        }
+    }
+
+    /// The key under which secrets are sealed in the database.
+    pub(crate) fn sealing_key(&self) -> SealingKey {
+        SealingKey::new(&self.derive("antiphon sealing v1"))
     }
 
     /// HMAC-SHA-256 of a label: each label gives a key of its own, and none leads to another.

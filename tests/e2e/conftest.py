@@ -48,6 +48,7 @@ SCRIPTED = ["openai", "azure", "groq", "self-hosted", "elevenlabs", "deepgram", 
 CONFIG = """
 server:
   gateway: {{ bind: "127.0.0.1:0" }}
+  admin: {{ bind: "127.0.0.1:0" }}
   metrics: {{ bind: "127.0.0.1:0" }}
   data_dir: data
 database: {{ url: "sqlite://data/antiphon.db" }}

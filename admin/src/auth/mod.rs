@@ -115,7 +115,7 @@ pub(crate) async fn authorise(
     let Some(pattern) = pattern.filter(|pattern| pattern.starts_with("/api/")) else {
         return next.call(request).await;
     };
-    let least = match access::of(request.method(), &pattern) {
+    let least = match access::of(request.method().as_str(), &pattern) {
         Some(Access::Open) => return next.call(request).await,
         Some(Access::AtLeast(role)) => Some(role),
         None => None,

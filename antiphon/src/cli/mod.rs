@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use key::{tenant_of, unlimited_key};
 
+use self::serve::Serve;
 use crate::config::{Config, Override, environment};
 
 /// A gateway for voice APIs: one key, one dialect, every provider.
@@ -45,10 +46,12 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve: data plane and metrics
+    /// Serve both planes: data plane, metrics, admin plane
     Serve(serve::Serve),
-    /// Serve the data plane alone
-    Gateway(serve::Serve),
+    /// Serve the data plane and metrics alone
+    Gateway(serve::ServeGateway),
+    /// Serve the admin plane alone
+    Admin(serve::ServeAdmin),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -70,7 +73,9 @@ enum Command {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let Arguments { common, command } = arguments;
     match command {
-        Command::Serve(serve) | Command::Gateway(serve) => serve::run(serve, &common).await,
+        Command::Serve(Serve { gateway, admin }) => serve::run(Some(gateway), Some(admin), &common).await,
+        Command::Gateway(gateway) => serve::run(Some(gateway), None, &common).await,
+        Command::Admin(admin) => serve::run(None, Some(admin), &common).await,
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,
         Command::Key(command) => key::run(command, &common).await,

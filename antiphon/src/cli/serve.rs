@@ -1,10 +1,14 @@
-//! `antiphon serve`: from the configuration to a gateway that runs until it is told to stop.
+//! `antiphon serve`, `gateway` and `admin`: from the configuration to planes that run until they are told to
+//! stop.
 
 use std::future::Future;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::Control;
+use admin::settings::AdminSettings;
 use anyhow::{Context, Result};
 use gateway::Gateway;
 use gateway::limits::past::catch_up;
@@ -12,12 +16,15 @@ use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{Common, output};
 use crate::config::{Config, LogFormat, Override, TelemetryConfig};
 use crate::declared::{self, Declared};
-use crate::{first_run, master_key, store};
+use crate::master_key::{self, MasterKey};
+use crate::{first_run, ports, store};
 
 /// How often the mark is read that other processes leave: changes are promised within a second.
 const LOOK_FOR_CHANGES: Duration = Duration::from_millis(500);
@@ -25,6 +32,15 @@ const LOOK_FOR_CHANGES: Duration = Duration::from_millis(500);
 /// `antiphon serve …`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(super) gateway: ServeGateway,
+    #[command(flatten)]
+    pub(super) admin: ServeAdmin,
+}
+
+/// `antiphon gateway …`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeGateway {
     /// Address and port of the data plane
     #[arg(long, value_name = "ADDRESS:PORT")]
     bind: Option<String>,
@@ -33,14 +49,17 @@ pub(crate) struct Serve {
     metrics_bind: Option<String>,
 }
 
-/// Runs the command.
-pub(super) async fn run(serve: Serve, common: &Common) -> Result<()> {
-    let flag = |flag, field, text: Option<String>| text.map(|text| Override { flag, field, text });
-    let flags = [
-        flag("--bind", "server.gateway.bind", serve.bind),
-        flag("--metrics-bind", "server.metrics.bind", serve.metrics_bind),
-    ];
-    let config = common.load(flags.into_iter().flatten().collect())?;
+/// `antiphon admin …`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeAdmin {
+    /// Address and port of the admin plane
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_bind: Option<String>,
+}
+
+/// Runs the planes that are asked for, until the process is told to stop or one of them fails.
+pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>, common: &Common) -> Result<()> {
+    let config = common.load(overrides(gateway.as_ref(), admin.as_ref()))?;
     start_logging(&config.telemetry)?;
     master_key::require(&config)?;
     for note in config.notes() {
@@ -51,48 +70,151 @@ pub(super) async fn run(serve: Serve, common: &Common) -> Result<()> {
     let db = store::open(&config.database).await?;
     pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?;
     let master_key = master_key::obtain(&config, &db).await?;
-    let pepper = master_key.pepper();
-    let declared = declared::apply(&config, &db, &pepper).await?;
-    let demo_key = first_run::demo_key(&config, &db, &pepper).await?;
+    let declared = declared::apply(&config, &db, &master_key.pepper()).await?;
 
-    // Read before the view is: what changes in between is then loaded twice, never missed.
-    let version = store::version(&db).await?;
-    let snapshot = declared.load(&db).await?;
-    let settings = settings(&config, master_key.client_secret_key())?;
-    let application = Application::build(settings, db.clone(), snapshot, pepper).await?;
-    announce(&application, demo_key.as_deref());
-    let watcher = tokio::spawn(watch(application.gateway(), declared, db, version));
-    application.run_until(stop).await?;
-    watcher.abort();
-    Ok(())
+    let changed = Arc::new(Notify::new());
+    let admin = match admin {
+        Some(_) => Some(control_plane(&config, &master_key, &db, Arc::clone(&changed))?),
+        None => None,
+    };
+    let admin_address = admin.as_ref().map(admin::startup::Application::address);
+    let gateway = match gateway {
+        Some(_) => Some(DataPlane::build(&config, &master_key, &db, declared).await?),
+        None => None,
+    };
+    announce(gateway.as_ref(), admin_address);
+    let serve_gateway = async {
+        let served = match gateway {
+            Some(gateway) => gateway.run_until(stop.cancelled(), changed).await,
+            None => Ok(()),
+        };
+        served.inspect_err(|_| stop.cancel())
+    };
+    let serve_admin = async {
+        let served = match admin {
+            Some(admin) => admin.run_until(stop.cancelled()).await,
+            None => Ok(()),
+        };
+        served.inspect_err(|_| stop.cancel())
+    };
+    let (served_gateway, served_admin) = tokio::join!(serve_gateway, serve_admin);
+    served_gateway?;
+    Ok(served_admin?)
 }
 
-/// Tells where the gateway listens; the demo key is shown once, on the first start. A reader that
-/// has gone away does not end the gateway.
-fn announce(application: &Application, demo_key: Option<&str>) {
-    let address = application.address();
-    tracing::info!(url = %format_args!("http://{address}/v1"), "gateway is listening");
-    if let Some(metrics) = application.metrics_address() {
-        tracing::info!(url = %format_args!("http://{metrics}/metrics"), "metrics are listening");
-    }
-    let printed = match demo_key {
-        Some(key) => output::line(&first_run::welcome(address, key)),
-        None => output::line(&format!("Antiphon is ready: http://{address}/v1")),
+fn overrides(gateway: Option<&ServeGateway>, admin: Option<&ServeAdmin>) -> Vec<Override> {
+    let flag = |flag, field, text: Option<&String>| text.cloned().map(|text| Override { flag, field, text });
+    let flags = [
+        flag("--bind", "server.gateway.bind", gateway.and_then(|gateway| gateway.bind.as_ref())),
+        flag("--metrics-bind", "server.metrics.bind", gateway.and_then(|gateway| gateway.metrics_bind.as_ref())),
+        flag("--admin-bind", "server.admin.bind", admin.and_then(|admin| admin.admin_bind.as_ref())),
+    ];
+    flags.into_iter().flatten().collect()
+}
+
+fn control_plane(
+    config: &Config,
+    master_key: &MasterKey,
+    db: &DatabaseConnection,
+    changed: Arc<Notify>,
+) -> Result<admin::startup::Application> {
+    let settings = AdminSettings {
+        bind: config.server.admin.bind.parse().context("server.admin.bind")?,
+        workers: None,
+        public_url: config.server.admin.public_url.clone(),
+        drain: config.timeouts.to_gateway().drain,
     };
+    let control = Control {
+        database: db.clone(),
+        secrets: master_key.admin_secrets(),
+        settings,
+        data_plane: Arc::new(ports::Ports { changed }),
+    };
+    Ok(admin::startup::Application::build(control)?)
+}
+
+/// The data plane with what keeps its view current.
+struct DataPlane {
+    application: Application,
+    demo_key: Option<String>,
+    declared: Declared,
+    db: DatabaseConnection,
+    version: Option<String>,
+}
+
+impl DataPlane {
+    async fn build(
+        config: &Config,
+        master_key: &MasterKey,
+        db: &DatabaseConnection,
+        declared: Declared,
+    ) -> Result<Self> {
+        let pepper = master_key.pepper();
+        let demo_key = first_run::demo_key(config, db, &pepper).await?;
+        // Read before the view is: what changes in between is then loaded twice, never missed.
+        let version = store::version(db).await?;
+        let snapshot = declared.load(db).await?;
+        let settings = settings(config, master_key.client_secret_key())?;
+        let application = Application::build(settings, db.clone(), snapshot, pepper).await?;
+        Ok(Self { application, demo_key, declared, db: db.clone(), version })
+    }
+
+    async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        changed: Arc<Notify>,
+    ) -> Result<(), gateway::startup::StartError> {
+        let watcher = watch(self.application.gateway(), self.declared, self.db, self.version, changed);
+        let watcher = tokio::spawn(watcher);
+        let served = self.application.run_until(stop).await;
+        watcher.abort();
+        served
+    }
+}
+
+/// Tells where the planes listen; the demo key is shown once, on the first start. A reader that has gone
+/// away does not end the server.
+fn announce(gateway: Option<&DataPlane>, admin: Option<SocketAddr>) {
+    let mut printed = Ok(());
+    if let Some(admin) = admin {
+        let admin = first_run::reachable(admin);
+        tracing::info!(url = %format_args!("http://{admin}"), "the admin plane is listening");
+        printed = printed.and_then(|()| output::line(&format!("Antiphon's admin plane: http://{admin}")));
+    }
+    if let Some(gateway) = gateway {
+        let address = gateway.application.address();
+        tracing::info!(url = %format_args!("http://{address}/v1"), "gateway is listening");
+        if let Some(metrics) = gateway.application.metrics_address() {
+            tracing::info!(url = %format_args!("http://{metrics}/metrics"), "metrics are listening");
+        }
+        printed = printed.and_then(|()| match &gateway.demo_key {
+            Some(key) => output::line(&first_run::welcome(address, key)),
+            None => output::line(&format!("Antiphon is ready: http://{address}/v1")),
+        });
+    }
     if let Err(error) = printed {
         tracing::warn!(error = %format_args!("{error:#}"), "nobody reads what is printed");
     }
 }
 
-/// Loads the database again when another process has changed it. When that fails the last good view
+/// Loads the database again when this or another process has changed it. When that fails the last good view
 /// stays, and the next look tries again.
-async fn watch(gateway: Arc<Gateway>, declared: Declared, db: DatabaseConnection, version: Option<String>) {
+async fn watch(
+    gateway: Arc<Gateway>,
+    declared: Declared,
+    db: DatabaseConnection,
+    version: Option<String>,
+    changed: Arc<Notify>,
+) {
     let mut seen = Seen { version, spend_is_known: false };
     let mut beat = tokio::time::interval(LOOK_FOR_CHANGES);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
-        beat.tick().await;
+        tokio::select! {
+            _ = beat.tick() => {}
+            () = changed.notified() => {}
+        }
         match refresh(&gateway, &declared, &db, &mut seen).await {
             Ok(()) => failing = false,
             // Said once and not twice a second: readiness tells the rest.
@@ -125,16 +247,20 @@ async fn refresh(gateway: &Gateway, declared: &Declared, db: &DatabaseConnection
     Ok(())
 }
 
-/// Resolves when the process is asked to end, by SIGTERM or by Ctrl-C.
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+/// Cancelled when the process is asked to end, by SIGTERM or by Ctrl-C.
+fn stop_signal() -> Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+        asked.cancel();
+    });
+    Ok(stop)
 }
 
 fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySettings> {

@@ -179,13 +179,11 @@ impl Config {
 
     /// What is accepted and has no effect in this version, each in one line.
     pub(crate) fn notes(&self) -> Vec<&'static str> {
-        let admin = self.server.admin.bind != ServerConfig::default().admin.bind;
-        let admin = admin.then_some("server.admin has no effect: this version has no admin plane yet");
         let redis = self
             .redis
             .as_ref()
             .map(|_| "redis has no effect: this version counts rates, sessions and budgets in each process by itself");
-        admin.into_iter().chain(redis).collect()
+        redis.into_iter().collect()
     }
 
     /// Whether nobody has said anything about who may call and what is served.

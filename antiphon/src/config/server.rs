@@ -11,7 +11,7 @@ pub(crate) struct ServerConfig {
     /// The data plane. Default `127.0.0.1:8080`.
     pub(crate) gateway: Listener,
     /// The admin plane. Default `127.0.0.1:8081`.
-    pub(crate) admin: Listener,
+    pub(crate) admin: AdminListener,
     /// Prometheus scrape. Default `127.0.0.1:9464`.
     pub(crate) metrics: Listener,
     /// Folder for the usage journal, spooled uploads and the generated master key. Default: the
@@ -22,8 +22,21 @@ pub(crate) struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         let local = |port: u16| Listener { bind: format!("127.0.0.1:{port}") };
-        Self { gateway: local(8080), admin: local(8081), metrics: local(9464), data_dir: None }
+        let admin = AdminListener { bind: local(8081).bind, public_url: None };
+        Self { gateway: local(8080), admin, metrics: local(9464), data_dir: None }
     }
+}
+
+/// The listener of the admin plane.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdminListener {
+    /// Address and port; port 0 takes a free one.
+    pub(crate) bind: String,
+    /// The address that browsers use, such as `https://antiphon.example.com`, for links and redirects.
+    /// Default: the listener's own.
+    #[serde(default)]
+    pub(crate) public_url: Option<String>,
 }
 
 /// One listener.
