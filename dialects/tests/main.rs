@@ -1,6 +1,7 @@
 //! What the dialects promise, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails the test")]
 
+mod agent_setup;
 mod contract;
 mod conversation;
 mod conversation_property;

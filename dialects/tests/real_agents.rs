@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use dialects::contract::UpstreamModel;
 use dialects::conversation::agent::Incoming;
 use dialects::conversation::session::Target;
+use dialects::conversation::setup::Setup;
 use dialects::translation::Translation;
 use domain::provider::ProviderKind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::agent_setup;
 use crate::conversation_property::event;
 use crate::golden::{fixture, row};
 use crate::talk::Talk;
@@ -142,7 +144,7 @@ fn no_frame_panics_an_agent() {
         let opener = row(kind).agent.unwrap();
         let mut dice = Dice(kind as u64);
         let (mut said, mut out) = (Vec::new(), Vec::new());
-        let setup = setup(model);
+        let setup = Setup { instructions: "Be brief.".to_owned(), turns: None, ..agent_setup::of(model) };
         let mut agent = opener.agent(&setup);
         for now in 0..count {
             // A new conversation from time to time, since some end.
@@ -177,29 +179,5 @@ fn no_frame_panics_an_agent() {
             said.clear();
             out.clear();
         }
-    }
-}
-
-fn setup(model: &str) -> dialects::conversation::setup::Setup {
-    use dialects::conversation::setup::{Medium, Setup, ToolChoice};
-    use domain::audio::{PCM_24K, RealtimeFormat};
-    Setup {
-        model: model.to_owned(),
-        options: BTreeMap::new(),
-        instructions: "Be brief.".to_owned(),
-        voice: None,
-        speed: 1.0,
-        temperature: None,
-        max_output_tokens: None,
-        output: Medium::Audio,
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        input_format: RealtimeFormat::Pcm16(PCM_24K),
-        output_format: RealtimeFormat::Pcm16(PCM_24K),
-        turns: None,
-        create_response: true,
-        interrupt_response: true,
-        transcription: None,
-        history: Vec::new(),
     }
 }

@@ -3,13 +3,12 @@
 //! The vendor's frames are written by hand after its references and what public issue threads quote.
 
 use dialects::conversation::agent::{Agent, AgentOpener, Incoming, Order, Said};
-use dialects::conversation::setup::{Medium, Setup, Tool, ToolChoice, Transcription};
+use dialects::conversation::setup::{Setup, Tool, Transcription};
 use dialects::live::Frame;
-use dialects::live::settings::Turns;
-use domain::audio::{PCM_24K, RealtimeFormat};
 use domain::provider::ProviderKind;
 use serde_json::{Value, json};
 
+use crate::agent_setup;
 use crate::golden::row;
 
 mod orders;
@@ -22,25 +21,7 @@ pub(super) fn opener() -> &'static dyn AgentOpener {
 }
 
 pub(super) fn setup() -> Setup {
-    Setup {
-        model: "voice-agent".to_owned(),
-        options: Default::default(),
-        instructions: String::new(),
-        voice: None,
-        speed: 1.0,
-        temperature: None,
-        max_output_tokens: None,
-        output: Medium::Audio,
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        input_format: RealtimeFormat::Pcm16(PCM_24K),
-        output_format: RealtimeFormat::Pcm16(PCM_24K),
-        turns: Some(Turns::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }),
-        create_response: true,
-        interrupt_response: true,
-        transcription: None,
-        history: Vec::new(),
-    }
+    agent_setup::of("voice-agent")
 }
 
 pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Setup {

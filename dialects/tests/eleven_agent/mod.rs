@@ -2,17 +2,17 @@
 //!
 //! The vendor's frames are written by hand after its `AsyncAPI` document and what public issue threads quote.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use dialects::contract::{Endpoint, UpstreamModel};
 use dialects::conversation::agent::{Agent, AgentOpener, Incoming, Order, Plan, Said, Way};
-use dialects::conversation::setup::{Medium, Message, Role, Setup, Tool, ToolChoice, Transcription};
+use dialects::conversation::setup::{Medium, Message, Role, Setup, Tool, Transcription};
 use dialects::live::Frame;
-use domain::audio::{PCM_24K, RealtimeFormat, SampleRate};
+use domain::audio::{RealtimeFormat, SampleRate};
 use domain::provider::ProviderKind;
 use serde_json::{Value, json};
 
+use crate::agent_setup;
 use crate::golden::row;
 
 mod any;
@@ -22,25 +22,7 @@ fn opener() -> &'static dyn AgentOpener {
 }
 
 fn setup() -> Setup {
-    Setup {
-        model: "agent_1".to_owned(),
-        options: BTreeMap::new(),
-        instructions: String::new(),
-        voice: None,
-        speed: 1.0,
-        temperature: None,
-        max_output_tokens: None,
-        output: Medium::Audio,
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        input_format: RealtimeFormat::Pcm16(PCM_24K),
-        output_format: RealtimeFormat::Pcm16(PCM_24K),
-        turns: None,
-        create_response: true,
-        interrupt_response: true,
-        transcription: None,
-        history: Vec::new(),
-    }
+    Setup { turns: None, ..agent_setup::of("agent_1") }
 }
 
 fn with(mut setup: Setup, options: &[(&str, &str)]) -> Setup {

@@ -12,41 +12,21 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dialects::conversation::agent::{Agent, AgentOpener, Incoming, Order, Said};
-use dialects::conversation::setup::{Medium, Message, Role, Setup, Tool, ToolChoice, Transcription};
+use dialects::conversation::setup::{Message, Role, Setup, Tool, Transcription};
 use dialects::live::Frame;
-use dialects::live::settings::Turns;
-use domain::audio::{PCM_24K, RealtimeFormat};
 use domain::provider::ProviderKind;
 use serde_json::{Value, json};
 
+use crate::agent_setup;
 use crate::golden::row;
-
-const USUAL: Turns = Turns::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
 
 fn opener() -> &'static dyn AgentOpener {
     row(ProviderKind::Google).agent.unwrap()
 }
 
 fn setup() -> Setup {
-    Setup {
-        model: "gemini-3.8-live".to_owned(),
-        options: BTreeMap::new(),
-        instructions: "Be brief.".to_owned(),
-        voice: None,
-        speed: 1.0,
-        temperature: None,
-        max_output_tokens: None,
-        output: Medium::Audio,
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        input_format: RealtimeFormat::Pcm16(PCM_24K),
-        output_format: RealtimeFormat::Pcm16(PCM_24K),
-        turns: Some(USUAL),
-        create_response: true,
-        interrupt_response: true,
-        transcription: Some(Transcription::default()),
-        history: Vec::new(),
-    }
+    let transcription = Some(Transcription::default());
+    Setup { instructions: "Be brief.".to_owned(), transcription, ..agent_setup::of("gemini-3.8-live") }
 }
 
 fn weather() -> Tool {

@@ -5,7 +5,9 @@ use dialects::conversation::setup::Setup;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Story, USUAL, setup, used, with_weather};
+use crate::agent_setup::BY_SILENCE;
+
+use super::{Story, setup, used, with_weather};
 
 /// A member of a message, of its own shape more often than not.
 fn member() -> impl Strategy<Value = (String, Value)> {
@@ -91,7 +93,7 @@ proptest! {
     fn whatever_comes_responses_are_whole_and_every_token_is_told(
         manual in any::<bool>(), steps in prop::collection::vec(step(), 1..60)
     ) {
-        let setup = Setup { turns: (!manual).then_some(USUAL), ..with_weather() };
+        let setup = Setup { turns: (!manual).then_some(BY_SILENCE), ..with_weather() };
         let mut story = Story::ready(&setup);
         let (mut responses, mut billed) = (Responses::default(), 0);
         responses.check(&story.said);

@@ -8,7 +8,9 @@ use dialects::live::settings::Turns;
 use domain::audio::{PCM_24K, RealtimeFormat, SampleRate};
 use serde_json::{Value, json};
 
-use super::{USUAL, message, opener, options, setup, with_weather};
+use crate::agent_setup::BY_SILENCE;
+
+use super::{message, opener, options, setup, with_weather};
 
 fn first_message(setup: &Setup) -> Value {
     let mut out = Vec::new();
@@ -60,7 +62,7 @@ fn telephone_audio_is_decoded_and_not_resampled() {
 fn what_decides_turns_and_functions_is_in_the_setup() {
     let of = |setup: Setup, place: &str| first_message(&setup).pointer(place).cloned().unwrap_or_default();
     let hearing = |turns| of(Setup { turns, ..setup() }, "/setup/realtimeInputConfig");
-    assert_eq!(hearing(Some(USUAL)), json!({"automaticActivityDetection": {"silenceDurationMs": 500}}));
+    assert_eq!(hearing(Some(BY_SILENCE)), json!({"automaticActivityDetection": {"silenceDurationMs": 500}}));
     let by_hand = json!({"automaticActivityDetection": {"disabled": true}, "activityHandling": "NO_INTERRUPTION"});
     assert_eq!(hearing(None), by_hand);
     let eager = json!({"automaticActivityDetection": {"endOfSpeechSensitivity": "END_SENSITIVITY_HIGH"}});

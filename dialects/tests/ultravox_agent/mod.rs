@@ -7,17 +7,15 @@ mod asked;
 mod random;
 mod stories;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use dialects::conversation::agent::{Agent, AgentOpener, Incoming, Order, Said, Way};
-use dialects::conversation::setup::{Medium, Message, Role, Setup, Tool, ToolChoice};
+use dialects::conversation::setup::{Message, Role, Setup, Tool};
 use dialects::live::Frame;
-use dialects::live::settings::Turns;
-use domain::audio::{PCM_24K, RealtimeFormat};
 use domain::provider::ProviderKind;
 use serde_json::{Value, json};
 
+use crate::agent_setup;
 use crate::golden::row;
 
 pub(super) fn opener() -> &'static dyn AgentOpener {
@@ -25,25 +23,7 @@ pub(super) fn opener() -> &'static dyn AgentOpener {
 }
 
 pub(super) fn setup() -> Setup {
-    Setup {
-        model: "ultravox-v0.7".to_owned(),
-        options: BTreeMap::new(),
-        instructions: String::new(),
-        voice: None,
-        speed: 1.0,
-        temperature: None,
-        max_output_tokens: None,
-        output: Medium::Audio,
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        input_format: RealtimeFormat::Pcm16(PCM_24K),
-        output_format: RealtimeFormat::Pcm16(PCM_24K),
-        turns: Some(Turns::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }),
-        create_response: true,
-        interrupt_response: true,
-        transcription: None,
-        history: Vec::new(),
-    }
+    agent_setup::of("ultravox-v0.7")
 }
 
 pub(super) fn tool(name: &str, parameters: Value) -> Tool {

@@ -21,8 +21,10 @@ mod gemini_tests;
 pub mod hearing;
 pub mod mind;
 mod openai_agent;
+mod openai_responses;
 mod said;
 mod scribe;
+mod session;
 mod sockets;
 mod ultravox;
 mod ultravox_agent;
@@ -46,11 +48,11 @@ pub(crate) use calls::Medium;
 pub(crate) use sockets::Sockets;
 
 use calls::Calls;
-use futures_util::{SinkExt, StreamExt};
 use hearing::Word;
-use said::{Said, Side};
+use said::Said;
 use serde::Serialize;
 use serde_json::Value;
+use session::Line;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -59,12 +61,8 @@ use tokio::{
     time::Instant,
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async,
-    tungstenite::{
-        Message,
-        handshake::server::{ErrorResponse, Request, Response},
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+    accept_hdr_async,
+    tungstenite::handshake::server::{ErrorResponse, Request, Response},
 };
 
 const LISTEN: &str = "/v1/listen";
@@ -99,7 +97,7 @@ trait Vendor: Send {
     }
     fn text(&mut self, text: &str) -> Vec<Say>;
     fn binary(&mut self, bytes: &[u8]) -> Vec<Say>;
-    /// Bytes of audio had so far.
+    /// Milliseconds of audio had so far.
     fn heard_ms(&self) -> u64;
     /// When [`Vendor::tick`] is due.
     fn due(&self) -> Option<Instant> {
@@ -201,22 +199,6 @@ impl Shared {
     }
 }
 
-/// Counts a session while it is there.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn new(open: &'a AtomicUsize) -> Self {
-        open.fetch_add(1, Ordering::AcqRel);
-        Self(open)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Running vendors; they stop, with all their connections, when this is dropped.
 #[derive(Debug)]
 pub struct Handle {
@@ -309,7 +291,7 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     });
     let Ok(socket) = accepted.await else { return };
     if let Some((path, vendor)) = vendor {
-        hold(&Line { shared: &shared, path }, socket, vendor).await;
+        session::hold(&Line { shared: &shared, path }, socket, vendor).await;
     }
 }
 
@@ -397,113 +379,12 @@ fn refusal(status: u16, code: &str, message: &str) -> Box<ErrorResponse> {
     Box::new(response)
 }
 
-/// One session and where it takes place.
-struct Line<'a> {
-    shared: &'a Shared,
-    path: String,
-}
-
-async fn hold(line: &Line<'_>, mut socket: WebSocketStream<TcpStream>, mut vendor: Box<dyn Vendor>) {
-    let shared = line.shared;
-    let _counted = Counted::new(&shared.open);
-    let opened = vendor.opened();
-    if !tell(line, &mut socket, opened).await {
-        return;
-    }
-    let dropped_at = lock(&shared.drops).pop_front();
-    let over = vendor.over();
-    let mut heard_ms = 0;
-    let mut last_heard = Instant::now();
-    loop {
-        let (patience, code, reason) = vendor.patience();
-        let left_at = last_heard + patience;
-        let due = vendor.due().map_or(left_at, |due| due.min(left_at));
-        let came = tokio::select! {
-            came = tokio::time::timeout_at(due, socket.next()) => Some(came),
-            () = told(over.as_deref()) => None,
-        };
-        if matches!(came, Some(Ok(_))) {
-            last_heard = Instant::now();
-        }
-        let said = match came {
-            None => vec![Say::Close(1000, "")],
-            Some(Err(_)) if Instant::now() >= left_at => vec![Say::Close(code, reason)],
-            Some(Err(_)) => vendor.tick(),
-            Some(Ok(Some(Ok(Message::Text(text))))) => {
-                note(line, &text);
-                vendor.text(&text)
-            }
-            Some(Ok(Some(Ok(Message::Binary(bytes))))) => vendor.binary(&bytes),
-            Some(Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))))) => Vec::new(),
-            Some(Ok(Some(Ok(Message::Close(_)) | Err(_)) | None)) => return,
-        };
-        let fresh = vendor.heard_ms();
-        lock(&shared.seen).audio_ms += fresh - std::mem::replace(&mut heard_ms, fresh);
-        // What was understood of the last frame is lost with the connection.
-        if dropped_at.is_some_and(|at| heard_ms >= at) || !tell(line, &mut socket, said).await {
-            return;
-        }
-    }
-}
-
-/// Waits for the end that is told from elsewhere, where there is such.
-async fn told(over: Option<&Notify>) {
-    match over {
-        Some(over) => over.notified().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn note(line: &Line<'_>, text: &str) {
-    lock(&line.shared.said).note(&line.path, Side::Client, text);
-    if text.len() > 1000 || text.contains("\"audio") {
-        return;
-    }
-    keep_last(&mut lock(&line.shared.seen).messages, text.to_owned());
-}
-
 /// Keeps one more thing, and no more than a hundred.
 fn keep_last<T>(things: &mut VecDeque<T>, thing: T) {
     if things.len() == 100 {
         things.pop_front();
     }
     things.push_back(thing);
-}
-
-/// Says it; `false` when the connection is over.
-async fn tell(line: &Line<'_>, socket: &mut WebSocketStream<TcpStream>, said: Vec<Say>) -> bool {
-    let shared = line.shared;
-    for say in said {
-        let sent = match say {
-            Say::Text(value) => {
-                let text = value.to_string();
-                lock(&shared.said).note(&line.path, Side::Vendor, &text);
-                socket.send(Message::text(text)).await
-            }
-            Say::Bytes(value) => socket.send(Message::binary(value.to_string().into_bytes())).await,
-            Say::Audio(bytes) => socket.send(Message::binary(bytes)).await,
-            Say::Final(words) => {
-                lock(&shared.seen).words.extend(words.into_iter().map(|word| word.text));
-                Ok(())
-            }
-            Say::Violation(text) => {
-                lock(&shared.seen).violations.push(text);
-                Ok(())
-            }
-            Say::Break => return false,
-            Say::Close(code, reason) => {
-                let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-                drop(socket.close(Some(frame)).await);
-                // The peer's answer to the goodbye is read, so that nothing said before it is lost.
-                while let Some(Ok(_)) = socket.next().await {}
-                return false;
-            }
-        };
-        if sent.is_err() {
-            return false;
-        }
-    }
-    true
 }
 
 fn joined(words: &[Word]) -> String {
