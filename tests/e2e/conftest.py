@@ -208,7 +208,7 @@ class Upstream(Scripted):
 
 
 class Vendors(Scripted):
-    """The scripted vendors of live transcription."""
+    """The scripted vendors of live sessions."""
 
     def __init__(self, folder):
         super().__init__([binary("loadtest"), "live-upstream"], folder, "vendors")
@@ -224,7 +224,11 @@ class Gateway(Program):
         urls = {kind.replace("-", "_"): upstream.url for kind, upstream in upstreams.items()}
         urls["service_account"] = service_account(urls["google"], "voice")
         urls["revoked_account"] = service_account(urls["google"], "revoked")
-        (folder / "antiphon.yaml").write_text(CONFIG.format(**{**globals(), **urls}) + more)
+        self.serve(folder, CONFIG.format(**{**globals(), **urls}) + more)
+
+    def serve(self, folder, config):
+        """Starts it with this configuration, and waits until it is ready."""
+        (folder / "antiphon.yaml").write_text(config)
         super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
         wait_for(self.ready)
 
@@ -239,6 +243,17 @@ class Gateway(Program):
         """The official SDK, without its own retries: what the gateway answers is what is seen."""
         options.setdefault("max_retries", 0)
         return openai.OpenAI(api_key=key, base_url=f"{self.url}/v1", timeout=PATIENCE_S, **options)
+
+
+class LiveGateway(Gateway):
+    """The gateway with a configuration of a module's own, which leads to the scripted vendors."""
+
+    def __init__(self, folder, config):
+        self.serve(folder, config)
+
+    def resident_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 @pytest.fixture(autouse=True)
@@ -318,6 +333,24 @@ def gateway(folder, all_upstreams):
         assert secret not in log, "a credential is in the log"
     assert "panicked" not in log, log
     assert not list((folder / "data" / "spool").iterdir()), "an upload has outlived its call"
+
+
+@pytest.fixture(scope="module")
+def vendors(tmp_path_factory):
+    vendors = Vendors(tmp_path_factory.mktemp("vendors"))
+    yield vendors
+    assert vendors.seen()["violations"] == []
+    vendors.stop(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def live(live_config, tmp_path_factory):
+    """A gateway before the scripted vendors, as the module's `live_config` says."""
+    gateway = LiveGateway(tmp_path_factory.mktemp("live"), live_config)
+    yield gateway
+    assert gateway.stop(signal.SIGTERM) == 0
+    log = gateway.log.read_text()
+    assert "sk-upstream" not in log and "panicked" not in log
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from conftest import KEY, Gateway, Program, binary, wait_for
+from conftest import KEY, wait_for
 from strict_client import Talk, audio_of, calls_of, kinds_of, text_of
-from test_live import Vendors
 from test_node import run_node
 
 # Money for one window of a session at each provider, and next to nothing beyond.
@@ -74,17 +73,18 @@ WORD_MS, SILENCE_MS = 300, 700
 STORY = 2002
 
 
-class Conversations(Gateway):
-    """The gateway with every provider of voice agents behind it."""
+def poor_keys():
+    """Keys whose money is spent within a conversation, as lines of the configuration."""
+    return "".join(
+        f'      - {{ name: poor-{key[-20:]}, key: {key}, budget: {{ usd: "{usd}", window: total }} }}\n'
+        for provider, usd in MONEY.items()
+        for key in [POOR[provider], *POOR_NODE[provider]]
+    )
 
-    def __init__(self, folder, vendors):
-        keys = [
-            f'      - {{ name: poor-{key[-20:]}, key: {key}, budget: {{ usd: "{usd}", window: total }} }}\n'
-            for provider, usd in MONEY.items()
-            for key in [POOR[provider], *POOR_NODE[provider]]
-        ]
-        (folder / "antiphon.yaml").write_text(CONFIG.format(url=vendors.url, key=KEY) + "".join(keys))
-        Program.__init__(self, [binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
+
+@pytest.fixture(scope="module")
+def live_config(vendors):
+    return CONFIG.format(url=vendors.url, key=KEY) + poor_keys()
 
 
 def speech(*words):
@@ -288,23 +288,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def vendors(tmp_path_factory):
-    vendors = Vendors(tmp_path_factory.mktemp("agents"))
-    yield vendors
-    assert vendors.seen()["violations"] == []
-    vendors.stop(signal.SIGINT)
-
-
-@pytest.fixture(scope="module")
-def gateway(vendors, tmp_path_factory):
-    gateway = Conversations(tmp_path_factory.mktemp("conversations"), vendors)
-    yield gateway
-    assert gateway.stop(signal.SIGTERM) == 0
-    log = gateway.log.read_text()
-    assert "sk-upstream" not in log and "panicked" not in log
-
-
 def hold(gateway, provider, story):
     """Holds one conversation, and tells its request."""
     key = POOR[provider] if story is budget_spent else KEY
@@ -315,28 +298,28 @@ def hold(gateway, provider, story):
 
 
 @pytest.fixture(scope="module")
-def held(gateway):
+def held(live):
     """All conversations, held side by side, since agents speak in real time."""
     with ThreadPoolExecutor(max_workers=16) as threads:
         yield {
-            (provider, story): threads.submit(hold, gateway, provider, story) for provider, story in CASES
+            (provider, story): threads.submit(hold, live, provider, story) for provider, story in CASES
         }
 
 
 @pytest.mark.parametrize(("provider", "story"), CASES, ids=lambda part: getattr(part, "__name__", part))
-def test_the_story_is_the_same(gateway, held, provider, story):
+def test_the_story_is_the_same(live, held, provider, story):
     asked = held[provider, story].result(120)
     key = POOR[provider] if story is budget_spent else KEY
-    with gateway.client(key) as client:
+    with live.client(key) as client:
         records = wait_for(lambda: client.get(f"/usage/{asked}", cast_to=object)["data"] or None)
     if provider not in UNPRICED and story is not provider_vanishes:
         assert all(record["cost_usd"] is not None for record in records), records
 
 
 @pytest.mark.parametrize("provider", MODELS)
-def test_the_sdk_and_the_agents_framework_for_node(gateway, provider):
+def test_the_sdk_and_the_agents_framework_for_node(live, provider):
     ears = TRANSCRIBERS.get(provider, "whisper-1")
     told = {"ANTIPHON_MODEL": MODELS[provider], "ANTIPHON_EARS": ears}
     told["ANTIPHON_POOR"] = " ".join(POOR_NODE.get(provider, []))
     told["ANTIPHON_RESUMES"] = "yes" if provider in RESUMING else ""
-    run_node("conversations.test.mjs", gateway, KEY, **told)
+    run_node("conversations.test.mjs", live, KEY, **told)

@@ -19,9 +19,8 @@ from decimal import Decimal
 import pytest
 from websockets.asyncio.client import connect
 
-from conftest import KEY, Program, binary, wait_for
-from test_conversations import CONFIG, MODELS, Conversations, heard
-from test_live import Vendors
+from conftest import KEY, LiveGateway, Vendors, wait_for
+from test_conversations import CONFIG, MODELS, heard
 
 SECONDS = float(os.environ.get("CONVERSATION_SECONDS", "8"))
 SESSIONS = 200
@@ -35,7 +34,7 @@ IN_MS = ("audio_in_ms",)
 TOKENS_IN, TOKENS_OUT = ("text_tokens_in", "audio_tokens_in"), ("text_tokens_out", "audio_tokens_out")
 
 
-class Crowd(Conversations):
+class Crowd(LiveGateway):
     """The gateway with a key whose money is counted, and with a known address of its metrics."""
 
     def __init__(self, folder, vendors):
@@ -44,9 +43,7 @@ class Crowd(Conversations):
         config = CONFIG.format(url=vendors.url, key=KEY)
         config = config.replace('metrics: { bind: "127.0.0.1:0" }', f'metrics: {{ bind: "{self.metrics}" }}')
         key = f'      - {{ name: crowd, key: {CROWD}, budget: {{ usd: "10000.00", window: total }} }}\n'
-        (folder / "antiphon.yaml").write_text(config + key)
-        Program.__init__(self, [binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
-        wait_for(self.ready)
+        super().__init__(folder, config + key)
 
     def sessions(self):
         with urllib.request.urlopen(f"http://{self.metrics}/metrics") as answer:

@@ -14,7 +14,7 @@ import time
 import openai
 import pytest
 
-from conftest import KEY, Gateway, Program, Vendors, binary, wait_for
+from conftest import KEY, wait_for
 from realtime import append, request_id, transcription_session, until
 
 INTENT = {"intent": "transcription"}
@@ -46,33 +46,9 @@ tenants:
 """
 
 
-class LiveGateway(Gateway):
-    """The gateway with the vendors behind it."""
-
-    def __init__(self, folder, vendors):
-        (folder / "antiphon.yaml").write_text(CONFIG.format(url=vendors.url, key=KEY))
-        Program.__init__(self, [binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
-
-    def resident_kib(self):
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-
-
 @pytest.fixture(scope="module")
-def vendors(tmp_path_factory):
-    vendors = Vendors(tmp_path_factory.mktemp("vendors"))
-    yield vendors
-    assert vendors.seen()["violations"] == []
-    vendors.stop(signal.SIGINT)
-
-
-@pytest.fixture(scope="module")
-def live(vendors, tmp_path_factory):
-    gateway = LiveGateway(tmp_path_factory.mktemp("live"), vendors)
-    yield gateway
-    assert gateway.stop(signal.SIGTERM) == 0
-    log = gateway.log.read_text()
-    assert "sk-upstream" not in log and "panicked" not in log
+def live_config(vendors):
+    return CONFIG.format(url=vendors.url, key=KEY)
 
 
 def word(number):
