@@ -283,8 +283,10 @@ pub(super) fn left_in(dir: &Path) -> io::Result<HashMap<UsageRecordId, UsageReco
             return Ok(left);
         }
         let json = segment::entry_at(&slot, 0).and_then(|(json, _)| slot.get(json));
-        if let Some(record) = json.and_then(|json| serde_json::from_slice::<UsageRecord>(json).ok()) {
-            left.insert(record.id, record);
+        match json.map(serde_json::from_slice::<UsageRecord>) {
+            Some(Ok(record)) => drop(left.insert(record.id, record)),
+            Some(Err(error)) => tracing::error!(%error, "a call that was in flight is lost: its slot holds no record"),
+            None => {}
         }
     }
 }

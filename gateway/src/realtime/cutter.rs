@@ -112,24 +112,32 @@ impl Cutter {
     }
 
     fn begin(&mut self, text: &str) {
-        let Ok(cutting) = serde_json::from_str::<Cutting>(text) else { return };
+        let cutting = match serde_json::from_str::<Cutting>(text) {
+            Ok(cutting) => cutting,
+            Err(error) => return self.failed(&error),
+        };
         let turns = cutting.turns.map(|(threshold, prefix_padding_ms, silence_duration_ms)| ActivitySettings {
             threshold: threshold as f32,
             prefix_padding_ms,
             silence_duration_ms,
         });
-        self.buffer = InputBuffer::new(AUDIO, turns).ok();
-        self.cutting = Some(cutting);
+        match InputBuffer::new(AUDIO, turns) {
+            Ok(buffer) => (self.buffer, self.cutting) = (Some(buffer), Some(cutting)),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// What is said now is not understood, and the client is told so.
+    fn failed(&mut self, why: &dyn std::fmt::Display) {
+        let failed = Cut::Failed { code: "internal_error".to_owned(), message: why.to_string() };
+        self.next.push_back(Next::Tell(failed));
     }
 
     fn listen(&mut self, audio: &[u8]) {
         let Some(buffer) = &mut self.buffer else { return };
         let cuts = match buffer.append(audio) {
             Ok(cuts) => cuts,
-            Err(error) => {
-                let failed = Cut::Failed { code: "internal_error".to_owned(), message: error.to_string() };
-                return self.next.push_back(Next::Tell(failed));
-            }
+            Err(error) => return self.failed(&error),
         };
         let (now_ms, open) = (buffer.now_ms(), buffer.open_ms().is_some());
         for cut in cuts {

@@ -154,6 +154,16 @@ impl Recording {
     }
 }
 
+impl Drop for Recording {
+    /// What is lost is told by the next line, and of the last ones here.
+    fn drop(&mut self) {
+        let lost = *self.lost.get_mut();
+        if lost > 0 {
+            tracing::warn!(session = %self.session, lost, "the end of a recording is lost");
+        }
+    }
+}
+
 impl Session {
     /// Begins to record, where that is on.
     pub(super) fn recorded(mut self) -> Self {

@@ -176,7 +176,10 @@ impl Arriving {
         };
         let reader =
             spool.reader().await.inspect_err(|error| tracing::error!(%error, "a spool cannot be read")).ok()?;
-        tokio::task::spawn_blocking(move || audio::measure(reader)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || audio::measure(reader)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a body could not be measured");
+            None
+        })
     }
 
     /// Whether all of it is here.
