@@ -65,6 +65,8 @@ use tokio_tungstenite::{
     tungstenite::handshake::server::{ErrorResponse, Request, Response},
 };
 
+/// How long to wait before the next connection is accepted, where one could not be.
+pub(crate) const FULL: Duration = Duration::from_millis(10);
 const LISTEN: &str = "/v1/listen";
 const FLUX: &str = "/v2/listen";
 const SCRIBE: &str = "/v1/speech-to-text/realtime";
@@ -248,8 +250,12 @@ pub async fn start(config: Config) -> io::Result<Handle> {
     let serving = Arc::clone(&shared);
     let accepting = tokio::spawn(async move {
         let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(Arc::clone(&serving), stream));
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(connections.spawn(serve(Arc::clone(&serving), stream))),
+                // There are too many open files, and connections that end leave room for others.
+                Err(_) => tokio::time::sleep(FULL).await,
+            }
             while connections.try_join_next().is_some() {}
         }
     });

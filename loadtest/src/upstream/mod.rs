@@ -25,7 +25,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::live::Sockets;
+use crate::live::{FULL, Sockets};
 
 mod answer;
 mod audit;
@@ -301,8 +301,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, Arc::clone(&shared)));
+                match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&shared)))),
+                    // There are too many open files, and connections that end leave room for others.
+                    Err(_) => tokio::time::sleep(FULL).await,
                 }
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
