@@ -29,15 +29,8 @@ pub(crate) async fn identify(
     let id = Uuid::now_v7();
     let is_document = request.path().starts_with("/docs");
     let is_api = request.path().starts_with("/api/");
-    let answered = REQUEST_ID.scope(id, async {
-        let http = request.request().clone();
-        match next.call(request).await {
-            Ok(response) => response.map_into_boxed_body(),
-            // Errors of extractors and middleware become answers here, where the id is known.
-            Err(error) => ServiceResponse::new(http, error.error_response()).map_into_boxed_body(),
-        }
-    });
-    let mut response = answered.await;
+    // Handlers' errors are answers already, and so are those of the middleware inside.
+    let mut response = REQUEST_ID.scope(id, next.call(request)).await?;
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: &'static str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -31,6 +31,7 @@ TRANSCRIBERS = {"azure": "gpt-transcribe", "own": "own-ears"}
 CONFIG = """
 server:
   gateway: {{ bind: "127.0.0.1:0" }}
+  admin: {{ bind: "127.0.0.1:0" }}
   metrics: {{ bind: "127.0.0.1:0" }}
   data_dir: data
 database: {{ url: "sqlite://data/antiphon.db" }}

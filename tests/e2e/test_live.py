@@ -33,6 +33,7 @@ WORD_MS, SILENCE_MS, WORDS = 340, 700, 6
 CONFIG = """
 server:
   gateway: {{ bind: "127.0.0.1:0" }}
+  admin: {{ bind: "127.0.0.1:0" }}
   metrics: {{ bind: "127.0.0.1:0" }}
   data_dir: data
 database: {{ url: "sqlite://data/antiphon.db" }}

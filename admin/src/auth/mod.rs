@@ -3,7 +3,7 @@
 
 pub mod tokens;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
@@ -110,28 +110,35 @@ impl FromRequest for Actor {
 pub(crate) async fn authorise(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let pattern = request.match_pattern();
-    let Some(pattern) = pattern.filter(|pattern| pattern.starts_with("/api/")) else {
-        return next.call(request).await;
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match permitted(&request).await {
+        Ok(Some(actor)) => {
+            request.extensions_mut().insert(actor);
+        }
+        Ok(None) => {}
+        Err(error) => return Ok(request.error_response(error)),
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// Whoever asks, where the route wants to know.
+async fn permitted(request: &ServiceRequest) -> Result<Option<Actor>, AdminError> {
+    let Some(pattern) = request.match_pattern().filter(|pattern| pattern.starts_with("/api/")) else {
+        return Ok(None);
     };
     let least = match access::of(request.method().as_str(), &pattern) {
-        Some(Access::Open) => return next.call(request).await,
+        Some(Access::Open) => return Ok(None),
         Some(Access::AtLeast(role)) => Some(role),
         None => None,
     };
-    let Some(control) = request.app_data::<Data<Control>>().cloned() else {
-        return Err(AdminError::internal(&"the application has no control plane").into());
-    };
-    let actor = recognise(&control, request.request()).await?;
-    let Some(least) = least else {
-        return Err(AdminError::MethodNotAllowed(access::methods(&pattern).join(", ")).into());
-    };
+    let control = request.app_data::<Data<Control>>();
+    let control = control.ok_or_else(|| AdminError::internal(&"the application has no control plane"))?;
+    let actor = recognise(control, request.request()).await?;
+    let least = least.ok_or_else(|| AdminError::MethodNotAllowed(access::methods(&pattern).join(", ")))?;
     if actor.role < least {
-        return Err(AdminError::Forbidden(format!("This takes the role {}.", least.as_str())).into());
+        return Err(AdminError::Forbidden(format!("This takes the role {}.", least.as_str())));
     }
-    request.extensions_mut().insert(actor);
-    next.call(request).await
+    Ok(Some(actor))
 }
 
 /// The caller by the token in `Authorization`.
