@@ -8,11 +8,9 @@ use domain::usage::Usage;
 
 use crate::error::GatewayError;
 use crate::limits::Want;
-use crate::pipeline::authenticate::Principal;
 use crate::pipeline::call::Call;
-use crate::pipeline::estimate;
 use crate::pipeline::meter::{CallFacts, Meter};
-use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::route::{Candidate, Dropped, Question, Watch, route};
 
 /// A target in the order of the route, with the request in its own words.
 #[derive(Debug)]
@@ -44,17 +42,7 @@ pub fn admit<R: Written>(
     write: impl FnMut(&Candidate) -> Result<R, DialectError>,
 ) -> Result<(Vec<Planned<R>>, Meter), GatewayError> {
     let gateway = call.gateway();
-    let candidates = route(
-        &call.snapshot,
-        &gateway.health,
-        call.principal.key.tenant,
-        facts.operation,
-        (model, facts.pinned),
-        facts.region.as_deref(),
-        &|candidate| price(call, &facts, candidate, expected).map(|amount| amount.0),
-    )?;
-    let mut planned = candidates.into_iter().map(|candidate| Planned { candidate, request: None }).collect::<Vec<_>>();
-    let cost = plan(call, &facts, &mut planned, expected, write)?;
+    let (planned, cost) = decide(&question(call, &facts, model), expected, write, &mut ())?;
     gateway.ledger.accepts()?;
     let want = Want { cost, session: false };
     let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
@@ -73,24 +61,57 @@ pub fn admit_again<R: Written>(
     expected: &Usage,
     write: impl FnMut(&Candidate) -> Result<R, DialectError>,
 ) -> Result<(), GatewayError> {
-    let cost = plan(call, meter.facts(), left, expected, write)?;
+    let facts = meter.facts();
+    let cost = plan(&question(call, facts, &facts.model_asked), left, expected, write, &mut ())?;
     meter.keep_reserved(cost)?;
     Ok(())
 }
 
+/// The decision itself, from nothing but what is known: the targets in the order in which they are tried, each
+/// with its request, and what the dearest that can serve may cost. Nothing is taken or held by it.
+///
+/// # Errors
+/// As [`route`]'s; no target can serve what is asked, or one that can has no price and is refused for that.
+pub fn decide<R: Written>(
+    question: &Question<'_>,
+    expected: &Usage,
+    write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+    watch: &mut impl Watch,
+) -> Result<(Vec<Planned<R>>, Option<NanoUsd>), GatewayError> {
+    let candidates = route(question, expected, watch)?;
+    let mut planned = candidates.into_iter().map(|candidate| Planned { candidate, request: None }).collect::<Vec<_>>();
+    let cost = plan(question, &mut planned, expected, write, watch)?;
+    Ok((planned, cost))
+}
+
+fn question<'a>(call: &'a Call, facts: &'a CallFacts, model: &'a str) -> Question<'a> {
+    Question {
+        snapshot: &call.snapshot,
+        health: &call.gateway().health,
+        tenant: call.principal.key.tenant,
+        operation: facts.operation,
+        model,
+        pinned: facts.pinned,
+        region: facts.region.as_deref(),
+        at: facts.started_at,
+        refuses_unpriced: call.principal.key.refuse_unpriced,
+    }
+}
+
 /// Writes each target's request, and gives the cost of the dearest that can serve it.
 fn plan<R: Written>(
-    call: &Call,
-    facts: &CallFacts,
+    question: &Question<'_>,
     planned: &mut [Planned<R>],
     expected: &Usage,
     mut write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+    watch: &mut impl Watch,
 ) -> Result<Option<NanoUsd>, GatewayError> {
     let mut reason: Option<DialectError> = None;
     for target in &mut *planned {
         match write(&target.candidate) {
             Ok(request) => target.request = Some(request),
             Err(error) => {
+                watch.dropped(target.candidate.place, Dropped::Unwritable(&error));
                 target.request = None;
                 reason = reason.or(Some(error));
             }
@@ -102,27 +123,18 @@ fn plan<R: Written>(
     }
     let price = |target: &Planned<R>| {
         let own = target.request.as_ref().and_then(Written::expected);
-        price(call, facts, &target.candidate, own.unwrap_or(expected))
+        question.price(&target.candidate, own.unwrap_or(expected))
     };
-    refuse_unpriced(&call.principal, able().map(price))?;
+    refuse_unpriced(question.refuses_unpriced, able().map(price))?;
     Ok(able().filter_map(price).max())
 }
 
-fn price(call: &Call, facts: &CallFacts, candidate: &Candidate, expected: &Usage) -> Option<NanoUsd> {
-    let tenant = call.principal.key.tenant;
-    let prices = estimate::prices(&call.snapshot, tenant, candidate, facts.operation, facts.started_at);
-    estimate::amount(expected, prices)
-}
-
-/// A key that refuses what cannot be priced gets only targets whose price is known.
+/// Who refuses what cannot be priced gets nothing from targets without a price, also as a second choice.
 ///
 /// # Errors
 /// `ModelUnpriced`.
-pub fn refuse_unpriced(
-    principal: &Principal,
-    mut prices: impl Iterator<Item = Option<NanoUsd>>,
-) -> Result<(), GatewayError> {
-    if principal.key.refuse_unpriced && prices.any(|price| price.is_none()) {
+pub fn refuse_unpriced(refuses: bool, mut prices: impl Iterator<Item = Option<NanoUsd>>) -> Result<(), GatewayError> {
+    if refuses && prices.any(|price| price.is_none()) {
         return Err(GatewayError::caller(
             ErrorKind::ModelUnpriced,
             "No price is known for this model, and this key refuses such models.",

@@ -92,11 +92,20 @@ impl Health {
     /// The next number from 0 to 1 for weighted routes: a low-discrepancy walk, so that shares come
     /// out exact over few requests as well.
     pub fn draw(&self) -> f64 {
-        let step = self.draws.fetch_add(1, Ordering::Relaxed);
-        #[expect(clippy::cast_precision_loss, reason = "only the fraction matters")]
-        let turn = (step % 1_000_003) as f64 * 0.618_033_988_749_894_9;
-        turn.fract()
+        drawn(self.draws.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// What the next call draws, without taking it.
+    #[must_use]
+    pub fn next_draw(&self) -> f64 {
+        drawn(self.draws.load(Ordering::Relaxed))
+    }
+}
+
+fn drawn(step: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "only the fraction matters")]
+    let turn = (step % 1_000_003) as f64 * 0.618_033_988_749_894_9;
+    turn.fract()
 }
 
 impl State {

@@ -4,9 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use bytes::Bytes;
 use dialects::contract::JsonRequest;
+use dialects::error::DialectError;
 use dialects::openai::json::{ChatSse, chat_stream_wants_usage};
 use dialects::openai::usage::json_usage;
 use domain::error::ErrorKind;
+use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource};
 use serde::Deserialize;
 
@@ -46,10 +48,7 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
     let operation = facts.operation;
     call.principal.require(operation, &model)?;
     let expected = estimate::json(operation, body.len() as u64, max_tokens_out, answers);
-    let (planned, mut meter) = admit(&call, facts, &model, &expected, |candidate| {
-        let dialect = candidate.row.json.ok_or_else(|| cannot("be asked this"))?;
-        dialect.request(operation, &body, &candidate.model)
-    })?;
+    let (planned, mut meter) = admit(&call, facts, &model, &expected, |candidate| write(candidate, operation, &body))?;
 
     let sent = estimate::undelivered(&expected);
     let serving = Serving { call: &call, expected, sent, body: &body, streams: asked.stream == Some(true) };
@@ -69,6 +68,15 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
 }
 
 impl Written for JsonRequest {}
+
+/// What a target is asked.
+///
+/// # Errors
+/// It cannot serve it.
+pub(super) fn write(candidate: &Candidate, operation: Operation, body: &[u8]) -> Result<JsonRequest, DialectError> {
+    let dialect = candidate.row.json.ok_or_else(|| cannot("be asked this"))?;
+    dialect.request(operation, body, &candidate.model)
+}
 
 /// What a target made of the call.
 enum Served {

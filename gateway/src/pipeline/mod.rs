@@ -7,6 +7,7 @@ pub mod authenticate;
 pub mod call;
 pub(crate) mod envelope;
 pub mod estimate;
+pub mod explain;
 mod flight;
 pub mod forward;
 pub mod health;

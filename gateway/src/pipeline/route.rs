@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dialects::contract::UpstreamModel;
+use dialects::error::DialectError;
 use dialects::registry::{self, Provider};
 use domain::error::ErrorKind;
 use domain::ids::TenantId;
+use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::{self, Measure, Strategy, Target};
+use domain::usage::Usage;
+use time::OffsetDateTime;
 
 use crate::error::GatewayError;
+use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
 use crate::snapshot::{ProviderAccount, Snapshot};
 
@@ -30,6 +35,8 @@ pub struct Candidate {
     pub model: UpstreamModel,
     /// What its breaker said when the call was routed; never open.
     pub breaker: Breaker,
+    /// Where the target stands among those of its route.
+    pub place: usize,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -38,55 +45,154 @@ impl std::fmt::Debug for Candidate {
     }
 }
 
-/// The candidates for `operation` on `model`, in the order in which they are tried.
+/// What is asked of the targets of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The view that decides.
+    pub snapshot: &'a Snapshot,
+    /// What is known of the targets.
+    pub health: &'a Health,
+    /// For whom.
+    pub tenant: TenantId,
+    /// What is to be done.
+    pub operation: Operation,
+    /// The name that was asked for.
+    pub model: &'a str,
+    /// The only kind whose accounts may serve it.
+    pub pinned: Option<ProviderKind>,
+    /// The region that the caller names.
+    pub region: Option<&'a str>,
+    /// When: which prices are in force.
+    pub at: OffsetDateTime,
+    /// A target without a price is no answer to it.
+    pub refuses_unpriced: bool,
+}
+
+impl Question<'_> {
+    /// What a use would cost at a candidate; `None` while that is unpriced.
+    #[must_use]
+    pub fn price(&self, candidate: &Candidate, usage: &Usage) -> Option<NanoUsd> {
+        let prices = estimate::prices(self.snapshot, self.tenant, candidate, self.operation, self.at);
+        estimate::amount(usage, prices)
+    }
+
+    fn measure(&self, candidate: &Candidate, expected: &Usage) -> Measure {
+        Measure {
+            ttfb_ms: self.health.ttfb_ms(candidate, self.operation),
+            cost_nano_usd: self.price(candidate, expected).map(|amount| amount.0),
+            in_region: self.region.is_some() && self.region == home(candidate),
+        }
+    }
+}
+
+/// Why a target does not serve a call.
+#[derive(Debug, Clone, Copy)]
+pub enum Dropped<'a> {
+    /// No account has the name that the target gives.
+    ProviderMissing,
+    /// The provider, or its model as far as that is known, does not do such things.
+    OperationUnsupported,
+    /// It has failed too often of late.
+    BreakerOpen,
+    /// What is asked cannot be said in its words.
+    Unwritable(&'a DialectError),
+    /// It holds no session of this kind.
+    Unheld(&'a GatewayError),
+}
+
+/// Sees a decision while it is made. A call that is served is watched by `()`, which sees nothing and so costs
+/// nothing; whoever explains a decision looks on at the same one.
+pub trait Watch {
+    /// The name means these targets.
+    fn resolved(&mut self, _strategy: Strategy, _targets: &[Target]) {}
+
+    /// The target at this place is left out.
+    fn dropped(&mut self, _place: usize, _why: Dropped<'_>) {}
+
+    /// A target is left, and this is known of it.
+    fn measured(&mut self, _candidate: &Candidate, _measure: &Measure) {}
+
+    /// Whether a target is to be measured that is alone, whose order needs no measure.
+    fn measures_all(&self) -> bool {
+        false
+    }
+
+    /// The number that decides a weighted order.
+    fn draw(&self, health: &Health) -> f64 {
+        health.draw()
+    }
+}
+
+impl Watch for () {}
+
+/// The candidates for what is asked, in the order in which they are tried. `expected` is what it will use.
 ///
 /// # Errors
 /// `ModelNotFound` when nothing has that name, `InvalidRequest` when no target of it can do the
 /// operation, `NoHealthyTarget` when every breaker is open.
 pub fn route(
-    snapshot: &Snapshot,
-    health: &Health,
-    tenant: TenantId,
-    operation: Operation,
-    (model, pinned): (&str, Option<ProviderKind>),
-    region: Option<&str>,
-    estimate: &dyn Fn(&Candidate) -> Option<i64>,
+    question: &Question<'_>,
+    expected: &Usage,
+    watch: &mut impl Watch,
 ) -> Result<Vec<Candidate>, GatewayError> {
-    let (strategy, targets) = match pinned {
-        Some(kind) => resolve_pinned(snapshot, tenant, kind, model),
-        None => resolve(snapshot, tenant, operation, model)?,
-    };
-    let mut candidates: Vec<Candidate> = targets.iter().filter_map(|target| candidate(snapshot, target)).collect();
+    let Question { snapshot, health, operation, model, .. } = *question;
+    let (strategy, targets) = targets(question)?;
+    watch.resolved(strategy, &targets);
+    let mut candidates = Vec::with_capacity(targets.len());
+    for (place, target) in targets.iter().enumerate() {
+        match candidate(snapshot, place, target) {
+            Some(candidate) => candidates.push(candidate),
+            None => watch.dropped(place, Dropped::ProviderMissing),
+        }
+    }
     if candidates.is_empty() {
         let message = format!("No provider of the model `{model}` is configured.");
         return Err(GatewayError::caller(ErrorKind::NoHealthyTarget, message).with_retry_after(30));
     }
-    candidates.retain(|candidate| can(candidate, operation));
+    candidates.retain(|candidate| {
+        let can = can(candidate, operation);
+        if !can {
+            watch.dropped(candidate.place, Dropped::OperationUnsupported);
+        }
+        can
+    });
     if candidates.is_empty() {
         return Err(GatewayError::invalid("model", format!("The model `{model}` cannot be used for {operation}.")));
     }
     candidates.retain_mut(|candidate| {
         candidate.breaker = health.breaker(candidate);
-        candidate.breaker != Breaker::Open
+        let open = candidate.breaker == Breaker::Open;
+        if open {
+            watch.dropped(candidate.place, Dropped::BreakerOpen);
+        }
+        !open
     });
     if candidates.is_empty() {
         let message = format!("Every provider of the model `{model}` is failing at the moment.");
         return Err(GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10));
     }
-    if candidates.len() == 1 {
+    if candidates.len() == 1 && !watch.measures_all() {
         return Ok(candidates);
     }
-    let measures: Vec<Measure> = candidates
-        .iter()
-        .map(|candidate| Measure {
-            ttfb_ms: health.ttfb_ms(candidate, operation),
-            cost_nano_usd: estimate(candidate),
-            in_region: region.is_some() && region == home(candidate),
-        })
-        .collect();
+    let measures: Vec<Measure> = candidates.iter().map(|candidate| question.measure(candidate, expected)).collect();
+    for (candidate, measure) in candidates.iter().zip(&measures) {
+        watch.measured(candidate, measure);
+    }
     let targets: Vec<Target> = candidates.iter().map(|candidate| candidate.target.clone()).collect();
-    let order = routing::order(strategy, &targets, &measures, health.draw());
+    let order = routing::order(strategy, &targets, &measures, watch.draw(health));
     Ok(order.into_iter().filter_map(|index| candidates.get(index).cloned()).collect())
+}
+
+/// What the name means: a strategy and its targets.
+///
+/// # Errors
+/// `ModelNotFound` when nothing has that name.
+pub fn targets(question: &Question<'_>) -> Result<(Strategy, Vec<Target>), GatewayError> {
+    let Question { snapshot, tenant, operation, model, .. } = *question;
+    match question.pinned {
+        Some(kind) => Ok(resolve_pinned(snapshot, tenant, kind, model)),
+        None => resolve(snapshot, tenant, operation, model),
+    }
 }
 
 fn home(candidate: &Candidate) -> Option<&str> {
@@ -160,13 +266,13 @@ fn plain_target(provider: &str, model: &str) -> Target {
     }
 }
 
-fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
+fn candidate(snapshot: &Snapshot, place: usize, target: &Target) -> Option<Candidate> {
     let account = Arc::clone(snapshot.providers.get(&target.provider)?);
     let row = registry::provider(account.kind)?;
     let wire_name = target.options.get("deployment").unwrap_or(&target.model).clone();
     let (model, provider, options) = (target.model.clone(), account.name.clone(), target.options.clone());
     let model = UpstreamModel { wire_name, model, provider, options };
-    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed })
+    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place })
 }
 
 /// An account itself, for what is asked of it beside any model.
@@ -175,7 +281,7 @@ pub fn of_account(account: &Arc<ProviderAccount>, row: &'static Provider) -> Can
     let (model, provider) = (String::new(), account.name.clone());
     let model = UpstreamModel { wire_name: String::new(), model, provider, options: BTreeMap::new() };
     let (account, target) = (Arc::clone(account), plain_target(&account.name, ""));
-    Candidate { account, row, target, model, breaker: Breaker::Closed }
+    Candidate { account, row, target, model, breaker: Breaker::Closed, place: 0 }
 }
 
 /// Whether the provider kind has the operation at all, and the model where it is a known one.

@@ -24,6 +24,7 @@ use crate::pipeline::route::Candidate;
 use crate::pipeline::speech_way::{Way, not_audio};
 use crate::pipeline::streamed::{Begun, NextPart, Tap, streamed_in_parts};
 use crate::pipeline::{estimate, forward, request_body};
+use crate::snapshot::Snapshot;
 
 /// Serves one speech request.
 ///
@@ -33,7 +34,7 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
     call.principal.require(facts.operation, &request.model)?;
     let expected = estimate::speech(request.characters());
     let (planned, mut meter) =
-        admit(&call, facts, &request.model, &expected, |candidate| write(&call, candidate, &request))?;
+        admit(&call, facts, &request.model, &expected, |candidate| write(&call.snapshot, candidate, &request))?;
 
     let call = Rc::new(call);
     let sent = estimate::undelivered(&expected);
@@ -67,17 +68,25 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
 
 /// What a target is asked, in its own voice; without a plan it speaks on this machine.
 #[derive(Debug)]
-struct Spoken {
+pub(super) struct Spoken {
     request: SpeechRequest,
     plan: Option<SpeechPlan>,
 }
 
 impl Written for Spoken {}
 
-fn write(call: &Call, candidate: &Candidate, request: &SpeechRequest) -> Result<Spoken, DialectError> {
+/// What a target is asked.
+///
+/// # Errors
+/// It cannot serve it.
+pub(super) fn write(
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    request: &SpeechRequest,
+) -> Result<Spoken, DialectError> {
     let dialect = candidate.row.speech.ok_or_else(|| cannot("speak"))?;
     let mut request = request.clone();
-    if let Some(map) = call.snapshot.voices.get(request.voice.as_str()) {
+    if let Some(map) = snapshot.voices.get(request.voice.as_str()) {
         let mapped = map.get(&candidate.account.name).or_else(|| map.get(candidate.account.kind.as_str()));
         if let Some(voice) = mapped {
             request.voice = Voice::Name(voice.clone());

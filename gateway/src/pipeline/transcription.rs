@@ -91,7 +91,7 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
 }
 
 /// A form in a provider's words, and who reads the answer to it.
-struct Form {
+pub(super) struct Form {
     dialect: &'static dyn TranscriptionDialect,
     request: UploadRequest,
     /// What it will use as this provider bills it.
@@ -104,7 +104,11 @@ impl Written for Form {
     }
 }
 
-fn write(
+/// The form for a target.
+///
+/// # Errors
+/// It cannot serve what is asked.
+pub(super) fn write(
     candidate: &Candidate,
     operation: Operation,
     request: &TranscriptionRequest,
@@ -119,13 +123,18 @@ fn write(
 
 /// How long the audio is, as far as that is known before it was measured.
 #[derive(Debug, Clone, Copy)]
-struct Length {
+pub(super) struct Length {
     file: AudioFile,
     exact_ms: Option<u64>,
     guessed_ms: Option<u64>,
 }
 
 impl Length {
+    /// As a file says of itself that tells everything.
+    pub(super) fn told(file: AudioFile) -> Self {
+        Self { file, exact_ms: file.duration_ms, guessed_ms: None }
+    }
+
     /// Reads it out of the file's head. A budget is held exactly where the length is known, so a file
     /// whose header does not tell it is received and measured before the provider sees any of it.
     async fn of(call: &Call, upload: &mut Upload) -> Result<Self, GatewayError> {
@@ -147,7 +156,7 @@ impl Length {
     }
 
     /// What is reserved for; never nothing, which would count as unpriced.
-    fn reserved_ms(self) -> u64 {
+    pub(super) fn reserved_ms(self) -> u64 {
         self.exact_ms.or(self.guessed_ms).unwrap_or(UNKNOWN_LENGTH_MS).max(1)
     }
 

@@ -17,7 +17,7 @@ use crate::limits::Want;
 use crate::pipeline::admit::{nothing_left, refuse_unpriced};
 use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
-use crate::pipeline::route::{Candidate, route};
+use crate::pipeline::route::{Candidate, Dropped, Question, Watch, route};
 use crate::realtime::client::{Client, verify};
 use crate::realtime::fallback::Fallback;
 use crate::realtime::session::{Kind, Pending, Session, Upstream};
@@ -140,19 +140,37 @@ pub(super) fn candidates(
     transcription: bool,
 ) -> Result<Vec<Candidate>, GatewayError> {
     caller.principal.require(Operation::Realtime, model)?;
-    let mut found = route(
-        &caller.snapshot,
-        &worker.gateway.health,
-        caller.principal.key.tenant,
-        Operation::Realtime,
-        (model, caller.facts.pinned),
-        caller.facts.region.as_deref(),
-        &|candidate| window(caller, candidate).map(|amount| amount.0),
-    )?;
+    let key = &caller.principal.key;
+    let question = Question {
+        snapshot: &caller.snapshot,
+        health: &worker.gateway.health,
+        tenant: key.tenant,
+        operation: Operation::Realtime,
+        model,
+        pinned: caller.facts.pinned,
+        region: caller.facts.region.as_deref(),
+        at: caller.facts.started_at,
+        refuses_unpriced: key.refuse_unpriced,
+    };
+    choose(&question, transcription, &mut ())
+}
+
+/// The decision itself, from nothing but what is known.
+///
+/// # Errors
+/// As [`route`]'s; no target holds such sessions, or one that does has no price and is refused for that.
+pub(crate) fn choose(
+    question: &Question<'_>,
+    transcription: bool,
+    watch: &mut impl Watch,
+) -> Result<Vec<Candidate>, GatewayError> {
+    let window = estimate::realtime_window();
+    let mut found = route(question, &window, watch)?;
     let mut refusal = None;
-    found.retain(|candidate| match holds(&caller.snapshot, candidate, transcription) {
+    found.retain(|candidate| match holds(question.snapshot, candidate, transcription) {
         Ok(()) => true,
         Err(error) => {
+            watch.dropped(candidate.place, Dropped::Unheld(&error));
             refusal.get_or_insert(error);
             false
         }
@@ -160,7 +178,7 @@ pub(super) fn candidates(
     if let (true, Some(refusal)) = (found.is_empty(), refusal) {
         return Err(refusal);
     }
-    refuse_unpriced(&caller.principal, found.iter().map(|candidate| window(caller, candidate)))?;
+    refuse_unpriced(question.refuses_unpriced, found.iter().map(|candidate| question.price(candidate, &window)))?;
     Ok(found)
 }
 

@@ -146,7 +146,7 @@ fn candidate(
     };
     let (wire_name, provider) = (model.to_owned(), account.name.clone());
     let model = UpstreamModel { wire_name, model: priced.to_owned(), provider, options: BTreeMap::new() };
-    Candidate { account: Arc::clone(account), row: vendor.row, target, model, breaker: Breaker::Closed }
+    Candidate { account: Arc::clone(account), row: vendor.row, target, model, breaker: Breaker::Closed, place: 0 }
 }
 
 /// The name under which a model is priced: its own where it has a price, else its family's.
@@ -176,7 +176,7 @@ pub(super) fn admit(
     expected: &Usage,
 ) -> Result<Meter, GatewayError> {
     let cost = price(&call.snapshot, &facts, candidate, expected);
-    refuse_unpriced(&call.principal, std::iter::once(cost))?;
+    refuse_unpriced(call.principal.key.refuse_unpriced, std::iter::once(cost))?;
     let gateway = call.gateway();
     gateway.ledger.accepts()?;
     let want = crate::limits::Want { cost, session: false };

@@ -57,7 +57,7 @@ pub(super) async fn make(
         let candidate = account::choose(&call.snapshot, &gateway.health, principal, vendor, facts.operation, &model)?;
         // What it costs is counted when it is joined; a budget that does not hold its beginning makes none.
         let cost = account::price(&call.snapshot, &facts, &candidate, &relay::WINDOW);
-        crate::pipeline::admit::refuse_unpriced(principal, std::iter::once(cost))?;
+        crate::pipeline::admit::refuse_unpriced(principal.key.refuse_unpriced, std::iter::once(cost))?;
         let want = Want { cost, session: false };
         let permit = gateway.limits.admit(&principal.key, &want, facts.started_at, facts.started)?;
         let body = match (passage, address.followed) {

@@ -111,7 +111,7 @@ impl Opening {
         let facts = self.caller.facts.clone();
         let window = Usage { surcharge_percent: self.counter.usage(0).0.surcharge_percent, ..WINDOW };
         let cost = account::price(&self.caller.snapshot, &facts, &self.candidate, &window);
-        refuse_unpriced(&self.caller.principal, std::iter::once(cost))?;
+        refuse_unpriced(self.caller.principal.key.refuse_unpriced, std::iter::once(cost))?;
         let key = &self.caller.principal.key;
         let permit = gateway.limits.admit(key, &Want { cost, session: true }, facts.started_at, facts.started)?;
         if !gateway.health.may_ask(&self.candidate) {
