@@ -16,6 +16,7 @@ pub mod local;
 pub mod multipart;
 pub mod openai;
 pub mod openai_compatible;
+pub mod probes;
 pub mod registry;
 mod rows;
 pub mod segments;

@@ -84,6 +84,20 @@ pub struct Provider {
     pub fault: fn(u16, &[u8]) -> Fault,
 }
 
+impl Provider {
+    /// Whether the kind does such a thing at all, with some model.
+    #[must_use]
+    pub const fn has(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Transcription | Operation::Translation => self.transcription.is_some(),
+            Operation::Speech => self.speech.is_some(),
+            Operation::Chat | Operation::Embeddings => self.json.is_some(),
+            Operation::Realtime => self.realtime.is_some() || self.live.is_some() || self.agent.is_some(),
+            Operation::Passthrough => self.surface.is_some(),
+        }
+    }
+}
+
 /// Every provider kind, one row each. Nothing else in the workspace matches on the kind.
 pub static PROVIDERS: &[Provider] = rows::PROVIDERS;
 

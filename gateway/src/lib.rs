@@ -30,6 +30,7 @@ pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
+pub mod probe;
 pub mod realtime;
 pub mod repositories;
 pub mod settings;

@@ -18,6 +18,7 @@ use crate::error::GatewayError;
 use crate::pipeline::call::Call;
 use crate::pipeline::route::Candidate;
 use crate::telemetry::names;
+use crate::upstream::Outbound;
 use crate::upstream::client::Body;
 use crate::upstream::credentials::credential;
 
@@ -33,14 +34,14 @@ const MAX_REFUSAL_TIME: Duration = Duration::from_secs(5);
 /// # Errors
 /// The configured URL or credential cannot be sent, or there is none.
 pub async fn post(
-    gateway: &Gateway,
+    from: &impl Outbound,
     candidate: &Candidate,
     endpoint: &Endpoint,
     content_type: &str,
     body: Body,
     length: Option<u64>,
 ) -> Result<Request<Body>, GatewayError> {
-    let mut request = to(gateway, candidate, Method::POST, endpoint).await?.header(CONTENT_TYPE, content_type);
+    let mut request = to(from, candidate, Method::POST, endpoint).await?.header(CONTENT_TYPE, content_type);
     if let Some(length) = length {
         request = request.header(CONTENT_LENGTH, length);
     }
@@ -51,21 +52,25 @@ pub async fn post(
 ///
 /// # Errors
 /// As [`post`].
-pub async fn get(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> Result<Request<Body>, GatewayError> {
+pub async fn get(
+    from: &impl Outbound,
+    candidate: &Candidate,
+    endpoint: &Endpoint,
+) -> Result<Request<Body>, GatewayError> {
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    to(gateway, candidate, Method::GET, endpoint).await?.body(nothing).map_err(|error| GatewayError::internal(&error))
+    to(from, candidate, Method::GET, endpoint).await?.body(nothing).map_err(|error| GatewayError::internal(&error))
 }
 
 /// The head of a request with our credential.
 async fn to(
-    gateway: &Gateway,
+    from: &impl Outbound,
     candidate: &Candidate,
     method: Method,
     endpoint: &Endpoint,
 ) -> Result<http::request::Builder, GatewayError> {
     let mut request = Request::builder().method(method).uri(address(candidate, endpoint));
     request = request.header(USER_AGENT, concat!("antiphon/", env!("CARGO_PKG_VERSION")));
-    if let Some((name, value)) = credential(gateway, candidate).await? {
+    if let Some((name, value)) = credential(from, candidate).await? {
         request = request.header(name, value);
     }
     Ok(request)
@@ -207,8 +212,8 @@ pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result
 ///
 /// # Errors
 /// As [`collect`].
-pub async fn collect_json(gateway: &Gateway, body: Incoming) -> Result<Bytes, GatewayError> {
-    collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.settings.timeouts.idle).await
+pub async fn collect_json(from: &impl Outbound, body: Incoming) -> Result<Bytes, GatewayError> {
+    collect(body, MAX_UPSTREAM_JSON_BYTES, from.timeouts().idle).await
 }
 
 /// A provider that breaks off.

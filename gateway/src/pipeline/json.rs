@@ -73,7 +73,7 @@ impl Written for JsonRequest {}
 ///
 /// # Errors
 /// It cannot serve it.
-pub(super) fn write(candidate: &Candidate, operation: Operation, body: &[u8]) -> Result<JsonRequest, DialectError> {
+pub(crate) fn write(candidate: &Candidate, operation: Operation, body: &[u8]) -> Result<JsonRequest, DialectError> {
     let dialect = candidate.row.json.ok_or_else(|| cannot("be asked this"))?;
     dialect.request(operation, body, &candidate.model)
 }

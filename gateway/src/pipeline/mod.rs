@@ -18,7 +18,7 @@ pub(crate) mod request_body;
 pub mod route;
 mod send_form;
 pub mod speech;
-mod speech_way;
+pub(crate) mod speech_way;
 pub mod spool;
 pub mod streamed;
 pub mod transcription;

@@ -254,7 +254,9 @@ fn resolve_pinned(snapshot: &Snapshot, tenant: TenantId, kind: ProviderKind, mod
     (Strategy::Priority, accounts.map(|account| plain_target(&account.name, model)).collect())
 }
 
-fn plain_target(provider: &str, model: &str) -> Target {
+/// A target with nothing but a name.
+#[must_use]
+pub fn plain_target(provider: &str, model: &str) -> Target {
     Target {
         provider: provider.to_owned(),
         model: model.to_owned(),
@@ -269,31 +271,32 @@ fn plain_target(provider: &str, model: &str) -> Target {
 fn candidate(snapshot: &Snapshot, place: usize, target: &Target) -> Option<Candidate> {
     let account = Arc::clone(snapshot.providers.get(&target.provider)?);
     let row = registry::provider(account.kind)?;
+    let model = upstream_model(&account, target);
+    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place })
+}
+
+/// A target of an account, for what is asked of it beside any route.
+#[must_use]
+pub fn at_account(account: &Arc<ProviderAccount>, row: &'static Provider, target: Target) -> Candidate {
+    let model = upstream_model(account, &target);
+    Candidate { account: Arc::clone(account), row, target, model, breaker: Breaker::Closed, place: 0 }
+}
+
+fn upstream_model(account: &ProviderAccount, target: &Target) -> UpstreamModel {
     let wire_name = target.options.get("deployment").unwrap_or(&target.model).clone();
     let (model, provider, options) = (target.model.clone(), account.name.clone(), target.options.clone());
-    let model = UpstreamModel { wire_name, model, provider, options };
-    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place })
+    UpstreamModel { wire_name, model, provider, options }
 }
 
 /// An account itself, for what is asked of it beside any model.
 #[must_use]
 pub fn of_account(account: &Arc<ProviderAccount>, row: &'static Provider) -> Candidate {
-    let (model, provider) = (String::new(), account.name.clone());
-    let model = UpstreamModel { wire_name: String::new(), model, provider, options: BTreeMap::new() };
-    let (account, target) = (Arc::clone(account), plain_target(&account.name, ""));
-    Candidate { account, row, target, model, breaker: Breaker::Closed, place: 0 }
+    at_account(account, row, plain_target(&account.name, ""))
 }
 
 /// Whether the provider kind has the operation at all, and the model where it is a known one.
 fn can(candidate: &Candidate, operation: Operation) -> bool {
     let row = candidate.row;
-    let has = match operation {
-        Operation::Transcription | Operation::Translation => row.transcription.is_some(),
-        Operation::Speech => row.speech.is_some(),
-        Operation::Chat | Operation::Embeddings => row.json.is_some(),
-        Operation::Realtime => row.realtime.is_some() || row.live.is_some() || row.agent.is_some(),
-        Operation::Passthrough => row.surface.is_some(),
-    };
     let mut known = row.models.iter().filter(|known| known.name == candidate.model.model).peekable();
     if row.in_process {
         return known.any(|known| known.operations.contains(&operation));
@@ -303,5 +306,5 @@ fn can(candidate: &Candidate, operation: Operation) -> bool {
     let told = known.peek().is_none()
         || operation == Operation::Translation
         || known.any(|known| known.operations.contains(&operation));
-    has && told
+    row.has(operation) && told
 }

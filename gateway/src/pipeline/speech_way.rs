@@ -15,7 +15,7 @@ use crate::error::GatewayError;
 
 /// What is done to a provider's bytes until they are the client's.
 #[derive(Default)]
-pub(super) struct Way {
+pub(crate) struct Way {
     decoder: Option<Unwrapping>,
     converter: Option<SpeechConverter>,
     transcoder: Option<SpeechTranscoder>,
@@ -35,7 +35,7 @@ impl Way {
     ///
     /// # Errors
     /// What came is nothing that can be made the client's.
-    pub(super) fn new(
+    pub(crate) fn new(
         answer: SpeechAnswer,
         audio: SpeechAudio,
         is_events: bool,
@@ -62,14 +62,14 @@ impl Way {
     }
 
     /// Audio and events into each other.
-    pub(super) fn packed(delivery: StreamFormat, wanted: StreamFormat) -> Self {
+    pub(crate) fn packed(delivery: StreamFormat, wanted: StreamFormat) -> Self {
         let transcodes = delivery != wanted || delivery == StreamFormat::Sse;
         let transcoder = transcodes.then(|| SpeechTranscoder::new(delivery, wanted));
         Self { transcoder, ..Self::default() }
     }
 
     /// The next bytes of the answer as the client gets them.
-    pub(super) fn feed(&mut self, chunk: Bytes) -> Result<Bytes, GatewayError> {
+    pub(crate) fn feed(&mut self, chunk: Bytes) -> Result<Bytes, GatewayError> {
         let audio = match &mut self.decoder {
             None => chunk,
             Some(wrapped) => written(|audio| wrapped.decoder.feed(&chunk, audio))?,
@@ -90,7 +90,7 @@ impl Way {
     }
 
     /// One answer has ended.
-    pub(super) fn part_ended(&mut self) -> Result<Bytes, GatewayError> {
+    pub(crate) fn part_ended(&mut self) -> Result<Bytes, GatewayError> {
         let Some(Unwrapping { make, decoder }) = &mut self.decoder else { return Ok(Bytes::new()) };
         let rest = written(|audio| decoder.finish(audio))?;
         self.told = sum(self.told, decoder.usage());
@@ -99,7 +99,7 @@ impl Way {
     }
 
     /// One answer has ended, and another follows whose audio is joined to it.
-    pub(super) fn next_part(&mut self) -> Result<Bytes, GatewayError> {
+    pub(crate) fn next_part(&mut self) -> Result<Bytes, GatewayError> {
         let rest = self.part_ended()?;
         if let Some(converter) = &mut self.converter {
             converter.next_part().map_err(|error| unreadable(&error))?;
@@ -108,7 +108,7 @@ impl Way {
     }
 
     /// The last answer has ended, of which nothing is left in the decoder.
-    pub(super) fn finish(&mut self, usage: &Usage) -> Result<Bytes, GatewayError> {
+    pub(crate) fn finish(&mut self, usage: &Usage) -> Result<Bytes, GatewayError> {
         let mut out = Vec::new();
         let tail = match &mut self.converter {
             None => Bytes::new(),
@@ -125,7 +125,7 @@ impl Way {
     }
 
     /// What the provider itself says was used.
-    pub(super) fn reported(&self) -> Option<Usage> {
+    pub(crate) fn reported(&self) -> Option<Usage> {
         let told = self.decoder.as_ref().and_then(|wrapped| wrapped.decoder.usage());
         sum(self.told, told).or_else(|| self.transcoder.as_ref().and_then(SpeechTranscoder::reported))
     }
@@ -149,6 +149,6 @@ fn unreadable(error: &audio::AudioError) -> DialectError {
 }
 
 /// What is told of an answer that holds no speech.
-pub(super) fn not_audio() -> GatewayError {
+pub(crate) fn not_audio() -> GatewayError {
     GatewayError::upstream(ErrorKind::UpstreamError, "The provider answered with something that is not audio.")
 }

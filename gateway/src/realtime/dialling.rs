@@ -59,7 +59,8 @@ pub(super) fn join(worker: &Worker, candidate: &Candidate, address: String) -> D
         let joined = joined(&address, candidate.account.allow_insecure);
         let joined = tokio::time::timeout(timeouts.connect + timeouts.connect, joined).await;
         let joined = joined.unwrap_or_else(|_| Err(late("The provider did not accept the session in time.")));
-        joined.inspect_err(|error| judge(&worker, &candidate, error))
+        let reached = joined.map(|socket| Reached::Socket(Box::new(socket)));
+        reached.inspect_err(|error| judge(&worker, &candidate, error))
     })
 }
 
@@ -87,12 +88,16 @@ async fn answer(
     forward::collect_json(gateway, answer.into_body()).await
 }
 
-async fn joined(address: &str, insecure: bool) -> Result<Reached, GatewayError> {
+/// Opens the socket at an address that is a credential itself.
+///
+/// # Errors
+/// It may not be gone to, or nobody opens there.
+pub(crate) async fn joined(address: &str, insecure: bool) -> Result<Socket, GatewayError> {
     let url = checked(address, insecure)?;
     let stream = connect_stream(&url, insecure).await?;
     let request = url.as_str().into_client_request().map_err(|_| unusable())?;
     match tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await {
-        Ok((socket, _)) => Ok(Reached::Socket(Box::new(Socket(socket)))),
+        Ok((socket, _)) => Ok(Socket(socket)),
         // What the vendor says to it may repeat the address.
         Err(Error::Http(response)) => Err(turned_away(response.status())),
         Err(Error::Io(error)) => Err(unreachable(&error)),

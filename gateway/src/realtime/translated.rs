@@ -78,11 +78,11 @@ pub struct TranslatedLeg {
 }
 
 /// What is translated, and how it is billed.
-pub(super) struct Translator {
-    pub(super) session: Box<dyn Translation>,
+pub(crate) struct Translator {
+    pub(crate) session: Box<dyn Translation>,
     pub(super) tariff: Tariff,
     /// The vendor transcribes files: a cutter on this side stands for its socket.
-    pub(super) by_utterance: bool,
+    pub(crate) by_utterance: bool,
 }
 
 impl std::fmt::Debug for ClientEvent {

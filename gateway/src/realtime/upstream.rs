@@ -31,6 +31,7 @@ use crate::realtime::tab::Tariff;
 use crate::realtime::translated::TranslatedLeg;
 use crate::realtime::ways::{Way, converser, transcriber};
 use crate::snapshot::Snapshot;
+use crate::upstream::Outbound;
 use crate::upstream::client::is_public;
 use crate::upstream::credentials::credential;
 use crate::{Gateway, Worker};
@@ -55,7 +56,7 @@ pub enum Leg {
 }
 
 /// A provider's WebSocket.
-pub struct Socket(pub(super) WebSocketStream<Box<dyn Io>>);
+pub struct Socket(pub(crate) WebSocketStream<Box<dyn Io>>);
 
 impl std::fmt::Debug for Leg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -267,19 +268,34 @@ pub(super) async fn open_socket(
 }
 
 async fn dial(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> Result<Socket, GatewayError> {
+    match shake_hands(gateway, candidate, endpoint).await? {
+        Ok(socket) => Ok(socket),
+        Err(answer) => {
+            let body = answer.body().as_deref().unwrap_or_default();
+            Err(refused(gateway, candidate, answer.status(), answer.headers(), body))
+        }
+    }
+}
+
+/// Opens a provider's WebSocket with our credential, or gives the answer that it has instead of an upgrade.
+///
+/// # Errors
+/// The provider cannot be reached.
+pub(crate) async fn shake_hands(
+    from: &impl Outbound,
+    candidate: &Candidate,
+    endpoint: &Endpoint,
+) -> Result<Result<Socket, Box<http::Response<Option<Vec<u8>>>>>, GatewayError> {
     let address = address(candidate, endpoint).replacen("http", "ws", 1);
     let url = Url::parse(&address).map_err(|error| GatewayError::internal(&error))?;
     let stream = connect_stream(&url, candidate.account.allow_insecure).await?;
     let mut request = address.into_client_request().map_err(|error| GatewayError::internal(&error))?;
-    if let Some((name, value)) = credential(gateway, candidate).await? {
+    if let Some((name, value)) = credential(from, candidate).await? {
         request.headers_mut().insert(name, value);
     }
     match tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await {
-        Ok((socket, _)) => Ok(Socket(socket)),
-        Err(Error::Http(response)) => {
-            let body = response.body().as_deref().unwrap_or_default();
-            Err(refused(gateway, candidate, response.status(), response.headers(), body))
-        }
+        Ok((socket, _)) => Ok(Ok(Socket(socket))),
+        Err(Error::Http(answer)) => Ok(Err(answer)),
         Err(error) => Err(unreachable(&error)),
     }
 }

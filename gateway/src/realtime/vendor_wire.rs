@@ -31,7 +31,7 @@ pub(super) enum Exchanged {
 }
 
 /// A frame for a WebSocket.
-fn message(frame: Frame) -> Message {
+pub(crate) fn message(frame: Frame) -> Message {
     match frame {
         Frame::Text(text) => Message::Text(Utf8Bytes::from(text)),
         Frame::Binary(bytes) => Message::Binary(bytes.into()),
@@ -103,7 +103,7 @@ fn poll_write(
 }
 
 /// Says the last of a socket.
-pub(super) async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
+pub(crate) async fn part(mut socket: Box<Socket>, frames: VecDeque<Frame>) {
     let goodbye = async move {
         for frame in frames {
             socket.0.send(message(frame)).await?;

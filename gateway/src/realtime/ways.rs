@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 
 /// How a session is held.
 #[derive(Clone, Copy)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// By the recogniser on this machine.
     Local,
     /// Frames pass as they are.
@@ -34,7 +34,7 @@ pub(super) enum Way {
 ///
 /// # Errors
 /// It does not hold sessions of this kind.
-pub(super) fn way(candidate: &Candidate, transcription: bool) -> Result<Way, GatewayError> {
+pub(crate) fn way(candidate: &Candidate, transcription: bool) -> Result<Way, GatewayError> {
     let found = if transcription { transcribes(candidate) } else { converses(candidate) };
     found.map_err(|message| GatewayError::invalid("model", message))
 }
@@ -89,7 +89,7 @@ fn live_opener(candidate: &Candidate) -> Option<&'static dyn LiveOpener> {
 ///
 /// # Errors
 /// The vendor does not transcribe with this model.
-pub(super) fn transcriber(
+pub(crate) fn transcriber(
     candidate: &Candidate,
     opener: &'static dyn LiveOpener,
     prefix: &str,
@@ -103,7 +103,7 @@ pub(super) fn transcriber(
 ///
 /// # Errors
 /// The vendor holds none with this model.
-pub(super) fn converser(
+pub(crate) fn converser(
     snapshot: &Snapshot,
     candidate: &Candidate,
     opener: &'static dyn AgentOpener,

@@ -22,12 +22,12 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::Gateway;
 use crate::error::GatewayError;
 use crate::pipeline::forward;
 use crate::pipeline::route::Candidate;
 use crate::snapshot::ProviderAccount;
 use crate::telemetry::names;
+use crate::upstream::Outbound;
 use crate::upstream::client::UpstreamClient;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -47,14 +47,14 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// # Errors
 /// The configured credential cannot be sent, or there is no token for it.
 pub async fn credential(
-    gateway: &Gateway,
+    from: &impl Outbound,
     candidate: &Candidate,
 ) -> Result<Option<(HeaderName, HeaderValue)>, GatewayError> {
     let account = &candidate.account;
     let (name, before, key) = match (candidate.row.auth, &account.api_key) {
         (AuthStyle::None, _) | (_, None) => return Ok(None),
         (AuthStyle::KeyOrServiceAccount(_), Some(key)) if is_service_account(key) => {
-            let token = gateway.tokens.of(gateway, account, key).await?;
+            let token = from.tokens().of(from, account, key).await?;
             return Ok(Some((AUTHORIZATION, token)));
         }
         (AuthStyle::KeyOrServiceAccount(name), Some(key)) => (name, "", key),
@@ -127,7 +127,7 @@ impl Tokens {
     /// The token of an account as it goes out.
     async fn of(
         &self,
-        gateway: &Gateway,
+        from: &impl Outbound,
         account: &ProviderAccount,
         key: &SecretString,
     ) -> Result<HeaderValue, GatewayError> {
@@ -136,7 +136,7 @@ impl Tokens {
         if let Some(known) = held.as_ref().filter(|known| known.holds(key, Instant::now())) {
             return known.token.clone().ok_or_else(|| none("The provider gives the gateway no token."));
         }
-        let exchanged = exchange(gateway, account, key).await;
+        let exchanged = exchange(from, account, key).await;
         *held = Some(Held::of(key, exchanged.as_ref().ok(), Instant::now()));
         exchanged.map(|(token, _)| token)
     }
@@ -190,7 +190,7 @@ struct Exchanged {
 
 /// Exchanges a signed assertion for a token, and tells how long it holds.
 async fn exchange(
-    gateway: &Gateway,
+    from: &impl Outbound,
     account: &ProviderAccount,
     key: &SecretString,
 ) -> Result<(HeaderValue, Duration), GatewayError> {
@@ -211,7 +211,7 @@ async fn exchange(
         .body(body)
         .map_err(|error| GatewayError::internal(&error))?;
 
-    let timeouts = &gateway.settings.timeouts;
+    let timeouts = from.timeouts();
     // Connections belong to the thread that made them, and the next renewal is an hour away.
     let client = UpstreamClient::new(timeouts.connect);
     let answer = tokio::time::timeout(timeouts.first_byte, client.send(account.allow_insecure, request)).await;

@@ -19,6 +19,7 @@ mod health;
 mod helpers;
 mod listings;
 mod live;
+mod probes;
 mod races;
 mod realtime;
 mod realtime_beta;
