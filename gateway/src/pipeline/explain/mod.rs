@@ -417,5 +417,4 @@ fn kind(snapshot: &Snapshot, target: &Target) -> Option<ProviderKind> {
 }
 
 #[cfg(test)]
-#[path = "explain_tests.rs"]
 mod tests;
