@@ -5,7 +5,10 @@
 
 #![warn(missing_docs)]
 
+pub mod models;
 pub mod page;
 pub mod problem;
+pub mod provider_tests;
 pub mod role;
 pub mod tenants;
+pub mod voices;
