@@ -9,6 +9,7 @@ mod m20261121_000002_failed_attempts;
 mod m20261121_000003_surcharges;
 mod m20261121_000004_passthrough;
 mod m20261122_000005_admin;
+mod m20261122_000007_usage_rollups;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_surcharges::Migration),
             Box::new(m20261121_000004_passthrough::Migration),
             Box::new(m20261122_000005_admin::Migration),
+            Box::new(m20261122_000007_usage_rollups::Migration),
         ]
     }
 }

@@ -4,8 +4,19 @@
 use migration::{down, status, up};
 use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
-const TABLES: [&str; 8] =
-    ["tenants", "virtual_keys", "providers", "models", "voices", "prices", "settings", "usage_records"];
+const TABLES: [&str; 11] = [
+    "tenants",
+    "virtual_keys",
+    "providers",
+    "models",
+    "voices",
+    "prices",
+    "settings",
+    "usage_records",
+    "usage_hourly",
+    "usage_daily",
+    "usage_daily_labels",
+];
 
 async fn has_table(db: &DatabaseConnection, table: &str) -> bool {
     db.execute_unprepared(&format!("SELECT 1 FROM {table} LIMIT 1")).await.is_ok()

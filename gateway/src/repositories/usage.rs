@@ -1,15 +1,15 @@
 //! The usage ledger's table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use domain::ids::{PriceId, RequestId, SessionId, TenantId, UsageRecordId, VirtualKeyId};
 use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use entities::{Id, usage_record};
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use time::macros::format_description;
@@ -20,7 +20,7 @@ use super::{parse, stored, to_count, to_i64};
 use crate::ledger::{FailedAttempt, UsageRecord};
 use crate::limits::PastSpend;
 
-/// Rows of one statement: 32 columns each must stay below SQLite's 32 766 variables.
+/// Keys asked for in one statement.
 const CHUNK: usize = 500;
 
 /// A record as the table gives it back. The table has one sum of cached tokens and neither image
@@ -77,30 +77,27 @@ pub struct StoredUsage {
     pub ended_at: OffsetDateTime,
 }
 
-/// Writes records; one that is there already is left as it is, so that a journal can be replayed.
-/// Gives how many were new.
+/// Writes records and adds what is new to the roll-ups; one that is there already is left as it is, so
+/// that a journal can be replayed. Gives how many were new.
 ///
 /// A record whose turn of a session is taken by another record is logged and left out: it would be
 /// refused for ever, and must not hold up the others.
 ///
 /// # Errors
-/// The database's. Chunks before the one that failed stay written unless `db` is a transaction.
-pub async fn insert_batch(db: &impl ConnectionTrait, records: &[UsageRecord]) -> Result<u64, DbErr> {
-    let mut inserted = 0;
-    for chunk in records.chunks(CHUNK) {
-        let rows = chunk.iter().map(to_row);
-        let nothing = OnConflict::new().do_nothing().to_owned();
-        let new = match usage_record::Entity::insert_many(rows).on_conflict(nothing).exec_without_returning(db).await {
-            Ok(new) => new,
-            Err(DbErr::RecordNotInserted) => 0,
-            Err(error) => return Err(error),
-        };
-        inserted += new;
-        if new < to_u64(chunk.len()) {
-            report_refused(db, chunk).await?;
-        }
+/// The database's; nothing is written then.
+pub async fn insert_batch(db: &DatabaseConnection, records: &[UsageRecord]) -> Result<u64, DbErr> {
+    let rows: Vec<usage_record::Model> = records.iter().map(to_row).collect();
+    let usage_store::Inserted { new, left_out } = usage_store::insert_new(db, &rows).await?;
+    for row in rows.iter().filter(|row| left_out.contains(&row.id)) {
+        tracing::error!(
+            usage_record.id = %row.id,
+            session.id = ?row.session_id,
+            sequence = row.sequence,
+            cost_nano_usd = ?row.cost_nano_usd,
+            "a usage record was left out: this turn of the session is recorded already"
+        );
     }
-    Ok(inserted)
+    Ok(new)
 }
 
 /// A key with its sums: in all, of the month, of the day.
@@ -174,28 +171,6 @@ pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     usage_record::Entity::find().count(db).await
 }
 
-async fn report_refused(db: &impl ConnectionTrait, chunk: &[UsageRecord]) -> Result<(), DbErr> {
-    let present: HashSet<Id> = usage_record::Entity::find()
-        .select_only()
-        .column(usage_record::Column::Id)
-        .filter(usage_record::Column::Id.is_in(chunk.iter().map(|record| Id(record.id.0))))
-        .into_tuple()
-        .all(db)
-        .await?
-        .into_iter()
-        .collect();
-    for record in chunk.iter().filter(|record| !present.contains(&Id(record.id.0))) {
-        tracing::error!(
-            usage_record.id = %record.id,
-            session.id = ?record.session_id,
-            sequence = record.sequence,
-            cost_nano_usd = ?record.cost,
-            "a usage record was left out: this turn of the session is recorded already"
-        );
-    }
-    Ok(())
-}
-
 /// As text: PostgreSQL sums integers into a number of any length, SQLite into an integer.
 fn sum_of_cost_since(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, DbErr> {
     let cost = Expr::col((usage_record::Entity, usage_record::Column::CostNanoUsd));
@@ -223,45 +198,41 @@ fn at_or_after(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, 
     Ok(Expr::col((usage_record::Entity, usage_record::Column::StartedAt)).gte(text))
 }
 
-fn to_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-fn to_row(record: &UsageRecord) -> usage_record::ActiveModel {
+fn to_row(record: &UsageRecord) -> usage_record::Model {
     let usage = &record.usage;
-    usage_record::ActiveModel {
-        id: Set(Id(record.id.0)),
-        request_id: Set(Id(record.request_id.0)),
-        session_id: Set(record.session_id.map(|id| Id(id.0))),
-        sequence: Set(record.sequence.into()),
-        tenant_id: Set(Id(record.tenant_id.0)),
-        key_id: Set(Id(record.key_id.0)),
-        user_tag: Set(record.user_tag.clone()),
-        tags: Set(record.tags.clone()),
-        operation: Set(record.operation.as_str().to_owned()),
-        model_asked: Set(record.model_asked.clone()),
-        provider: Set(record.provider.clone()),
-        model_served: Set(record.model_served.clone()),
-        audio_in_ms: Set(to_i64(usage.audio_in_ms)),
-        audio_out_ms: Set(to_i64(usage.audio_out_ms)),
-        characters: Set(to_i64(usage.characters)),
-        text_tokens_in: Set(to_i64(usage.text_tokens_in)),
-        text_tokens_out: Set(to_i64(usage.text_tokens_out)),
-        audio_tokens_in: Set(to_i64(usage.audio_tokens_in)),
-        audio_tokens_out: Set(to_i64(usage.audio_tokens_out)),
-        cached_tokens: Set(to_i64(usage.cached_tokens())),
-        surcharge_percent: Set(to_i64(usage.surcharge_percent)),
-        usage_source: Set(record.usage_source.as_str().to_owned()),
-        cost_nano_usd: Set(record.cost.map(|cost| cost.0)),
-        price_id: Set(record.price_id.map(|id| Id(id.0))),
-        status: Set(record.status.as_str().to_owned()),
-        attempts: Set(record.attempts.into()),
-        failed_attempts: Set(failed_attempts(&record.failed_attempts)),
-        cache: Set(record.cache.clone()),
-        ttfb_ms: Set(record.ttfb_ms.map(to_i64)),
-        latency_ms: Set(to_i64(record.latency_ms)),
-        started_at: Set(stored(record.started_at)),
-        ended_at: Set(stored(record.ended_at)),
+    usage_record::Model {
+        id: Id(record.id.0),
+        request_id: Id(record.request_id.0),
+        session_id: record.session_id.map(|id| Id(id.0)),
+        sequence: record.sequence.into(),
+        tenant_id: Id(record.tenant_id.0),
+        key_id: Id(record.key_id.0),
+        user_tag: record.user_tag.clone(),
+        tags: record.tags.clone(),
+        operation: record.operation.as_str().to_owned(),
+        model_asked: record.model_asked.clone(),
+        provider: record.provider.clone(),
+        model_served: record.model_served.clone(),
+        audio_in_ms: to_i64(usage.audio_in_ms),
+        audio_out_ms: to_i64(usage.audio_out_ms),
+        characters: to_i64(usage.characters),
+        text_tokens_in: to_i64(usage.text_tokens_in),
+        text_tokens_out: to_i64(usage.text_tokens_out),
+        audio_tokens_in: to_i64(usage.audio_tokens_in),
+        audio_tokens_out: to_i64(usage.audio_tokens_out),
+        cached_tokens: to_i64(usage.cached_tokens()),
+        surcharge_percent: to_i64(usage.surcharge_percent),
+        usage_source: record.usage_source.as_str().to_owned(),
+        cost_nano_usd: record.cost.map(|cost| cost.0),
+        price_id: record.price_id.map(|id| Id(id.0)),
+        status: record.status.as_str().to_owned(),
+        attempts: record.attempts.into(),
+        failed_attempts: failed_attempts(&record.failed_attempts),
+        cache: record.cache.clone(),
+        ttfb_ms: record.ttfb_ms.map(to_i64),
+        latency_ms: to_i64(record.latency_ms),
+        started_at: stored(record.started_at),
+        ended_at: stored(record.ended_at),
     }
 }
 
