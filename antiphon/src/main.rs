@@ -7,6 +7,7 @@ mod first_run;
 mod master_key;
 mod ports;
 mod store;
+mod upkeep;
 
 use std::io::Write;
 use std::process::ExitCode;

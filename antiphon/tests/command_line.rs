@@ -150,6 +150,14 @@ fn migrations_go_up_down_and_up_again() {
 }
 
 #[test]
+fn sums_are_made_anew_for_the_days_that_have_records() {
+    let machine = Machine::new();
+    let ever = ["usage", "rebuild-rollups", "--from", "0001-01-01", "--to", "9999-12-31"];
+    assert_eq!(machine.json(&ever)["days"], 0, "at once: nobody has called yet");
+    assert!(machine.refusal(&["usage", "rebuild-rollups", "--from", "yesterday"]).contains("2026-11-22"));
+}
+
+#[test]
 fn prices_are_seeded_once_and_exported_with_their_source() {
     let machine = Machine::new();
     assert!(machine.json(&["prices", "seed"])["inserted"].as_u64().unwrap() > 0);
@@ -304,6 +312,7 @@ fn every_command_has_help() {
         &["prices", "seed"],
         &["prices", "import"],
         &["prices", "export"],
+        &["usage", "rebuild-rollups"],
         &["key", "create"],
         &["key", "list"],
         &["key", "revoke"],

@@ -8,11 +8,13 @@
 //! Roll-ups have one row for each bucket and combination of dimensions that occurred. Buckets are
 //! seconds since 1970 as integers: these compare alike on both databases, where times do not.
 
+pub mod aggregate;
 pub mod histogram;
 mod keep;
 pub mod rebuild;
 mod records;
 mod reprice;
+mod source;
 mod sql;
 pub mod tables;
 mod tally;
@@ -21,7 +23,7 @@ mod write;
 pub use records::{Inserted, insert_new};
 pub use reprice::{Repriced, reprice_rollups};
 pub use sql::Sql;
-pub use tally::{Measures, Tally, labels_of};
+pub use tally::{Measures, Sums, Tally, labels_of};
 
 /// Seconds of an hour.
 pub const HOUR: i64 = 3_600;

@@ -180,12 +180,34 @@ impl Measures {
     }
 }
 
-/// Sums and histograms of one row.
+/// Sums and histograms of some records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Sums {
-    pub(crate) measures: Measures,
-    pub(crate) latency: Histogram,
-    pub(crate) ttfb: Histogram,
+pub struct Sums {
+    /// The sums.
+    pub measures: Measures,
+    /// Times to the end.
+    pub latency: Histogram,
+    /// Times to the first byte.
+    pub ttfb: Histogram,
+}
+
+impl Sums {
+    /// Adds what others come to.
+    pub fn add(&mut self, other: &Self) {
+        self.measures.add(&other.measures);
+        for (mine, others) in [(&mut self.latency, &other.latency), (&mut self.ttfb, &other.ttfb)] {
+            mine.0.iter_mut().zip(others.0).for_each(|(count, more)| *count += more);
+        }
+    }
+
+    /// Takes away what a part of them comes to.
+    pub(crate) fn take(&mut self, part: &Self) {
+        let less = part.measures.list().map(|sum| -sum);
+        self.measures.add(&Measures::from_list(less));
+        for (mine, others) in [(&mut self.latency, &part.latency), (&mut self.ttfb, &part.ttfb)] {
+            mine.0.iter_mut().zip(others.0).for_each(|(count, less)| *count -= less);
+        }
+    }
 }
 
 /// What some records add to each roll-up.

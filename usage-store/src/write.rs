@@ -7,8 +7,8 @@ use crate::keep::lock_days_shared;
 use crate::tables::{DAILY, DIMENSIONS, HOURLY, LABEL_DIMENSIONS, LABELS, LATENCY, MEASURES, TTFB};
 use crate::tally::{Dimensions, LabelDimensions, Sums, Tally};
 
-/// Values of one statement: SQLite takes 32 766.
-const MAX_VALUES: usize = 32_000;
+/// Rows of a statement, the largest number first: whatever is left goes in smaller ones.
+const BLOCKS: [usize; 2] = [8, 1];
 
 /// Adds `tally` inside the transaction `db`.
 ///
@@ -17,52 +17,42 @@ const MAX_VALUES: usize = 32_000;
 pub(crate) async fn add(db: &impl ConnectionTrait, tally: &Tally) -> Result<(), DbErr> {
     lock_days_shared(db, &tally.days()).await?;
     let rows = |(key, sums): (&Dimensions, &Sums)| (key.values(), sums.values());
-    upsert(db, HOURLY, &DIMENSIONS, tally.hourly.iter().map(rows).collect()).await?;
-    upsert(db, DAILY, &DIMENSIONS, tally.daily.iter().map(rows).collect()).await?;
-    let labels = tally.labels.iter().map(|(key, measures)| (key.values(), measures.list().to_vec())).collect();
+    upsert(db, HOURLY, &DIMENSIONS, tally.hourly.iter().map(rows)).await?;
+    upsert(db, DAILY, &DIMENSIONS, tally.daily.iter().map(rows)).await?;
+    let labels = tally.labels.iter().map(|(key, measures)| (key.values(), measures.list().to_vec()));
     upsert(db, LABELS, &LABEL_DIMENSIONS, labels).await
 }
 
 /// A row: what it is about, and what is added.
 type Row = (Vec<Value>, Vec<i64>);
 
-async fn upsert(db: &impl ConnectionTrait, table: &str, key: &[&str], rows: Vec<Row>) -> Result<(), DbErr> {
-    // Most columns of most batches are nothing but zeros, which is what the tables hold by themselves.
-    let used: Vec<&str> = columns()
-        .enumerate()
-        .filter(|(index, _)| rows.iter().any(|(_, added)| added.get(*index).is_some_and(|added| *added != 0)))
-        .map(|(_, column)| column)
-        .collect();
-    let width = key.len() + used.len();
-    for rows in rows.chunks(MAX_VALUES / width) {
-        statement(db.get_database_backend(), table, key, &used, rows).execute(db).await?;
+/// Rows go in blocks of a few sizes, so that there are few statements and each is prepared once: to
+/// prepare one for every batch would cost more than to run it.
+async fn upsert(
+    db: &impl ConnectionTrait,
+    table: &str,
+    key: &[&str],
+    rows: impl ExactSizeIterator<Item = Row>,
+) -> Result<(), DbErr> {
+    let mut rows = rows;
+    for size in BLOCKS {
+        while rows.len() >= size {
+            statement(db.get_database_backend(), table, key, rows.by_ref().take(size)).execute(db).await?;
+        }
     }
     Ok(())
 }
 
-/// Everything that is added up; the roll-up by label has the beginning of it.
-fn columns() -> impl Iterator<Item = &'static str> {
-    MEASURES.into_iter().chain(LATENCY).chain(TTFB)
-}
-
-fn statement(backend: DbBackend, table: &str, key: &[&str], used: &[&str], rows: &[Row]) -> Sql {
-    let mut sql = Sql::new(backend, format!("INSERT INTO {table} ({}", key.join(", ")));
-    for column in used {
-        sql.push(", ").push(column);
+fn statement(backend: DbBackend, table: &str, key: &[&str], rows: impl Iterator<Item = Row>) -> Sql {
+    let width = if table == LABELS { MEASURES.len() } else { usize::MAX };
+    let columns: Vec<&str> = MEASURES.into_iter().chain(LATENCY).chain(TTFB).take(width).collect();
+    let mut sql = Sql::new(backend, format!("INSERT INTO {table} ({}, {}) VALUES ", key.join(", "), columns.join(", ")));
+    for (index, (about, added)) in rows.enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" }).bind_list(about);
+        sql.push(", ").bind_list(added).push(")");
     }
-    sql.push(") VALUES ");
-    for (index, (about, added)) in rows.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" }).bind_list(about.iter().cloned());
-        for (count, _) in added.iter().zip(columns()).filter(|(_, column)| used.contains(column)) {
-            sql.push(", ").bind(*count);
-        }
-        sql.push(")");
-    }
-    sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET ", key.join(", ")));
-    for (index, column) in used.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        sql.push(&format!("{comma}{column} = {table}.{column} + excluded.{column}"));
-    }
+    let sums: Vec<String> = columns.iter().map(|column| format!("{column} = {table}.{column} + excluded.{column}")).collect();
+    sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", ")));
     sql
 }
 

@@ -6,6 +6,7 @@ mod migrate;
 mod output;
 mod prices;
 mod serve;
+mod usage;
 
 use std::path::PathBuf;
 
@@ -64,6 +65,9 @@ enum Command {
     /// Fill and read the price list
     #[command(subcommand)]
     Prices(prices::Prices),
+    /// Usage records and their sums
+    #[command(subcommand)]
+    Usage(usage::Usage),
 }
 
 /// Runs what was asked for.
@@ -80,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Migrate(command) => migrate::run(command, &common).await,
         Command::Key(command) => key::run(command, &common).await,
         Command::Prices(command) => prices::run(command, &common).await,
+        Command::Usage(command) => usage::run(command, &common).await,
     }
 }
 

@@ -24,7 +24,7 @@ use super::{Common, output};
 use crate::config::{Config, LogFormat, Override, TelemetryConfig};
 use crate::declared::{self, Declared};
 use crate::master_key::{self, MasterKey};
-use crate::{first_run, ports, store};
+use crate::{first_run, ports, store, upkeep};
 
 /// How often the mark is read that other processes leave: changes are promised within a second.
 const LOOK_FOR_CHANGES: Duration = Duration::from_millis(500);
@@ -97,7 +97,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         };
         served.inspect_err(|_| stop.cancel())
     };
+    let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
     let (served_gateway, served_admin) = tokio::join!(serve_gateway, serve_admin);
+    summing.abort();
     served_gateway?;
     Ok(served_admin?)
 }
