@@ -4,7 +4,7 @@
 use migration::{down, status, up};
 use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 15] = [
     "tenants",
     "virtual_keys",
     "providers",
@@ -16,6 +16,10 @@ const TABLES: [&str; 11] = [
     "usage_hourly",
     "usage_daily",
     "usage_daily_labels",
+    "gateway_instances",
+    "live_sessions",
+    "target_health",
+    "request_minutes",
 ];
 
 async fn has_table(db: &DatabaseConnection, table: &str) -> bool {
