@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::cli::tenant_of;
 use crate::config::{Config, KeyConfig, ProviderConfig};
-use crate::{master_key, store};
+use crate::master_key;
 
 /// Providers, models and voices of the configuration.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ async fn write_keys(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -
         }
     }
     keys::revoke_undeclared_keys(&transaction, &hashes, now).await?;
-    store::announce_change(&transaction).await?;
+    changes::announce(&transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

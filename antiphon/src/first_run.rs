@@ -10,7 +10,6 @@ use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 
 use crate::cli::{tenant_of, unlimited_key};
 use crate::config::Config;
-use crate::store;
 
 const TENANT: &str = "default";
 
@@ -22,7 +21,7 @@ pub(crate) async fn demo_key(config: &Config, db: &DatabaseConnection, pepper: &
     let tenant = tenant_of(db, TENANT).await?;
     let (secret, stored) = unlimited_key(pepper, tenant, "demo")?;
     keys::insert_key(db, &stored).await?;
-    store::announce_change(db).await?;
+    changes::announce(db).await?;
     Ok(Some(secret))
 }
 

@@ -1,5 +1,4 @@
-//! The database as the commands use it: open and up to date, and the mark by which a running gateway
-//! notices that another process has changed something.
+//! The database as the commands use it: open and up to date.
 
 use anyhow::{Context, Result};
 use entities::setting;
@@ -8,25 +7,12 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, Enti
 
 use crate::config::DatabaseConfig;
 
-/// Row of `settings` that changes with every change a gateway must notice.
-const VERSION: &str = "snapshot_version";
-
 /// Opens the database and brings its tables up to date. Replicas that start together wait for each
 /// other.
 pub(crate) async fn open(config: &DatabaseConfig) -> Result<DatabaseConnection> {
     let db = gateway::repositories::connect(&config.url).await.context("the database cannot be opened")?;
     migration::up(&db).await.context("the database cannot be brought up to date")?;
     Ok(db)
-}
-
-/// Tells running gateways to read the database again.
-pub(crate) async fn announce_change(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    write_setting(db, VERSION, &uuid::Uuid::now_v7().to_string()).await
-}
-
-/// Changes when something has been announced.
-pub(crate) async fn version(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
-    read_setting(db, VERSION).await
 }
 
 /// One row of `settings`.

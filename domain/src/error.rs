@@ -46,6 +46,8 @@ pub enum ErrorKind {
     ModelNotAllowed,
     /// 403: no price is known and the key or tenant refuses such models.
     ModelUnpriced,
+    /// 403: an administrator ended the session.
+    SessionTerminated,
     /// 404: no such model.
     ModelNotFound,
     /// 404: no such path or object.
@@ -89,6 +91,7 @@ impl ErrorKind {
             Self::OperationNotAllowed => (403, "permission_error", "operation_not_allowed"),
             Self::ModelNotAllowed => (403, "permission_error", "model_not_allowed"),
             Self::ModelUnpriced => (403, "permission_error", "model_unpriced"),
+            Self::SessionTerminated => (403, "permission_error", "session_terminated"),
             Self::ModelNotFound => (404, BAD, "model_not_found"),
             Self::NotFound => (404, BAD, "not_found"),
             Self::MethodNotAllowed => (405, BAD, "method_not_allowed"),

@@ -18,6 +18,7 @@ use crate::pipeline::health::Health;
 use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
+use crate::reports::Reports;
 use crate::settings::GatewaySettings;
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
@@ -32,6 +33,7 @@ pub mod limits;
 pub mod pipeline;
 pub mod probe;
 pub mod realtime;
+pub mod reports;
 pub mod repositories;
 pub mod settings;
 pub mod snapshot;
@@ -70,6 +72,8 @@ pub struct Gateway {
     pub recorder: Option<Recorder>,
     /// Open realtime sessions.
     pub sessions: Sessions,
+    /// What the control plane is told of this process.
+    pub reports: Reports,
     /// Calls in flight; closed when the process shall end.
     pub calls: TaskTracker,
     /// Cancelled when the process shall end: no new sessions from then on.

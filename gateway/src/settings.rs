@@ -7,6 +7,8 @@ use std::time::Duration;
 /// Settings of one gateway process.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
+    /// What people call the machine, or the replica.
+    pub name: String,
     /// Where clients connect. Port 0 picks a free one.
     pub bind: SocketAddr,
     /// Where Prometheus scrapes; `None` for no listener.

@@ -36,6 +36,8 @@ use crate::realtime::open::create_session;
 use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
+use crate::reports::minutes::Outcome;
+use crate::reports::{self, Reports};
 use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
@@ -131,6 +133,7 @@ impl Application {
             local: LocalSpeech::detect(LocalLimits::default()),
             recorder,
             sessions: Sessions::default(),
+            reports: Reports::new(),
             calls: TaskTracker::new(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -181,6 +184,8 @@ impl Application {
         });
         let server = actix_web::rt::spawn(self.server);
         let observer = actix_web::rt::spawn(observe(Arc::clone(&self.gateway)));
+        let silence = CancellationToken::new();
+        let reporter = tokio::spawn(reports::run(Arc::clone(&self.gateway), silence.clone()));
         stop.await;
         tracing::info!("draining");
         let deadline = Instant::now() + drain;
@@ -205,6 +210,8 @@ impl Application {
             tracing::warn!(records = health.pending_records, "usage records stay in the journal for the next start");
         }
         observer.abort();
+        silence.cancel();
+        reporter.await.map_err(io::Error::other)?;
         if let Some((handle, task)) = metrics {
             handle.stop(false).await;
             task.abort();
@@ -348,7 +355,11 @@ async fn identify(
     if calls.is_some_and(|calls| calls.is_closed()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    if let Some(error) = response.response().error().and_then(|error| error.as_error::<GatewayError>()) {
+    let error = response.response().error().and_then(|error| error.as_error::<GatewayError>());
+    if let Some(worker) = response.request().app_data::<Data<Worker>>() {
+        count(&worker.gateway.reports, &arrival, response.status(), error);
+    }
+    if let Some(error) = error {
         names::failed(error.kind());
         tracing::info!(request_id = %arrival.request_id, status = response.status().as_u16(), %error, "refused");
     }
@@ -360,6 +371,17 @@ async fn identify(
         headers.insert(HeaderName::from_static("server-timing"), timing);
     }
     Ok(response)
+}
+
+/// Counts an answer by its minute. What has no caller counts where a key was refused: strangers' other
+/// requests are nobody's.
+fn count(reports: &Reports, arrival: &Arrival, status: StatusCode, error: Option<&GatewayError>) {
+    let caller = arrival.progress.counted();
+    if caller.is_none() && error.is_none_or(|error| error.kind() != ErrorKind::InvalidApiKey) {
+        return;
+    }
+    let outcome = Outcome::of(status.as_u16(), error, arrival.progress.upstream());
+    reports.minutes.answered(caller, arrival.progress.asked().as_deref(), outcome);
 }
 
 fn serve_metrics(listener: TcpListener) -> Result<Server, StartError> {

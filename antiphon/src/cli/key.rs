@@ -96,7 +96,7 @@ async fn print_created(create: Create, config: &Config, db: &DatabaseConnection,
     let tenant = tenant_of(db, &tenant_name).await?;
     let (secret, stored) = make_key(&pepper, tenant, create)?;
     keys::insert_key(db, &stored).await?;
-    store::announce_change(db).await?;
+    changes::announce(db).await?;
     if as_json {
         let mut shown = describe(&stored)?;
         if let Some(fields) = shown.as_object_mut() {
@@ -189,7 +189,7 @@ async fn revoke(id: VirtualKeyId, db: &DatabaseConnection, as_json: bool) -> Res
     if !keys::revoke_key(db, None, id, ManagedBy::Cli, OffsetDateTime::now_utc()).await? {
         bail!("there is no key {id} that is not revoked already");
     }
-    store::announce_change(db).await?;
+    changes::announce(db).await?;
     if as_json {
         return output::json(&json!({ "id": id.to_string(), "revoked": true }));
     }

@@ -44,7 +44,7 @@ pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
             pricing_seed::import_csv(&transaction, &name, &text).await?
         }
     };
-    store::announce_change(&transaction).await?;
+    changes::announce(&transaction).await?;
     transaction.commit().await?;
     print_report(report, common.json)
 }

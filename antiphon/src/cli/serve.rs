@@ -5,18 +5,18 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use admin::Control;
 use admin::settings::AdminSettings;
 use anyhow::{Context, Result};
+use changes::{Signal, Wakes};
 use gateway::Gateway;
 use gateway::limits::past::catch_up;
+use gateway::reports::end_terminated;
 use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -25,9 +25,6 @@ use crate::config::{Config, LogFormat, Override, TelemetryConfig};
 use crate::declared::{self, Declared};
 use crate::master_key::{self, MasterKey};
 use crate::{first_run, ports, store, upkeep};
-
-/// How often the mark is read that other processes leave: changes are promised within a second.
-const LOOK_FOR_CHANGES: Duration = Duration::from_millis(500);
 
 /// `antiphon serve …`
 #[derive(Debug, clap::Args)]
@@ -72,9 +69,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let master_key = master_key::obtain(&config, &db).await?;
     let declared = declared::apply(&config, &db, &master_key.pepper()).await?;
 
-    let changed = Arc::new(Notify::new());
+    let changed = Signal::default();
     let admin = match admin {
-        Some(_) => Some(control_plane(&config, &master_key, &db, Arc::clone(&changed))?),
+        Some(_) => Some(control_plane(&config, &master_key, &db, changed.clone())?),
         None => None,
     };
     let admin_address = admin.as_ref().map(admin::startup::Application::address);
@@ -118,7 +115,7 @@ fn control_plane(
     config: &Config,
     master_key: &MasterKey,
     db: &DatabaseConnection,
-    changed: Arc<Notify>,
+    changed: Signal,
 ) -> Result<admin::startup::Application> {
     let settings = AdminSettings {
         bind: config.server.admin.bind.parse().context("server.admin.bind")?,
@@ -154,7 +151,7 @@ impl DataPlane {
         let pepper = master_key.pepper();
         let demo_key = first_run::demo_key(config, db, &pepper).await?;
         // Read before the view is: what changes in between is then loaded twice, never missed.
-        let version = store::version(db).await?;
+        let version = changes::version(db).await?;
         let snapshot = declared.load(db).await?;
         let settings = settings(config, master_key.client_secret_key())?;
         let application = Application::build(settings, db.clone(), snapshot, pepper).await?;
@@ -164,12 +161,15 @@ impl DataPlane {
     async fn run_until(
         self,
         stop: impl Future<Output = ()>,
-        changed: Arc<Notify>,
+        changed: Signal,
     ) -> Result<(), gateway::startup::StartError> {
-        let watcher = watch(self.application.gateway(), self.declared, self.db, self.version, changed);
+        // Whatever makes changes in this process wakes it, and so does the database.
+        let listener = tokio::spawn(changes::listen(self.db.clone(), changed.clone()));
+        let watcher = watch(self.application.gateway(), self.declared, self.db, self.version, changed.wakes());
         let watcher = tokio::spawn(watcher);
         let served = self.application.run_until(stop).await;
         watcher.abort();
+        listener.abort();
         served
     }
 }
@@ -199,24 +199,19 @@ fn announce(gateway: Option<&DataPlane>, admin: Option<SocketAddr>) {
     }
 }
 
-/// Loads the database again when this or another process has changed it. When that fails the last good view
-/// stays, and the next look tries again.
+/// Loads the database again when it has changed, and ends sessions that shall end. When that fails the last
+/// good view stays, and the next look tries again.
 async fn watch(
     gateway: Arc<Gateway>,
     declared: Declared,
     db: DatabaseConnection,
     version: Option<String>,
-    changed: Arc<Notify>,
+    mut wakes: Wakes,
 ) {
     let mut seen = Seen { version, spend_is_known: false };
-    let mut beat = tokio::time::interval(LOOK_FOR_CHANGES);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
-        tokio::select! {
-            _ = beat.tick() => {}
-            () = changed.notified() => {}
-        }
+        wakes.next().await;
         match refresh(&gateway, &declared, &db, &mut seen).await {
             Ok(()) => failing = false,
             // Said once and not twice a second: readiness tells the rest.
@@ -237,7 +232,8 @@ struct Seen {
 }
 
 async fn refresh(gateway: &Gateway, declared: &Declared, db: &DatabaseConnection, seen: &mut Seen) -> Result<()> {
-    let version = store::version(db).await?;
+    end_terminated(gateway).await?;
+    let version = changes::version(db).await?;
     if version != seen.version {
         adopt_snapshot(gateway, declared.load(db).await?).await?;
         *seen = Seen { version, spend_is_known: false };
@@ -267,6 +263,7 @@ fn stop_signal() -> Result<CancellationToken> {
 
 fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySettings> {
     Ok(GatewaySettings {
+        name: host_name(),
         bind: config.server.gateway.bind.parse().context("server.gateway.bind")?,
         metrics_bind: Some(config.server.metrics.bind.parse().context("server.metrics.bind")?),
         workers: None,
@@ -276,6 +273,17 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
         record_dir: config.realtime.record_dir.clone(),
         client_secret_key,
     })
+}
+
+/// What people call this machine or pod.
+#[cfg(target_os = "linux")]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn host_name() -> String {
+    "localhost".to_owned()
 }
 
 /// Logs to the standard error, so that what commands print stays apart.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
-use crate::http::extract::caller;
+use crate::http::extract::reader;
 use crate::realtime::secrets::Grant;
 
 /// Where a session's configuration names what transcribes its input.
@@ -43,7 +43,7 @@ pub async fn create_client_secret(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Realtime)?;
+    let caller = reader(&worker, &request, Operation::Realtime)?;
     if caller.principal.grant.is_some() {
         return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, "A client secret cannot make another."));
     }

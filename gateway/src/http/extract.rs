@@ -77,6 +77,14 @@ pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> R
     })
 }
 
+/// Authenticates a request that looks something up and asks no provider.
+///
+/// # Errors
+/// As [`caller`]'s.
+pub fn reader(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
+    caller(worker, request, operation).inspect(|caller| caller.progress.looks_up())
+}
+
 /// The caller of a request whose credential is looked for by `identify`.
 ///
 /// # Errors
@@ -95,6 +103,7 @@ pub fn caller_by(
         return Err(GatewayError::caller(ErrorKind::OperationNotAllowed, message));
     }
     let arrival = Arrival::of(request);
+    arrival.progress.called(principal.key.tenant, operation);
     let facts = CallFacts {
         request_id: arrival.request_id,
         started: arrival.at,

@@ -72,8 +72,9 @@ where
             .h1_allow_half_closed(true)
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
+            let peer = io.peer_addr().ok();
             let guarded = guard(io, &rules, &draining);
-            std::future::ready(guarded.map(|stream| (stream, Protocol::Http1, None)).map_err(Into::into))
+            std::future::ready(guarded.map(|stream| (stream, Protocol::Http1, peer)).map_err(Into::into))
         })
         .and_then(http)
     };

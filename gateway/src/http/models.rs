@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::http::extract::{Caller, caller};
+use crate::http::extract::{Caller, reader};
 use crate::pipeline::authenticate::Principal;
 use crate::snapshot::ProviderAccount;
 
@@ -22,7 +22,7 @@ use crate::snapshot::ProviderAccount;
 /// # Errors
 /// `InvalidApiKey`.
 pub async fn list_models(worker: Data<Worker>, request: HttpRequest) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Chat)?;
+    let caller = reader(&worker, &request, Operation::Chat)?;
     let data: Vec<Value> = usable(&caller).iter().map(|(name, served)| describe(&caller, name, served)).collect();
     Ok(HttpResponse::Ok().json(json!({"object": "list", "data": data})))
 }
@@ -36,7 +36,7 @@ pub async fn get_model(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Chat)?;
+    let caller = reader(&worker, &request, Operation::Chat)?;
     match usable(&caller).get(id.as_str()) {
         Some(served) => Ok(HttpResponse::Ok().json(describe(&caller, &id, served))),
         None => Err(GatewayError::caller(

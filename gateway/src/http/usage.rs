@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::http::extract::caller;
+use crate::http::extract::reader;
 use crate::repositories;
 use crate::repositories::usage::StoredUsage;
 
@@ -20,7 +20,7 @@ use crate::repositories::usage::StoredUsage;
 /// # Errors
 /// `InvalidApiKey`.
 pub async fn get_usage(worker: Data<Worker>, request: HttpRequest) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Chat)?;
+    let caller = reader(&worker, &request, Operation::Chat)?;
     let key = &caller.principal.key;
     let spend = worker.gateway.limits.spend(key, OffsetDateTime::now_utc());
     let budget = key.budget.map(|budget| {
@@ -44,7 +44,7 @@ pub async fn get_request_usage(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Chat)?;
+    let caller = reader(&worker, &request, Operation::Chat)?;
     let not_found = || GatewayError::caller(ErrorKind::NotFound, "No usage of this request is recorded for this key.");
     let id: RequestId = id.parse().map_err(|_| not_found())?;
     let found = repositories::usage::find_by_request(&worker.gateway.database, caller.principal.key.id, id).await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Worker;
 use crate::error::GatewayError;
-use crate::http::extract::caller;
+use crate::http::extract::reader;
 use crate::http::models::{Served, usable};
 use crate::pipeline::route;
 
@@ -25,7 +25,7 @@ const SPEAKING: &[Operation] = &[Operation::Speech, Operation::Realtime];
 /// # Errors
 /// `InvalidApiKey`.
 pub async fn list_voices(worker: Data<Worker>, request: HttpRequest) -> Result<HttpResponse, GatewayError> {
-    let caller = caller(&worker, &request, Operation::Speech)?;
+    let caller = reader(&worker, &request, Operation::Speech)?;
     let models = usable(&caller);
     let speaks = SPEAKING.iter().any(|operation| caller.principal.may(*operation));
     let able = |served: &&Served<'_>| speaks && served.may_do(SPEAKING);

@@ -58,6 +58,7 @@ impl Call {
     /// Whether a candidate may be asked now; asked once, just before it is.
     #[must_use]
     pub fn may_ask(&self, candidate: &Candidate) -> bool {
+        self.progress.asks(candidate);
         self.gateway().health.may_ask(candidate)
     }
 

@@ -1,9 +1,11 @@
 //! What is known of each target's health: a breaker, and how soon it answers.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use domain::ids::ProviderId;
 use domain::provider::Operation;
 
 use crate::pipeline::route::Candidate;
@@ -18,7 +20,7 @@ const NEWEST: f64 = 0.2;
 pub struct Health {
     /// How long an open breaker refuses before one request may probe.
     open_for: Duration,
-    targets: DashMap<(String, String), State>,
+    targets: DashMap<(ProviderId, String), State>,
     draws: AtomicU64,
 }
 
@@ -33,8 +35,35 @@ pub enum Breaker {
     Open,
 }
 
+impl Breaker {
+    /// As it stands in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// How a target is, as people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetState {
+    /// Configured name of the provider.
+    pub provider: String,
+    /// What its breaker says.
+    pub breaker: Breaker,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Decayed means of the time to the first byte in whole milliseconds, by operation.
+    pub ttfb_ms: Vec<(Operation, u64)>,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    /// Configured name of the provider.
+    provider: String,
     failures: u32,
     open_until: Option<Instant>,
     ttfb_ms: Vec<(Operation, f64)>,
@@ -67,7 +96,7 @@ impl Health {
 
     /// A target answered, after `ttfb`.
     pub fn succeeded(&self, candidate: &Candidate, operation: Operation, ttfb: Duration) {
-        let mut state = self.targets.entry(key(candidate)).or_default();
+        let mut state = self.targets.entry(key(candidate)).or_insert_with(|| State::of(candidate));
         state.recovered();
         let new = ttfb.as_secs_f64() * 1000.0;
         match state.ttfb_ms.iter_mut().find(|(of, _)| *of == operation) {
@@ -78,7 +107,7 @@ impl Health {
 
     /// A target failed in a way that speaks against it.
     pub fn failed(&self, candidate: &Candidate) {
-        let mut state = self.targets.entry(key(candidate)).or_default();
+        let mut state = self.targets.entry(key(candidate)).or_insert_with(|| State::of(candidate));
         state.failed(Instant::now(), self.open_for);
     }
 
@@ -87,6 +116,13 @@ impl Health {
     pub fn ttfb_ms(&self, candidate: &Candidate, operation: Operation) -> Option<f64> {
         let state = self.targets.get(&key(candidate))?;
         state.ttfb_ms.iter().find(|(of, _)| *of == operation).map(|(_, mean)| *mean)
+    }
+
+    /// Every target of which something is known, by its provider and model.
+    #[must_use]
+    pub fn targets(&self) -> HashMap<(ProviderId, String), TargetState> {
+        let now = Instant::now();
+        self.targets.iter().map(|entry| (entry.key().clone(), entry.value().told(now))).collect()
     }
 
     /// The next number from 0 to 1 for weighted routes: a low-discrepancy walk, so that shares come
@@ -109,6 +145,21 @@ fn drawn(step: u64) -> f64 {
 }
 
 impl State {
+    fn of(candidate: &Candidate) -> Self {
+        Self { provider: candidate.account.name.clone(), ..Self::default() }
+    }
+
+    fn told(&self, now: Instant) -> TargetState {
+        let millis =
+            |mean: f64| u64::try_from(Duration::try_from_secs_f64(mean / 1000.0).unwrap_or_default().as_millis());
+        TargetState {
+            provider: self.provider.clone(),
+            breaker: self.breaker(now),
+            failures: self.failures,
+            ttfb_ms: self.ttfb_ms.iter().map(|(of, mean)| (*of, millis(*mean).unwrap_or(u64::MAX))).collect(),
+        }
+    }
+
     fn breaker(&self, now: Instant) -> Breaker {
         match self.open_until {
             None => Breaker::Closed,
@@ -139,8 +190,8 @@ impl State {
     }
 }
 
-fn key(candidate: &Candidate) -> (String, String) {
-    (candidate.account.name.clone(), candidate.target.model.clone())
+fn key(candidate: &Candidate) -> (ProviderId, String) {
+    (candidate.account.id, candidate.target.model.clone())
 }
 
 #[cfg(test)]

@@ -6,17 +6,22 @@
 //! then. A call that no provider has begun to serve is just dropped, and one that is still at work
 //! when the gateway stops is recorded by estimate: its account sees to that when it is dropped.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::web::Data;
+use domain::ids::TenantId;
+use domain::provider::Operation;
 use domain::usage::UsageStatus;
 
 use crate::Worker;
+use crate::pipeline::route::Candidate;
+use crate::snapshot::ProviderAccount;
 
 /// What the handler, the pipeline and the middleware tell each other about one call.
 #[derive(Debug, Default)]
@@ -24,9 +29,40 @@ pub struct Progress {
     in_flight: Cell<bool>,
     client_left: Cell<bool>,
     upstream: Cell<Duration>,
+    /// Whose call of what it is, once that is known and unless it is not counted.
+    counted: Cell<Option<(TenantId, Operation)>>,
+    /// The provider that was asked last.
+    asked: RefCell<Option<Arc<ProviderAccount>>>,
 }
 
 impl Progress {
+    /// The caller is known.
+    pub fn called(&self, tenant: TenantId, operation: Operation) {
+        self.counted.set(Some((tenant, operation)));
+    }
+
+    /// It only looks something up, and does not count among the calls of its operation.
+    pub fn looks_up(&self) {
+        self.counted.set(None);
+    }
+
+    /// Whose call of what it is.
+    #[must_use]
+    pub fn counted(&self) -> Option<(TenantId, Operation)> {
+        self.counted.get()
+    }
+
+    /// A provider is asked next.
+    pub fn asks(&self, candidate: &Candidate) {
+        self.asked.replace(Some(Arc::clone(&candidate.account)));
+    }
+
+    /// The provider that was asked last.
+    #[must_use]
+    pub fn asked(&self) -> Option<Arc<ProviderAccount>> {
+        self.asked.borrow().clone()
+    }
+
     /// A provider has the whole request.
     pub fn dispatched(&self) {
         self.in_flight.set(true);

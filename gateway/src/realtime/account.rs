@@ -50,6 +50,7 @@ impl Session {
     fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
         let settled = self.turns.settle(turn);
+        self.meter.audio_passed(self.turns.passed());
         match self.tariff() {
             Tariff::Connected { .. } => self.bill_connection(status),
             Tariff::Heard { .. } => {

@@ -9,7 +9,7 @@
 //! | a message over the bound, or in too many fragments | 1009 |
 //! | text that is not UTF-8 | 1007 |
 //! | a violation of the protocol | 1002 |
-//! | revoked, budget spent, slow reader, idle, too old | 1008 |
+//! | revoked, terminated, budget spent, slow reader, idle, too old | 1008 |
 //! | drain | 1001 |
 //! | the provider does not read | 1013 |
 //!
@@ -88,6 +88,12 @@ impl Ending {
             By::Provider => UsageStatus::UpstreamError,
             By::Policy => UsageStatus::EndedByPolicy,
         }
+    }
+
+    /// Whether either side ended it as sessions are meant to end.
+    #[must_use]
+    pub fn in_order(&self) -> bool {
+        matches!(self.code, 1000 | 1001) && self.by != By::Policy
     }
 
     /// What a client gets that broke the protocol.

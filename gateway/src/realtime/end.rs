@@ -6,8 +6,8 @@ use bytestring::ByteString;
 use dialects::contract::RealtimeDialect;
 use dialects::openai::scan::event_type;
 
-use crate::error::GatewayError;
 use crate::realtime::close::{By, Ending};
+use crate::realtime::live::Why;
 use crate::realtime::recording::{From, Recorded};
 use crate::realtime::session::Session;
 use crate::realtime::upstream::FromUpstream;
@@ -19,13 +19,13 @@ const CANCEL_ID: &str = "event_gateway_cancel";
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 impl Session {
-    /// The key is no longer good. A client that does not read learns it from the close code alone.
-    pub(super) fn revoked(&mut self) -> Ending {
-        let error = GatewayError::unauthenticated();
+    /// It is ended from outside. A client that does not read learns it from the close code alone.
+    pub(super) fn ended(&mut self, why: &Why) -> Ending {
+        let error = why.error();
         names::failed(error.kind());
         let event = error.event(&self.event_id());
         self.client.text_if_room(&event);
-        Ending::policy(1008, "the key was revoked or has expired")
+        why.ending()
     }
 
     /// Closes both sides, and waits for the provider's last report where one is due.
@@ -42,6 +42,9 @@ impl Session {
             pending.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
         }
         names::frames(self.frames.0, self.frames.1);
+        if ending.by == By::Provider && !ending.in_order() {
+            self.meter.broken();
+        }
         self.meter.abandon();
     }
 

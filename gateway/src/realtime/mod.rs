@@ -11,6 +11,7 @@ pub(crate) mod dialling;
 pub mod end;
 pub mod fallback;
 pub mod fragments;
+pub mod live;
 pub mod open;
 pub mod outgoing;
 pub mod recording;

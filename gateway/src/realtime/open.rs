@@ -1,6 +1,8 @@
 //! Opens a session: authenticate → route → admit → connect, all before the upgrade, so that what is
 //! known to fail is refused with its status.
 
+use std::sync::Arc;
+
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -20,6 +22,7 @@ use crate::pipeline::meter::Meter;
 use crate::pipeline::route::{Candidate, Dropped, Question, Watch, route};
 use crate::realtime::client::{Client, verify};
 use crate::realtime::fallback::Fallback;
+use crate::realtime::live::{self, Live};
 use crate::realtime::session::{Kind, Pending, Session, Upstream};
 use crate::realtime::transcribers;
 use crate::realtime::upstream::{Leg, connect};
@@ -67,16 +70,20 @@ pub async fn create_session(
     let permit = gateway.limits.admit(&caller.principal.key, &want, caller.facts.started_at, caller.facts.started)?;
     let session = SessionId(Uuid::now_v7());
     // From here on the session counts, and ends with its key: also while its provider is asked.
-    let entered = gateway.sessions.enter(session, caller.principal.key.id, gateway.settings.limits.max_sessions);
-    let entered = entered.ok_or_else(full)?;
-    let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(session));
+    let kind = if asked.transcription { live::Kind::Transcription } else { live::Kind::Realtime };
+    let live = Live::new(session, kind, &caller.facts, request.peer_addr());
+    let entered = gateway.sessions.enter(live, gateway.settings.limits.max_sessions).ok_or_else(full)?;
+    let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(Arc::clone(&entered.live)));
     let upstream = match candidates {
         Some(candidates) => Upstream::Connected(Box::new(
             connect_first(&worker, &caller, candidates, asked.transcription, &mut meter).await?,
         )),
         None => Upstream::Awaited,
     };
-    if entered.revoked.is_cancelled() || gateway.snapshot.load().key_by_id(caller.principal.key.id).is_none() {
+    if let Some(why) = entered.live.ended() {
+        return Err(why.error());
+    }
+    if gateway.snapshot.load().key_by_id(caller.principal.key.id).is_none() {
         return Err(GatewayError::unauthenticated());
     }
     let (response, client) = Client::accept(&request, payload)?;
@@ -207,6 +214,7 @@ pub(super) async fn connect_first(
         if !worker.gateway.health.may_ask(&candidate) {
             continue;
         }
+        caller.progress.asks(&candidate);
         meter.attempt();
         let others = !left.as_slice().is_empty();
         match connect(worker, &caller.snapshot, &candidate, way, transcription, others).await {

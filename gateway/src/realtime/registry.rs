@@ -1,30 +1,24 @@
-//! The sessions that are open in this process, so that they can be counted and ended.
+//! The sessions that are open in this process, so that they can be counted, listed and ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use domain::ids::{SessionId, VirtualKeyId};
+use domain::ids::SessionId;
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::realtime::live::{Live, Why};
 use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 
 /// Open sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    open: Arc<DashMap<SessionId, Entry>>,
+    open: Arc<DashMap<SessionId, Arc<Live>>>,
     /// Places that are taken: the map's own length is no bound, since many may enter at once.
     count: Arc<AtomicUsize>,
     tracker: TaskTracker,
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: VirtualKeyId,
-    revoked: CancellationToken,
 }
 
 impl Sessions {
@@ -40,26 +34,39 @@ impl Sessions {
         self.open.is_empty()
     }
 
+    /// The sessions open now.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Live>> {
+        self.open.iter().map(|entry| Arc::clone(entry.value())).collect()
+    }
+
     /// Enters a session, from before its provider is asked, unless `most` are open; dropping what is
     /// returned takes it out.
     #[must_use]
-    pub fn enter(&self, session: SessionId, key: VirtualKeyId, most: usize) -> Option<Entered> {
+    pub fn enter(&self, live: Live, most: usize) -> Option<Entered> {
         let one_more = |count: usize| (count < most).then_some(count + 1);
         self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        let revoked = CancellationToken::new();
-        self.open.insert(session, Entry { key, revoked: revoked.clone() });
+        let live = Arc::new(live);
+        self.open.insert(live.id, Arc::clone(&live));
         names::sessions(1.0);
         let (open, count) = (Arc::clone(&self.open), Arc::clone(&self.count));
-        Some(Entered { open, count, session, revoked, _tracked: self.tracker.token() })
+        Some(Entered { open, count, live, _tracked: self.tracker.token() })
     }
 
     /// Ends the sessions of keys that a new snapshot has no more, or whose time is over.
     pub fn end_revoked(&self, snapshot: &Snapshot, now: OffsetDateTime) {
-        for entry in self.open.iter() {
-            let good = snapshot.key_by_id(entry.key).is_some_and(|key| key.expires_at.is_none_or(|at| at > now));
+        for live in self.open.iter() {
+            let good = snapshot.key_by_id(live.key.id).is_some_and(|key| key.expires_at.is_none_or(|at| at > now));
             if !good {
-                entry.revoked.cancel();
+                live.end(Why::Revoked);
             }
+        }
+    }
+
+    /// Ends a session for an administrator, where it is open here.
+    pub fn terminate(&self, session: SessionId, reason: &str) {
+        if let Some(live) = self.open.get(&session) {
+            live.end(Why::Terminated(reason.to_owned()));
         }
     }
 
@@ -73,17 +80,16 @@ impl Sessions {
 /// A session's place among the open ones.
 #[derive(Debug)]
 pub struct Entered {
-    open: Arc<DashMap<SessionId, Entry>>,
+    open: Arc<DashMap<SessionId, Arc<Live>>>,
     count: Arc<AtomicUsize>,
-    session: SessionId,
-    /// Cancelled when the key is revoked.
-    pub revoked: CancellationToken,
+    /// The session.
+    pub live: Arc<Live>,
     _tracked: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.open.remove(&self.session);
+        self.open.remove(&self.live.id);
         self.count.fetch_sub(1, Ordering::Relaxed);
         names::sessions(-1.0);
     }

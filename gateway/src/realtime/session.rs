@@ -157,11 +157,11 @@ impl Session {
     /// Drives the session to its end.
     pub async fn run(mut self, entered: Entered) {
         let ended = tokio::select! {
-            ending = self.drive() => Some(ending),
+            ending = self.drive() => Ok(ending),
             // Whatever the session is doing, and for whomever it waits.
-            () = entered.revoked.cancelled() => None,
+            why = entered.live.over() => Err(why),
         };
-        let ending = ended.unwrap_or_else(|| self.revoked());
+        let ending = ended.unwrap_or_else(|why| self.ended(why));
         self.end(ending).await;
     }
 

@@ -38,6 +38,8 @@ pub struct Turns {
     heard: u64,
     /// Bytes of audio in the response so far.
     spoken: u64,
+    /// Milliseconds of audio, in and out, of the responses that are over.
+    passed: (u64, u64),
 }
 
 /// Where an event of a session's configuration has the formats: `OpenAI`'s present shape and its older one.
@@ -102,6 +104,7 @@ impl Default for Turns {
             uncommitted: 0,
             heard: 0,
             spoken: 0,
+            passed: (0, 0),
         }
     }
 }
@@ -168,6 +171,12 @@ impl Turns {
         (turn.completed || delivered).then_some((counted, UsageSource::Estimated))
     }
 
+    /// Milliseconds of audio, in and out, of the responses that are over, whoever counts them.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        self.passed
+    }
+
     /// Whether the provider owes a report.
     #[must_use]
     pub fn open(&self) -> bool {
@@ -193,6 +202,7 @@ impl Turns {
         self.delivered = false;
         let audio_in_ms = std::mem::take(&mut self.heard) / self.input_bytes_per_ms;
         let audio_out_ms = std::mem::take(&mut self.spoken) / self.output_bytes_per_ms;
+        self.passed = (self.passed.0.saturating_add(audio_in_ms), self.passed.1.saturating_add(audio_out_ms));
         Usage { audio_in_ms, audio_out_ms, ..Usage::default() }
     }
 

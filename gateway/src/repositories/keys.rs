@@ -138,25 +138,30 @@ pub async fn revoke_undeclared_keys(
     Ok(update.exec(db).await?.rows_affected)
 }
 
-/// Every key that is not revoked, expired ones included: expiry is checked when a key is used. A key
-/// refuses what has no price where its tenant does.
+/// Every key that is not revoked and whose tenant is not suspended, expired ones included: expiry is checked
+/// when a key is used. A key refuses what has no price where its tenant does. One whose secret was replaced
+/// comes a second time, before, with its previous secret and until that expires.
 ///
 /// # Errors
 /// The database's.
 pub async fn all_active_keys(db: &impl ConnectionTrait) -> Result<Vec<(KeyHash, Key)>, DbErr> {
-    let strict: Vec<Id> = tenant::Entity::find()
-        .select_only()
-        .column(tenant::Column::Id)
-        .filter(tenant::Column::RefuseUnpriced.eq(true))
-        .into_tuple()
-        .all(db)
-        .await?;
+    let tenants = |rule| tenant::Entity::find().select_only().column(tenant::Column::Id).filter(rule).into_tuple();
+    let strict: Vec<Id> = tenants(tenant::Column::RefuseUnpriced.eq(true)).all(db).await?;
+    let suspended: Vec<Id> = tenants(tenant::Column::SuspendedAt.is_not_null()).all(db).await?;
     let rows = virtual_key::Entity::find().filter(virtual_key::Column::RevokedAt.is_null()).all(db).await?;
     let mut keys = Vec::with_capacity(rows.len());
-    for row in rows {
+    for mut row in rows {
+        if suspended.contains(&row.tenant_id) {
+            continue;
+        }
+        let previous = row.previous_hash.take().zip(row.previous_expires_at.take());
         let stored = from_row(row)?;
         let mut key = stored.key;
         key.refuse_unpriced |= strict.contains(&Id(key.tenant.0));
+        if let Some((hash, until)) = previous {
+            let until = key.expires_at.map_or(until, |at| at.min(until));
+            keys.push((hash_of(hash)?, Key { expires_at: Some(until), ..key.clone() }));
+        }
         keys.push((stored.hash, key));
     }
     Ok(keys)
@@ -196,8 +201,12 @@ fn to_row(stored_key: &StoredKey) -> Result<virtual_key::ActiveModel, DbErr> {
     })
 }
 
+fn hash_of(bytes: Vec<u8>) -> Result<KeyHash, DbErr> {
+    <[u8; 32]>::try_from(bytes).map(KeyHash).map_err(|_| corrupt("hash", "another length than 32 bytes"))
+}
+
 fn from_row(row: virtual_key::Model) -> Result<StoredKey, DbErr> {
-    let hash = <[u8; 32]>::try_from(row.hash).map_err(|_| corrupt("hash", "another length than 32 bytes"))?;
+    let hash = hash_of(row.hash)?;
     let budget = match (row.budget_nano_usd, row.budget_window) {
         (Some(amount), Some(window)) => Some(Budget { amount: NanoUsd(amount), window: window_of(&window)? }),
         _ => None,
@@ -218,7 +227,7 @@ fn from_row(row: virtual_key::Model) -> Result<StoredKey, DbErr> {
     };
     Ok(StoredKey {
         key,
-        hash: KeyHash(hash),
+        hash,
         pepper_version: to_count("pepper_version", row.pepper_version.into())?,
         redacted: row.redacted,
         managed_by: ManagedBy::parse(&row.managed_by)?,

@@ -8,7 +8,8 @@ use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::{Strategy, Target};
 use domain::usage::{Usage, UsageSource, UsageStatus};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use entities::{Id, tenant, virtual_key};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait};
 use secrecy::{ExposeSecret, SecretString};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -19,7 +20,7 @@ use super::tenants::{find_tenant_by_name, upsert_tenant};
 use super::{ManagedBy, connect, models, prices, providers, usage};
 use crate::ledger::{InsertError, JournalLimits, Ledger, Sink, UsageRecord};
 use crate::snapshot::load::{LoadError, load};
-use crate::snapshot::{Budget, BudgetWindow, Key, PriceList, ProviderAccount, Route};
+use crate::snapshot::{Budget, BudgetWindow, Key, PriceList, ProviderAccount, Route, Snapshot};
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00:00.123456 UTC);
 const DAY: OffsetDateTime = datetime!(2026-11-21 0:00 UTC);
@@ -73,6 +74,58 @@ async fn check_all(db: &DatabaseConnection) {
     spending_counts_from_the_first_moment_of_the_window(db, acme).await;
     what_the_database_refuses_is_told_from_a_database_that_is_away(db, acme).await;
     the_view_has_all_of_it(db, acme).await;
+    a_suspended_tenant_has_no_key(db).await;
+    a_rotated_key_is_good_by_both_secrets_for_a_while(db, acme).await;
+}
+
+async fn view(db: &DatabaseConnection) -> Snapshot {
+    let mut view = Snapshot::default();
+    for (hash, key) in all_active_keys(db).await.unwrap() {
+        view.insert_key(hash, key);
+    }
+    view
+}
+
+async fn a_suspended_tenant_has_no_key(db: &DatabaseConnection) {
+    let suspended = upsert_tenant(db, "suspended", false, ManagedBy::Api, NOW).await.unwrap();
+    let its = key(suspended, 21, ManagedBy::Api);
+    super::keys::insert_key(db, &its).await.unwrap();
+    let set = async |at: Option<OffsetDateTime>| {
+        let row = tenant::Entity::find_by_id(Id(suspended.0)).one(db).await.unwrap().unwrap();
+        tenant::ActiveModel { suspended_at: Set(at), ..row.into() }.update(db).await.unwrap();
+    };
+    assert!(view(db).await.keys.contains_key(&its.hash));
+    let others = view(db).await.keys.len() - 1;
+    set(Some(NOW)).await;
+    let now = view(db).await;
+    assert!(!now.keys.contains_key(&its.hash) && now.key_by_id(its.key.id).is_none());
+    assert_eq!(now.keys.len(), others, "nobody else is");
+    set(None).await;
+    assert!(view(db).await.keys.contains_key(&its.hash), "it is back");
+}
+
+async fn a_rotated_key_is_good_by_both_secrets_for_a_while(db: &DatabaseConnection, acme: TenantId) {
+    let new = key(acme, 22, ManagedBy::Api);
+    super::keys::insert_key(db, &new).await.unwrap();
+    let rotate = async |until: OffsetDateTime| {
+        let row = virtual_key::Entity::find_by_id(Id(new.key.id.0)).one(db).await.unwrap().unwrap();
+        let mut row: virtual_key::ActiveModel = row.into();
+        row.previous_hash = Set(Some(vec![23; 32]));
+        row.previous_expires_at = Set(Some(until));
+        row.update(db).await.unwrap();
+        view(db).await
+    };
+    let now = rotate(NOW + Duration::HOUR).await;
+    let (current, previous) = (&now.keys[&new.hash], &now.keys[&KeyHash([23; 32])]);
+    assert_eq!((current.id, previous.id), (new.key.id, new.key.id), "one key, and one budget");
+    assert_eq!((current.expires_at, previous.expires_at), (new.key.expires_at, Some(NOW + Duration::HOUR)));
+    let known = now.key_by_id(new.key.id).unwrap();
+    assert_eq!(known.expires_at, new.key.expires_at, "sessions live on when the previous secret is over");
+    let now = rotate(NOW + Duration::WEEK).await;
+    assert_eq!(now.keys[&KeyHash([23; 32])].expires_at, new.key.expires_at, "no longer than the key");
+    assert!(revoke_key(db, None, new.key.id, ManagedBy::Api, NOW).await.unwrap());
+    let now = view(db).await;
+    assert!(!now.keys.contains_key(&new.hash) && !now.keys.contains_key(&KeyHash([23; 32])), "both are revoked");
 }
 
 async fn a_tenant_keeps_its_id(db: &DatabaseConnection, acme: TenantId) {

@@ -69,7 +69,7 @@ impl Snapshot {
         models.insert(route.name.clone(), route);
     }
 
-    /// Enters a key.
+    /// Enters a key. One that is entered again under another secret is known by that one, and good by both.
     pub fn insert_key(&mut self, hash: KeyHash, key: Key) {
         self.keys_by_id.insert(key.id, hash);
         self.keys.insert(hash, Arc::new(key));

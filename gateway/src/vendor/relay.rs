@@ -116,15 +116,15 @@ impl Relay {
     /// Drives the session to its end.
     pub(super) async fn run(mut self, entered: Entered) {
         let ended = tokio::select! {
-            ending = self.drive() => Some(ending),
+            ending = self.drive() => Ok(ending),
             // Whatever the session is doing, and for whomever it waits.
-            () = entered.revoked.cancelled() => None,
+            why = entered.live.over() => Err(why),
         };
-        let ending = ended.unwrap_or_else(|| {
-            if let Some(event) = self.event(&GatewayError::unauthenticated()) {
+        let ending = ended.unwrap_or_else(|why| {
+            if let Some(event) = self.event(&why.error()) {
                 self.client.text_if_room(&event);
             }
-            Ending::policy(1008, "the key was revoked or has expired")
+            why.ending()
         });
         self.end(ending).await;
     }
@@ -390,8 +390,7 @@ fn record(mut meter: Meter, settled_ms: Option<u64>, status: UsageStatus) {
 
 /// A session that either side ends in order is whole.
 fn status(ending: &Ending) -> UsageStatus {
-    let in_order = matches!(ending.code, 1000 | 1001) && ending.by != By::Policy;
-    if in_order { UsageStatus::Ok } else { ending.status() }
+    if ending.in_order() { UsageStatus::Ok } else { ending.status() }
 }
 
 fn client_lost(error: SendError) -> Ending {

@@ -1,6 +1,8 @@
 //! Opens a session below a vendor's prefix: authenticate → admit → connect, all before the upgrade, so
 //! that what is known to fail is refused with its status.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use dialects::surface::{Connected, SocketMeter, Surface};
@@ -25,6 +27,7 @@ use crate::pipeline::forward::collect;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::route::Candidate;
 use crate::realtime::client::{Client, verify};
+use crate::realtime::live::{Kind, Live};
 
 /// Longest name of a subprotocol that is answered; what is longer may be a credential.
 const MAX_SUBPROTOCOL_BYTES: usize = 32;
@@ -101,8 +104,8 @@ impl Opening {
     ) -> Result<HttpResponse, GatewayError> {
         let gateway = &self.worker.gateway;
         let session = SessionId(Uuid::now_v7());
-        let most = gateway.settings.limits.max_sessions;
-        let entered = gateway.sessions.enter(session, self.caller.principal.key.id, most);
+        let live = Live::new(session, Kind::Vendor, &self.caller.facts, request.peer_addr());
+        let entered = gateway.sessions.enter(live, gateway.settings.limits.max_sessions);
         let Some(entered) = entered.filter(|_| !gateway.draining.is_cancelled()) else {
             let message = "The gateway takes no more sessions at the moment.";
             return Err(GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5));
@@ -117,7 +120,8 @@ impl Opening {
         if !gateway.health.may_ask(&self.candidate) {
             return Err(account::nobody());
         }
-        let mut meter = Meter::open(gateway, facts, permit, Some(session)).in_one_record();
+        let mut meter = Meter::open(gateway, facts, permit, Some(Arc::clone(&entered.live))).in_one_record();
+        self.caller.progress.asks(&self.candidate);
         meter.attempt();
         let leg = match Leg::open(gateway, &self.candidate, address, with_credential).await {
             Ok(leg) => leg,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::error::ErrorKind;
-use domain::ids::{RequestId, SessionId};
+use domain::ids::RequestId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
@@ -23,6 +23,7 @@ use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::flight::{Bill, Entry, Flight};
 use crate::pipeline::route::Candidate;
+use crate::realtime::live::Live;
 use crate::snapshot::{Key, Snapshot};
 use crate::telemetry::names;
 
@@ -79,7 +80,9 @@ pub struct Meter {
     /// The last cost that was worked out, which is asked for again with the same quantities.
     priced: Cell<Option<(Usage, Cost)>>,
     first_byte: Option<Duration>,
-    session: Option<SessionId>,
+    session: Option<Arc<Live>>,
+    /// Milliseconds of audio that passed in the session, in and out, whoever counts them.
+    passed: (u64, u64),
     /// Each turn of the session has a record of its own.
     by_turns: bool,
     /// The next turn's number.
@@ -97,7 +100,7 @@ struct Served {
 impl Meter {
     /// Opens the account of an admitted call. Nothing is recorded until a provider has answered.
     #[must_use]
-    pub fn open(gateway: &Arc<Gateway>, facts: CallFacts, permit: Permit, session: Option<SessionId>) -> Self {
+    pub fn open(gateway: &Arc<Gateway>, facts: CallFacts, permit: Permit, session: Option<Arc<Live>>) -> Self {
         Self {
             gateway: Arc::clone(gateway),
             asked: facts.started,
@@ -113,8 +116,9 @@ impl Meter {
             source: UsageSource::Estimated,
             priced: Cell::new(None),
             first_byte: None,
-            session,
             by_turns: session.is_some(),
+            session,
+            passed: (0, 0),
             sequence: 0,
             _in_flight: gateway.calls.token(),
         }
@@ -171,7 +175,28 @@ impl Meter {
             let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
             let record = self.describe(entry, &served.candidate, None, bill, UsageStatus::ClientClosed);
             self.gateway.ledger.claim(&mut self.flight.call, &record);
+            self.tell_live(&record);
         }
+    }
+
+    /// What a record of a session says, for the list of open sessions.
+    fn tell_live(&self, record: &UsageRecord) {
+        match &self.session {
+            Some(live) if self.by_turns => live.turn(&record.usage, record.cost, self.passed),
+            Some(live) => live.whole(&record.usage, record.cost),
+            None => {}
+        }
+    }
+
+    /// So much audio has passed in the session, in and out.
+    pub fn audio_passed(&mut self, passed: (u64, u64)) {
+        self.passed = passed;
+    }
+
+    /// What had begun well broke off, and the provider did it.
+    pub fn broken(&self) {
+        let served = self.served.as_ref().map(|served| &*served.candidate.account);
+        self.gateway.reports.minutes.broken(self.facts.key.tenant, self.facts.operation, served);
     }
 
     /// The candidate that had the request failed before it delivered anything: it bills nothing.
@@ -207,6 +232,9 @@ impl Meter {
     pub fn entrusted_to(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         // It may not have waited for the end of the request.
         self.flight.call.note();
+        if let Some(live) = &self.session {
+            live.served_by(candidate);
+        }
         if self.served.is_none() {
             self.served = Some(self.serving(snapshot, candidate));
         }
@@ -254,6 +282,9 @@ impl Meter {
 
     /// Closes the account. The record is in the journal when this returns.
     pub fn finish(mut self, status: UsageStatus) {
+        if status == UsageStatus::UpstreamError {
+            self.broken();
+        }
         self.record(status);
     }
 
@@ -282,6 +313,9 @@ impl Meter {
     /// Names the model that the client asked for, where it is known only now.
     pub fn set_model(&mut self, model: &str) {
         self.facts.model_asked = model.to_owned();
+        if let Some(live) = &self.session {
+            live.asked(model);
+        }
     }
 
     /// Leaves the account without a record: nothing was delivered.
@@ -347,7 +381,7 @@ impl Meter {
         UsageRecord {
             id: entry.id,
             request_id: facts.request_id,
-            session_id: self.session,
+            session_id: self.session.as_ref().map(|live| live.id),
             sequence: entry.sequence,
             tenant_id: facts.key.tenant,
             key_id: facts.key.id,
@@ -396,6 +430,7 @@ impl Meter {
             self.first_byte,
             bill.cost.map(|cost| cost.0),
         );
+        self.tell_live(&record);
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
         }

@@ -57,6 +57,7 @@ impl Setup {
         let two = upstream::start(upstream::Config::default()).await.unwrap();
         let timeouts = Timeouts { drain: Duration::from_secs(2), ..Timeouts::default() };
         let settings = GatewaySettings {
+            name: "test".to_owned(),
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics_bind: None,
             workers: Some(1),
