@@ -197,6 +197,19 @@ async fn a_revoked_key_ends_its_conversation_at_the_vendor_too() {
 }
 
 #[tokio::test]
+async fn an_administrator_ends_a_conversation_at_the_vendor_too() {
+    let (app, vendors) = started(|_, _| ()).await;
+    let mut session = open(&app, "model=agent").await;
+    app.terminate("it went on for hours").await;
+    assert_eq!(session.until("error").await["error"]["code"], "session_terminated");
+    assert_eq!(session.closed_for().await, (1008, "ended by an administrator: it went on for hours".to_owned()));
+    app.no_session_left().await;
+    left(&vendors).await;
+    let records = app.records_of(KEY, session.id).await;
+    assert_eq!((steps(&records), records[0].status), (1, UsageStatus::EndedByPolicy));
+}
+
+#[tokio::test]
 async fn a_drain_says_goodbye_to_the_client_and_to_the_vendor() {
     let (mut app, vendors) = started(|_, _| ()).await;
     let mut session = open(&app, "model=agent").await;

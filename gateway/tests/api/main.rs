@@ -29,6 +29,7 @@ mod realtime_ends;
 mod realtime_frames;
 mod realtime_parts;
 mod realtime_policy;
+mod reports;
 mod tenants;
 mod vendor_calls;
 mod vendor_joins;

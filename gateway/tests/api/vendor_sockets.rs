@@ -272,6 +272,26 @@ async fn a_revoked_key_and_a_drain_end_sessions_which_are_billed_for_what_they_u
 }
 
 #[tokio::test]
+async fn an_administrator_ends_a_session_which_is_billed_for_what_it_used() {
+    let (app, mut vendor) = start(|_| {}).await;
+    let path = "/elevenlabs/v1/text-to-speech/v1/stream-input?model_id=eleven_flash_v2_5";
+    let mut client = app.dial(path, &[("xi-api-key", KEY)]).await.unwrap();
+    let mut theirs = vendor.next().await;
+    client.say(r#"{"text":"Hello "}"#).await;
+    theirs.next().await;
+    app.terminate("misuse").await;
+    let Message::Text(event) = client.next().await else { panic!("it is told") };
+    let event: Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((event["error"].as_str(), event["code"].as_u64()), (Some("session_terminated"), Some(1008)));
+    assert!(event["message"].as_str().unwrap().ends_with("misuse"), "{event}");
+    assert_eq!(client.closed().await, (1008, "ended by an administrator: misuse".to_owned()));
+    assert!(matches!(theirs.next().await, Some(Message::Close(_))));
+    app.no_session_left().await;
+    let record = app.records_of(KEY, client.id).await.remove(0);
+    assert_eq!((record.usage.characters, record.status), (6, UsageStatus::EndedByPolicy));
+}
+
+#[tokio::test]
 async fn a_session_in_which_nobody_speaks_ends_and_is_billed_for_nothing() {
     let (app, mut vendor) = start(|setup| setup.settings.limits.session_idle = Duration::from_millis(100)).await;
     let path = "/elevenlabs/v1/text-to-speech/v1/stream-input?model_id=eleven_flash_v2_5";

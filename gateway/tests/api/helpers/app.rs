@@ -9,9 +9,10 @@ use bytes::Bytes;
 use domain::ids::{RequestId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::usage::UsageStatus;
-use entities::usage_record;
+use entities::{live_session, usage_record};
 use futures_util::{SinkExt, StreamExt};
 use gateway::Gateway;
+use gateway::reports::end_terminated;
 use gateway::repositories::usage::{StoredUsage, find_by_request};
 use gateway::snapshot::{Key, ListedPrice, PriceList, Snapshot};
 use http::{HeaderMap, Request, Response};
@@ -19,6 +20,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use loadtest::upstream::UpstreamHandle;
+use sea_orm::sea_query::Expr;
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -198,6 +200,38 @@ impl TestApp {
         all.all(&self.gateway.database).await.unwrap()
     }
 
+    /// Asks again and again until there is an answer.
+    pub(crate) async fn until<T>(&self, ask: impl AsyncFn() -> Option<T>) -> T {
+        soon(async {
+            loop {
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+
+    /// The one session that is listed, once it is as it `should` be.
+    pub(crate) async fn live(&self, should: impl Fn(&live_session::Model) -> bool) -> live_session::Model {
+        let all = async || live_session::Entity::find().all(&self.gateway.database).await.unwrap();
+        self.until(async || all().await.into_iter().find(|row| should(row))).await
+    }
+
+    /// What the control plane writes to end every session that is listed, once one is.
+    pub(crate) async fn terminate(&self, reason: &str) {
+        self.live(|_| true).await;
+        let now = time::OffsetDateTime::now_utc();
+        live_session::Entity::update_many()
+            .col_expr(live_session::Column::TerminateRequestedAt, Expr::value(now))
+            .col_expr(live_session::Column::TerminateReason, Expr::value(reason))
+            .exec(&self.gateway.database)
+            .await
+            .unwrap();
+        end_terminated(&self.gateway).await.unwrap();
+    }
+
     /// The one record of a call: its cost in nano-dollars and how it ended.
     pub(crate) async fn billed(&self, answer: &Answer) -> (Option<i64>, UsageStatus) {
         let records = self.records(answer).await;
@@ -366,12 +400,17 @@ impl Realtime {
 
     /// The code with which the gateway closes.
     pub(crate) async fn closed(&mut self) -> u16 {
+        self.closed_for().await.0
+    }
+
+    /// The code and the reason with which the gateway closes.
+    pub(crate) async fn closed_for(&mut self) -> (u16, String) {
         loop {
             match soon(self.socket.next()).await {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(Message::Close(None))) => return 1005,
+                Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+                Some(Ok(Message::Close(None))) => return (1005, String::new()),
                 Some(Ok(_)) => {}
-                _ => return 1006,
+                _ => return (1006, String::new()),
             }
         }
     }
