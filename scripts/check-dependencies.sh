@@ -22,8 +22,9 @@ forbid audio "$io|dialects|local-speech|entities|migration|gateway|antiphon"
 # It runs programs, so tokio's processes are its trade; the network is not.
 forbid local-speech "${io#tokio|}|rustls|dialects|entities|migration|pricing-seed|gateway|antiphon"
 forbid pricing-seed 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|gateway|antiphon'
-forbid entities 'domain|dialects|gateway|antiphon'
-forbid migration 'entities|usage-store|domain|dialects|gateway|antiphon'
+forbid entities 'changes|usage-store|domain|dialects|gateway|antiphon'
+forbid changes 'actix-web|actix-http|hyper|reqwest|awc|tokio-tungstenite|domain|dialects|audio|migration|gateway|admin|antiphon'
+forbid migration 'entities|changes|usage-store|domain|dialects|gateway|antiphon'
 # Both planes write through it, so it is neither's.
 forbid usage-store 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|pricing-seed|gateway|admin|antiphon'
 forbid gateway 'admin|migration|pricing-seed|antiphon'
