@@ -232,6 +232,14 @@ class Gateway(Program):
         super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
         wait_for(self.ready)
 
+    def address(self):
+        assert self.process.poll() is None, f"ended at its start: {self.log.read_text()}"
+        out = self.out.read_text()
+        found = re.search(r"(http://[\d.]+:\d+)/v1", out)
+        admin = re.search(r"admin plane: (http://[\d.]+:\d+)", out)
+        self.admin_url = admin and admin.group(1)
+        return found and found.group(1)
+
     def ready(self):
         try:
             with urllib.request.urlopen(self.url + "/readyz") as answer:
