@@ -13,6 +13,7 @@ pub mod oidc_sign_in;
 pub mod one_time_link;
 pub mod price;
 pub mod provider;
+pub mod provider_credential;
 pub mod refresh_token;
 pub mod request_minute;
 pub mod setting;

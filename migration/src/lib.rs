@@ -9,6 +9,7 @@ mod m20261121_000002_failed_attempts;
 mod m20261121_000003_surcharges;
 mod m20261121_000004_passthrough;
 mod m20261122_000005_admin;
+mod m20261122_000006_provider_accounts;
 mod m20261122_000007_usage_rollups;
 mod m20261122_000008_live;
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_surcharges::Migration),
             Box::new(m20261121_000004_passthrough::Migration),
             Box::new(m20261122_000005_admin::Migration),
+            Box::new(m20261122_000006_provider_accounts::Migration),
             Box::new(m20261122_000007_usage_rollups::Migration),
             Box::new(m20261122_000008_live::Migration),
         ]

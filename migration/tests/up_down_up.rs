@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "the checks below are shared by the tests")]
 
 use migration::{down, status, up};
-use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "tenants",
     "virtual_keys",
     "providers",
@@ -20,6 +20,7 @@ const TABLES: [&str; 15] = [
     "live_sessions",
     "target_health",
     "request_minutes",
+    "provider_credentials",
 ];
 
 async fn has_table(db: &DatabaseConnection, table: &str) -> bool {
@@ -40,6 +41,36 @@ async fn check(db: &DatabaseConnection) {
     }
     up(db).await.unwrap();
     assert!(has_table(db, "usage_records").await);
+    providers_of_before_are_kept(db).await;
+}
+
+/// A step back loses what only the newer form can hold, and nothing else.
+async fn providers_of_before_are_kept(db: &DatabaseConnection) {
+    let moment = "'2026-11-22 00:00:00+00:00'";
+    let names = async || {
+        let sql = "SELECT name FROM providers ORDER BY name";
+        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+    };
+    let columns = "id, name, kind, base_url, managed_by, created_at, updated_at";
+    for sql in [
+        format!("INSERT INTO tenants (id, name, managed_by, created_at) VALUES ('t', 'acme', 'api', {moment})"),
+        format!("INSERT INTO providers ({columns}) VALUES ('p', 'groq', 'groq', 'x', 'api', {moment}, {moment})"),
+        format!(
+            "INSERT INTO providers ({columns}, tenant_id) VALUES ('q', 'groq', 'groq', 'x', 'api', {moment}, {moment}, 't')"
+        ),
+    ] {
+        db.execute_unprepared(&sql).await.unwrap();
+    }
+    let twice = format!("INSERT INTO providers ({columns}) VALUES ('r', 'groq', 'groq', 'x', 'api', {moment}, {moment})");
+    assert!(db.execute_unprepared(&twice).await.is_err(), "the platform has each name once");
+    assert_eq!(names().await, ["groq", "groq"]);
+    let steps = status(db).await.unwrap();
+    let mine = steps.iter().position(|step| step.name.ends_with("provider_accounts")).unwrap();
+    down(db, Some(u32::try_from(steps.len() - mine).unwrap())).await.unwrap();
+    assert_eq!(names().await, ["groq"]);
+    up(db).await.unwrap();
+    assert_eq!(names().await, ["groq"]);
 }
 
 #[tokio::test]
