@@ -1,38 +1,45 @@
-//! What the configuration declares, brought to where the gateway finds it: tenants and keys into the
-//! database, providers, models and voices into every view that is loaded from it. Credentials from
-//! the file or the environment are never written to the database.
+//! What the configuration declares, brought to where the gateway finds it: as rows into the database, so
+//! that the admin plane shows it, and with its credentials into every view that is loaded from there.
+//! Credentials from the file or the environment are never written to the database.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Arc;
 
 use anyhow::Result;
 use domain::ids::{ProviderId, TenantId, VirtualKeyId};
 use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
+use domain::seal::SealingKey;
 use gateway::repositories::keys::{self, StoredKey};
-use gateway::repositories::{ManagedBy, tenants};
+use gateway::repositories::{ManagedBy, models, providers, tenants};
 use gateway::snapshot::load::{LoadError, load};
-use gateway::snapshot::{Budget, Key, ProviderAccount, Route, Snapshot};
-use sea_orm::{DatabaseConnection, TransactionTrait};
-use secrecy::{ExposeSecret, SecretString};
+use gateway::snapshot::{Budget, Key, Pool, ProviderAccount, Route, Snapshot};
+use sea_orm::DatabaseConnection;
+use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::cli::tenant_of;
 use crate::config::{Config, KeyConfig, ProviderConfig};
-use crate::master_key;
+use crate::sealed::Opener;
+use crate::{master_key, store};
 
 /// Providers, models and voices of the configuration.
 #[derive(Debug)]
 pub(crate) struct Declared {
-    providers: Vec<Arc<ProviderAccount>>,
+    providers: Vec<Pool>,
     models: Vec<Arc<Route>>,
     voices: BTreeMap<String, BTreeMap<String, String>>,
+    opener: Opener,
 }
 
-/// Writes tenants and keys, revokes keys that the file no longer declares, and keeps the rest.
-pub(crate) async fn apply(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<Declared> {
+/// Writes what is declared, and removes or revokes what the file no longer declares.
+pub(crate) async fn apply(
+    config: &Config,
+    db: &DatabaseConnection,
+    pepper: &Pepper,
+    sealing_key: SealingKey,
+) -> Result<Declared> {
     write_keys(config, db, pepper).await?;
     let mut models = Vec::with_capacity(config.models.len());
     for model in &config.models {
@@ -48,12 +55,14 @@ pub(crate) async fn apply(config: &Config, db: &DatabaseConnection, pepper: &Pep
         }));
     }
     let voices = config.voices.iter().map(|voice| (voice.name.clone(), voice.map.clone())).collect();
-    Ok(Declared { providers: config.providers.iter().map(account).map(Arc::new).collect(), models, voices })
+    let mut declared = Declared { providers: Vec::new(), models, voices, opener: Opener::new(sealing_key) };
+    declared.write(config, db).await?;
+    Ok(declared)
 }
 
 async fn write_keys(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<()> {
     let now = OffsetDateTime::now_utc();
-    let transaction = db.begin().await?;
+    let transaction = store::begin_writing(db).await?;
     let mut hashes = Vec::new();
     for tenant in &config.tenants {
         let id = tenants::upsert_tenant(&transaction, &tenant.name, false, ManagedBy::File, now).await?;
@@ -101,21 +110,56 @@ fn stored_key(key: &KeyConfig, tenant: TenantId, pepper: &Pepper, now: OffsetDat
 fn account(provider: &ProviderConfig) -> ProviderAccount {
     ProviderAccount {
         id: ProviderId(Uuid::now_v7()),
+        tenant: None,
         name: provider.name.clone(),
         kind: provider.kind,
         base_url: provider.base_url.clone().unwrap_or_default(),
         api_key: provider.api_key.clone(),
+        credential: None,
         region: provider.region.clone(),
         allow_insecure: provider.allow_insecure,
     }
 }
 
 impl Declared {
+    /// Writes the rows of providers, models and voices. A provider is known by its row from then on, at the
+    /// next start too.
+    async fn write(&mut self, config: &Config, db: &DatabaseConnection) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        let transaction = store::begin_writing(db).await?;
+        for managed_by in [ManagedBy::File, ManagedBy::Environment] {
+            let undeclared = managed_by == ManagedBy::Environment;
+            let mut names = Vec::new();
+            for provider in config.providers.iter().filter(|provider| provider.undeclared == undeclared) {
+                let mut account = account(provider);
+                account.id = providers::upsert_provider(&transaction, &account, managed_by, now).await?;
+                names.push(account.name.clone());
+                self.providers.push(account.into());
+            }
+            providers::delete_undeclared_providers(&transaction, managed_by, &names).await?;
+        }
+        for route in &self.models {
+            models::upsert_model(&transaction, route, ManagedBy::File, now).await?;
+        }
+        let names: Vec<_> = self.models.iter().map(|route| (route.name.clone(), route.tenant)).collect();
+        models::delete_undeclared_models(&transaction, ManagedBy::File, &names).await?;
+        for (name, map) in &self.voices {
+            models::upsert_voice(&transaction, name, map, ManagedBy::File).await?;
+        }
+        let names: Vec<String> = self.voices.keys().cloned().collect();
+        models::delete_undeclared_voices(&transaction, ManagedBy::File, &names).await?;
+        changes::announce(&transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// A view of the database with what is declared on top: a declared name goes before a stored one.
     pub(crate) async fn load(&self, db: &DatabaseConnection) -> Result<Snapshot, LoadError> {
-        let mut snapshot = load(db, &refuse_sealed).await?;
+        let opening = self.opener.begin();
+        let mut snapshot = load(db, &|binding, sealed| opening.open(binding, sealed)).await?;
+        opening.end();
         for provider in &self.providers {
-            snapshot.providers.insert(provider.name.clone(), Arc::clone(provider));
+            snapshot.insert_provider(provider.clone());
         }
         for model in &self.models {
             snapshot.insert_route(Arc::clone(model));
@@ -123,9 +167,4 @@ impl Declared {
         snapshot.voices.extend(self.voices.clone());
         Ok(snapshot)
     }
-}
-
-/// This version writes no credential to the database, so one that lies there is another version's.
-fn refuse_sealed(_: ProviderId, _: &[u8]) -> Result<SecretString, Box<dyn Error + Send + Sync>> {
-    Err("a stored credential can only be opened by the version that stored it".into())
 }

@@ -6,6 +6,7 @@ mod declared;
 mod first_run;
 mod master_key;
 mod ports;
+mod sealed;
 mod store;
 mod upkeep;
 

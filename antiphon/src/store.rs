@@ -3,7 +3,10 @@
 use anyhow::{Context, Result};
 use entities::setting;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
 use crate::config::DatabaseConfig;
 
@@ -15,9 +18,26 @@ pub(crate) async fn open(config: &DatabaseConfig) -> Result<DatabaseConnection> 
     Ok(db)
 }
 
+/// A transaction that will write. On SQLite it waits for other writers now: one that reads first could not
+/// write after somebody else has.
+pub(crate) async fn begin_writing(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+    db.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() }).await
+}
+
 /// One row of `settings`.
 pub(crate) async fn read_setting(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
     Ok(setting::Entity::find_by_id(name).one(db).await?.map(|row| row.value))
+}
+
+/// Writes one row of `settings` where there is none yet; whoever was first is believed.
+pub(crate) async fn write_new_setting(db: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), DbErr> {
+    let row = setting::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_owned()) };
+    let nothing = OnConflict::column(setting::Column::Name).do_nothing().to_owned();
+    match setting::Entity::insert(row).on_conflict(nothing).exec_without_returning(db).await {
+        Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes one row of `settings`.

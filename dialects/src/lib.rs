@@ -3,6 +3,7 @@
 //! No sockets, no clock, no randomness: bytes in, bytes out. A provider is one folder here and one
 //! row in [`registry::PROVIDERS`].
 
+pub mod address;
 pub mod azure;
 pub mod contract;
 pub mod conversation;

@@ -246,6 +246,7 @@ pub fn swap_snapshot(gateway: &Gateway, snapshot: Snapshot) {
     // Stored first: a session that opens meanwhile has either been entered by now, and is ended below,
     // or finds that its key is gone.
     gateway.snapshot.store(Arc::clone(&snapshot));
+    gateway.health.seats.keep(&snapshot);
     gateway.sessions.end_revoked(&snapshot, OffsetDateTime::now_utc());
 }
 

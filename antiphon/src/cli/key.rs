@@ -91,7 +91,7 @@ pub(super) async fn run(command: Key, common: &Common) -> Result<()> {
 }
 
 async fn print_created(create: Create, config: &Config, db: &DatabaseConnection, as_json: bool) -> Result<()> {
-    let pepper = master_key::obtain(config, db).await?.pepper();
+    let pepper = master_key::obtain(config, db).await?.pepper(db).await?;
     let tenant_name = create.tenant.clone();
     let tenant = tenant_of(db, &tenant_name).await?;
     let (secret, stored) = make_key(&pepper, tenant, create)?;

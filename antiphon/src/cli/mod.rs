@@ -2,6 +2,7 @@
 
 mod config;
 mod key;
+mod keys;
 mod migrate;
 mod output;
 mod prices;
@@ -62,6 +63,9 @@ enum Command {
     /// Make, list and revoke virtual keys, beside a running gateway too
     #[command(subcommand)]
     Key(key::Key),
+    /// Exchange the master key
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Fill and read the price list
     #[command(subcommand)]
     Prices(prices::Prices),
@@ -83,6 +87,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,
         Command::Key(command) => key::run(command, &common).await,
+        Command::Keys(command) => keys::run(command, &common).await,
         Command::Prices(command) => prices::run(command, &common).await,
         Command::Usage(command) => usage::run(command, &common).await,
     }

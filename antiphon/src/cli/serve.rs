@@ -6,10 +6,11 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::Control;
 use admin::settings::AdminSettings;
+use admin::{Control, Secrets};
 use anyhow::{Context, Result};
 use changes::{Signal, Wakes};
+use domain::key::Pepper;
 use gateway::Gateway;
 use gateway::limits::past::catch_up;
 use gateway::reports::end_terminated;
@@ -67,16 +68,20 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let db = store::open(&config.database).await?;
     pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?;
     let master_key = master_key::obtain(&config, &db).await?;
-    let declared = declared::apply(&config, &db, &master_key.pepper()).await?;
+    let pepper = master_key.pepper(&db).await?;
+    let declared = declared::apply(&config, &db, &pepper, master_key.sealing_key()).await?;
 
     let changed = Signal::default();
     let admin = match admin {
-        Some(_) => Some(control_plane(&config, &master_key, &db, changed.clone())?),
+        Some(_) => {
+            let secrets = master_key.admin_secrets(&db).await?;
+            Some(control_plane(&config, secrets, &db, changed.clone())?)
+        }
         None => None,
     };
     let admin_address = admin.as_ref().map(admin::startup::Application::address);
     let gateway = match gateway {
-        Some(_) => Some(DataPlane::build(&config, &master_key, &db, declared).await?),
+        Some(_) => Some(DataPlane::build(&config, &master_key, pepper, &db, declared).await?),
         None => None,
     };
     announce(gateway.as_ref(), admin_address);
@@ -113,7 +118,7 @@ fn overrides(gateway: Option<&ServeGateway>, admin: Option<&ServeAdmin>) -> Vec<
 
 fn control_plane(
     config: &Config,
-    master_key: &MasterKey,
+    secrets: Secrets,
     db: &DatabaseConnection,
     changed: Signal,
 ) -> Result<admin::startup::Application> {
@@ -125,7 +130,7 @@ fn control_plane(
     };
     let control = Control {
         database: db.clone(),
-        secrets: master_key.admin_secrets(),
+        secrets,
         settings,
         data_plane: Arc::new(ports::Ports { changed }),
     };
@@ -145,10 +150,10 @@ impl DataPlane {
     async fn build(
         config: &Config,
         master_key: &MasterKey,
+        pepper: Pepper,
         db: &DatabaseConnection,
         declared: Declared,
     ) -> Result<Self> {
-        let pepper = master_key.pepper();
         let demo_key = first_run::demo_key(config, db, &pepper).await?;
         // Read before the view is: what changes in between is then loaded twice, never missed.
         let version = changes::version(db).await?;

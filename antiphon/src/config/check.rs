@@ -1,14 +1,14 @@
 //! What the types alone cannot refuse, and the providers that exist without being declared.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use dialects::address;
 use dialects::registry::{self, PROVIDERS, Provider};
 use domain::routing::Strategy;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
 
 use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig};
 
@@ -42,6 +42,7 @@ fn usual_provider(row: &Provider, environment: &Environment) -> Option<ProviderC
         base_url,
         region: None,
         allow_insecure: false,
+        undeclared: true,
     })
 }
 
@@ -148,42 +149,12 @@ fn check_provider(provider: &mut ProviderConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// The base URL without a slash at its end.
+/// The base URL in its one form.
 fn check_url(text: &str, allow_insecure: bool) -> Result<String, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("base_url is not a URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("base_url must start with https://".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("base_url must not contain credentials; use api_key".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("base_url must have no query and no fragment".to_owned());
-    }
-    if !allow_insecure {
-        if url.scheme() != "https" {
-            return Err("base_url is plain http; set allow_insecure: true to permit it".to_owned());
-        }
-        if is_private(&url) {
-            return Err("base_url is a private address; set allow_insecure: true to permit it".to_owned());
-        }
-    }
-    Ok(text.trim().trim_end_matches('/').to_owned())
-}
-
-/// Whether the host is this machine or lies in a network of its own. Names are judged again when
-/// they are resolved.
-fn is_private(url: &Url) -> bool {
-    let ip = match url.host() {
-        Some(Host::Domain(name)) => return name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
-        Some(Host::Ipv6(ip)) => ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4),
-        None => return true,
-    };
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
+    address::base_url(text, allow_insecure).map_err(|error| {
+        let hint = if error.is_insecure() { "; set allow_insecure: true to permit it" } else { "" };
+        format!("{error}{hint}")
+    })
 }
 
 fn check_model(model: &ModelConfig, config: &Config) -> Result<(), String> {

@@ -24,4 +24,7 @@ pub(crate) struct ProviderConfig {
     /// Permits plain `http` and private addresses.
     #[serde(default)]
     pub(crate) allow_insecure: bool,
+    /// Nobody has declared it: it exists by its usual variable, or in this process.
+    #[serde(skip)]
+    pub(crate) undeclared: bool,
 }

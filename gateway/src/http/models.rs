@@ -15,7 +15,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Caller, reader};
 use crate::pipeline::authenticate::Principal;
-use crate::snapshot::ProviderAccount;
+use crate::snapshot::{Pool, ProviderAccount};
 
 /// Every model that the key may use.
 ///
@@ -74,7 +74,7 @@ impl Served<'_> {
 pub(super) fn usable(caller: &Caller) -> BTreeMap<String, Vec<Served<'_>>> {
     let (snapshot, principal) = (&caller.snapshot, &caller.principal);
     let mut models: BTreeMap<String, Vec<Served<'_>>> = BTreeMap::new();
-    for account in snapshot.providers.values() {
+    for account in snapshot.providers_of(principal.key.tenant).map(Pool::account) {
         let Some(row) = registry::provider(account.kind) else { continue };
         for known in row.models {
             let served = Served { account, model: known.name, operations: Some(known.operations.to_vec()) };
@@ -97,7 +97,7 @@ pub(super) fn usable(caller: &Caller) -> BTreeMap<String, Vec<Served<'_>>> {
 }
 
 fn served<'a>(caller: &'a Caller, target: &'a Target) -> Option<Served<'a>> {
-    let account = caller.snapshot.providers.get(&target.provider)?;
+    let account = caller.snapshot.provider(caller.principal.key.tenant, &target.provider)?.account();
     let row = registry::provider(account.kind)?;
     let known = row.models.iter().find(|known| known.name == target.model);
     if known.is_none() && row.in_process {

@@ -15,6 +15,7 @@ use crate::error::GatewayError;
 use crate::http::extract::reader;
 use crate::http::models::{Served, usable};
 use crate::pipeline::route;
+use crate::snapshot::Pool;
 
 /// What a voice is needed for.
 const SPEAKING: &[Operation] = &[Operation::Speech, Operation::Realtime];
@@ -41,7 +42,7 @@ pub async fn list_voices(worker: Data<Worker>, request: HttpRequest) -> Result<H
         }
     }
     let mut asked = Vec::new();
-    for account in caller.snapshot.providers.values() {
+    for account in caller.snapshot.providers_of(caller.principal.key.tenant).map(Pool::account) {
         let here: BTreeSet<&str> =
             speaking.iter().filter(|served| served.account.name == account.name).map(|served| served.model).collect();
         let Some(row) = registry::provider(account.kind) else { continue };

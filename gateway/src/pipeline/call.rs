@@ -83,6 +83,7 @@ impl Call {
     ) -> Result<GatewayError, GatewayError> {
         self.progress.failed();
         meter.failed(candidate, error.kind());
+        candidate.leave();
         if error.origin() == Origin::Upstream {
             let (provider, model) = (&candidate.account.name, &candidate.model.model);
             tracing::warn!(%provider, %model, %error, "target failed");

@@ -17,6 +17,7 @@ use crate::Gateway;
 use crate::error::GatewayError;
 use crate::pipeline::call::Call;
 use crate::pipeline::route::Candidate;
+use crate::pipeline::seats::REFUSED_FOR;
 use crate::telemetry::names;
 use crate::upstream::Outbound;
 use crate::upstream::client::Body;
@@ -147,7 +148,8 @@ pub fn refused(
     if fault.credential_refused {
         tracing::error!(provider = %candidate.account.name, "the provider refused our credential");
         names::credential_refused(&candidate.account.name);
-        gateway.tokens.forget(candidate.account.id);
+        gateway.tokens.forget(candidate.account.key());
+        candidate.set_aside(REFUSED_FOR);
     }
     let told = fault.retry_after_s.map(|seconds| seconds.min(MAX_RETRY_AFTER_S));
     let error = GatewayError::from(fault).without(candidate.account.api_key.as_ref());
@@ -155,7 +157,9 @@ pub fn refused(
         return error;
     }
     let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
-    error.with_retry_after(after.or(told).unwrap_or(1))
+    let after = after.or(told).unwrap_or(1);
+    candidate.set_aside(Duration::from_secs(after));
+    error.with_retry_after(after)
 }
 
 /// Seconds of a `retry-after`, whether it gives seconds or a date, within sane bounds.

@@ -9,6 +9,7 @@ use domain::ids::ProviderId;
 use domain::provider::Operation;
 
 use crate::pipeline::route::Candidate;
+use crate::pipeline::seats::Seats;
 
 /// Failures in a row that open a breaker.
 const FAILURES_TO_OPEN: u32 = 5;
@@ -22,6 +23,8 @@ pub struct Health {
     open_for: Duration,
     targets: DashMap<(ProviderId, String), State>,
     draws: AtomicU64,
+    /// How often each credential is in use.
+    pub seats: Seats,
 }
 
 /// What a target's breaker says.
@@ -73,7 +76,7 @@ impl Health {
     /// Nothing known yet. A breaker that opens refuses for `open_for`, then lets one call probe.
     #[must_use]
     pub fn new(open_for: Duration) -> Self {
-        Self { open_for, targets: DashMap::new(), draws: AtomicU64::new(0) }
+        Self { open_for, targets: DashMap::new(), draws: AtomicU64::new(0), seats: Seats::default() }
     }
 
     /// What a target's breaker says now. Looking takes nothing: a call that is refused afterwards, or
@@ -83,15 +86,22 @@ impl Health {
         self.targets.get(&key(candidate)).map_or(Breaker::Closed, |state| state.breaker(Instant::now()))
     }
 
-    /// Whether a routed target may be asked now. Where its breaker was half-open this takes the probe,
-    /// which only one call gets.
+    /// Whether a routed target may be asked now, with its credential. Where its breaker was half-open this
+    /// takes the probe, which only one call gets; where its credential is counted, this takes a seat there.
     #[must_use]
     pub fn may_ask(&self, candidate: &Candidate) -> bool {
+        if candidate.seat.as_ref().is_some_and(|seat| !seat.take()) {
+            return false;
+        }
         if candidate.breaker == Breaker::Closed {
             return true;
         }
         let Some(mut state) = self.targets.get_mut(&key(candidate)) else { return true };
-        state.may_ask(Instant::now(), self.open_for)
+        let may_ask = state.may_ask(Instant::now(), self.open_for);
+        if let (false, Some(seat)) = (may_ask, &candidate.seat) {
+            seat.give_back();
+        }
+        may_ask
     }
 
     /// A target answered, after `ttfb`.
@@ -105,8 +115,12 @@ impl Health {
         }
     }
 
-    /// A target failed in a way that speaks against it.
+    /// A target failed in a way that speaks against it. What a provider has against one of several
+    /// credentials does not.
     pub fn failed(&self, candidate: &Candidate) {
+        if candidate.seat.as_ref().is_some_and(|seat| seat.is_aside()) {
+            return;
+        }
         let mut state = self.targets.entry(key(candidate)).or_insert_with(|| State::of(candidate));
         state.failed(Instant::now(), self.open_for);
     }
@@ -190,6 +204,7 @@ impl State {
     }
 }
 
+/// By the provider's row: two tenants' providers of one name have nothing in common.
 fn key(candidate: &Candidate) -> (ProviderId, String) {
     (candidate.account.id, candidate.target.model.clone())
 }

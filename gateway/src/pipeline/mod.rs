@@ -16,6 +16,7 @@ pub mod meter;
 pub mod progress;
 pub(crate) mod request_body;
 pub mod route;
+pub mod seats;
 mod send_form;
 pub mod speech;
 pub(crate) mod speech_way;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dialects::contract::UpstreamModel;
 use dialects::error::DialectError;
@@ -17,7 +18,8 @@ use time::OffsetDateTime;
 use crate::error::GatewayError;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
-use crate::snapshot::{ProviderAccount, Snapshot};
+use crate::pipeline::seats::Seat;
+use crate::snapshot::{Pool, ProviderAccount, Snapshot};
 
 /// Bytes of a model's name behind its provider.
 const MAX_MODEL_BYTES: usize = 256;
@@ -37,6 +39,28 @@ pub struct Candidate {
     pub breaker: Breaker,
     /// Where the target stands among those of its route.
     pub place: usize,
+    /// The seat at its credential, where those are counted. The call keeps it while it keeps this.
+    pub seat: Option<Arc<Seat>>,
+}
+
+impl Candidate {
+    /// The provider refuses this credential, and takes it again after `time` at the earliest.
+    pub fn set_aside(&self, time: Duration) {
+        if let Some(seat) = &self.seat {
+            seat.set_aside(time);
+        }
+    }
+
+    /// The call leaves this target. Where the target itself has failed, and not its credential, no other
+    /// credential of it is tried.
+    pub fn leave(&self) {
+        if let Some(seat) = &self.seat {
+            seat.give_back();
+            if !seat.is_aside() {
+                seat.provider_failed();
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Candidate {
@@ -94,6 +118,8 @@ pub enum Dropped<'a> {
     OperationUnsupported,
     /// It has failed too often of late.
     BreakerOpen,
+    /// Its provider's credentials are in use as often as they may be.
+    InUse,
     /// What is asked cannot be said in its words.
     Unwritable(&'a DialectError),
     /// It holds no session of this kind.
@@ -129,18 +155,19 @@ impl Watch for () {}
 ///
 /// # Errors
 /// `ModelNotFound` when nothing has that name, `InvalidRequest` when no target of it can do the
-/// operation, `NoHealthyTarget` when every breaker is open.
+/// operation, `NoHealthyTarget` when every breaker is open, `Overloaded` when the credentials of those that
+/// are left are in use as often as they may be.
 pub fn route(
     question: &Question<'_>,
     expected: &Usage,
     watch: &mut impl Watch,
 ) -> Result<Vec<Candidate>, GatewayError> {
-    let Question { snapshot, health, operation, model, .. } = *question;
+    let Question { snapshot, health, tenant, operation, model, .. } = *question;
     let (strategy, targets) = targets(question)?;
     watch.resolved(strategy, &targets);
     let mut candidates = Vec::with_capacity(targets.len());
     for (place, target) in targets.iter().enumerate() {
-        match candidate(snapshot, place, target) {
+        match candidate(question, place, target) {
             Some(candidate) => candidates.push(candidate),
             None => watch.dropped(place, Dropped::ProviderMissing),
         }
@@ -171,8 +198,19 @@ pub fn route(
         let message = format!("Every provider of the model `{model}` is failing at the moment.");
         return Err(GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10));
     }
+    let counted = |candidate: &Candidate| counted(snapshot, tenant, candidate);
+    candidates.retain(|candidate| {
+        let has_room = counted(candidate).is_none_or(|pool| health.seats.has_room(pool));
+        if !has_room {
+            watch.dropped(candidate.place, Dropped::InUse);
+        }
+        has_room
+    });
+    if candidates.is_empty() {
+        return Err(all_in_use());
+    }
     if candidates.len() == 1 && !watch.measures_all() {
-        return Ok(candidates);
+        return Ok(seated(health, candidates, counted));
     }
     let measures: Vec<Measure> = candidates.iter().map(|candidate| question.measure(candidate, expected)).collect();
     for (candidate, measure) in candidates.iter().zip(&measures) {
@@ -180,7 +218,42 @@ pub fn route(
     }
     let targets: Vec<Target> = candidates.iter().map(|candidate| candidate.target.clone()).collect();
     let order = routing::order(strategy, &targets, &measures, watch.draw(health));
-    Ok(order.into_iter().filter_map(|index| candidates.get(index).cloned()).collect())
+    let ordered = order.into_iter().filter_map(|index| candidates.get(index).cloned()).collect();
+    Ok(seated(health, ordered, counted))
+}
+
+/// The provider of a candidate, where it matters which of its credentials is used. Nearly always it does not.
+fn counted<'a>(snapshot: &'a Snapshot, tenant: TenantId, candidate: &Candidate) -> Option<&'a Pool> {
+    candidate.account.credential?;
+    snapshot.provider(tenant, &candidate.account.name).filter(|pool| !pool.is_plain())
+}
+
+/// The candidates with each credential that they may be tried with, one behind the other.
+fn seated<'a>(
+    health: &Health,
+    candidates: Vec<Candidate>,
+    counted: impl Fn(&Candidate) -> Option<&'a Pool>,
+) -> Vec<Candidate> {
+    if candidates.iter().all(|candidate| counted(candidate).is_none()) {
+        return candidates;
+    }
+    let mut seated = Vec::with_capacity(candidates.len() + 1);
+    for candidate in candidates {
+        let Some(pool) = counted(&candidate) else {
+            seated.push(candidate);
+            continue;
+        };
+        let places = health.seats.places(pool).into_iter();
+        seated.extend(places.map(|(account, seat)| Candidate { account, seat, ..candidate.clone() }));
+    }
+    seated
+}
+
+/// What is told when every credential is in use as often as it may be.
+#[must_use]
+pub fn all_in_use() -> GatewayError {
+    let message = "The provider's accounts are all in use at the moment.";
+    GatewayError::upstream(ErrorKind::Overloaded, message).with_retry_after(1)
 }
 
 /// What the name means: a strategy and its targets.
@@ -211,7 +284,7 @@ fn resolve(
         return Ok((route.strategy, route.targets.clone()));
     }
     if let Some((provider, name)) = model.split_once('/')
-        && snapshot.providers.contains_key(provider)
+        && snapshot.provider(tenant, provider).is_some()
         && !name.is_empty()
         // Such a name is no provider's, and no database's text.
         && name.len() <= MAX_MODEL_BYTES
@@ -219,7 +292,7 @@ fn resolve(
     {
         return Ok((Strategy::Priority, vec![plain_target(provider, name)]));
     }
-    let known = snapshot.providers.values().filter(|account| {
+    let known = accounts(snapshot, tenant).filter(|account| {
         registry::provider(account.kind).is_some_and(|row| {
             // A provider on this machine is never chosen by a name that does not say so.
             !row.in_process
@@ -237,7 +310,8 @@ fn resolve(
 /// What a name means below the prefix of a vendor: a route's targets there, a deployment or model that some
 /// route names, else the model of that name at every account of the vendor.
 fn resolve_pinned(snapshot: &Snapshot, tenant: TenantId, kind: ProviderKind, model: &str) -> (Strategy, Vec<Target>) {
-    let is_there = |target: &&Target| snapshot.providers.get(&target.provider).is_some_and(|known| known.kind == kind);
+    let provider = |target: &Target| snapshot.provider(tenant, &target.provider).map(Pool::account);
+    let is_there = |target: &&Target| provider(target).is_some_and(|known| known.kind == kind);
     if let Some(route) = snapshot.route(tenant, model) {
         let targets: Vec<Target> = route.targets.iter().filter(is_there).cloned().collect();
         if !targets.is_empty() {
@@ -250,7 +324,7 @@ fn resolve_pinned(snapshot: &Snapshot, tenant: TenantId, kind: ProviderKind, mod
         return (Strategy::Priority, vec![target.clone()]);
     }
     let is_name = !model.is_empty() && model.len() <= MAX_MODEL_BYTES && !model.chars().any(char::is_control);
-    let accounts = snapshot.providers.values().filter(|account| is_name && account.kind == kind);
+    let accounts = accounts(snapshot, tenant).filter(|account| is_name && account.kind == kind);
     (Strategy::Priority, accounts.map(|account| plain_target(&account.name, model)).collect())
 }
 
@@ -268,18 +342,23 @@ pub fn plain_target(provider: &str, model: &str) -> Target {
     }
 }
 
-fn candidate(snapshot: &Snapshot, place: usize, target: &Target) -> Option<Candidate> {
-    let account = Arc::clone(snapshot.providers.get(&target.provider)?);
+/// The account at each provider that a tenant may use.
+fn accounts(snapshot: &Snapshot, tenant: TenantId) -> impl Iterator<Item = &Arc<ProviderAccount>> {
+    snapshot.providers_of(tenant).map(Pool::account)
+}
+
+fn candidate(question: &Question<'_>, place: usize, target: &Target) -> Option<Candidate> {
+    let account = Arc::clone(question.snapshot.provider(question.tenant, &target.provider)?.account());
     let row = registry::provider(account.kind)?;
     let model = upstream_model(&account, target);
-    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place })
+    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place, seat: None })
 }
 
 /// A target of an account, for what is asked of it beside any route.
 #[must_use]
 pub fn at_account(account: &Arc<ProviderAccount>, row: &'static Provider, target: Target) -> Candidate {
     let model = upstream_model(account, &target);
-    Candidate { account: Arc::clone(account), row, target, model, breaker: Breaker::Closed, place: 0 }
+    Candidate { account: Arc::clone(account), row, target, model, breaker: Breaker::Closed, place: 0, seat: None }
 }
 
 fn upstream_model(account: &ProviderAccount, target: &Target) -> UpstreamModel {

@@ -92,6 +92,7 @@ impl Session {
         let Some(pending) = self.upstream.take() else { return Ok(()) };
         let Some(fallback) = pending.fallback else { return self.unreachable(error).await };
         self.meter.failed(&pending.candidate, error.kind());
+        pending.candidate.leave();
         let Fallback { rest, said, told, .. } = *fallback;
         let next = connect_first(&self.worker, &self.caller, rest, self.transcription, &mut self.meter).await;
         let next = match next {

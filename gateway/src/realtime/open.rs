@@ -232,6 +232,7 @@ pub(super) async fn connect_first(
             }
             Err(error) if error.retry() == Retry::NextTarget => {
                 meter.attempt_failed(&candidate, error.kind());
+                candidate.leave();
                 last = Some(error);
             }
             Err(error) => return Err(error),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dialects::address::is_public;
 use dialects::contract::Endpoint;
 use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
@@ -32,7 +33,6 @@ use crate::realtime::translated::TranslatedLeg;
 use crate::realtime::ways::{Way, converser, transcriber};
 use crate::snapshot::Snapshot;
 use crate::upstream::Outbound;
-use crate::upstream::client::is_public;
 use crate::upstream::credentials::credential;
 use crate::{Gateway, Worker};
 

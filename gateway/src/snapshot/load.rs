@@ -1,18 +1,16 @@
 //! Rows into the immutable view.
 
-use std::error::Error;
-use std::sync::Arc;
-
-use domain::ids::ProviderId;
+use dialects::{address, registry};
+use domain::seal::{OpenError, credential_binding};
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 
-use super::{PriceList, Snapshot};
+use super::{Pool, PriceList, ProviderAccount, Snapshot};
+use crate::repositories::providers::{StoredCredential, StoredProvider};
 use crate::repositories::{keys, models, prices, providers};
 
-/// Opens the sealed credential of a provider.
-pub type Decrypt<'a> =
-    dyn Fn(ProviderId, &[u8]) -> Result<SecretString, Box<dyn Error + Send + Sync>> + Send + Sync + 'a;
+/// Opens what was sealed for the place that a binding names.
+pub type Open<'a> = dyn Fn(&str, &[u8]) -> Result<SecretString, OpenError> + Send + Sync + 'a;
 
 /// Why there is no new view. The last good one stays in use.
 #[derive(Debug, thiserror::Error)]
@@ -20,22 +18,14 @@ pub enum LoadError {
     /// The database cannot be read.
     #[error("the configuration cannot be read from the database")]
     Database(#[from] DbErr),
-    /// A credential was sealed under another master key, or damaged.
-    #[error("the credential of the provider {provider} cannot be opened with this master key")]
-    Credential {
-        /// Configured name of the provider.
-        provider: String,
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
 }
 
-/// Reads everything a request may need.
+/// Reads everything a request may need. A provider or credential that cannot be used is left out, and the
+/// log says why: one damaged row must not keep every other change from the gateway.
 ///
 /// # Errors
-/// [`LoadError`]: nothing is left out silently, so a view is whole or there is none.
-pub async fn load(db: &impl ConnectionTrait, decrypt: &Decrypt<'_>) -> Result<Snapshot, LoadError> {
+/// The database's.
+pub async fn load(db: &impl ConnectionTrait, open: &Open<'_>) -> Result<Snapshot, LoadError> {
     let mut snapshot = Snapshot {
         prices: PriceList::new(prices::list_prices(db).await?),
         voices: models::list_voices(db).await?,
@@ -44,17 +34,58 @@ pub async fn load(db: &impl ConnectionTrait, decrypt: &Decrypt<'_>) -> Result<Sn
     for (hash, key) in keys::all_active_keys(db).await? {
         snapshot.insert_key(hash, key);
     }
-    for stored in providers::list_providers(db).await? {
-        let mut account = stored.account;
-        if let Some(sealed) = stored.credential {
-            let opened = decrypt(account.id, &sealed);
-            account.api_key =
-                Some(opened.map_err(|source| LoadError::Credential { provider: account.name.clone(), source })?);
+    for stored in providers::list_providers(db).await?.into_iter().filter(|stored| stored.enabled) {
+        if let Some(pool) = pool(stored, open) {
+            snapshot.insert_provider(pool);
         }
-        snapshot.providers.insert(account.name.clone(), Arc::new(account));
     }
     for route in models::list_models(db).await? {
-        snapshot.insert_route(Arc::new(route));
+        snapshot.insert_route(std::sync::Arc::new(route));
     }
     Ok(snapshot)
+}
+
+/// A provider with the credentials that can be used; `None` where it cannot be.
+fn pool(stored: StoredProvider, open: &Open<'_>) -> Option<Pool> {
+    let StoredProvider { account, credentials, .. } = stored;
+    if let Err(reason) = check_owner(&account) {
+        tracing::error!(provider = %account.name, tenant = ?account.tenant, reason, "a tenant's provider is left out");
+        return None;
+    }
+    if credentials.is_empty() {
+        // A vendor answers nobody without a key. What the file declares has its own, in memory.
+        let needs_one = registry::provider(account.kind).is_none_or(|row| row.key_variable.is_some());
+        return (!needs_one).then(|| account.into());
+    }
+    let enabled = credentials.into_iter().filter(|stored| stored.enabled);
+    Pool::new(enabled.filter_map(|stored| opened(&account, stored, open)))
+}
+
+/// What a tenant may not have, whoever has written it into the table: a way to this machine or its network.
+fn check_owner(account: &ProviderAccount) -> Result<(), String> {
+    if account.tenant.is_none() {
+        return Ok(());
+    }
+    if account.allow_insecure {
+        return Err("a tenant's provider is never insecure".to_owned());
+    }
+    let in_process = registry::provider(account.kind).is_none_or(|row| row.in_process);
+    if in_process {
+        return Err("it runs in this process".to_owned());
+    }
+    address::base_url(&account.base_url, false).map(drop).map_err(|error| error.to_string())
+}
+
+fn opened(account: &ProviderAccount, stored: StoredCredential, open: &Open<'_>) -> Option<ProviderAccount> {
+    let binding = credential_binding(stored.credential.id, account.id, account.tenant);
+    match open(&binding, &stored.sealed) {
+        Ok(key) => {
+            Some(ProviderAccount { api_key: Some(key), credential: Some(stored.credential), ..account.clone() })
+        }
+        Err(error) => {
+            let (provider, label) = (&account.name, &stored.label);
+            tracing::error!(%provider, %label, %error, "a credential cannot be opened and is left out");
+            None
+        }
+    }
 }

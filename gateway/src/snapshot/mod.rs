@@ -5,19 +5,20 @@
 
 pub mod load;
 mod prices;
+mod providers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{TenantId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::money::NanoUsd;
-use domain::provider::{Operation, ProviderKind};
+use domain::provider::Operation;
 use domain::routing::{Strategy, Target};
-use secrecy::SecretString;
 use time::OffsetDateTime;
 
 pub use self::prices::{ListedPrice, PriceList};
+pub use self::providers::{AccountKey, Credential, Pool, ProviderAccount};
 
 /// What is known at one moment.
 #[derive(Debug, Default)]
@@ -26,8 +27,11 @@ pub struct Snapshot {
     pub keys: HashMap<KeyHash, Arc<Key>>,
     /// The hash of each key, by its row.
     pub keys_by_id: HashMap<VirtualKeyId, KeyHash>,
-    /// Accounts at providers, by configured name.
-    pub providers: BTreeMap<String, Arc<ProviderAccount>>,
+    /// The platform's providers, by configured name. Which of them a tenant sees says
+    /// [`Snapshot::provider`].
+    pub providers: BTreeMap<String, Pool>,
+    /// The tenants' own providers, which go before the platform's of the same name.
+    pub tenant_providers: HashMap<TenantId, BTreeMap<String, Pool>>,
     /// The platform's routes, by the name a client asks for.
     pub models: BTreeMap<String, Arc<Route>>,
     /// The tenants' own routes, which go before the platform's of the same name.
@@ -123,25 +127,6 @@ pub enum BudgetWindow {
     Daily,
     /// From the first of the month.
     Monthly,
-}
-
-/// A configured account at a provider.
-#[derive(Debug, Clone)]
-pub struct ProviderAccount {
-    /// Its row.
-    pub id: ProviderId,
-    /// The name it is configured by.
-    pub name: String,
-    /// Whose language it speaks.
-    pub kind: ProviderKind,
-    /// Base URL without a trailing slash; empty for in-process providers.
-    pub base_url: String,
-    /// The credential, where one is needed.
-    pub api_key: Option<SecretString>,
-    /// Where it runs.
-    pub region: Option<String>,
-    /// Plain `http` and private addresses are permitted.
-    pub allow_insecure: bool,
 }
 
 /// A model name and what serves it.

@@ -3,12 +3,13 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dialects::address::is_public;
 use domain::error::ErrorKind;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -104,44 +105,5 @@ impl Service<Name> for Resolver {
             }
             Ok(addresses.into_iter())
         })
-    }
-}
-
-/// Whether an address belongs to the public Internet. Names such as a cloud's metadata service
-/// resolve to link-local ones and are refused by this.
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let reserved = a == 0 || a >= 240 || (a == 198 && (18..20).contains(&b)) || (a == 192 && b == 0);
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || shared || reserved)
-        }
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            if let Some(v4) = v6.to_ipv4_mapped() {
-                return is_public(IpAddr::V4(v4));
-            }
-            // 2000::/3 is the public space; 2002::/16 (6to4) and 64:ff9b::/96 (NAT64) carry IPv4 inside.
-            (first & 0xe000) == 0x2000 && first != 0x2002 && !(first == 0x2001 && second == 0)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_addresses_in_every_spelling_are_not_public() {
-        for text in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.168.1.1", "224.0.0.1"] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-        for text in ["::1", "::ffff:127.0.0.1", "fe80::1", "fc00::1", "64:ff9b::7f00:1", "2002:7f00:1::", "::"] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-        assert!(is_public("104.18.7.192".parse().unwrap()));
-        assert!(is_public("2606:4700::6812:7c0".parse().unwrap()));
     }
 }

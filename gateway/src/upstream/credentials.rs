@@ -10,7 +10,6 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use dialects::registry::AuthStyle;
 use domain::error::ErrorKind;
-use domain::ids::ProviderId;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -25,7 +24,7 @@ use url::Url;
 use crate::error::GatewayError;
 use crate::pipeline::forward;
 use crate::pipeline::route::Candidate;
-use crate::snapshot::ProviderAccount;
+use crate::snapshot::{AccountKey, ProviderAccount};
 use crate::telemetry::names;
 use crate::upstream::Outbound;
 use crate::upstream::client::UpstreamClient;
@@ -100,7 +99,7 @@ const UNSIGNED: &str = "the private_key of the service account is no RSA key";
 #[derive(Default)]
 pub struct Tokens {
     /// Whoever renews a token holds its lock; the others wait for what comes of it.
-    held: DashMap<ProviderId, Arc<Mutex<Option<Held>>>>,
+    held: DashMap<AccountKey, Arc<Mutex<Option<Held>>>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -120,7 +119,7 @@ struct Held {
 
 impl Tokens {
     /// A token was refused: the next call asks for another.
-    pub fn forget(&self, account: ProviderId) {
+    pub fn forget(&self, account: AccountKey) {
         self.held.remove(&account);
     }
 
@@ -131,7 +130,7 @@ impl Tokens {
         account: &ProviderAccount,
         key: &SecretString,
     ) -> Result<HeaderValue, GatewayError> {
-        let slot = Arc::clone(&self.held.entry(account.id).or_default());
+        let slot = Arc::clone(&self.held.entry(account.key()).or_default());
         let mut held = slot.lock().await;
         if let Some(known) = held.as_ref().filter(|known| known.holds(key, Instant::now())) {
             return known.token.clone().ok_or_else(|| none("The provider gives the gateway no token."));

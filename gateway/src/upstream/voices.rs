@@ -13,7 +13,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::pipeline::forward;
 use crate::pipeline::route::Candidate;
-use crate::snapshot::ProviderAccount;
+use crate::snapshot::{AccountKey, ProviderAccount};
 
 /// How long a list is believed.
 const KEPT: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ const MAX_PAGES: usize = 100;
 /// The lists of all accounts.
 #[derive(Debug, Default)]
 pub struct Voices {
-    accounts: Mutex<HashMap<String, Arc<Account>>>,
+    accounts: Mutex<HashMap<AccountKey, Arc<Account>>>,
 }
 
 /// The list of one account.
@@ -109,7 +109,7 @@ impl Voices {
     /// A changed address or credential is another account, whose voices are not known.
     fn account(&self, account: &ProviderAccount) -> Arc<Account> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = accounts.get(&account.name)
+        if let Some(known) = accounts.get(&account.key())
             && known.is(account)
         {
             return Arc::clone(known);
@@ -120,7 +120,7 @@ impl Voices {
             state: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         });
-        accounts.insert(account.name.clone(), Arc::clone(&new));
+        accounts.insert(account.key(), Arc::clone(&new));
         new
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dialects::contract::UpstreamModel;
 use dialects::surface::Surface;
 use domain::error::ErrorKind;
+use domain::ids::{CredentialId, TenantId};
 use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::routing::Target;
@@ -18,16 +19,18 @@ use crate::pipeline::call::Call;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
 use crate::pipeline::meter::{CallFacts, Meter};
-use crate::pipeline::route::Candidate;
-use crate::snapshot::{ProviderAccount, Snapshot};
+use crate::pipeline::route::{Candidate, all_in_use};
+use crate::pipeline::seats::Place;
+use crate::snapshot::{Pool, ProviderAccount, Snapshot};
 use crate::vendor::Vendor;
 
 /// Bytes of a model's name.
 const MAX_MODEL_BYTES: usize = 256;
 
-/// The accounts of a vendor, in the order of their names.
-fn accounts(snapshot: &Snapshot, vendor: Vendor) -> Result<Vec<&Arc<ProviderAccount>>, GatewayError> {
-    let found: Vec<_> = snapshot.providers.values().filter(|account| account.kind == vendor.row.kind).collect();
+/// The providers of a vendor that a tenant may use, its own first.
+fn providers(snapshot: &Snapshot, tenant: TenantId, vendor: Vendor) -> Result<Vec<&Pool>, GatewayError> {
+    let pools = snapshot.providers_of(tenant);
+    let found: Vec<_> = pools.filter(|pool| pool.account().kind == vendor.row.kind).collect();
     if found.is_empty() {
         let message = format!("No provider of the kind `{}` is configured.", vendor.row.kind);
         return Err(GatewayError::caller(ErrorKind::NoHealthyTarget, message).with_retry_after(30));
@@ -38,22 +41,23 @@ fn accounts(snapshot: &Snapshot, vendor: Vendor) -> Result<Vec<&Arc<ProviderAcco
 /// The account for what belongs to no model.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or its credentials are all in use.
 pub(super) fn any(
     snapshot: &Snapshot,
+    health: &Health,
     vendor: Vendor,
-    operation: Operation,
+    tenant: TenantId,
     model: &str,
 ) -> Result<Candidate, GatewayError> {
-    let account = accounts(snapshot, vendor)?.into_iter().next().ok_or_else(nobody)?;
-    Ok(candidate(snapshot, vendor, account, None, operation, model))
+    let pool = providers(snapshot, tenant, vendor)?.into_iter().next().ok_or_else(nobody)?;
+    seated(health, pool, candidate(vendor, pool.account(), model, model)).ok_or_else(all_in_use)
 }
 
 /// The account that serves a model: the first that some route of the tenant names for it, else the
 /// first of all. A key whose patterns name the model, or the model at an account, may use it.
 ///
 /// # Errors
-/// There is none, the key may not, or every one is failing.
+/// There is none, the key may not, or every one is failing or in use as often as it may be.
 pub(super) fn choose(
     snapshot: &Snapshot,
     health: &Health,
@@ -70,24 +74,31 @@ pub(super) fn choose(
         let targets = snapshot.routes(tenant).flat_map(|route| &route.targets);
         targets.into_iter().any(|target| target.provider == account.name && target.model == model)
     };
-    let mut accounts = accounts(snapshot, vendor)?;
-    accounts.sort_by_key(|account| !declared(account));
+    let mut pools = providers(snapshot, tenant, vendor)?;
+    pools.sort_by_key(|pool| !declared(pool.account()));
     let mut refused = None;
-    for account in accounts {
+    for pool in pools {
+        let account = pool.account();
         if let Err(error) = may_use(principal, account, operation, model) {
             refused = Some(error);
             continue;
         }
-        let mut candidate = candidate(snapshot, vendor, account, Some(principal), operation, model);
+        let priced = priced_name(snapshot, vendor.surface, account, tenant, operation, model);
+        let mut candidate = candidate(vendor, account, model, priced);
         candidate.breaker = health.breaker(&candidate);
-        if candidate.breaker != Breaker::Open {
-            return Ok(candidate);
+        if candidate.breaker == Breaker::Open {
+            continue;
+        }
+        match seated(health, pool, candidate) {
+            Some(candidate) => return Ok(candidate),
+            None => refused = refused.or_else(|| Some(all_in_use())),
         }
     }
     Err(refused.unwrap_or_else(nobody))
 }
 
-/// The account of this name, where the caller may use the model there.
+/// The account of this name, where the caller may use the model there; with this one of its credentials,
+/// where that is still in use.
 ///
 /// # Errors
 /// As [`choose`]'s.
@@ -98,13 +109,34 @@ pub(super) fn named(
     vendor: Vendor,
     operation: Operation,
     model: &str,
-    name: &str,
+    (name, credential): (&str, Option<CredentialId>),
 ) -> Result<Candidate, GatewayError> {
-    let account = accounts(snapshot, vendor)?.into_iter().find(|account| account.name == name).ok_or_else(nobody)?;
+    let tenant = principal.key.tenant;
+    let found = snapshot.provider(tenant, name).filter(|pool| pool.account().kind == vendor.row.kind);
+    let pool = found.ok_or_else(nobody)?;
+    let account = pool.account();
     may_use(principal, account, operation, model)?;
-    let mut candidate = candidate(snapshot, vendor, account, Some(principal), operation, model);
+    let priced = priced_name(snapshot, vendor.surface, account, tenant, operation, model);
+    let mut candidate = candidate(vendor, account, model, priced);
     candidate.breaker = health.breaker(&candidate);
-    if candidate.breaker == Breaker::Open { Err(nobody()) } else { Ok(candidate) }
+    if candidate.breaker == Breaker::Open {
+        return Err(nobody());
+    }
+    let mut places = health.seats.places(pool);
+    places.sort_by_key(|(account, _)| account.key().1 != credential);
+    take(places, candidate).ok_or_else(all_in_use)
+}
+
+/// The candidate with a seat at one of the provider's credentials; `None` where all are in use.
+fn seated(health: &Health, pool: &Pool, candidate: Candidate) -> Option<Candidate> {
+    if pool.is_plain() { Some(candidate) } else { take(health.seats.places(pool), candidate) }
+}
+
+/// The seat is taken at once: what is asked in between may take long, and nobody else is asked after it.
+fn take(places: Vec<Place>, candidate: Candidate) -> Option<Candidate> {
+    let mut free = places.into_iter().filter(|(_, seat)| seat.as_ref().is_none_or(|seat| seat.take()));
+    let (account, seat) = free.next()?;
+    Some(Candidate { account, seat, ..candidate })
 }
 
 /// Whether a key's patterns name the model, or the model at this account.
@@ -126,15 +158,7 @@ pub(super) fn nobody() -> GatewayError {
     GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10)
 }
 
-fn candidate(
-    snapshot: &Snapshot,
-    vendor: Vendor,
-    account: &Arc<ProviderAccount>,
-    principal: Option<&Principal>,
-    operation: Operation,
-    model: &str,
-) -> Candidate {
-    let priced = priced_name(snapshot, vendor.surface, account, principal, operation, model);
+fn candidate(vendor: Vendor, account: &Arc<ProviderAccount>, model: &str, priced: &str) -> Candidate {
     let target = Target {
         provider: account.name.clone(),
         model: priced.to_owned(),
@@ -146,7 +170,7 @@ fn candidate(
     };
     let (wire_name, provider) = (model.to_owned(), account.name.clone());
     let model = UpstreamModel { wire_name, model: priced.to_owned(), provider, options: BTreeMap::new() };
-    Candidate { account: Arc::clone(account), row: vendor.row, target, model, breaker: Breaker::Closed, place: 0 }
+    Candidate { account: Arc::clone(account), row: vendor.row, target, model, breaker: Breaker::Closed, place: 0, seat: None }
 }
 
 /// The name under which a model is priced: its own where it has a price, else its family's.
@@ -154,11 +178,10 @@ fn priced_name<'a>(
     snapshot: &Snapshot,
     surface: &Surface,
     account: &ProviderAccount,
-    principal: Option<&Principal>,
+    tenant: TenantId,
     operation: Operation,
     model: &'a str,
 ) -> &'a str {
-    let Some(tenant) = principal.map(|principal| principal.key.tenant) else { return model };
     let now = time::OffsetDateTime::now_utc();
     let has_price = |name: &str, operation| !snapshot.prices.at(tenant, account.kind, name, operation, now).is_empty();
     let family = (surface.priced_as)(model).filter(|family| has_price(family, operation));

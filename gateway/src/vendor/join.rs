@@ -94,7 +94,14 @@ pub(super) async fn make(
             key: principal.key.id,
             vendor: vendor.surface.prefix.to_owned(),
             expires_at: facts.started_at.unix_timestamp().saturating_add(LIFE_S),
-            session: Some(Join { url, account: candidate.account.name.clone(), model, name, without_sound }),
+            session: Some(Join {
+                url,
+                account: candidate.account.name.clone(),
+                credential: candidate.account.key().1,
+                model,
+                name,
+                without_sound,
+            }),
         };
         let sealed = gateway.passes.seal(&pass)?;
         if let Some(fields) = told.as_object_mut() {
@@ -135,9 +142,10 @@ pub(super) async fn enter(
         found = Some(pass.session.ok_or_else(GatewayError::unauthenticated)?);
         check_expiry(Principal { key: key.clone(), grant: None }, now)
     })?;
-    let Join { url, account, model, name, without_sound } = found.ok_or_else(GatewayError::unauthenticated)?;
+    let Join { url, account, credential, model, name, without_sound } = found.ok_or_else(GatewayError::unauthenticated)?;
     let health = &worker.gateway.health;
-    let candidate = account::named(&caller.snapshot, health, &caller.principal, vendor, operation, &model, &account)?;
+    let (snapshot, principal, by) = (&caller.snapshot, &caller.principal, (account.as_str(), credential));
+    let candidate = account::named(snapshot, health, principal, vendor, operation, &model, by)?;
     caller.facts.model_asked = model;
     let address = with_query(&url, asked)?;
     let counter = Box::new(Called::default());

@@ -5,7 +5,7 @@ use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use domain::ids::VirtualKeyId;
+use domain::ids::{CredentialId, VirtualKeyId};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -38,6 +38,9 @@ pub struct Join {
     pub url: String,
     /// The account that pays for it.
     pub account: String,
+    /// Which of its credentials has made it, where that has a row.
+    #[serde(default)]
+    pub credential: Option<CredentialId>,
     /// The model that was asked for.
     pub model: String,
     /// Its name at the vendor, where that can be asked about it.
@@ -142,6 +145,7 @@ mod tests {
             session: Some(Join {
                 url: "wss://secret.example/x".into(),
                 account: "uv".into(),
+                credential: Some(CredentialId(Uuid::from_u128(8))),
                 model: "m".into(),
                 name: Some("call".into()),
                 without_sound: true,

@@ -48,7 +48,7 @@ pub(super) async fn read(taken: Taken) -> Result<HttpResponse, GatewayError> {
     let Taken { vendor, worker, caller, asked, route } = taken;
     Call::attend(worker, caller, move |call, facts| async move {
         let gateway = call.gateway();
-        let candidate = account::any(&call.snapshot, vendor, facts.operation, PASSED)?;
+        let candidate = account::any(&call.snapshot, &call.gateway().health, vendor, facts.key.tenant, PASSED)?;
         let want = Want { cost: None, session: false };
         let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
         let answer = send::ask(&call, vendor.surface, &candidate, route.origin, &asked).await?;
@@ -188,7 +188,7 @@ pub(super) async fn pass(
     let mut arriving = Arriving::raw(&worker.gateway, limit, request, payload)?;
     caller.facts.model_asked = PASSED.to_owned();
     Call::attend(worker, caller, move |call, facts| async move {
-        let candidate = account::any(&call.snapshot, vendor, facts.operation, PASSED)?;
+        let candidate = account::any(&call.snapshot, &call.gateway().health, vendor, facts.key.tenant, PASSED)?;
         let unknown = Usage::default();
         let input = Input::estimated(unknown);
         let mut meter = admit(&call, facts, &candidate, &unknown)?;

@@ -75,7 +75,8 @@ pub(super) async fn pass(
 ) -> Result<HttpResponse, GatewayError> {
     verify(request)?;
     caller.facts.model_asked = PASSED.to_owned();
-    let candidate = account::any(&caller.snapshot, vendor, caller.facts.operation, PASSED)?;
+    let (health, tenant) = (&worker.gateway.health, caller.facts.key.tenant);
+    let candidate = account::any(&caller.snapshot, health, vendor, tenant, PASSED)?;
     let address = send::address(vendor.surface, &candidate, None, &asked.path, &asked.raw_query);
     let (worker, counter) = (worker.get_ref().clone(), Box::new(Connected));
     let opening = Opening { worker, caller, surface: vendor.surface, candidate, counter, followed: None };

@@ -22,10 +22,12 @@ const CANARY: &str = "sk-canary-4711-never-told";
 fn account(kind: ProviderKind, base_url: &str) -> ProviderAccount {
     ProviderAccount {
         id: ProviderId(Uuid::now_v7()),
+        tenant: None,
         name: "tried".to_owned(),
         kind,
         base_url: base_url.to_owned(),
         api_key: Some(SecretString::from(CANARY)),
+        credential: None,
         region: None,
         allow_insecure: true,
     }

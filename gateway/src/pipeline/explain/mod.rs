@@ -163,7 +163,7 @@ pub fn explain(
         Err(refusal) => Err(refuse_all(&question, refusal, &mut reasons)),
         Ok(()) => order(&question, scenario, &mut reasons)?,
     };
-    Ok(reasons.into_explanation(snapshot, decided))
+    Ok(reasons.into_explanation(&question, decided))
 }
 
 fn permitted(key: &Key, question: &Question<'_>) -> Result<(), GatewayError> {
@@ -330,6 +330,9 @@ fn reason(target: &Target, why: Dropped<'_>) -> Reason {
         Dropped::BreakerOpen => {
             ("breaker_open", format!("`{provider}` has failed with `{model}` too often of late and is left alone."))
         }
+        Dropped::InUse => {
+            ("credentials_in_use", format!("The credentials of `{provider}` are in use as often as they may be."))
+        }
         Dropped::Unwritable(error) => (unwritable(error), error.to_string()),
         Dropped::Unheld(error) => ("session_unsupported", error.message().to_owned()),
     };
@@ -355,8 +358,8 @@ fn unwritable(error: &DialectError) -> &'static str {
 }
 
 impl Reasons {
-    fn into_explanation(mut self, snapshot: &Snapshot, decided: Decided) -> Explanation {
-        let (order, refused) = match decided {
+    fn into_explanation(mut self, question: &Question<'_>, decided: Decided) -> Explanation {
+        let (mut order, refused) = match decided {
             Ok(order) => (order, None),
             Err(error) => (Vec::new(), Some(error)),
         };
@@ -364,13 +367,15 @@ impl Reasons {
         if unpriced {
             self.blame_unpriced();
         }
+        // A target is tried with one credential after the other.
+        order.dedup();
         let mut kept: Vec<Verdict> = Vec::with_capacity(self.targets.len());
         for (index, place) in order.into_iter().enumerate() {
-            kept.extend(self.kept(snapshot, place, index + 1));
+            kept.extend(self.kept(question, place, index + 1));
         }
         let left = self.targets.iter().zip(&self.dropped);
         let dropped = left.filter_map(|(target, reason)| {
-            let kind = kind(snapshot, target);
+            let kind = kind(question, target);
             Some(Verdict { target: target.clone(), kind, outcome: Outcome::Dropped(reason.clone()?) })
         });
         kept.extend(dropped);
@@ -399,7 +404,7 @@ impl Reasons {
         }
     }
 
-    fn kept(&self, snapshot: &Snapshot, index: usize, place: usize) -> Option<Verdict> {
+    fn kept(&self, question: &Question<'_>, index: usize, place: usize) -> Option<Verdict> {
         let (target, (measure, half_open)) = (self.targets.get(index)?, self.measures.get(index)?);
         let outcome = Outcome::Kept(Kept {
             place,
@@ -408,12 +413,12 @@ impl Reasons {
             cost: measure.cost_nano_usd.map(NanoUsd),
             in_region: measure.in_region,
         });
-        Some(Verdict { target: target.clone(), kind: kind(snapshot, target), outcome })
+        Some(Verdict { target: target.clone(), kind: kind(question, target), outcome })
     }
 }
 
-fn kind(snapshot: &Snapshot, target: &Target) -> Option<ProviderKind> {
-    snapshot.providers.get(&target.provider).map(|account| account.kind)
+fn kind(question: &Question<'_>, target: &Target) -> Option<ProviderKind> {
+    question.snapshot.provider(question.tenant, &target.provider).map(|pool| pool.account().kind)
 }
 
 #[cfg(test)]

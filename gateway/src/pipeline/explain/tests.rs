@@ -56,16 +56,18 @@ fn target(provider: &str, model: &str) -> Target {
     }
 }
 
-fn account(name: &str, kind: ProviderKind) -> Arc<ProviderAccount> {
-    Arc::new(ProviderAccount {
+fn account(name: &str, kind: ProviderKind) -> ProviderAccount {
+    ProviderAccount {
         id: ProviderId(Uuid::from_u128(7)),
+        tenant: None,
         name: name.to_owned(),
         kind,
         base_url: "https://provider.example".to_owned(),
         api_key: None,
+        credential: None,
         region: Some("eu".to_owned()),
         allow_insecure: false,
-    })
+    }
 }
 
 fn price(kind: ProviderKind, model: &str, operation: Operation, usd: u32) -> ListedPrice {
@@ -78,7 +80,7 @@ fn price(kind: ProviderKind, model: &str, operation: Operation, usd: u32) -> Lis
 fn snapshot(accounts: &[(&str, ProviderKind)], strategy: Strategy, targets: Vec<Target>) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, kind) in accounts {
-        snapshot.providers.insert((*name).to_owned(), account(name, *kind));
+        snapshot.insert_provider(account(name, *kind));
     }
     snapshot.insert_route(Arc::new(Route { name: "asked".to_owned(), tenant: None, strategy, targets }));
     snapshot
@@ -90,7 +92,7 @@ fn health() -> Health {
 
 /// A target as its health is kept.
 fn candidate(snapshot: &Snapshot, target: &Target) -> Option<Candidate> {
-    let account = snapshot.providers.get(&target.provider)?;
+    let account = snapshot.providers.get(&target.provider)?.account();
     let mut candidate = of_account(account, dialects::registry::provider(account.kind)?);
     candidate.target.model.clone_from(&target.model);
     Some(candidate)

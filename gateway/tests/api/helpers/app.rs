@@ -74,7 +74,9 @@ impl TestApp {
     /// The view in force, with one key changed.
     pub(crate) fn view_with(&self, secret: &str, change: impl FnOnce(&mut Key)) -> Snapshot {
         let now = self.gateway.snapshot.load();
-        let mut view = Snapshot { providers: now.providers.clone(), models: now.models.clone(), ..Snapshot::default() };
+        let (providers, models) = (now.providers.clone(), now.models.clone());
+        let mut view = Snapshot { providers, models, ..Snapshot::default() };
+        view.tenant_providers.clone_from(&now.tenant_providers);
         view.prices = PriceList::new(self.prices.clone());
         for (hash, key) in &now.keys {
             view.insert_key(*hash, Key::clone(key));

@@ -112,21 +112,22 @@ impl Setup {
     pub(crate) fn provider(&mut self, name: &str, base_url: &str) {
         let account = ProviderAccount {
             id: ProviderId(Uuid::now_v7()),
+            tenant: None,
             name: name.to_owned(),
             kind: ProviderKind::Openai,
             base_url: base_url.to_owned(),
             api_key: Some(SecretString::from("sk-upstream")),
+            credential: None,
             region: None,
             allow_insecure: true,
         };
-        self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
+        self.snapshot.insert_provider(account);
     }
 
     /// Adds or replaces a provider of another kind than `OpenAI`'s.
     pub(crate) fn provider_of(&mut self, kind: ProviderKind, name: &str, base_url: &str) {
         self.provider(name, base_url);
-        let account = Arc::make_mut(self.snapshot.providers.get_mut(name).unwrap());
-        account.kind = kind;
+        self.snapshot.providers.get_mut(name).unwrap().change(|account| account.kind = kind);
     }
 
     /// Adds a price of live transcription at a provider of another kind than `OpenAI`'s.
@@ -137,8 +138,8 @@ impl Setup {
 
     /// Changes the credential that a provider is called with.
     pub(crate) fn credential(&mut self, name: &str, key: &str) {
-        let account = Arc::make_mut(self.snapshot.providers.get_mut(name).unwrap());
-        account.api_key = Some(SecretString::from(key));
+        let pool = self.snapshot.providers.get_mut(name).unwrap();
+        pool.change(|account| account.api_key = Some(SecretString::from(key)));
     }
 
     pub(crate) fn route(&mut self, name: &str, targets: Vec<Target>) {

@@ -156,14 +156,16 @@ impl Setup {
     pub(crate) fn vendor(&mut self, kind: ProviderKind, name: &str, base_url: &str) {
         let account = ProviderAccount {
             id: ProviderId(Uuid::now_v7()),
+            tenant: None,
             name: name.to_owned(),
             kind,
             base_url: base_url.to_owned(),
             api_key: Some(SecretString::from(SECRET)),
+            credential: None,
             region: None,
             allow_insecure: true,
         };
-        self.snapshot.providers.insert(name.to_owned(), Arc::new(account));
+        self.snapshot.insert_provider(account);
     }
 
     /// Adds a price at a vendor.
