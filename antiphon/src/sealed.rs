@@ -25,12 +25,17 @@ struct SealedColumn {
 }
 
 /// Every one there is. A table that is not here is lost when the master key is rotated.
-const COLUMNS: &[SealedColumn] = &[SealedColumn {
-    table: "provider_credentials",
-    id: "id",
-    sealed: "sealed",
-    bound_to: &["id", "provider_id", "tenant_id"],
-}];
+const COLUMNS: &[SealedColumn] = &[
+    sealed("provider_credentials", &["id", "provider_id", "tenant_id"]),
+    sealed("idempotency_keys", &["id"]),
+    sealed("oidc_sign_ins", &["id"]),
+    sealed("signing_keys", &["id"]),
+];
+
+/// Every table calls these columns alike.
+const fn sealed(table: &'static str, bound_to: &'static [&'static str]) -> SealedColumn {
+    SealedColumn { table, id: "id", sealed: "sealed", bound_to }
+}
 
 /// Rows of `settings` whose value is sealed, in base64.
 const SETTINGS: &[&str] = &[master_key::KEY_PEPPER, master_key::TOKEN_PEPPER];

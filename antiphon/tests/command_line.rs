@@ -203,7 +203,8 @@ fn upstream() -> (String, std::sync::mpsc::Receiver<String>) {
             let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
             let paid = lines.by_ref().find(|line| line.to_ascii_lowercase().starts_with("authorization:")).unwrap();
             drop(lines.find(String::is_empty));
-            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            let answer =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
             (&stream).write_all(answer.as_bytes()).unwrap();
             tell.send(paid.split_once(' ').unwrap().1.to_owned()).unwrap();
         }
@@ -217,7 +218,8 @@ fn chat(printed: &str, key: &str) -> String {
     let (address, _) = address.split_once("/v1").unwrap();
     let body = r#"{"model":"sealed/gpt-4o-mini","messages":[]}"#;
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nconnection: close");
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nconnection: close");
     write!(stream, "{head}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -62,7 +62,8 @@ async fn providers_of_before_are_kept(db: &DatabaseConnection) {
     ] {
         db.execute_unprepared(&sql).await.unwrap();
     }
-    let twice = format!("INSERT INTO providers ({columns}) VALUES ('r', 'groq', 'groq', 'x', 'api', {moment}, {moment})");
+    let twice =
+        format!("INSERT INTO providers ({columns}) VALUES ('r', 'groq', 'groq', 'x', 'api', {moment}, {moment})");
     assert!(db.execute_unprepared(&twice).await.is_err(), "the platform has each name once");
     assert_eq!(names().await, ["groq", "groq"]);
     let steps = status(db).await.unwrap();

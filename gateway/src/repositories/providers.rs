@@ -126,10 +126,8 @@ pub async fn delete_undeclared_providers(
         .eq(managed_by.as_str())
         .and(provider::Column::TenantId.is_null())
         .and(provider::Column::Name.is_not_in(declared.iter().map(String::as_str)));
-    let with_credentials = Query::select()
-        .column(provider_credential::Column::ProviderId)
-        .from(provider_credential::Entity)
-        .to_owned();
+    let with_credentials =
+        Query::select().column(provider_credential::Column::ProviderId).from(provider_credential::Entity).to_owned();
     provider::Entity::update_many()
         .col_expr(provider::Column::ManagedBy, Expr::value(ManagedBy::Api.as_str()))
         .filter(gone.clone())

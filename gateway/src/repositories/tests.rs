@@ -472,11 +472,7 @@ async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, a
     let mut account = stored("groq").await.unwrap().account;
     account.base_url = "https://elsewhere.example".into();
     let groq = account.id;
-    provider::Entity::update_many()
-        .col_expr(provider::Column::ManagedBy, Expr::value("api"))
-        .exec(db)
-        .await
-        .unwrap();
+    provider::Entity::update_many().col_expr(provider::Column::ManagedBy, Expr::value("api")).exec(db).await.unwrap();
     let by_environment = providers::upsert_provider(db, &account, ManagedBy::Environment, NOW).await.unwrap();
     assert_eq!(by_environment, groq);
     assert_eq!(stored("groq").await.unwrap().managed_by, ManagedBy::Api, "made by hand, and left as it is");

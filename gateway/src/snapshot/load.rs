@@ -79,9 +79,7 @@ fn check_owner(account: &ProviderAccount) -> Result<(), String> {
 fn opened(account: &ProviderAccount, stored: StoredCredential, open: &Open<'_>) -> Option<ProviderAccount> {
     let binding = credential_binding(stored.credential.id, account.id, account.tenant);
     match open(&binding, &stored.sealed) {
-        Ok(key) => {
-            Some(ProviderAccount { api_key: Some(key), credential: Some(stored.credential), ..account.clone() })
-        }
+        Ok(key) => Some(ProviderAccount { api_key: Some(key), credential: Some(stored.credential), ..account.clone() }),
         Err(error) => {
             let (provider, label) = (&account.name, &stored.label);
             tracing::error!(%provider, %label, %error, "a credential cannot be opened and is left out");

@@ -142,7 +142,8 @@ pub(super) async fn enter(
         found = Some(pass.session.ok_or_else(GatewayError::unauthenticated)?);
         check_expiry(Principal { key: key.clone(), grant: None }, now)
     })?;
-    let Join { url, account, credential, model, name, without_sound } = found.ok_or_else(GatewayError::unauthenticated)?;
+    let Join { url, account, credential, model, name, without_sound } =
+        found.ok_or_else(GatewayError::unauthenticated)?;
     let health = &worker.gateway.health;
     let (snapshot, principal, by) = (&caller.snapshot, &caller.principal, (account.as_str(), credential));
     let candidate = account::named(snapshot, health, principal, vendor, operation, &model, by)?;

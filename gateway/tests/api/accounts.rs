@@ -134,14 +134,14 @@ async fn the_voices_and_the_own_paths_of_a_vendor_are_those_of_the_tenant_s_acco
         assert!(names.contains(&&json!(voice)), "{voices}");
         vendor.next().await;
 
-        let request = http::Request::get("/elevenlabs/v1/voices").header("xi-api-key", key);
+        let request = http::Request::get("/elevenlabs/v1/voices").header("host", "x").header("xi-api-key", key);
         let request = request.body(http_body_util::Full::default()).unwrap();
         assert_eq!(app.call(request).await.status, 200);
         assert_eq!(vendor.next().await.header("xi-api-key"), "k");
     }
     let voices = app.call(get("/v1/audio/voices", KEY)).await.text();
     assert!(!voices.contains("Ann") && !voices.contains("Ben"), "{voices}");
-    let request = http::Request::get("/elevenlabs/v1/voices").header("xi-api-key", KEY);
+    let request = http::Request::get("/elevenlabs/v1/voices").header("host", "x").header("xi-api-key", KEY);
     let refused = app.call(request.body(http_body_util::Full::default()).unwrap()).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(acmes.is_idle() && others.is_idle());
