@@ -130,7 +130,7 @@ impl Declared {
         for managed_by in [ManagedBy::File, ManagedBy::Environment] {
             let undeclared = managed_by == ManagedBy::Environment;
             let mut names = Vec::new();
-            for provider in config.providers.iter().filter(|provider| provider.undeclared == undeclared) {
+            for provider in config.providers.iter().filter(|provider| provider.is_undeclared() == undeclared) {
                 let mut account = account(provider);
                 account.id = providers::upsert_provider(&transaction, &account, managed_by, now).await?;
                 names.push(account.name.clone());

@@ -128,12 +128,7 @@ fn control_plane(
         public_url: config.server.admin.public_url.clone(),
         drain: config.timeouts.to_gateway().drain,
     };
-    let control = Control {
-        database: db.clone(),
-        secrets,
-        settings,
-        data_plane: Arc::new(ports::Ports { changed }),
-    };
+    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports::Ports { changed }) };
     Ok(admin::startup::Application::build(control)?)
 }
 

@@ -24,7 +24,14 @@ pub(crate) struct ProviderConfig {
     /// Permits plain `http` and private addresses.
     #[serde(default)]
     pub(crate) allow_insecure: bool,
-    /// Nobody has declared it: it exists by its usual variable, or in this process.
+    /// As [`Self::is_undeclared`] tells.
     #[serde(skip)]
-    pub(crate) undeclared: bool,
+    pub(super) undeclared: bool,
+}
+
+impl ProviderConfig {
+    /// Whether nobody has declared it: it exists by its usual variable, or in this process.
+    pub(crate) const fn is_undeclared(&self) -> bool {
+        self.undeclared
+    }
 }
