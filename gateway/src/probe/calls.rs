@@ -239,7 +239,7 @@ impl Call<'_> {
         let fault = (self.candidate.row.fault)(status, body);
         let kind = match fault.kind {
             _ if fault.credential_refused => {
-                self.prober.tokens.forget(self.candidate.account.id);
+                self.prober.tokens.forget(self.candidate.account.key());
                 FailureKind::CredentialRefused
             }
             ErrorKind::UpstreamRateLimited => FailureKind::RateLimited,

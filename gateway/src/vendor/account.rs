@@ -170,7 +170,15 @@ fn candidate(vendor: Vendor, account: &Arc<ProviderAccount>, model: &str, priced
     };
     let (wire_name, provider) = (model.to_owned(), account.name.clone());
     let model = UpstreamModel { wire_name, model: priced.to_owned(), provider, options: BTreeMap::new() };
-    Candidate { account: Arc::clone(account), row: vendor.row, target, model, breaker: Breaker::Closed, place: 0, seat: None }
+    Candidate {
+        account: Arc::clone(account),
+        row: vendor.row,
+        target,
+        model,
+        breaker: Breaker::Closed,
+        place: 0,
+        seat: None,
+    }
 }
 
 /// The name under which a model is priced: its own where it has a price, else its family's.
