@@ -359,7 +359,8 @@ const fn bucket_start(backend: DbBackend, bucket: Bucket) -> &'static str {
 fn read(row: &QueryResult, has_bucket: bool, groups: usize, source: &Source) -> Result<AnswerRow, DbErr> {
     let bucket = if has_bucket { Some(row.try_get_by_index(0)?) } else { None };
     let first_group = usize::from(has_bucket);
-    let group = (first_group..first_group + groups).map(|place| row.try_get_by_index(place)).collect::<Result<_, _>>()?;
+    let group =
+        (first_group..first_group + groups).map(|place| row.try_get_by_index(place)).collect::<Result<_, _>>()?;
     let mut place = first_group + groups;
     let mut next = || {
         place += 1;

@@ -85,8 +85,9 @@ impl Measures {
     /// What one record adds.
     #[must_use]
     pub fn of(record: &usage_record::Model) -> Self {
-        let is_error =
-            [UsageStatus::UpstreamError, UsageStatus::RefusedLate].iter().any(|status| status.as_str() == record.status);
+        let is_error = [UsageStatus::UpstreamError, UsageStatus::RefusedLate]
+            .iter()
+            .any(|status| status.as_str() == record.status);
         Self {
             requests: 1,
             errors: i64::from(is_error),

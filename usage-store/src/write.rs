@@ -46,12 +46,14 @@ async fn upsert(
 fn statement(backend: DbBackend, table: &str, key: &[&str], rows: impl Iterator<Item = Row>) -> Sql {
     let width = if table == LABELS { MEASURES.len() } else { usize::MAX };
     let columns: Vec<&str> = MEASURES.into_iter().chain(LATENCY).chain(TTFB).take(width).collect();
-    let mut sql = Sql::new(backend, format!("INSERT INTO {table} ({}, {}) VALUES ", key.join(", "), columns.join(", ")));
+    let mut sql =
+        Sql::new(backend, format!("INSERT INTO {table} ({}, {}) VALUES ", key.join(", "), columns.join(", ")));
     for (index, (about, added)) in rows.enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" }).bind_list(about);
         sql.push(", ").bind_list(added).push(")");
     }
-    let sums: Vec<String> = columns.iter().map(|column| format!("{column} = {table}.{column} + excluded.{column}")).collect();
+    let sums: Vec<String> =
+        columns.iter().map(|column| format!("{column} = {table}.{column} + excluded.{column}")).collect();
     sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", ")));
     sql
 }

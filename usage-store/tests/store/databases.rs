@@ -63,9 +63,9 @@ impl TestDatabase {
                 format!("CREATE TRIGGER broken BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"),
             ],
             (true, false) => vec![format!("DROP TRIGGER broken ON {table}")],
-            (false, true) => vec![format!(
-                "CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END"
-            )],
+            (false, true) => {
+                vec![format!("CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END")]
+            }
             (false, false) => vec!["DROP TRIGGER broken".to_owned()],
         };
         for statement in statements {

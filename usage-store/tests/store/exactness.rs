@@ -58,8 +58,7 @@ async fn price(test: &TestDatabase, cost: i64, commit: bool) {
         row.cost_nano_usd = Set(Some(cost));
         row.update(&transaction).await.unwrap();
     }
-    let changes: Vec<_> =
-        unpriced.iter().map(|record| Repriced { record, cost_nano_usd: Some(cost) }).collect();
+    let changes: Vec<_> = unpriced.iter().map(|record| Repriced { record, cost_nano_usd: Some(cost) }).collect();
     reprice_rollups(&transaction, &changes).await.unwrap();
     if commit { transaction.commit().await.unwrap() } else { transaction.rollback().await.unwrap() }
 }
@@ -123,7 +122,11 @@ async fn assert_sums(test: &TestDatabase) {
         ("label_kind = 'tag' AND label = 'env=b'", "tags LIKE '%env = b%'"),
     ] {
         let truth = test.number(&format!("SELECT SUM(cost_nano_usd) FROM usage_records WHERE {filter}")).await;
-        assert_eq!(test.number(&format!("SELECT SUM(cost_nano_usd) FROM {LABELS} WHERE {label}")).await, truth, "{label}");
+        assert_eq!(
+            test.number(&format!("SELECT SUM(cost_nano_usd) FROM {LABELS} WHERE {label}")).await,
+            truth,
+            "{label}"
+        );
     }
 }
 

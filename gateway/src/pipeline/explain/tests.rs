@@ -58,7 +58,7 @@ fn target(provider: &str, model: &str) -> Target {
 
 fn account(name: &str, kind: ProviderKind) -> ProviderAccount {
     ProviderAccount {
-        id: ProviderId(Uuid::from_u128(7)),
+        id: ProviderId(Uuid::now_v7()),
         tenant: None,
         name: name.to_owned(),
         kind,
