@@ -508,7 +508,7 @@ fn a_database_that_is_away_is_named_without_its_password() {
 #[test]
 fn every_command_has_help() {
     let machine = Machine::new();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["serve"],
         &["gateway"],
