@@ -5,6 +5,9 @@
 
 #![warn(missing_docs)]
 
+pub mod audit;
+pub mod given;
+pub mod keys;
 pub mod models;
 pub mod page;
 pub mod problem;

@@ -16,6 +16,7 @@ pub enum Access {
 }
 
 const VIEWER: Access = Access::AtLeast(Role::TenantViewer);
+const ADMIN: Access = Access::AtLeast(Role::TenantAdmin);
 const PLATFORM: Access = Access::AtLeast(Role::PlatformAdmin);
 
 /// Method, pattern of the path, who.
@@ -29,6 +30,21 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::DELETE, "/api/v1/tenants/{id}", PLATFORM),
     (Method::POST, "/api/v1/tenants/{id}/suspend", PLATFORM),
     (Method::POST, "/api/v1/tenants/{id}/resume", PLATFORM),
+    // keys
+    (Method::GET, "/api/v1/keys", VIEWER),
+    (Method::POST, "/api/v1/keys", ADMIN),
+    (Method::POST, "/api/v1/keys/bulk", ADMIN),
+    (Method::GET, "/api/v1/keys/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/keys/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/keys/{id}", ADMIN),
+    (Method::POST, "/api/v1/keys/{id}/rotate", ADMIN),
+    (Method::POST, "/api/v1/keys/{id}/revoke", ADMIN),
+    (Method::GET, "/api/v1/keys/{id}/usage", VIEWER),
+    // the audit log
+    (Method::GET, "/api/v1/audit", ADMIN),
+    (Method::GET, "/api/v1/audit/verify", ADMIN),
+    (Method::GET, "/api/v1/audit/export", ADMIN),
+    (Method::GET, "/api/v1/audit/{id}", ADMIN),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

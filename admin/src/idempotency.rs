@@ -68,15 +68,30 @@ pub(crate) async fn create<T: Serialize>(
     digest: [u8; 32],
     make: impl AsyncFnOnce(&DatabaseTransaction) -> Result<Created<T>, AdminError>,
 ) -> Result<HttpResponse, AdminError> {
+    let (created, replayed) = once(control, actor, idempotency, digest, make).await?;
+    Ok(answer(&created, replayed))
+}
+
+/// As [`create`], for handlers that shape the answer themselves: what was made, and whether it was before.
+///
+/// # Errors
+/// As [`create`]'s.
+pub(crate) async fn once<T: Serialize>(
+    control: &Control,
+    actor: &Actor,
+    idempotency: &Idempotency,
+    digest: [u8; 32],
+    make: impl AsyncFnOnce(&DatabaseTransaction) -> Result<Created<T>, AdminError>,
+) -> Result<(Created<serde_json::Value>, bool), AdminError> {
     let transaction = control.begin().await?;
     let Some(id) = idempotency.id(actor) else {
-        let created = make(&transaction).await?;
+        let created = as_json(&make(&transaction).await?)?;
         control.commit(transaction).await?;
-        return Ok(answer(&as_json(&created)?, false));
+        return Ok((created, false));
     };
     let digest = hex(&digest);
     if let Some(before) = claim(&transaction, &id, &digest).await? {
-        return replay(control, &id, &digest, before);
+        return Ok((replay(control, &id, &digest, before)?, true));
     }
     let created = as_json(&make(&transaction).await?)?;
     let plain = serde_json::to_vec(&created).map_err(|error| AdminError::internal(&error))?;
@@ -85,7 +100,7 @@ pub(crate) async fn create<T: Serialize>(
         idempotency_key::ActiveModel { id: Set(id), status: Set(201), sealed: Set(Some(sealed)), ..Default::default() };
     idempotency_key::Entity::update(row).exec(&transaction).await?;
     control.commit(transaction).await?;
-    Ok(answer(&created, false))
+    Ok((created, false))
 }
 
 impl Idempotency {
@@ -130,15 +145,14 @@ fn replay(
     id: &str,
     digest: &str,
     before: idempotency_key::Model,
-) -> Result<HttpResponse, AdminError> {
+) -> Result<Created<serde_json::Value>, AdminError> {
     if before.body_hash != digest {
         let detail = "This Idempotency-Key was used with another body.";
         return Err(AdminError::conflict("idempotency_key_reused", detail));
     }
     let sealed = before.sealed.unwrap_or_default();
     let plain = control.secrets.sealing.open(&sealed, &place(id)).map_err(|error| AdminError::internal(&error))?;
-    let created = serde_json::from_slice(&plain).map_err(|error| AdminError::internal(&error))?;
-    Ok(answer(&created, true))
+    serde_json::from_slice(&plain).map_err(|error| AdminError::internal(&error))
 }
 
 fn place(id: &str) -> String {

@@ -23,6 +23,7 @@ mod etag;
 mod extract;
 mod http;
 mod idempotency;
+mod keys;
 pub mod openapi;
 mod paging;
 pub mod ports;
@@ -30,6 +31,7 @@ pub mod publish;
 pub mod repositories;
 mod routes;
 pub mod settings;
+mod sheet;
 pub mod startup;
 
 use crate::error::AdminError;

@@ -45,6 +45,10 @@ pub struct Model {
     pub revoked_at: Option<TimeDateTimeWithTimeZone>,
     /// Who revoked it: `file` (no longer declared), `api` or `cli`.
     pub revoked_by: Option<String>,
+    /// Why.
+    pub revoked_reason: Option<String>,
+    /// Since then it is kept for the ledger alone and shown no more.
+    pub deleted_at: Option<TimeDateTimeWithTimeZone>,
     /// `file`, `api` or `cli`.
     pub managed_by: String,
     /// When it was made.

@@ -1,5 +1,7 @@
 //! The only SQL of the control plane. Every query takes the [`Scope`] of its caller.
 
+pub mod audit;
+pub mod keys;
 pub mod tenants;
 
 use domain::ids::TenantId;

@@ -4,6 +4,11 @@
 //! of the change it tells of, so neither is there without the other. Secrets never reach it: views do not
 //! hold them, and what is called like one is masked.
 
+pub(crate) mod export;
+pub mod verify;
+
+use std::collections::BTreeMap;
+
 use domain::ids::TenantId;
 use entities::{Id, audit_entry, audit_head};
 use sea_orm::sea_query::OnConflict;
@@ -19,6 +24,10 @@ use crate::error::AdminError;
 
 /// What stands before the first entry of a chain.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// The chain of what is the platform's.
+pub const PLATFORM: &str = "platform";
+/// Rows of one statement, far below what either database takes.
+const CHUNK: usize = 500;
 /// Names of fields whose values are not shown.
 const SECRET_NAMES: [&str; 7] = ["secret", "password", "api_key", "credential", "token", "hash", "authorization"];
 
@@ -95,12 +104,53 @@ impl Change {
 /// # Errors
 /// The database's; the change must not stand then either.
 pub async fn append(transaction: &DatabaseTransaction, by: &By, change: Change) -> Result<(), AdminError> {
-    let chain = change.tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.to_string());
-    let head = lock_head(transaction, &chain).await?;
+    append_all(transaction, by, vec![change]).await
+}
+
+/// Appends an entry for each change, in their order.
+///
+/// # Errors
+/// As [`append`]'s.
+pub async fn append_all(transaction: &DatabaseTransaction, by: &By, changes: Vec<Change>) -> Result<(), AdminError> {
+    // In one order, so that two transactions that need the same chains wait for each other only once.
+    let mut chains: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+    for change in changes {
+        let chain = change.tenant.map_or_else(|| PLATFORM.to_owned(), |tenant| tenant.to_string());
+        chains.entry(chain).or_default().push(change);
+    }
+    for (chain, changes) in chains {
+        extend(transaction, by, chain, changes).await?;
+    }
+    Ok(())
+}
+
+async fn extend(
+    transaction: &DatabaseTransaction,
+    by: &By,
+    chain: String,
+    changes: Vec<Change>,
+) -> Result<(), AdminError> {
+    let mut head = lock_head(transaction, &chain).await?;
     let at = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|error| AdminError::internal(&error))?;
+    let mut rows = Vec::with_capacity(changes.len());
+    for change in changes {
+        let row = entry(by, &head, at.clone(), change);
+        head = audit_head::Model { chain: head.chain, sequence: row.sequence, hash: row.hash.clone() };
+        rows.push(audit_entry::ActiveModel::from(row));
+    }
+    for rows in rows.chunks(CHUNK) {
+        audit_entry::Entity::insert_many(rows.iter().cloned()).exec_without_returning(transaction).await?;
+    }
+    let next = audit_head::ActiveModel { chain: Set(chain), sequence: Set(head.sequence), hash: Set(head.hash) };
+    audit_head::Entity::update(next).exec(transaction).await?;
+    Ok(())
+}
+
+/// The entry behind `head`.
+fn entry(by: &By, head: &audit_head::Model, at: String, change: Change) -> audit_entry::Model {
     let mut row = audit_entry::Model {
         id: Id(Uuid::now_v7()),
-        chain: chain.clone(),
+        chain: head.chain.clone(),
         sequence: head.sequence + 1,
         at,
         tenant_id: change.tenant.map(|tenant| Id(tenant.0)),
@@ -114,15 +164,11 @@ pub async fn append(transaction: &DatabaseTransaction, by: &By, change: Change) 
         object_id: change.id,
         before: change.before.map(|value| masked(value).to_string()),
         after: change.after.map(|value| masked(value).to_string()),
-        previous_hash: head.hash,
+        previous_hash: head.hash.clone(),
         hash: String::new(),
     };
     row.hash = hash(&row);
-    let next = audit_head::ActiveModel { chain: Set(chain), sequence: Set(row.sequence), hash: Set(row.hash.clone()) };
-    let row: audit_entry::ActiveModel = row.into();
-    audit_entry::Entity::insert(row).exec_without_returning(transaction).await?;
-    audit_head::Entity::update(next).exec(transaction).await?;
-    Ok(())
+    row
 }
 
 /// The end of a chain, which nobody else moves until this transaction ends.

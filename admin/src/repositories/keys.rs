@@ -1,0 +1,318 @@
+//! Virtual keys, and what they have spent.
+
+use std::collections::HashSet;
+
+use admin_types::keys::{Budget, BudgetWindow, KeySort, KeyState, KeyUsage, ListKeys, PreviousSecret, VirtualKey};
+use admin_types::page::Page;
+use domain::ids::TenantId;
+use domain::money::NanoUsd;
+use entities::{Id, tenant, usage_record, virtual_key};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
+};
+use time::macros::format_description;
+use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
+use uuid::Uuid;
+
+use super::{Scope, contains, stored};
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// Rows of one statement, far below what either database takes.
+const CHUNK: usize = 500;
+
+/// A row as it is shown.
+///
+/// # Errors
+/// A column holds what nobody has written there.
+pub(crate) fn view(row: virtual_key::Model, now: OffsetDateTime) -> Result<VirtualKey, AdminError> {
+    let budget = budget_of(&row)?;
+    let state = match (row.revoked_at, row.expires_at) {
+        (Some(_), _) => KeyState::Revoked,
+        (None, Some(expiry)) if expiry <= now => KeyState::Expired,
+        _ => KeyState::Active,
+    };
+    let previous = match (row.previous_redacted, row.previous_expires_at) {
+        (Some(redacted), Some(expires_at)) if expires_at > now && row.revoked_at.is_none() => {
+            Some(PreviousSecret { redacted, expires_at })
+        }
+        _ => None,
+    };
+    Ok(VirtualKey {
+        id: row.id.0,
+        tenant_id: row.tenant_id.0,
+        name: row.name,
+        redacted: row.redacted,
+        state,
+        operations: serde_json::from_str(&row.operations).map_err(|error| AdminError::internal(&error))?,
+        models: serde_json::from_str(&row.models).map_err(|error| AdminError::internal(&error))?,
+        requests_per_minute: row.rpm.map(count).transpose()?,
+        max_concurrent_sessions: row.max_sessions.map(count).transpose()?,
+        budget,
+        max_upload_bytes: row.max_upload_bytes.map(count).transpose()?,
+        refuse_unpriced: row.refuse_unpriced,
+        passthrough: row.passthrough,
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+        revoked_by: row.revoked_by,
+        revoked_reason: row.revoked_reason,
+        previous,
+        rotated_at: row.rotated_at,
+        managed_by: row.managed_by,
+        created_at: row.created_at,
+        updated_at: row.updated_at.unwrap_or(row.created_at),
+    })
+}
+
+fn count<T: TryFrom<i64>>(number: i64) -> Result<T, AdminError> {
+    T::try_from(number).map_err(|_| AdminError::internal(&format!("{number} in virtual_keys is no count")))
+}
+
+fn budget_of(row: &virtual_key::Model) -> Result<Option<Budget>, AdminError> {
+    let (Some(amount), Some(window)) = (row.budget_nano_usd, &row.budget_window) else { return Ok(None) };
+    let window = BudgetWindow::ALL.into_iter().find(|known| known.as_str() == window);
+    let window = window.ok_or_else(|| AdminError::internal(&"virtual_keys has an unknown budget window"))?;
+    Ok(Some(Budget { usd: NanoUsd(amount).to_string(), window }))
+}
+
+/// One page of the keys that the caller may see.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    list: &ListKeys,
+    now: OffsetDateTime,
+) -> Result<Page<VirtualKey>, AdminError> {
+    let (sort, column, descending) = match list.sort.unwrap_or_default() {
+        KeySort::CreatedAt => ("created_at", None, false),
+        KeySort::CreatedAtDescending => ("-created_at", None, true),
+        KeySort::Name => ("name", Some(virtual_key::Column::Name), false),
+        KeySort::NameDescending => ("-name", Some(virtual_key::Column::Name), true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let Some(scope) = scope.narrow(list.tenant_id.map(TenantId)) else {
+        return Ok(Page { data: Vec::new(), next_cursor: None });
+    };
+    let mut select = virtual_key::Entity::find().filter(shown(scope));
+    if let Some(text) = &list.q {
+        select = select.filter(contains(virtual_key::Column::Name, text));
+    }
+    if let Some(origin) = list.managed_by {
+        select = select.filter(virtual_key::Column::ManagedBy.eq(origin.as_str()));
+    }
+    if let Some(state) = list.state {
+        select = select.filter(in_state(state, now));
+    }
+    let rows = position.apply(select, column, virtual_key::Column::Id).all(db).await?;
+    let key = |row: &virtual_key::Model| match column {
+        Some(_) => (Key::Text(row.name.clone()), row.id.0),
+        None => (Key::Id, row.id.0),
+    };
+    let page = position.page(rows, key, |row| view(row, now));
+    Ok(Page { data: page.data.into_iter().collect::<Result<_, _>>()?, next_cursor: page.next_cursor })
+}
+
+/// The caller's keys that are not removed.
+fn shown(scope: Scope) -> Condition {
+    scope.own(virtual_key::Column::TenantId).add(virtual_key::Column::DeletedAt.is_null())
+}
+
+fn in_state(state: KeyState, now: OffsetDateTime) -> Condition {
+    let (revoked, expiry) = (virtual_key::Column::RevokedAt, virtual_key::Column::ExpiresAt);
+    // SQLite compares text, in which `…:05.5Z` stands before `…:05Z`: whole seconds compare as they should.
+    let now = now.replace_nanosecond(0).unwrap_or(now);
+    match state {
+        KeyState::Revoked => Condition::all().add(revoked.is_not_null()),
+        KeyState::Expired => Condition::all().add(revoked.is_null()).add(expiry.lte(now)),
+        KeyState::Active => {
+            Condition::all().add(revoked.is_null()).add(Condition::any().add(expiry.is_null()).add(expiry.gt(now)))
+        }
+    }
+}
+
+/// One key that the caller may see. Locked until the transaction ends, where it is for a change.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    id: Uuid,
+    for_change: bool,
+) -> Result<virtual_key::Model, AdminError> {
+    let mut find = virtual_key::Entity::find_by_id(Id(id)).filter(shown(scope));
+    if for_change && db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Adds keys.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert(db: &impl ConnectionTrait, rows: &[virtual_key::Model]) -> Result<(), DbErr> {
+    for rows in rows.chunks(CHUNK) {
+        let rows = rows.iter().cloned().map(virtual_key::ActiveModel::from);
+        virtual_key::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Writes what has changed of a row and raises its version.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn update(
+    db: &impl ConnectionTrait,
+    mut row: virtual_key::Model,
+    now: OffsetDateTime,
+) -> Result<virtual_key::Model, DbErr> {
+    row.version += 1;
+    row.updated_at = Some(stored(now));
+    virtual_key::ActiveModel::from(row).reset_all().update(db).await
+}
+
+/// Whether there is such a tenant.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn has_tenant(db: &impl ConnectionTrait, tenant: TenantId) -> Result<bool, DbErr> {
+    Ok(tenant::Entity::find_by_id(Id(tenant.0)).one(db).await?.is_some())
+}
+
+/// The tenant that the caller may see under a name or an id.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn tenant_called(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    text: &str,
+) -> Result<Option<TenantId>, DbErr> {
+    let by = match Uuid::try_parse(text) {
+        Ok(id) => tenant::Column::Id.eq(Id(id)),
+        Err(_) => tenant::Column::Name.eq(text),
+    };
+    let row = tenant::Entity::find().filter(scope.own(tenant::Column::Id)).filter(by).one(db).await?;
+    Ok(row.map(|row| TenantId(row.id.0)))
+}
+
+/// Which of these names a tenant's keys have already, revoked ones left out.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn names_taken(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    names: &[&str],
+) -> Result<HashSet<String>, DbErr> {
+    let mut taken = HashSet::new();
+    for names in names.chunks(CHUNK) {
+        let found: Vec<String> = virtual_key::Entity::find()
+            .select_only()
+            .column(virtual_key::Column::Name)
+            .filter(virtual_key::Column::TenantId.eq(Id(tenant.0)))
+            .filter(virtual_key::Column::RevokedAt.is_null())
+            .filter(virtual_key::Column::Name.is_in(names.iter().copied()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        taken.extend(found);
+    }
+    Ok(taken)
+}
+
+/// What a key has spent in the window of its budget that holds `now`, by the ledger.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn usage(
+    db: &impl ConnectionTrait,
+    key: &virtual_key::Model,
+    now: OffsetDateTime,
+) -> Result<KeyUsage, AdminError> {
+    let budget = budget_of(key)?;
+    let window = budget.as_ref().map_or_else(BudgetWindow::default, |budget| budget.window);
+    let bounds = bounds(window, now);
+    let mut select = usage_record::Entity::find()
+        .select_only()
+        .column_as(usage_record::Column::Id.count(), "records")
+        .column_as(usage_record::Column::CostNanoUsd.count(), "priced")
+        // As text: PostgreSQL sums integers into a number of any length.
+        .column_as(usage_record::Column::CostNanoUsd.sum().cast_as("text"), "spent")
+        .filter(usage_record::Column::KeyId.eq(key.id))
+        .filter(usage_record::Column::TenantId.eq(key.tenant_id));
+    if let Some((start, _)) = bounds {
+        select = select.filter(at_or_after(db.get_database_backend(), start)?);
+    }
+    let sums: Option<(i64, i64, Option<String>)> = select.into_tuple().one(db).await?;
+    let (records, priced, spent) = sums.unwrap_or_default();
+    let spent: i128 = match spent {
+        Some(text) => text.parse().map_err(|error| AdminError::internal(&error))?,
+        None => 0,
+    };
+    let left = key.budget_nano_usd.map(|amount| (i128::from(amount) - spent.max(0)).max(0));
+    Ok(KeyUsage {
+        key_id: key.id.0,
+        budget,
+        window,
+        window_start: bounds.map(|(start, _)| start),
+        window_end: bounds.map(|(_, end)| end),
+        spent_usd: usd(spent),
+        remaining_usd: left.map(usd),
+        records: count(records)?,
+        unpriced_records: count(records - priced)?,
+    })
+}
+
+fn usd(nano: i128) -> String {
+    NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)).to_string()
+}
+
+/// `started_at >= since`, a whole second. SQLite compares text, in which `…:00.5Z` stands before `…:00Z`;
+/// without the final letter the bound stands before both.
+fn at_or_after(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, AdminError> {
+    if backend == DbBackend::Postgres {
+        return Ok(usage_record::Column::StartedAt.gte(since));
+    }
+    let shape = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    let text = since.format(shape).map_err(|error| AdminError::internal(&error))?;
+    Ok(Expr::col((usage_record::Entity, usage_record::Column::StartedAt)).gte(text))
+}
+
+/// The window that holds `now`: its first moment and the first one after it; `None` for the whole life. The
+/// same by which gateways admit.
+fn bounds(window: BudgetWindow, now: OffsetDateTime) -> Option<(OffsetDateTime, OffsetDateTime)> {
+    let day = now.to_offset(UtcOffset::UTC).date();
+    let (start, end) = match window {
+        BudgetWindow::Total => return None,
+        BudgetWindow::Daily => (day, day.next_day().unwrap_or(Date::MAX)),
+        BudgetWindow::Monthly => (day.replace_day(1).unwrap_or(day), next_month(day)),
+    };
+    Some((start.with_time(Time::MIDNIGHT).assume_utc(), end.with_time(Time::MIDNIGHT).assume_utc()))
+}
+
+fn next_month(day: Date) -> Date {
+    let year = if day.month() == Month::December { day.year() + 1 } else { day.year() };
+    Date::from_calendar_date(year, day.month().next(), 1).unwrap_or(Date::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn windows_begin_and_end_in_utc() {
+        let day = bounds(BudgetWindow::Daily, datetime!(2026-12-31 23:30 -5)).unwrap();
+        assert_eq!(day, (datetime!(2027-01-01 0:00 UTC), datetime!(2027-01-02 0:00 UTC)));
+        let month = bounds(BudgetWindow::Monthly, datetime!(2026-12-31 23:30 UTC)).unwrap();
+        assert_eq!(month, (datetime!(2026-12-01 0:00 UTC), datetime!(2027-01-01 0:00 UTC)));
+        assert_eq!(bounds(BudgetWindow::Total, datetime!(2026-12-31 23:30 UTC)), None);
+    }
+}
