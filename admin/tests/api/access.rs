@@ -6,6 +6,10 @@ use http::Method;
 use serde_json::json;
 
 use crate::helpers::{TestApp, both};
+use crate::objects;
+
+/// An id that is nobody's.
+const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
 
 /// Every operation of the document, with ids that are nobody's.
 fn operations() -> Vec<(Method, String, String)> {
@@ -17,7 +21,7 @@ fn operations() -> Vec<(Method, String, String)> {
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = pattern
                 .split('/')
-                .map(|part| if part.starts_with('{') { "01900000-0000-7000-8000-000000000000" } else { part })
+                .map(|part| if part.starts_with('{') { NOBODY } else { part })
                 .collect::<Vec<_>>()
                 .join("/");
             operations.push((method, pattern.clone(), path));
@@ -57,6 +61,33 @@ both! {
                 let answer = app.send(method.clone(), &path, token, &[], body).await;
                 assert_eq!(answer.status == 403, *role < least, "{method} {pattern} as {role:?}: {answer:?}");
                 assert!(answer.status != 401 && answer.status < 500, "{method} {pattern} as {role:?}: {answer:?}");
+            }
+        }
+    }
+}
+
+both! {
+    async fn an_object_of_another_tenant_is_like_none(app: &TestApp) {
+        let (own, other) = (app.tenant("acme").await, app.tenant("other").await);
+        let tokens = [app.token(Role::TenantViewer, Some(own)).await, app.token(Role::TenantAdmin, Some(own)).await];
+        let theirs = objects::of_tenant(app, other).await;
+        let document = serde_json::to_value(admin::openapi::document()).unwrap();
+        for (method, pattern, path) in operations().into_iter().filter(|(_, pattern, _)| pattern.contains('{')) {
+            let (_, id) = objects::find(&theirs, &pattern);
+            let body = objects::body(&document, &method, &pattern);
+            for token in &tokens {
+                let ask = async |id: &str| {
+                    let mut answer = app.send(method.clone(), &path.replace(NOBODY, id), token, &[], body.clone()).await;
+                    let status = answer.status;
+                    assert!(status == 403 || status == 404, "{method} {pattern} with {body:?}: {answer:?}");
+                    let mut problem = answer.json();
+                    problem.as_object_mut().unwrap().remove("instance");
+                    for differs in ["x-request-id", "date"] {
+                        answer.headers.remove(differs);
+                    }
+                    (status, problem, answer.headers)
+                };
+                assert_eq!(ask(id).await, ask(NOBODY).await, "{method} {pattern}");
             }
         }
     }

@@ -2,5 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
+mod audit;
+mod bulk_keys;
 mod helpers;
+mod keys;
+mod objects;
 mod tenants;

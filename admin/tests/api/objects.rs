@@ -1,0 +1,72 @@
+//! One object of each resource, for tests that ask for everything: whoever adds a resource whose paths hold
+//! an id adds a line to [`of_tenant`].
+
+use admin_types::role::Role;
+use http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::helpers::TestApp;
+
+/// A path below which an id stands, and the id of one object there.
+pub(crate) type Object = (&'static str, String);
+
+/// One object of each resource, all of them this tenant's.
+pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
+    let admin = app.token(Role::TenantAdmin, Some(tenant)).await;
+    let mut objects = vec![("/api/v1/tenants", tenant.to_string())];
+    // What its administrator makes, and how.
+    for (path, body) in [("/api/v1/keys", json!({ "name": "theirs" }))] {
+        let made = app.post(path, &admin, body).await;
+        assert_eq!(made.status, 201, "{path}: {made:?}");
+        objects.push((path, made.json()["id"].as_str().unwrap().to_owned()));
+    }
+    // What comes of what is done.
+    for path in ["/api/v1/audit"] {
+        let list = app.get(path, &admin).await;
+        objects.push((path, list.json()["data"][0]["id"].as_str().unwrap().to_owned()));
+    }
+    objects
+}
+
+/// The object that a path with an id means.
+pub(crate) fn find<'a>(objects: &'a [Object], pattern: &str) -> &'a Object {
+    let of = objects.iter().filter(|(path, _)| pattern.strip_prefix(path).is_some_and(|rest| rest.starts_with("/{")));
+    of.max_by_key(|(path, _)| path.len()).unwrap_or_else(|| panic!("{pattern} has no object in tests/api/objects.rs"))
+}
+
+/// The least body that an operation takes, by its document; `None` where it takes none.
+pub(crate) fn body(document: &Value, method: &Method, pattern: &str) -> Option<Value> {
+    let operation = &document["paths"][pattern][method.as_str().to_lowercase()];
+    let schema = operation["requestBody"]["content"]["application/json"].get("schema")?;
+    Some(least(document, schema))
+}
+
+fn least(document: &Value, schema: &Value) -> Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return least(document, document.pointer(reference.trim_start_matches('#')).unwrap());
+    }
+    if let Some(first) = schema["enum"].get(0) {
+        return first.clone();
+    }
+    if let Some(part) = ["oneOf", "anyOf", "allOf"].iter().find_map(|of| schema[of].get(0)) {
+        return least(document, part);
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or("object");
+    match kind {
+        "string" if schema["format"] == "uuid" => json!(Uuid::nil()),
+        "string" if schema["format"] == "date-time" => json!("2100-01-01T00:00:00Z"),
+        "string" => json!("x".repeat(usize::try_from(schema["minLength"].as_u64().unwrap_or(1)).unwrap())),
+        "integer" | "number" => schema.get("minimum").cloned().unwrap_or(json!(1)),
+        "boolean" => json!(false),
+        "array" => json!([]),
+        _ => {
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            let fields = required.iter().map(|name| {
+                let name = name.as_str().unwrap();
+                (name.to_owned(), least(document, &schema["properties"][name]))
+            });
+            Value::Object(fields.collect())
+        }
+    }
+}
