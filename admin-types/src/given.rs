@@ -29,7 +29,6 @@ pub mod moment {
     ///
     /// # Errors
     /// It lies outside of what RFC 3339 can say.
-    #[expect(clippy::ref_option, reason = "serde gives fields by reference")]
     pub fn serialize<S: Serializer>(given: &Option<Option<OffsetDateTime>>, writer: S) -> Result<S::Ok, S::Error> {
         time::serde::rfc3339::option::serialize(&given.flatten(), writer)
     }

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use admin::audit::By;
 use anyhow::Result;
 use domain::key::Pepper;
 use entities::virtual_key;
-use gateway::repositories::keys;
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 
-use crate::cli::{tenant_of, unlimited_key};
+use crate::cli::{audited_tenant, insert_audited, unlimited_key};
 use crate::config::Config;
 
 const TENANT: &str = "default";
@@ -18,10 +18,12 @@ pub(crate) async fn demo_key(config: &Config, db: &DatabaseConnection, pepper: &
     if !config.declares_nothing() || virtual_key::Entity::find().count(db).await? > 0 {
         return Ok(None);
     }
-    let tenant = tenant_of(db, TENANT).await?;
+    let by = By::system("first start");
+    let transaction = admin::begin(db).await?;
+    let tenant = audited_tenant(&transaction, &by, TENANT).await?;
     let (secret, stored) = unlimited_key(pepper, tenant, "demo")?;
-    keys::insert_key(db, &stored).await?;
-    changes::announce(db).await?;
+    insert_audited(&transaction, &by, &stored).await?;
+    transaction.commit().await?;
     Ok(Some(secret))
 }
 

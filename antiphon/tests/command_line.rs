@@ -52,6 +52,17 @@ impl Machine {
         message
     }
 
+    /// Runs a statement in the database, as somebody who has got hold of the file.
+    fn sql(&self, statement: &str) {
+        let url = format!("sqlite://{}", self.path().join("data/antiphon.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let db = sea_orm::Database::connect(url).await.unwrap();
+            sea_orm::ConnectionTrait::execute_unprepared(&db, statement).await.unwrap();
+            db.close().await.unwrap();
+        });
+    }
+
     /// Starts the gateway and reads what it prints until it has said that it is ready.
     fn serve(&self) -> (Serving, String) {
         let arguments =
@@ -136,6 +147,28 @@ fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     let database = std::fs::read(machine.path().join("data/antiphon.db")).unwrap();
     let secret = secret.as_bytes();
     assert!(!database.windows(secret.len()).any(|window| window == secret), "the secret is not in the database");
+}
+
+#[test]
+fn what_is_changed_by_command_is_audited_and_tampering_with_it_is_found() {
+    let machine = Machine::new();
+    let created = machine.json(&["key", "create", "--tenant", "acme", "--name", "ci"]);
+    machine.json(&["key", "revoke", created["id"].as_str().unwrap()]);
+    machine.json(&["prices", "seed"]);
+    let sound = machine.json(&["audit", "verify"]);
+    // The tenant, its key, its end; and the price list in the platform's own chain.
+    let expected = serde_json::json!({ "valid": true, "chains": 2, "entries": 4, "faults": [] });
+    assert_eq!(sound, expected);
+    let text = String::from_utf8(machine.run(&["audit", "verify"]).stdout).unwrap();
+    assert_eq!(text, "4 entries in 2 chains, all as they were written\n");
+
+    let tamper = "UPDATE audit_log SET actor_name = 'nobody' WHERE action = 'revoke'";
+    machine.sql(tamper);
+    let message = machine.refusal(&["audit", "verify"]);
+    assert!(message.contains("entry 3") && message.contains("was altered"), "{message}");
+    let output = machine.run(&["audit", "verify", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.success(), &report["faults"][0]["fault"]), (false, &"altered".into()));
 }
 
 #[test]
@@ -508,7 +541,7 @@ fn a_database_that_is_away_is_named_without_its_password() {
 #[test]
 fn every_command_has_help() {
     let machine = Machine::new();
-    let commands: [&[&str]; 18] = [
+    let commands: &[&[&str]] = &[
         &[],
         &["serve"],
         &["gateway"],
@@ -525,10 +558,11 @@ fn every_command_has_help() {
         &["key", "list"],
         &["key", "revoke"],
         &["keys", "rotate-master"],
+        &["audit", "verify"],
         &["config"],
         &["config", "check"],
     ];
-    for command in commands {
+    for command in commands.iter().copied() {
         let output = machine.run(&[command, &["--help"]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("Usage: antiphon"), "{command:?}: {text}");

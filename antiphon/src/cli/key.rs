@@ -1,16 +1,18 @@
 //! `antiphon key`: virtual keys. A running gateway takes a change over within a second.
 
+use admin::audit::{self, By, Change};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use domain::ids::{TenantId, VirtualKeyId};
 use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
 use domain::provider::Operation;
+use entities::{Id, virtual_key};
 use gateway::repositories::keys::{self, StoredKey};
 use gateway::repositories::{ManagedBy, tenants};
 use gateway::snapshot::{Budget, Key as Policy};
 use rust_decimal::Decimal;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -93,10 +95,11 @@ pub(super) async fn run(command: Key, common: &Common) -> Result<()> {
 async fn print_created(create: Create, config: &Config, db: &DatabaseConnection, as_json: bool) -> Result<()> {
     let pepper = master_key::obtain(config, db).await?.pepper(db).await?;
     let tenant_name = create.tenant.clone();
-    let tenant = tenant_of(db, &tenant_name).await?;
+    let transaction = admin::begin(db).await?;
+    let tenant = audited_tenant(&transaction, &By::command_line(), &tenant_name).await?;
     let (secret, stored) = make_key(&pepper, tenant, create)?;
-    keys::insert_key(db, &stored).await?;
-    changes::announce(db).await?;
+    insert_audited(&transaction, &By::command_line(), &stored).await?;
+    transaction.commit().await?;
     if as_json {
         let mut shown = describe(&stored)?;
         if let Some(fields) = shown.as_object_mut() {
@@ -109,11 +112,30 @@ async fn print_created(create: Create, config: &Config, db: &DatabaseConnection,
 }
 
 /// The tenant of this name, made where it is new.
-pub(crate) async fn tenant_of(db: &DatabaseConnection, name: &str) -> Result<TenantId> {
+pub(crate) async fn tenant_of(db: &impl ConnectionTrait, name: &str) -> Result<TenantId> {
     if let Some(tenant) = tenants::find_tenant_by_name(db, name).await? {
         return Ok(tenant.id);
     }
     Ok(tenants::upsert_tenant(db, name, false, ManagedBy::Cli, OffsetDateTime::now_utc()).await?)
+}
+
+/// As [`tenant_of`]; the audit log tells of one that is new.
+pub(crate) async fn audited_tenant(transaction: &DatabaseTransaction, by: &By, name: &str) -> Result<TenantId> {
+    let is_new = tenants::find_tenant_by_name(transaction, name).await?.is_none();
+    let tenant = tenant_of(transaction, name).await?;
+    if is_new {
+        let change = Change::of("create", "tenant", tenant, Some(tenant)).after(&json!({ "name": name }));
+        audit::append(transaction, by, change).await?;
+    }
+    Ok(tenant)
+}
+
+/// Adds a key with its entry in the audit log, and tells running gateways.
+pub(crate) async fn insert_audited(transaction: &DatabaseTransaction, by: &By, key: &StoredKey) -> Result<()> {
+    keys::insert_key(transaction, key).await?;
+    let change = Change::of("create", "key", key.key.id, Some(key.key.tenant)).after(&describe(key)?);
+    audit::append(transaction, by, change).await?;
+    Ok(changes::announce(transaction).await?)
 }
 
 /// A fresh key with no limits, as the first start makes it.
@@ -186,10 +208,17 @@ async fn print_keys(tenant: &str, db: &DatabaseConnection, as_json: bool) -> Res
 }
 
 async fn revoke(id: VirtualKeyId, db: &DatabaseConnection, as_json: bool) -> Result<()> {
-    if !keys::revoke_key(db, None, id, ManagedBy::Cli, OffsetDateTime::now_utc()).await? {
+    let transaction = admin::begin(db).await?;
+    if !keys::revoke_key(&transaction, None, id, ManagedBy::Cli, OffsetDateTime::now_utc()).await? {
         bail!("there is no key {id} that is not revoked already");
     }
-    changes::announce(db).await?;
+    let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
+    let row = row.with_context(|| format!("the key {id} is gone"))?;
+    let change = Change::of("revoke", "key", id, Some(TenantId(row.tenant_id.0)));
+    audit::append(&transaction, &By::command_line(), change.after(&json!({ "name": row.name, "revoked": true })))
+        .await?;
+    changes::announce(&transaction).await?;
+    transaction.commit().await?;
     if as_json {
         return output::json(&json!({ "id": id.to_string(), "revoked": true }));
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod audit;
 mod config;
 mod key;
 mod keys;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-pub(crate) use key::{tenant_of, unlimited_key};
+pub(crate) use key::{audited_tenant, insert_audited, tenant_of, unlimited_key};
 
 use self::serve::Serve;
 use crate::config::{Config, Override, environment};
@@ -69,6 +70,9 @@ enum Command {
     /// Fill and read the price list
     #[command(subcommand)]
     Prices(prices::Prices),
+    /// Look at the audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Usage records and their sums
     #[command(subcommand)]
     Usage(usage::Usage),
@@ -89,6 +93,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Key(command) => key::run(command, &common).await,
         Command::Keys(command) => keys::run(command, &common).await,
         Command::Prices(command) => prices::run(command, &common).await,
+        Command::Audit(command) => audit::run(&command, &common).await,
         Command::Usage(command) => usage::run(command, &common).await,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use admin::audit::{self, By, Change};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use pricing_seed::SeedReport;
-use sea_orm::{DatabaseConnection, TransactionTrait};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -33,17 +34,26 @@ pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
     let config = common.load(Vec::new())?;
     let db = store::open(&config.database).await?;
     // A list is written whole or not at all.
-    let transaction = db.begin().await?;
-    let report = match command {
+    let transaction = admin::begin(&db).await?;
+    let (action, source, report) = match command {
         Prices::Export if common.json => return output::json(&rows(&db).await?),
         Prices::Export => return output::text(&pricing_seed::export_csv(&db).await?),
-        Prices::Seed => pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?,
+        Prices::Seed => {
+            let report = pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?;
+            ("seed", "the lists that come with the program".to_owned(), report)
+        }
         Prices::Import { file } => {
             let name = file.display().to_string();
             let text = std::fs::read_to_string(&file).with_context(|| format!("{name} cannot be read"))?;
-            pricing_seed::import_csv(&transaction, &name, &text).await?
+            let report = pricing_seed::import_csv(&transaction, &name, &text).await?;
+            ("import", name, report)
         }
     };
+    if report.inserted + report.updated > 0 {
+        let told = json!({ "source": source, "inserted": report.inserted, "updated": report.updated });
+        let change = Change { action, kind: "prices", ..Change::default() }.after(&told);
+        audit::append(&transaction, &By::command_line(), change).await?;
+    }
     changes::announce(&transaction).await?;
     transaction.commit().await?;
     print_report(report, common.json)
