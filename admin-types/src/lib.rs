@@ -8,10 +8,12 @@
 pub mod audit;
 pub mod given;
 pub mod keys;
+pub mod health;
 pub mod models;
 pub mod page;
 pub mod problem;
 pub mod provider_tests;
 pub mod role;
+pub mod sessions;
 pub mod tenants;
 pub mod voices;

@@ -45,6 +45,13 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::GET, "/api/v1/audit/verify", ADMIN),
     (Method::GET, "/api/v1/audit/export", ADMIN),
     (Method::GET, "/api/v1/audit/{id}", ADMIN),
+    // sessions
+    (Method::GET, "/api/v1/sessions", VIEWER),
+    (Method::GET, "/api/v1/sessions/events", VIEWER),
+    (Method::GET, "/api/v1/sessions/{id}", VIEWER),
+    (Method::POST, "/api/v1/sessions/{id}/terminate", ADMIN),
+    // health
+    (Method::GET, "/api/v1/health", VIEWER),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

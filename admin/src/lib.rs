@@ -30,6 +30,7 @@ pub mod ports;
 pub mod publish;
 pub mod repositories;
 mod routes;
+mod session_events;
 pub mod settings;
 mod sheet;
 pub mod startup;

@@ -13,6 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::AdminError;
 use crate::openapi::{self, Document};
+use crate::session_events::Streams;
 use crate::{Control, access, auth, extract, http, routes};
 
 /// For a request's headers.
@@ -38,6 +39,7 @@ pub enum StartError {
 pub struct Application {
     server: Server,
     address: SocketAddr,
+    streams: Streams,
 }
 
 impl std::fmt::Debug for Application {
@@ -59,7 +61,8 @@ impl Application {
             Ok((listener, address))
         };
         let (listener, address) = bound().map_err(|source| StartError::Listen { address: bind, source })?;
-        Ok(Self { server: serve(control, listener)?, address })
+        let streams = Streams::default();
+        Ok(Self { server: serve(control, streams.clone(), listener)?, address, streams })
     }
 
     /// Where it listens.
@@ -76,22 +79,25 @@ impl Application {
         let handle = self.server.handle();
         let server = actix_web::rt::spawn(self.server);
         stop.await;
+        // They would hold the end up for as long as somebody watches.
+        self.streams.stop();
         handle.stop(true).await;
         server.await.map_err(io::Error::other)??;
         Ok(())
     }
 }
 
-fn serve(control: Control, listener: TcpListener) -> Result<Server, StartError> {
+fn serve(control: Control, streams: Streams, listener: TcpListener) -> Result<Server, StartError> {
     let document = openapi::document();
     let text = document.to_json().map_err(io::Error::other)?;
     let served = Data::new(Document { text: text.into() });
     let (workers, drain) = (control.settings.workers, control.settings.drain);
-    let control = Data::new(control);
+    let (control, streams) = (Data::new(control), Data::new(streams));
     let app = move || {
         App::new()
             .app_data(control.clone())
             .app_data(served.clone())
+            .app_data(streams.clone())
             .app_data(web::PayloadConfig::new(extract::MAX_BODY_BYTES))
             .into_utoipa_app()
             .configure(routes::configure)

@@ -142,7 +142,7 @@ async fn permitted(request: &ServiceRequest) -> Result<Option<Actor>, AdminError
 }
 
 /// The caller by the token in `Authorization`.
-async fn recognise(control: &Control, request: &HttpRequest) -> Result<Actor, AdminError> {
+pub(crate) async fn recognise(control: &Control, request: &HttpRequest) -> Result<Actor, AdminError> {
     let token = bearer(request).ok_or(AdminError::Unauthenticated)?;
     let claim = tokens::find(control, token).await?.ok_or(AdminError::Unauthenticated)?;
     let user = user::Entity::find_by_id(Id(claim.user)).one(&control.database).await?;

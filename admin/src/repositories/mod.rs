@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod keys;
+pub mod health;
+pub mod sessions;
 pub mod tenants;
 
 use domain::ids::TenantId;

@@ -4,6 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod bulk_keys;
 pub(crate) mod document;
 pub(crate) mod keys;
+pub(crate) mod health;
+pub(crate) mod sessions;
 pub(crate) mod tenants;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -15,4 +17,6 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(tenants::configure)
         .configure(keys::configure)
         .configure(audit::configure);
+        .configure(sessions::configure)
+        .configure(health::configure);
 }

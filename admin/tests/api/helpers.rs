@@ -14,7 +14,7 @@ use domain::seal::SealingKey;
 use entities::{Id, access_token, tenant, user};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -184,6 +184,16 @@ impl TestApp {
             all.push(("content-type", "application/json"));
         }
         self.send_bytes(method, path, token, &all, bytes.unwrap_or_default()).await
+    }
+
+    /// The head of an answer whose body is still to be read.
+    pub(crate) async fn open(&self, path: &str, token: &str, headers: &[(&str, &str)]) -> http::Response<Incoming> {
+        let mut request = Request::builder().uri(format!("{}{path}", self.base));
+        request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.client.request(request.body(Full::default()).unwrap()).await.unwrap()
     }
 
     /// As [`Self::send`], with any body.

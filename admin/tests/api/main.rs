@@ -7,4 +7,5 @@ mod bulk_keys;
 mod helpers;
 mod keys;
 mod objects;
+mod sessions;
 mod tenants;
