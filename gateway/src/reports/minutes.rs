@@ -1,11 +1,11 @@
 //! How requests went, counted by minute: also those that leave no usage record.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::error::{ErrorKind, Origin};
-use domain::ids::TenantId;
+use domain::ids::{ProviderId, TenantId};
 use domain::provider::Operation;
 use entities::{Id, request_minute};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
@@ -25,6 +25,15 @@ const MAX_COARSE_ROWS: usize = 1_440;
 const BATCH: usize = 200;
 /// Upper ends of the ranges by which answers are counted.
 const RANGES_MS: [u64; 5] = [100, 300, 1_000, 3_000, 10_000];
+
+/// What is counted together while calls run, without a copy of the provider's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Cell {
+    minute: i64,
+    tenant: Option<TenantId>,
+    operation: &'static str,
+    provider: Option<ProviderId>,
+}
 
 /// What is counted together: the minute since 1970, and whose requests of what to whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,9 +92,9 @@ impl Outcome {
     }
 }
 
-/// The counts that have not been taken yet.
+/// The counts that have not been taken yet, with the names of their providers.
 #[derive(Debug, Default)]
-pub struct Minutes(Mutex<Waiting>);
+pub struct Minutes(Mutex<HashMap<Cell, (String, Counts)>>);
 
 /// Rows in memory, bounded.
 #[derive(Debug, Default)]
@@ -99,28 +108,37 @@ impl Minutes {
         provider: Option<&ProviderAccount>,
         outcome: Outcome,
     ) {
-        self.lock().add(row(caller, provider), |counts| counts.answered(outcome));
+        self.count(caller, provider, |counts| counts.answered(outcome));
     }
 
     /// What had begun well was broken off by its provider.
     pub fn broken(&self, tenant: TenantId, operation: Operation, provider: Option<&ProviderAccount>) {
-        self.lock().add(row(Some((tenant, operation)), provider), |counts| counts.upstream_errors += 1);
+        self.count(Some((tenant, operation)), provider, |counts| counts.upstream_errors += 1);
     }
 
+    fn count(
+        &self,
+        caller: Option<(TenantId, Operation)>,
+        provider: Option<&ProviderAccount>,
+        count: impl FnOnce(&mut Counts),
+    ) {
+        let minute = OffsetDateTime::now_utc().unix_timestamp().div_euclid(60);
+        let (tenant, operation) = caller.map_or((None, ""), |(tenant, operation)| (Some(tenant), operation.as_str()));
+        let cell = Cell { minute, tenant, operation, provider: provider.map(|account| account.id) };
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = || (provider.map(|account| account.name.clone()).unwrap_or_default(), Counts::default());
+        count(&mut cells.entry(cell).or_insert_with(named).1);
+    }
+
+    /// What was counted since this was asked last. It is asked every second, so that little can wait here.
     pub(super) fn take(&self) -> Waiting {
-        std::mem::take(&mut *self.lock())
+        let cells = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = Waiting::default();
+        for (Cell { minute, tenant, operation, .. }, (provider, counts)) in cells {
+            waiting.add(Row { minute, tenant, operation, provider }, |sum| sum.absorb(&counts));
+        }
+        waiting
     }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn row(caller: Option<(TenantId, Operation)>, provider: Option<&ProviderAccount>) -> Row {
-    let now = OffsetDateTime::now_utc().unix_timestamp();
-    let provider = provider.map(|account| account.name.clone()).unwrap_or_default();
-    let (tenant, operation) = caller.map_or((None, ""), |(tenant, operation)| (Some(tenant), operation.as_str()));
-    Row { minute: now.div_euclid(60), tenant, operation, provider }
 }
 
 impl Waiting {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entities::{Id, gateway_instance, live_session, request_minute, target_health};
 use loadtest::upstream::{Fault, Rule};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, PaginatorTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -127,6 +127,31 @@ async fn the_sessions_of_a_gateway_that_died_are_removed_by_another() {
     app.until(async || (gateways(&app).await.len() == 1).then_some(())).await;
     let left = live_session::Entity::find().all(db).await.unwrap();
     assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [row.id], "the living one's stay");
+}
+
+#[tokio::test]
+async fn what_the_database_does_not_take_is_told_when_it_does() {
+    let app = TestApp::new().await;
+    let db = &app.gateway.database;
+    let away = ["gateway_instances", "live_sessions", "target_health", "request_minutes"];
+    app.until(async || gateways(&app).await.pop()).await;
+    for table in away {
+        db.execute_unprepared(&format!("ALTER TABLE {table} RENAME TO {table}_away")).await.unwrap();
+    }
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    for _ in 0..3 {
+        assert_eq!(app.call(speech(KEY, "tts", "Hello")).await.status, 200, "calls do not wait for it");
+    }
+    for table in away {
+        db.execute_unprepared(&format!("ALTER TABLE {table}_away RENAME TO {table}")).await.unwrap();
+    }
+    app.live(|row| row.request_id == Id(session.id.0)).await;
+    let spoken = async || {
+        let rows = request_minute::Entity::find().all(db).await.unwrap();
+        rows.iter().filter(|row| row.operation == "speech").map(|row| row.requests).sum::<i64>()
+    };
+    app.until(async || (spoken().await == 3).then_some(())).await;
 }
 
 #[tokio::test]
