@@ -10,6 +10,7 @@ pub mod key;
 pub mod language;
 pub mod limits;
 pub mod money;
+pub mod price_list;
 pub mod pricing;
 pub mod provider;
 pub mod routing;

@@ -20,6 +20,7 @@ pub mod setting;
 pub mod signing_key;
 pub mod target_health;
 pub mod tenant;
+pub mod usage_correction;
 pub mod usage_record;
 pub mod user;
 pub mod virtual_key;

@@ -12,6 +12,7 @@ mod m20261122_000005_admin;
 mod m20261122_000006_provider_accounts;
 mod m20261122_000007_usage_rollups;
 mod m20261122_000008_live;
+mod m20261122_000009_corrections;
 mod m20261122_000013_keys;
 
 use sea_orm_migration::MigrationStatus;
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000006_provider_accounts::Migration),
             Box::new(m20261122_000007_usage_rollups::Migration),
             Box::new(m20261122_000008_live::Migration),
+            Box::new(m20261122_000009_corrections::Migration),
             Box::new(m20261122_000013_keys::Migration),
         ]
     }

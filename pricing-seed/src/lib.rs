@@ -3,19 +3,30 @@
 //! What a provider's public pages leave open is left out, so that it is recorded as unpriced and
 //! never as zero. Where sources conflict the higher price stands, and its source says so.
 
+mod cells;
 mod check;
 mod export;
+mod import;
+mod merge;
+mod objects;
 mod read;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod upsert;
 
+use std::io::Read;
+
 use domain::provider::ProviderKind;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use time::OffsetDateTime;
 
-pub use export::{all_rows, export_csv};
-pub use read::PriceRow;
+pub use export::Export;
+pub use import::{
+    Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear, outcomes,
+};
+pub use read::{PriceRow, dollars, is_length, moment, whole};
+pub use rows::Format;
 
 /// The lists that come with the program.
 const FILES: &[(ProviderKind, &str, &str)] = &[
@@ -55,6 +66,14 @@ pub enum SeedError {
         /// What is wrong.
         reason: String,
     },
+    /// The list cannot be read.
+    #[error("{file} cannot be read")]
+    Read {
+        /// Name of the list.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The database refused.
     #[error("the price list cannot be written to the database")]
     Database(#[from] DbErr),
@@ -70,7 +89,7 @@ pub enum SeedError {
 pub fn shipped_prices() -> Result<Vec<PriceRow>, SeedError> {
     let mut rows = Vec::new();
     for (kind, file, text) in FILES {
-        rows.extend(read::read(file, text, Some(*kind))?);
+        rows.extend(rows::read(file, text, *kind)?);
     }
     Ok(rows)
 }
@@ -81,7 +100,7 @@ pub fn shipped_prices() -> Result<Vec<PriceRow>, SeedError> {
 /// # Errors
 /// [`SeedError`].
 pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<SeedReport, SeedError> {
-    let report = upsert::upsert(db, "shipped prices", &shipped_prices()?, upsert::Author::Seed).await?;
+    let report = upsert::upsert(db, &shipped_prices()?).await?;
     tracing::info!(
         at = %now,
         inserted = report.inserted,
@@ -93,11 +112,35 @@ pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<Seed
     Ok(report)
 }
 
-/// Writes a person's list, which has a column `provider` beside those of the shipped ones. Where it
-/// has a column `tenant` too, a line with a name in it is that tenant's own price.
+/// Bytes of a list that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// Writes a person's list in a transaction, which the caller commits where the report says that the list
+/// was applied, and rolls back otherwise. The list has a column `provider` beside those of the shipped
+/// ones. Where it has a column `tenant` too, a line with a name in it is that tenant's own price.
 ///
 /// # Errors
 /// [`SeedError`]; `file` is the name in its messages.
-pub async fn import_csv(db: &impl ConnectionTrait, file: &str, text: &str) -> Result<SeedReport, SeedError> {
-    upsert::upsert(db, file, &read::read(file, text, None)?, upsert::Author::Person).await
+pub async fn import_from(
+    transaction: &DatabaseTransaction,
+    file: &str,
+    mut list: impl Read,
+    options: Options,
+    mut tell: impl FnMut(Progress),
+) -> Result<ImportReport, SeedError> {
+    let failed = |error: ImportError| match error {
+        ImportError::Unreadable { line, reason } => SeedError::Line { file: file.to_owned(), line, reason },
+        ImportError::Database(error) => SeedError::Database(error),
+    };
+    let mut import = Import::begin(transaction, options).await.map_err(failed)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = list.read(&mut piece).map_err(|source| SeedError::Read { file: file.to_owned(), source })?;
+        let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        import.feed(bytes).await.map_err(failed)?;
+        tell(import.progress(Stage::Reading));
+    }
+    let report = import.finish(tell).await.map_err(failed)?;
+    clear(transaction).await?;
+    Ok(report)
 }

@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use domain::ids::PriceId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
 use domain::usage::Usage;
 use sea_orm::prelude::Uuid;
-use sea_orm::{Database, DatabaseConnection, EntityTrait, PaginatorTrait};
+use sea_orm::{
+    ActiveValue::Set, Condition, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    TransactionTrait,
+};
 use time::macros::datetime;
 
 use super::*;
@@ -127,13 +132,15 @@ fn a_line_that_cannot_be_used_is_named() {
         ("n,stt,audio_minute,1,0,0,2026-01-01,page,2026-11-21\n", "line 3: operation: "),
         ("n,transcription,audio_minute,1e3x,0,0,2026-01-01,page,2026-11-21\n", "line 3: price_usd: "),
         ("n,transcription,audio_minute,1,0,0,yesterday,page,2026-11-21\n", "line 3: effective_from: "),
-        (good, "line 3: overlaps line 2: same tenant, model"),
-        ("m,transcription,audio_hour,1,0,0,2026-01-01,page,2026-11-21\n", "line 3: overlaps line 2: audio_hour"),
+        (good, "line 3: unit: overlaps line 2: same tenant, model"),
+        ("m,transcription,audio_hour,1,0,0,2026-01-01,page,2026-11-21\n", "line 3: unit: overlaps line 2: audio_hour"),
+        ("n,transcription,audio_minute,1,0,0,2026-01-01T00:00:00.5Z,page,2026-11-21\n", "line 3: effective_from: "),
+        ("n,transcription,audio_minute,12345678901234567890123456789,0,0,2026-01-01,page,2026-11-21\n", "28 digits"),
         ("n,speech,million_characters,1,10,0,2026-01-01,page,2026-11-21\n", "line 3: minimum_ms"),
         ("n,transcription,audio_minute\n", "line 3: "),
     ];
     for (line, message) in cases {
-        let error = read::read("x.csv", &format!("{HEADER}{good}{line}"), Some(ProviderKind::Openai)).unwrap_err();
+        let error = rows::read("x.csv", &format!("{HEADER}{good}{line}"), ProviderKind::Openai).unwrap_err();
         assert!(error.to_string().contains(message), "{error} should say {message}");
     }
 }
@@ -147,6 +154,55 @@ async fn seeding_twice_changes_nothing() {
     assert_eq!(entities::price::Entity::find().count(&db).await.unwrap(), all);
 }
 
+/// Imports a whole list, and commits what was applied.
+async fn import(db: &DatabaseConnection, list: impl AsRef<[u8]>, options: Options) -> Result<ImportReport, SeedError> {
+    let transaction = db.begin().await.unwrap();
+    let report = import_from(&transaction, "own.csv", list.as_ref(), options, |_| {}).await;
+    match &report {
+        Ok(report) if report.applied => transaction.commit().await.unwrap(),
+        _ => transaction.rollback().await.unwrap(),
+    }
+    report
+}
+
+fn options() -> Options {
+    Options {
+        format: Format::Csv,
+        skip_bad: false,
+        dry_run: false,
+        owner: Owner::Platform,
+        managed_by: "cli",
+        now: NOW,
+    }
+}
+
+async fn exported(db: &DatabaseConnection, format: Format) -> String {
+    let mut export = Export::new(format, Condition::all());
+    let mut text = Vec::new();
+    while let Some(piece) = export.next(db).await.unwrap() {
+        text.extend(piece);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+fn counts(report: &ImportReport) -> [u64; 5] {
+    [report.rows, report.inserted, report.updated, report.unchanged, report.refused]
+}
+
+async fn tenant(db: &DatabaseConnection, name: &str) -> Uuid {
+    let id = Uuid::now_v7();
+    let row = entities::tenant::ActiveModel {
+        id: Set(entities::Id(id)),
+        name: Set(name.to_owned()),
+        refuse_unpriced: Set(false),
+        managed_by: Set("cli".to_owned()),
+        created_at: Set(NOW),
+        ..Default::default()
+    };
+    entities::tenant::Entity::insert(row).exec_without_returning(db).await.unwrap();
+    id
+}
+
 #[tokio::test]
 async fn a_price_set_by_a_person_outlives_the_next_seeding() {
     let db = database().await;
@@ -154,15 +210,16 @@ async fn a_price_set_by_a_person_outlives_the_next_seeding() {
     let mine = format!(
         "provider,{HEADER}openai,whisper-1,transcription,audio_minute,0.0051,0,1000,2026-01-01,=our contract,2026-11-21\n"
     );
-    let report = import_csv(&db, "mine.csv", &mine).await.unwrap();
-    assert_eq!(report, SeedReport { updated: 1, ..SeedReport::default() });
+    assert_eq!(counts(&import(&db, mine, options()).await.unwrap()), [1, 0, 1, 0, 0]);
     assert_eq!(seed(&db, NOW).await.unwrap().kept, 1);
 
-    let exported = export_csv(&db).await.unwrap();
-    assert!(exported.contains(",0.0051,0,1000,2026-01-01,'=our contract,"), "a formula is neutralised");
-    let again = import_csv(&db, "export.csv", &exported).await.unwrap();
     let all = u64::try_from(shipped_prices().unwrap().len()).unwrap();
-    assert_eq!(again, SeedReport { unchanged: all, ..SeedReport::default() }, "an export imports as it is");
+    let list = exported(&db, Format::Csv).await;
+    assert!(list.contains(",0.0051,0,1000,2026-01-01,'=our contract,"), "a formula is neutralised");
+    assert_eq!(counts(&import(&db, list, options()).await.unwrap()), [all, 0, 0, all, 0], "an export imports as it is");
+    let list = exported(&db, Format::Json).await;
+    let json = Options { format: Format::Json, ..options() };
+    assert_eq!(counts(&import(&db, list, json).await.unwrap()), [all, 0, 0, all, 0], "in JSON too");
 }
 
 #[tokio::test]
@@ -172,26 +229,145 @@ async fn a_tenants_own_prices_go_out_and_in_by_its_name() {
     let own = format!(
         "tenant,provider,{HEADER}acme,openai,whisper-1,transcription,audio_minute,0.0051,0,1000,2026-01-01,page,2026-11-21\n"
     );
-    let refused = import_csv(&db, "own.csv", &own).await.unwrap_err();
-    assert_eq!(refused.to_string(), "own.csv, line 2: tenant: there is no tenant \"acme\"");
+    let refused = import(&db, &own, options()).await.unwrap();
+    assert_eq!((refused.applied, refused.problems[0].line), (false, 2));
+    assert_eq!(refused.problems[0].reason, "tenant: there is no tenant \"acme\"");
 
-    let acme = entities::tenant::ActiveModel {
-        id: sea_orm::Set(entities::Id(Uuid::now_v7())),
-        name: sea_orm::Set("acme".to_owned()),
-        refuse_unpriced: sea_orm::Set(false),
-        managed_by: sea_orm::Set("cli".to_owned()),
-        created_at: sea_orm::Set(NOW),
-        ..Default::default()
-    };
-    entities::tenant::Entity::insert(acme).exec_without_returning(&db).await.unwrap();
-    assert_eq!(import_csv(&db, "own.csv", &own).await.unwrap().inserted, 1, "beside the platform's, not over it");
-    let exported = export_csv(&db).await.unwrap();
+    let acme = tenant(&db, "acme").await;
+    assert_eq!(import(&db, &own, options()).await.unwrap().inserted, 1, "beside the platform's, not over it");
+    let list = exported(&db, Format::Csv).await;
     let of_whisper = |tenant: &str| {
         let start = format!("{tenant},openai,whisper-1,transcription,audio_minute,");
-        exported.lines().filter(|line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
+        list.lines().filter(|line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert!(of_whisper("acme")[0].contains(",0.0051,") && of_whisper("")[0].contains(",0.006,"), "{exported}");
-    let again = import_csv(&db, "export.csv", &exported).await.unwrap();
-    assert_eq!((again.inserted, again.updated, again.kept), (0, 0, 0), "an export imports as it is");
+    assert!(of_whisper("acme")[0].contains(",0.0051,") && of_whisper("")[0].contains(",0.006,"), "{list}");
+    let of_acme = Options { owner: Owner::Tenant(acme), ..options() };
+    let again = import(&db, &list, of_acme).await.unwrap();
+    assert_eq!((again.applied, again.rows), (true, again.unchanged), "its people may repeat what they see");
+    let cheaper = list.replace(",0.006,", ",0.001,").replace(",0.0051,", ",0.0049,");
+    let again = import(&db, &cheaper, Options { skip_bad: true, ..of_acme }).await.unwrap();
+    assert_eq!(again.updated, 1, "its own row alone: {again:?}");
+    assert!(again.refused > 0 && again.problems[0].reason.contains("administrators"), "{again:?}");
+    tenant(&db, "other").await;
+    let foreign = import(&db, own.replace("acme", "other"), of_acme).await.unwrap();
+    assert_eq!(foreign.problems[0].reason, "tenant: there is no tenant \"other\"", "nothing of others is told");
     assert_eq!(seed(&db, NOW).await.unwrap().kept, 0, "the shipped lists are the platform's");
+}
+
+#[tokio::test]
+async fn each_row_that_cannot_be_used_is_told_and_keeps_the_list_out_unless_it_may_be_skipped() {
+    let db = database().await;
+    let mut list = b"\xef\xbb\xbfprovider,".to_vec();
+    list.extend(HEADER.as_bytes());
+    let row = |model: &str| format!("openai,{model},speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\r\n");
+    list.extend(row("first").as_bytes());
+    list.extend(b"openai,\xff\xfe,speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(row(&"x".repeat(3_000_000)).as_bytes());
+    list.extend(row("first").as_bytes());
+    list.extend(b"openai,h,transcription,audio_hour,9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(b"openai,h,transcription,audio_second,9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(b"openai,\"two\nlines\",speech,million_characters,-9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(b"openai,nul\0,speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(row("last").as_bytes());
+    let whole = import(&db, &list, options()).await.unwrap();
+    assert!(!whole.applied);
+    let told: Vec<_> = whole.problems.iter().map(|problem| (problem.line, problem.reason.as_str())).collect();
+    let expected = [
+        (3, "the row is not UTF-8"),
+        (4, "the row is longer than 16384 bytes or has more than 32 cells"),
+        (5, "unit: overlaps line 2: same tenant, model, operation, unit and date"),
+        (7, "unit: overlaps line 6: audio_second beside audio_hour"),
+        (8, "price_usd: -9 is negative"),
+        (10, "model: holds the character U+0000"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(entities::price::Entity::find().count(&db).await.unwrap(), 0);
+
+    let dry = import(&db, &list, Options { skip_bad: true, dry_run: true, ..options() }).await.unwrap();
+    assert_eq!((dry.applied, counts(&dry)), (false, [9, 3, 0, 0, 6]));
+    let skipping = import(&db, &list, Options { skip_bad: true, ..options() }).await.unwrap();
+    assert_eq!((skipping.applied, counts(&skipping)), (true, [9, 3, 0, 0, 6]));
+    assert_eq!(entities::price::Entity::find().count(&db).await.unwrap(), 3);
+    let beside = format!("provider,{HEADER}openai,h,transcription,audio_minute,9,0,0,2026-01-01,page,2026-11-21\n");
+    let beside = import(&db, beside, options()).await.unwrap();
+    assert!(beside.problems[0].reason.starts_with("unit: overlaps a price"), "{beside:?}");
+}
+
+#[tokio::test]
+async fn a_list_reads_alike_in_pieces_of_any_size() {
+    let db = database().await;
+    let csv = format!("\u{feff}provider,{HEADER}openai,\"a,\"\"b\",speech,million_characters,9,0,0,2026-01-01,page,d\r\n");
+    let object = r#"{"provider":"openai","model":"a,\"b","operation":"speech","unit":"million_characters","price_usd":"9","effective_from":"2026-01-01","source":"page","read_on":"d"}"#;
+    let lists = [
+        (Format::Csv, csv.clone(), 2),
+        (Format::Csv, csv.replace("\r\n", ""), 2),
+        (Format::Json, format!("[{object} ,\n{{\"colour\":1}}]"), 1),
+        (Format::Json, format!("\u{feff}{object}\n7\n"), 1),
+    ];
+    for (format, list, line) in lists {
+        for size in [1, 2, 7, 10_000] {
+            let mut rows = rows::Rows::new(format, None);
+            let mut parsed = Vec::new();
+            for piece in list.as_bytes().chunks(size) {
+                parsed.extend(rows.feed(piece).unwrap());
+            }
+            parsed.extend(rows.finish().unwrap());
+            assert_eq!(parsed[0].price.as_ref().unwrap().model, "a,\"b", "{list}");
+            assert_eq!(parsed[0].line, line, "{list}");
+            assert!(parsed.iter().skip(1).all(|row| row.line == 2 && row.price.is_err()), "{parsed:?}");
+        }
+    }
+    let json = Options { format: Format::Json, ..options() };
+    let nothing = ["colour\n1", "", "model,model\n", "model\n"];
+    for (list, options) in nothing.map(|list| (list, options())).into_iter().chain([("7", json), ("[{}", json)]) {
+        assert!(matches!(import(&db, list, options).await, Err(SeedError::Line { line: 1, .. })), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_price_that_decided_a_cost_is_not_changed_by_a_list() {
+    let db = database().await;
+    let list = format!("provider,{HEADER}openai,m,speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
+    import(&db, &list, options()).await.unwrap();
+    let price = entities::price::Entity::find().one(&db).await.unwrap().unwrap();
+    let record = format!(
+        "INSERT INTO usage_records (id, request_id, sequence, tenant_id, key_id, operation, model_asked, provider,
+            model_served, audio_in_ms, audio_out_ms, characters, text_tokens_in, text_tokens_out, audio_tokens_in,
+            audio_tokens_out, cached_tokens, usage_source, cost_nano_usd, price_id, status, attempts, latency_ms,
+            started_at, ended_at)
+        VALUES ('r', 'q', 0, 't', 'k', 'speech', 'm', 'openai', 'm', 0, 0, 9, 0, 0, 0, 0, 0, 'measured', 81, '{}',
+            'ok', 1, 1, '2026-06-01T00:00:00Z', '2026-06-01T00:00:00Z')",
+        price.id
+    );
+    db.execute_unprepared(&record).await.unwrap();
+    let dearer = list.replace(",9,", ",10,");
+    let refused = import(&db, &dearer, options()).await.unwrap();
+    assert!(!refused.applied && refused.problems[0].reason.contains("costs were decided"), "{refused:?}");
+    let later = dearer.replace("2026-01-01", "2026-12-01");
+    assert_eq!(import(&db, &later, options()).await.unwrap().inserted, 1, "a later row is the way");
+}
+
+#[tokio::test]
+async fn a_list_that_arrives_slowly_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = async || {
+        let url = format!("sqlite://{}/x.db?mode=rwc", folder.path().display());
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.map_sqlx_sqlite_opts(|sqlite| sqlite.pragma("journal_mode", "WAL").busy_timeout(Duration::ZERO));
+        Database::connect(options).await.unwrap()
+    };
+    let (db, beside) = (connect().await, connect().await);
+    migration::up(&db).await.unwrap();
+    let transaction = db.begin().await.unwrap();
+    let mut import = Import::begin(&transaction, options()).await.unwrap();
+    import.feed(format!("tenant,provider,{HEADER}").as_bytes()).await.unwrap();
+    for row in 0..2000 {
+        let line = format!("acme,openai,m{row},speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
+        import.feed(line.as_bytes()).await.unwrap();
+    }
+    tenant(&beside, "acme").await;
+    let report = import.finish(|_| {}).await.unwrap();
+    assert_eq!((report.applied, report.inserted), (true, 2000), "what was written meanwhile is seen");
+    clear(&transaction).await.unwrap();
+    transaction.commit().await.unwrap();
 }

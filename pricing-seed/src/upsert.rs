@@ -1,63 +1,38 @@
-//! Rows into the table, so that a second run changes nothing.
+//! The lists that come with the program into the table, so that a second run changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use entities::{Id, price, tenant};
+use entities::{Id, price};
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
-use time::{OffsetDateTime, UtcOffset};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use time::OffsetDateTime;
 
-use crate::read::{PriceRow, at};
+use crate::read::PriceRow;
 use crate::{SeedError, SeedReport};
 
 /// Rows of one statement, far below SQLite's 32 766 variables.
 const CHUNK: usize = 200;
 
-/// Who brings the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Author {
-    /// This program: it never changes what a person has set.
-    Seed,
-    /// A person.
-    Person,
-}
-
-impl Author {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Seed => "seed",
-            Self::Person => "cli",
-        }
-    }
-}
+/// What `managed_by` says of rows that come with the program.
+const SEED: &str = "seed";
 
 /// What makes a row unique.
-type Key = (Option<Id>, String, String, String, String, OffsetDateTime);
+type Key = (String, String, String, String, OffsetDateTime);
 
-/// Writes rows; `file` is the name of their list in messages.
-pub(crate) async fn upsert(
-    db: &impl ConnectionTrait,
-    file: &str,
-    rows: &[PriceRow],
-    author: Author,
-) -> Result<SeedReport, SeedError> {
-    let tenants = tenants_by_name(db).await?;
-    let mut models = Vec::with_capacity(rows.len());
-    for row in rows {
-        models.push(to_model(row, &tenants, author).map_err(|reason| at(file, row.line, reason))?);
-    }
-    let existing = price::Entity::find().all(db).await?;
-    let existing: HashMap<Key, price::Model> = existing.into_iter().map(|row| (key_of(&row), row)).collect();
+/// Writes rows of the platform. Rows that a person has set are never changed.
+pub(crate) async fn upsert(db: &impl ConnectionTrait, rows: &[PriceRow]) -> Result<SeedReport, SeedError> {
+    let models = rows.iter().map(to_model);
+    let existing = existing(db, rows).await?;
     let mut report = SeedReport::default();
     let mut fresh = Vec::new();
     for new in models {
         match existing.get(&key_of(&new)) {
             None => fresh.push(price::ActiveModel::from(new)),
             Some(old) if is_same(old, &new) => report.unchanged += 1,
-            Some(old) if author == Author::Seed && old.managed_by != Author::Seed.as_str() => report.kept += 1,
+            Some(old) if old.managed_by != SEED => report.kept += 1,
             Some(old) => {
-                price::Entity::update(changed(old.id, new)).exec(db).await?;
+                price::Entity::update(changed(old, new)).exec(db).await?;
                 report.updated += 1;
             }
         }
@@ -77,8 +52,7 @@ pub(crate) async fn upsert(
 }
 
 fn key_of(row: &price::Model) -> Key {
-    let tenant = row.tenant_id;
-    (tenant, row.provider_kind.clone(), row.model.clone(), row.operation.clone(), row.unit.clone(), row.effective_from)
+    (row.provider_kind.clone(), row.model.clone(), row.operation.clone(), row.unit.clone(), row.effective_from)
 }
 
 fn is_same(old: &price::Model, new: &price::Model) -> bool {
@@ -89,35 +63,39 @@ fn is_same(old: &price::Model, new: &price::Model) -> bool {
         && old.read_on == new.read_on
 }
 
-fn changed(id: Id, new: price::Model) -> price::ActiveModel {
+fn changed(old: &price::Model, new: price::Model) -> price::ActiveModel {
     price::ActiveModel {
-        id: Set(id),
+        id: Set(old.id),
         usd: Set(new.usd),
         minimum_ms: Set(new.minimum_ms),
         rounding_ms: Set(new.rounding_ms),
         source: Set(new.source),
         read_on: Set(new.read_on),
         managed_by: Set(new.managed_by),
+        version: Set(old.version + 1),
         ..<price::ActiveModel as sea_orm::ActiveModelTrait>::default()
     }
 }
 
-async fn tenants_by_name(db: &impl ConnectionTrait) -> Result<HashMap<String, Id>, DbErr> {
-    let tenants = tenant::Entity::find().all(db).await?;
-    Ok(tenants.into_iter().map(|tenant| (tenant.name, tenant.id)).collect())
+/// The platform's rows of the same models, of which there may be many more than are shipped.
+async fn existing(db: &impl ConnectionTrait, rows: &[PriceRow]) -> Result<HashMap<Key, price::Model>, DbErr> {
+    let models: BTreeSet<&str> = rows.iter().map(|row| row.model.as_str()).collect();
+    let dates: BTreeSet<OffsetDateTime> = rows.iter().map(|row| row.effective_from).collect();
+    let found = price::Entity::find()
+        .filter(price::Column::TenantId.is_null())
+        .filter(price::Column::Model.is_in(models))
+        .filter(price::Column::EffectiveFrom.is_in(dates))
+        .all(db)
+        .await?;
+    Ok(found.into_iter().map(|row| (key_of(&row), row)).collect())
 }
 
-/// The row as the table has it. A name that no tenant has is refused: a slip of the pen must not
-/// make a tenant.
-fn to_model(row: &PriceRow, tenants: &HashMap<String, Id>, author: Author) -> Result<price::Model, String> {
+/// The row as the table has it.
+fn to_model(row: &PriceRow) -> price::Model {
     let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let tenant_id = match &row.tenant {
-        Some(name) => Some(*tenants.get(name).ok_or_else(|| format!("tenant: there is no tenant {name:?}"))?),
-        None => None,
-    };
-    Ok(price::Model {
+    price::Model {
         id: Id(Uuid::now_v7()),
-        tenant_id,
+        tenant_id: None,
         provider_kind: row.kind.as_str().to_owned(),
         model: row.model.clone(),
         operation: row.operation.as_str().to_owned(),
@@ -125,10 +103,10 @@ fn to_model(row: &PriceRow, tenants: &HashMap<String, Id>, author: Author) -> Re
         usd: row.usd.normalize().to_string(),
         minimum_ms: milliseconds(row.minimum_ms),
         rounding_ms: milliseconds(row.rounding_ms),
-        effective_from: row.effective_from.to_offset(UtcOffset::UTC),
+        effective_from: row.effective_from,
         source: row.source.clone(),
         read_on: row.read_on.clone(),
-        managed_by: author.as_str().to_owned(),
+        managed_by: SEED.to_owned(),
         version: 1,
-    })
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(document::configure)
         .configure(tenants::configure)
         .configure(keys::configure)
-        .configure(audit::configure);
+        .configure(audit::configure)
         .configure(sessions::configure)
         .configure(health::configure);
 }

@@ -4,7 +4,6 @@
 //! in whole; when that fails, the last good one stays.
 
 pub mod load;
-mod prices;
 mod providers;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +16,8 @@ use domain::provider::Operation;
 use domain::routing::{Strategy, Target};
 use time::OffsetDateTime;
 
-pub use self::prices::{ListedPrice, PriceList};
 pub use self::providers::{AccountKey, Credential, Pool, ProviderAccount};
+pub use domain::price_list::{ListedPrice, PriceList};
 
 /// What is known at one moment.
 #[derive(Debug, Default)]
@@ -36,7 +35,7 @@ pub struct Snapshot {
     pub models: BTreeMap<String, Arc<Route>>,
     /// The tenants' own routes, which go before the platform's of the same name.
     pub tenant_models: HashMap<TenantId, BTreeMap<String, Arc<Route>>>,
-    /// Prices, the platform's and each tenant's own; every row ever in force.
+    /// Prices, the platform's and each tenant's own; every row that can still matter.
     pub prices: PriceList,
     /// Voice names that work on every provider: name → provider name or kind → that provider's voice.
     pub voices: BTreeMap<String, BTreeMap<String, String>>,

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use domain::ids::TenantId;
-use domain::pricing::{Price, Unit};
-use domain::provider::{Operation, ProviderKind};
+use crate::ids::TenantId;
+use crate::pricing::{Price, Unit};
+use crate::provider::{Operation, ProviderKind};
 use time::OffsetDateTime;
 
 /// A row of the price list.
@@ -50,7 +50,7 @@ struct Period {
 }
 
 impl PriceList {
-    /// The list of these rows, every one ever in force.
+    /// The list of these rows: every one in force at any moment that is asked for.
     #[must_use]
     pub fn new(rows: impl IntoIterator<Item = ListedPrice>) -> Self {
         let mut platform: BTreeMap<Subject, Vec<ListedPrice>> = BTreeMap::new();
@@ -142,7 +142,7 @@ const fn measure(unit: Unit) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::ids::PriceId;
+    use crate::ids::PriceId;
     use time::macros::datetime;
     use uuid::Uuid;
 

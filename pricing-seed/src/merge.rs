@@ -1,0 +1,219 @@
+//! What the database does with the rows of a list that are put aside: compares them with each other and
+//! with the table, and writes them. Both databases read these statements alike.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement, Value};
+
+use crate::import::{ImportReport, NAMED_PROBLEMS, Options, Owner, Problem};
+
+/// The table of this connection alone in which rows are put aside.
+pub(crate) const ASIDE: &str = "price_import";
+/// Its columns, but for those that are found out afterwards.
+pub(crate) const COLUMNS: [&str; 14] = [
+    "line",
+    "tenant",
+    "provider_kind",
+    "model",
+    "operation",
+    "unit",
+    "usd",
+    "minimum_ms",
+    "rounding_ms",
+    "effective_from",
+    "source",
+    "read_on",
+    "id",
+    "problem",
+];
+
+/// What makes that table.
+pub(crate) const fn make_room(backend: DbBackend) -> [&'static str; 2] {
+    match backend {
+        DbBackend::Postgres => [
+            "SELECT 1",
+            "CREATE TEMPORARY TABLE price_import (
+                line bigint PRIMARY KEY, tenant text, tenant_key text NOT NULL DEFAULT '', provider_kind text,
+                model text, operation text, unit text, usd text, minimum_ms bigint, rounding_ms bigint,
+                effective_from timestamptz, source text, read_on text, id text, outcome text, problem text
+            ) ON COMMIT DROP",
+        ],
+        _ => [
+            // A list that failed while it was written leaves nothing; one of a killed process may.
+            "DROP TABLE IF EXISTS temp.price_import",
+            "CREATE TEMPORARY TABLE price_import (
+                line integer PRIMARY KEY, tenant text, tenant_key text NOT NULL DEFAULT '', provider_kind text,
+                model text, operation text, unit text, usd text, minimum_ms bigint, rounding_ms bigint,
+                effective_from timestamp_with_timezone_text, source text, read_on text, id text, outcome text,
+                problem text
+            )",
+        ],
+    }
+}
+
+const LENGTHS: &str = "('audio_hour', 'audio_minute', 'audio_second')";
+/// A row of the table that is for the same as one put aside, but for its unit.
+const SAME_SUBJECT: &str = "p.provider_kind = price_import.provider_kind AND p.model = price_import.model
+    AND p.operation = price_import.operation AND COALESCE(p.tenant_id, '') = price_import.tenant_key
+    AND p.effective_from = price_import.effective_from";
+
+/// Marks every row with what becomes of it. From here on nobody else writes prices until the transaction
+/// ends.
+pub(crate) async fn check(transaction: &DatabaseTransaction, options: &Options) -> Result<(), DbErr> {
+    for statement in lock(transaction.get_database_backend()) {
+        transaction.execute_unprepared(statement).await?;
+    }
+    find_tenants(transaction, options.owner).await?;
+    refuse_overlaps(transaction).await?;
+    let found = format!(
+        "UPDATE price_import SET id = p.id, outcome = CASE
+            WHEN p.usd = price_import.usd AND p.minimum_ms = price_import.minimum_ms
+                AND p.rounding_ms = price_import.rounding_ms AND p.source = price_import.source
+                AND p.read_on = price_import.read_on THEN 'unchanged' ELSE 'updated' END
+         FROM prices p WHERE problem IS NULL AND {SAME_SUBJECT} AND p.unit = price_import.unit"
+    );
+    transaction.execute_unprepared(&found).await?;
+    if let Owner::Tenant(_) = options.owner {
+        let foreign = "UPDATE price_import
+            SET problem = 'tenant: the platform''s prices are changed by its administrators'
+            WHERE problem IS NULL AND tenant_key = '' AND COALESCE(outcome, '') <> 'unchanged'";
+        transaction.execute_unprepared(foreign).await?;
+    }
+    refuse_used(transaction, options).await?;
+    let beside = format!(
+        "UPDATE price_import SET problem = 'unit: overlaps a price in another unit of length of the same date'
+         WHERE problem IS NULL AND unit IN {LENGTHS} AND EXISTS (SELECT 1 FROM prices p
+            WHERE {SAME_SUBJECT} AND p.unit IN {LENGTHS} AND p.unit <> price_import.unit)"
+    );
+    transaction.execute_unprepared(&beside).await?;
+    let fresh = "UPDATE price_import SET outcome = 'inserted' WHERE problem IS NULL AND outcome IS NULL";
+    transaction.execute_unprepared(fresh).await.map(drop)
+}
+
+/// On SQLite the first touch of the database, so that what is read afterwards is what is there when it is
+/// written. Sizes of the rows put aside are told to PostgreSQL, which would guess.
+const fn lock(backend: DbBackend) -> [&'static str; 2] {
+    match backend {
+        DbBackend::Postgres => ["LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE", "ANALYZE price_import"],
+        _ => ["UPDATE prices SET version = version WHERE id = ''", "SELECT 1"],
+    }
+}
+
+/// A name that no tenant has is refused: a slip of the pen must not make a tenant. What another tenant is
+/// called is not told.
+async fn find_tenants(transaction: &DatabaseTransaction, owner: Owner) -> Result<(), DbErr> {
+    let own = match owner {
+        Owner::Platform => String::new(),
+        Owner::Tenant(id) => format!(" AND tenants.id = '{}'", id.hyphenated()),
+    };
+    let find = format!(
+        "UPDATE price_import SET tenant_key = COALESCE(
+            (SELECT tenants.id FROM tenants WHERE tenants.name = price_import.tenant{own}), '?')
+         WHERE tenant IS NOT NULL"
+    );
+    transaction.execute_unprepared(&find).await?;
+    let unknown = r#"UPDATE price_import SET problem = 'tenant: there is no tenant "' || tenant || '"'
+        WHERE tenant_key = '?' AND problem IS NULL"#;
+    transaction.execute_unprepared(unknown).await.map(drop)
+}
+
+/// Of two rows for one thing the first stands.
+async fn refuse_overlaps(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let repeated = "UPDATE price_import
+        SET problem = 'unit: overlaps line ' || twice.earliest || ': same tenant, model, operation, unit and date'
+        FROM (SELECT here, earliest FROM (
+            SELECT line AS here, MIN(line) OVER (
+                PARTITION BY tenant_key, provider_kind, model, operation, unit, effective_from) AS earliest
+            FROM price_import WHERE problem IS NULL) AS numbered
+        WHERE here > earliest) AS twice
+        WHERE price_import.line = twice.here";
+    transaction.execute_unprepared(repeated).await?;
+    // Both would be billed for the same audio.
+    let lengths = format!(
+        "UPDATE price_import
+        SET problem = 'unit: overlaps line ' || twice.earliest || ': ' || price_import.unit || ' beside ' || twice.other
+        FROM (SELECT here, earliest, own, other FROM (
+            SELECT line AS here, unit AS own, MIN(line) OVER same AS earliest,
+                FIRST_VALUE(unit) OVER (same ORDER BY line) AS other
+            FROM price_import WHERE problem IS NULL AND unit IN {LENGTHS}
+            WINDOW same AS (PARTITION BY tenant_key, provider_kind, model, operation, effective_from)) AS numbered
+        WHERE own <> other) AS twice
+        WHERE price_import.line = twice.here"
+    );
+    transaction.execute_unprepared(&lengths).await.map(drop)
+}
+
+/// A price that decided what somebody was billed is not changed afterwards.
+async fn refuse_used(transaction: &DatabaseTransaction, options: &Options) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let mark = if backend == DbBackend::Postgres { "$1" } else { "?" };
+    let sql = format!(
+        "UPDATE price_import
+        SET problem = 'price_usd: costs were decided by the row that is there; give a later effective_from instead'
+        WHERE problem IS NULL AND outcome = 'updated' AND effective_from <= {mark}
+            AND EXISTS (SELECT 1 FROM usage_records u WHERE u.price_id = price_import.id)"
+    );
+    let now: Value = options.now.into();
+    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [now])).await.map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    outcome: String,
+    rows: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Refused {
+    line: i64,
+    problem: String,
+}
+
+/// What becomes of the rows, counted.
+pub(crate) async fn report(transaction: &DatabaseTransaction) -> Result<ImportReport, DbErr> {
+    let backend = transaction.get_database_backend();
+    let counted = "SELECT CASE WHEN problem IS NULL THEN outcome ELSE 'refused' END AS outcome, COUNT(*) AS rows
+        FROM price_import GROUP BY 1";
+    let mut report = ImportReport::default();
+    for Count { outcome, rows } in
+        Count::find_by_statement(Statement::from_string(backend, counted)).all(transaction).await?
+    {
+        let rows = u64::try_from(rows).unwrap_or_default();
+        match outcome.as_str() {
+            "inserted" => report.inserted = rows,
+            "updated" => report.updated = rows,
+            "unchanged" => report.unchanged = rows,
+            _ => report.refused = rows,
+        }
+    }
+    let first = format!(
+        "SELECT line, problem FROM price_import WHERE problem IS NOT NULL ORDER BY line LIMIT {NAMED_PROBLEMS}"
+    );
+    let refused = Refused::find_by_statement(Statement::from_string(backend, first)).all(transaction).await?;
+    report.problems = refused
+        .into_iter()
+        .map(|Refused { line, problem }| Problem { line: u64::try_from(line).unwrap_or_default(), reason: problem })
+        .collect();
+    Ok(report)
+}
+
+/// Writes the rows that can be used.
+pub(crate) async fn apply(transaction: &DatabaseTransaction, managed_by: &str) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let mark = if backend == DbBackend::Postgres { "$1" } else { "?" };
+    let change = format!(
+        "UPDATE prices SET usd = s.usd, minimum_ms = s.minimum_ms, rounding_ms = s.rounding_ms, source = s.source,
+            read_on = s.read_on, managed_by = {mark}, version = prices.version + 1
+        FROM price_import s WHERE s.id = prices.id AND s.outcome = 'updated' AND s.problem IS NULL"
+    );
+    let insert = format!(
+        "INSERT INTO prices (id, tenant_id, provider_kind, model, operation, unit, usd, minimum_ms, rounding_ms,
+            effective_from, source, read_on, managed_by, version)
+        SELECT id, NULLIF(tenant_key, ''), provider_kind, model, operation, unit, usd, minimum_ms, rounding_ms,
+            effective_from, source, read_on, {mark}, 1
+        FROM price_import WHERE outcome = 'inserted' AND problem IS NULL ORDER BY line"
+    );
+    for sql in [change, insert] {
+        let by: Value = managed_by.into();
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [by])).await?;
+    }
+    Ok(())
+}
