@@ -11,6 +11,7 @@ pub mod keys;
 pub mod health;
 pub mod models;
 pub mod page;
+pub mod prices;
 pub mod problem;
 pub mod provider_tests;
 pub mod role;

@@ -52,6 +52,16 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::POST, "/api/v1/sessions/{id}/terminate", ADMIN),
     // health
     (Method::GET, "/api/v1/health", VIEWER),
+    // prices
+    (Method::GET, "/api/v1/prices", VIEWER),
+    (Method::POST, "/api/v1/prices", ADMIN),
+    (Method::GET, "/api/v1/prices/export", VIEWER),
+    (Method::POST, "/api/v1/prices/import", ADMIN),
+    (Method::GET, "/api/v1/prices/unpriced", VIEWER),
+    (Method::POST, "/api/v1/prices/reprice", ADMIN),
+    (Method::GET, "/api/v1/prices/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/prices/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/prices/{id}", ADMIN),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

@@ -8,6 +8,7 @@ use entities::Id;
 use sea_orm::sea_query::{ExprTrait, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, Value};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::AdminError;
@@ -42,6 +43,12 @@ pub(crate) enum Key {
     Number(i64),
     /// By a text.
     Text(String),
+    /// By a moment.
+    Time {
+        /// Which.
+        #[serde(rename = "t", with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+    },
 }
 
 impl Key {
@@ -50,6 +57,7 @@ impl Key {
             Self::Id => None,
             Self::Number(number) => Some((*number).into()),
             Self::Text(text) => Some(text.clone().into()),
+            Self::Time { at } => Some((*at).into()),
         }
     }
 }

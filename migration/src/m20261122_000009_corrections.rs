@@ -37,9 +37,6 @@ const UP: &[&str] = &[
     "CREATE INDEX prices_tenant ON prices (tenant_id)",
     // Which prices decided costs.
     "CREATE INDEX usage_records_price ON usage_records (price_id) WHERE price_id IS NOT NULL",
-    // Records without a cost, which are few.
-    "CREATE INDEX usage_records_unpriced ON usage_records (tenant_id, provider, model_served, operation)
-        WHERE cost_nano_usd IS NULL",
     // No foreign keys: a correction outlives the record and the price that it names.
     "CREATE TABLE usage_corrections (
         id text PRIMARY KEY,
@@ -55,7 +52,6 @@ const UP: &[&str] = &[
 
 const DOWN: &[&str] = &[
     "DROP TABLE usage_corrections",
-    "DROP INDEX usage_records_unpriced",
     "DROP INDEX usage_records_price",
     "DROP INDEX prices_tenant",
     "DROP INDEX prices_row",

@@ -9,9 +9,9 @@ use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, Time};
 
+use crate::SeedError;
 use crate::cells::COLUMNS;
 use crate::rows::Format;
-use crate::SeedError;
 
 /// A cell that begins so would be run as a formula by a spreadsheet.
 pub(crate) const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];

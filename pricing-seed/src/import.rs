@@ -49,6 +49,15 @@ pub struct Options {
     pub now: OffsetDateTime,
 }
 
+impl Options {
+    /// As a person with a shell writes one: CSV, whole or not at all.
+    #[must_use]
+    pub const fn of_command_line(now: OffsetDateTime) -> Self {
+        let (format, owner) = (Format::Csv, Owner::Platform);
+        Self { format, skip_bad: false, dry_run: false, owner, managed_by: "cli", now }
+    }
+}
+
 /// How far a list has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -240,10 +249,8 @@ pub async fn outcomes(transaction: &DatabaseTransaction, line: i64, most: u64) -
     let backend = transaction.get_database_backend();
     let mark = if backend == DbBackend::Postgres { ["$1", "$2"] } else { ["?", "?"] };
     let [after, limit] = mark;
-    let sql = format!(
-        "SELECT line, outcome, problem FROM {} WHERE line > {after} ORDER BY line LIMIT {limit}",
-        merge::ASIDE
-    );
+    let sql =
+        format!("SELECT line, outcome, problem FROM {} WHERE line > {after} ORDER BY line LIMIT {limit}", merge::ASIDE);
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let statement = Statement::from_sql_and_values(backend, sql, [line.into(), most.into()]);
     Outcome::find_by_statement(statement).all(transaction).await
@@ -269,7 +276,22 @@ fn values(row: &Parsed) -> [Value; 14] {
             let texts = (none(), none(), none(), none(), none(), none());
             let (tenant, kind, model, operation, unit, usd) = texts;
             let (minimum, rounding) = (number(), number());
-            [line, tenant, kind, model, operation, unit, usd, minimum, rounding, time, none(), none(), none(), problem.into()]
+            [
+                line,
+                tenant,
+                kind,
+                model,
+                operation,
+                unit,
+                usd,
+                minimum,
+                rounding,
+                time,
+                none(),
+                none(),
+                none(),
+                problem.into(),
+            ]
         }
         Ok(price) => good(line, price),
     }

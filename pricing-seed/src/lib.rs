@@ -23,7 +23,8 @@ use time::OffsetDateTime;
 
 pub use export::Export;
 pub use import::{
-    Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear, outcomes,
+    Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear,
+    outcomes,
 };
 pub use read::{PriceRow, dollars, is_length, moment, whole};
 pub use rows::Format;

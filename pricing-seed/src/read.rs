@@ -44,8 +44,8 @@ pub struct PriceRow {
     pub source: String,
     /// The day it was read.
     pub read_on: String,
-    /// Its line in the list.
-    pub(crate) line: u64,
+    /// Its line in the list; 0 for a row of no list.
+    pub line: u64,
 }
 
 /// A row as it stands in a list.
@@ -180,9 +180,10 @@ fn text(name: &str, value: &str, most: usize) -> Result<(), String> {
     if value.chars().count() > most {
         return Err(format!("{name}: has more than {most} characters"));
     }
-    // PostgreSQL keeps none, and no name needs one.
-    if value.contains('\0') {
-        return Err(format!("{name}: holds the character U+0000"));
+    // PostgreSQL keeps no U+0000, and what is typed into a form has no other ones either.
+    let is_allowed = |letter: char| !letter.is_control() || (name == "source" && letter != '\0');
+    if !value.chars().all(is_allowed) {
+        return Err(format!("{name}: holds a control character"));
     }
     Ok(())
 }

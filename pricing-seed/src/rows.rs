@@ -85,10 +85,9 @@ impl Rows {
 
     fn parsed(&mut self) -> impl Iterator<Item = Parsed> + '_ {
         let kind = self.kind;
-        self.cut.drain(..).map(move |Row { line, fields }| Parsed {
-            line,
-            price: fields.and_then(|fields| fields.parse(kind, line)),
-        })
+        self.cut
+            .drain(..)
+            .map(move |Row { line, fields }| Parsed { line, price: fields.and_then(|fields| fields.parse(kind, line)) })
     }
 }
 
@@ -96,8 +95,7 @@ impl Rows {
 pub(crate) fn read(file: &str, text: &str, kind: ProviderKind) -> Result<Vec<PriceRow>, SeedError> {
     let at = |line, reason| SeedError::Line { file: file.to_owned(), line, reason };
     let mut reader = Rows::new(Format::Csv, Some(kind));
-    let mut parsed: Vec<Parsed> =
-        reader.feed(text.as_bytes()).map_err(|error| at(error.line, error.reason))?.collect();
+    let mut parsed: Vec<Parsed> = reader.feed(text.as_bytes()).map_err(|error| at(error.line, error.reason))?.collect();
     parsed.extend(reader.finish().map_err(|error| at(error.line, error.reason))?);
     let mut rows = Vec::with_capacity(parsed.len());
     for row in parsed {

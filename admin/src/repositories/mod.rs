@@ -4,7 +4,10 @@ pub mod audit;
 pub mod keys;
 pub mod health;
 pub mod sessions;
+pub(crate) mod prices;
+pub(crate) mod reprice;
 pub mod tenants;
+pub(crate) mod unpriced;
 
 use domain::ids::TenantId;
 use entities::Id;

@@ -6,7 +6,10 @@ pub(crate) mod document;
 pub(crate) mod keys;
 pub(crate) mod health;
 pub(crate) mod sessions;
+pub(crate) mod price_lists;
+pub(crate) mod prices;
 pub(crate) mod tenants;
+pub(crate) mod unpriced;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -18,5 +21,8 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(keys::configure)
         .configure(audit::configure)
         .configure(sessions::configure)
-        .configure(health::configure);
+        .configure(health::configure)
+        .configure(price_lists::configure)
+        .configure(unpriced::configure)
+        .configure(prices::configure);
 }

@@ -8,4 +8,5 @@ mod helpers;
 mod keys;
 mod objects;
 mod sessions;
+mod prices;
 mod tenants;

@@ -11,8 +11,8 @@ pub(super) fn line(text: &str) -> Result<()> {
 }
 
 /// Writes text as it is.
-pub(super) fn text(text: &str) -> Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to the standard output")
+pub(super) fn bytes(text: &[u8]) -> Result<()> {
+    std::io::stdout().lock().write_all(text).context("cannot write to the standard output")
 }
 
 /// Writes a value as indented JSON.

@@ -1,18 +1,23 @@
 //! `antiphon prices`: the price list.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use admin::audit::{self, By, Change};
-use anyhow::{Context, Result};
-use clap::Subcommand;
-use pricing_seed::SeedReport;
-use sea_orm::DatabaseConnection;
+use anyhow::{Context, Result, bail};
+use clap::{Subcommand, ValueEnum};
+use pricing_seed::{Export, Format, ImportReport, Options, Progress, SeedReport};
+use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Common, output};
 use crate::store;
+
+/// How often progress is shown.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// `antiphon prices …`
 #[derive(Debug, Subcommand)]
@@ -21,45 +26,137 @@ pub(crate) enum Prices {
     Seed,
     /// Write a list of your own, in the form that export prints; a name in the column tenant makes a
     /// line that tenant's own price
-    Import {
-        /// The CSV file
-        file: PathBuf,
-    },
+    Import(Import),
     /// Print the price list as CSV, or as JSON
     Export,
+}
+
+/// `antiphon prices import …`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The list; JSON where its name ends in .json or .jsonl, CSV otherwise
+    file: PathBuf,
+    /// What a row that cannot be used does: keep the whole list out, or be left out itself
+    #[arg(long, value_enum, default_value_t = Mode::AllOrNothing)]
+    mode: Mode,
+    /// Write nothing; say what would be written
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    AllOrNothing,
+    SkipBad,
 }
 
 /// Runs the command.
 pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
     let config = common.load(Vec::new())?;
     let db = store::open(&config.database).await?;
-    // A list is written whole or not at all.
-    let transaction = admin::begin(&db).await?;
-    let (action, source, report) = match command {
-        Prices::Export if common.json => return output::json(&rows(&db).await?),
-        Prices::Export => return output::text(&pricing_seed::export_csv(&db).await?),
+    match command {
+        Prices::Export => export(&db, common.json).await,
+        Prices::Import(asked) => import(&db, &asked, common.json).await,
         Prices::Seed => {
+            let transaction = admin::begin(&db).await?;
             let report = pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?;
-            ("seed", "the lists that come with the program".to_owned(), report)
+            let source = "the lists that come with the program";
+            record(&transaction, "seed", source, report.inserted, report.updated).await?;
+            changes::announce(&transaction).await?;
+            transaction.commit().await?;
+            print_seeded(report, common.json)
         }
-        Prices::Import { file } => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(&file).with_context(|| format!("{name} cannot be read"))?;
-            let report = pricing_seed::import_csv(&transaction, &name, &text).await?;
-            ("import", name, report)
-        }
-    };
-    if report.inserted + report.updated > 0 {
-        let told = json!({ "source": source, "inserted": report.inserted, "updated": report.updated });
-        let change = Change { action, kind: "prices", ..Change::default() }.after(&told);
-        audit::append(&transaction, &By::command_line(), change).await?;
     }
-    changes::announce(&transaction).await?;
-    transaction.commit().await?;
-    print_report(report, common.json)
 }
 
-fn print_report(report: SeedReport, as_json: bool) -> Result<()> {
+async fn export(db: &DatabaseConnection, as_json: bool) -> Result<()> {
+    let format = if as_json { Format::Json } else { Format::Csv };
+    let mut export = Export::new(format, Condition::all());
+    while let Some(piece) = export.next(db).await? {
+        output::bytes(&piece)?;
+    }
+    Ok(())
+}
+
+async fn import(db: &DatabaseConnection, asked: &Import, as_json: bool) -> Result<()> {
+    let name = asked.file.display().to_string();
+    let list = File::open(&asked.file).with_context(|| format!("{name} cannot be read"))?;
+    let options = Options {
+        format: format_of(&asked.file),
+        skip_bad: asked.mode == Mode::SkipBad,
+        dry_run: asked.dry_run,
+        ..Options::of_command_line(OffsetDateTime::now_utc())
+    };
+    // A list is written whole or not at all.
+    let transaction = admin::begin(db).await?;
+    let mut shown = Shown::new();
+    let report =
+        Box::pin(pricing_seed::import_from(&transaction, &name, list, options, |progress| shown.tell(progress)))
+            .await?;
+    if report.applied {
+        record(&transaction, "import", &name, report.inserted, report.updated).await?;
+        changes::announce(&transaction).await?;
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    print_imported(&name, &report, asked.dry_run, as_json)
+}
+
+/// Enters a list that has changed something into the audit log.
+async fn record(
+    transaction: &DatabaseTransaction,
+    action: &'static str,
+    source: &str,
+    inserted: u64,
+    updated: u64,
+) -> Result<()> {
+    if inserted + updated == 0 {
+        return Ok(());
+    }
+    let told = json!({ "source": source, "inserted": inserted, "updated": updated });
+    let change = Change { action, kind: "prices", ..Change::default() }.after(&told);
+    Ok(audit::append(transaction, &By::command_line(), change).await?)
+}
+
+fn format_of(file: &Path) -> Format {
+    let is_json = file.extension().is_some_and(|ending| ending == "json" || ending == "jsonl");
+    if is_json { Format::Json } else { Format::Csv }
+}
+
+/// Progress on the standard error, where a person looks at it.
+struct Shown {
+    is_watched: bool,
+    last: Option<Instant>,
+}
+
+impl Shown {
+    fn new() -> Self {
+        Self { is_watched: std::io::stderr().is_terminal(), last: None }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= BEAT);
+        if !is_due {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let Progress { stage, bytes, rows } = progress;
+        let (begin, end) = if self.is_watched { ("\r", "") } else { ("", "\n") };
+        // Nobody who reads it is no reason to stop.
+        drop(write!(std::io::stderr(), "{begin}{}: {rows} rows, {} MiB{end}", stage.as_str(), bytes / 1024 / 1024));
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if self.is_watched && self.last.is_some() {
+            drop(writeln!(std::io::stderr()));
+        }
+    }
+}
+
+fn print_seeded(report: SeedReport, as_json: bool) -> Result<()> {
     let SeedReport { inserted, updated, unchanged, kept } = report;
     if as_json {
         return output::json(
@@ -71,17 +168,26 @@ fn print_report(report: SeedReport, as_json: bool) -> Result<()> {
     ))
 }
 
-/// The list, the platform's and the tenants' own, in a fixed order.
-async fn rows(db: &DatabaseConnection) -> Result<Vec<Value>> {
-    pricing_seed::all_rows(db)
-        .await?
-        .into_iter()
-        .map(|(tenant, row)| {
-            Ok(json!({
-                "tenant": tenant, "provider": row.provider_kind, "model": row.model, "operation": row.operation, "unit": row.unit,
-                "price_usd": row.usd, "minimum_ms": row.minimum_ms, "rounding_ms": row.rounding_ms,
-                "effective_from": row.effective_from.format(&Rfc3339)?, "source": row.source, "read_on": row.read_on,
-            }))
-        })
-        .collect()
+fn print_imported(name: &str, report: &ImportReport, dry_run: bool, as_json: bool) -> Result<()> {
+    let ImportReport { applied, rows, inserted, updated, unchanged, refused, problems } = report;
+    if as_json && (*applied || dry_run) {
+        let problems: Vec<Value> =
+            problems.iter().map(|problem| json!({ "row": problem.line, "detail": problem.reason })).collect();
+        return output::json(&json!({
+            "applied": applied, "dry_run": dry_run, "rows": rows, "inserted": inserted, "updated": updated,
+            "unchanged": unchanged, "refused": refused, "problems": problems,
+        }));
+    }
+    if let (false, false, Some(first)) = (*applied, dry_run, problems.first()) {
+        let others = match refused.saturating_sub(1) {
+            0 => String::new(),
+            others => format!(" (and {others} more; --mode skip-bad leaves such rows out)"),
+        };
+        bail!("{name}, line {}: {}{others}", first.line, first.reason);
+    }
+    for problem in problems {
+        output::line(&format!("line {}: {}", problem.line, problem.reason))?;
+    }
+    let would = if dry_run { "would be " } else { "" };
+    output::line(&format!("{would}{inserted} new, {updated} changed, {unchanged} unchanged, {refused} left out"))
 }

@@ -1,23 +1,34 @@
 //! The price list.
 
 use domain::ids::{PriceId, TenantId};
+use domain::price_list::ListedPrice;
 use domain::pricing::Price;
 use entities::price;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use futures_util::TryStreamExt;
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, StreamTrait};
+use time::{Duration, OffsetDateTime};
 
 use super::{parse, to_count};
-use crate::snapshot::ListedPrice;
 
-/// Every price ever in force, the platform's and the tenants' own. Rows of providers, operations or
-/// units this version does not know are left out: a newer version has written them, and nothing here
-/// can use them.
+/// How long after the fact a call may still be priced.
+const LATE: Duration = Duration::DAY;
+
+/// The prices that can still matter, the platform's and the tenants' own: what was in force a day ago,
+/// and what has begun since or will begin. However long the list's past is, it takes no memory.
+///
+/// Rows of providers, operations or units this version does not know are left out: a newer version has
+/// written them, and nothing here can use them.
 ///
 /// # Errors
 /// The database's; a price that is not a decimal number.
-pub async fn list_prices(db: &impl ConnectionTrait) -> Result<Vec<ListedPrice>, DbErr> {
-    let rows = price::Entity::find().all(db).await?;
-    let mut list = Vec::with_capacity(rows.len());
-    for row in rows {
+pub async fn list_prices(
+    db: &(impl ConnectionTrait + StreamTrait),
+    now: OffsetDateTime,
+) -> Result<Vec<ListedPrice>, DbErr> {
+    let mut rows = price::Entity::find().filter(still_matters(now)).stream(db).await?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.try_next().await? {
         let (Ok(kind), Ok(operation), Ok(unit)) = (row.provider_kind.parse(), row.operation.parse(), row.unit.parse())
         else {
             tracing::warn!(price.id = %row.id, "a price for an unknown provider kind, operation or unit is not used");
@@ -35,4 +46,27 @@ pub async fn list_prices(db: &impl ConnectionTrait) -> Result<Vec<ListedPrice>, 
         list.push(ListedPrice { tenant, kind, model: row.model, operation, price, effective_from });
     }
     Ok(list)
+}
+
+/// Not followed by another for the same until a day ago. Prices begin at whole seconds, which SQLite
+/// compares rightly as text.
+fn still_matters(now: OffsetDateTime) -> Condition {
+    let bound = super::stored(now.checked_sub(LATE).unwrap_or(now));
+    let bound = bound.replace_nanosecond(0).unwrap_or(bound);
+    let own = |column: price::Column| Expr::col((price::Entity, column));
+    let other = |column: price::Column| Expr::col((Alias::new("other"), column));
+    let same = |column: price::Column| other(column).eq(own(column));
+    let whose = |column: Expr| -> SimpleExpr { Func::coalesce([column, Expr::cust("''")]).into() };
+    let follower = Query::select()
+        .expr(Expr::val(1))
+        .from_as(price::Entity, Alias::new("other"))
+        .and_where(same(price::Column::ProviderKind))
+        .and_where(same(price::Column::Model))
+        .and_where(same(price::Column::Operation))
+        .and_where(same(price::Column::Unit))
+        .and_where(whose(other(price::Column::TenantId)).eq(whose(own(price::Column::TenantId))))
+        .and_where(other(price::Column::EffectiveFrom).gt(own(price::Column::EffectiveFrom)))
+        .and_where(other(price::Column::EffectiveFrom).lte(bound))
+        .to_owned();
+    Condition::any().add(price::Column::EffectiveFrom.gt(bound)).add(Expr::exists(follower).not())
 }

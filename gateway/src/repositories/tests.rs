@@ -11,7 +11,9 @@ use domain::seal::{OpenError, SEAL_RANDOM_BYTES, SealingKey, credential_binding}
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use entities::{Id, provider, provider_credential, tenant, virtual_key};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, TransactionTrait,
+};
 use secrecy::{ExposeSecret, SecretString};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -494,14 +496,22 @@ async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, a
 
 async fn prices_are_the_tenants_own_where_it_has_some(db: &DatabaseConnection, acme: TenantId) {
     let list = "tenant,provider,model,operation,unit,price_usd,minimum_ms,rounding_ms,effective_from,source,read_on\n\
-        acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.03,0,0,2026-06-01,our contract,2026-11-21\n";
-    pricing_seed::import_csv(db, "own.csv", list).await.unwrap();
-    let view = PriceList::new(prices::list_prices(db).await.unwrap());
+        acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.09,0,0,2026-04-01,our first contract,2026-11-21\n\
+        acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.03,0,0,2026-06-01,our contract,2026-11-21\n\
+        acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.02,0,0,2026-11-21,our next contract,2026-11-21\n";
+    let transaction = db.begin().await.unwrap();
+    let options = pricing_seed::Options::of_command_line(NOW);
+    pricing_seed::import_from(&transaction, "own.csv", list.as_bytes(), options, |_| {}).await.unwrap();
+    transaction.commit().await.unwrap();
+    let rows = prices::list_prices(db, NOW).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.tenant.is_some()).count(), 2, "what nobody asks for any more is left out");
+    let view = PriceList::new(rows);
     let usd = |tenant: TenantId, now: OffsetDateTime| {
         let prices = view.at(tenant, ProviderKind::Groq, "whisper-large-v3-turbo", Operation::Transcription, now);
         prices.iter().map(|price| price.usd.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(usd(acme, NOW), ["0.03"]);
+    assert_eq!(usd(acme, NOW), ["0.02"]);
+    assert_eq!(usd(acme, NOW - time::Duration::DAY), ["0.03"], "a call of yesterday may still be priced");
     assert_eq!(usd(acme, datetime!(2026-05-31 23:59 UTC)), ["0.04"], "until its own begins");
     assert_eq!(usd(TenantId(Uuid::now_v7()), NOW), ["0.04"], "nobody else's");
 }

@@ -2,8 +2,9 @@
 
 use dialects::{address, registry};
 use domain::seal::{OpenError, credential_binding};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use secrecy::SecretString;
+use time::OffsetDateTime;
 
 use super::{Pool, PriceList, ProviderAccount, Snapshot};
 use crate::repositories::providers::{StoredCredential, StoredProvider};
@@ -25,9 +26,9 @@ pub enum LoadError {
 ///
 /// # Errors
 /// The database's.
-pub async fn load(db: &impl ConnectionTrait, open: &Open<'_>) -> Result<Snapshot, LoadError> {
+pub async fn load(db: &(impl ConnectionTrait + StreamTrait), open: &Open<'_>) -> Result<Snapshot, LoadError> {
     let mut snapshot = Snapshot {
-        prices: PriceList::new(prices::list_prices(db).await?),
+        prices: PriceList::new(prices::list_prices(db, OffsetDateTime::now_utc()).await?),
         voices: models::list_voices(db).await?,
         ..Snapshot::default()
     };
