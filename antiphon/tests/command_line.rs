@@ -395,7 +395,8 @@ fn sums_are_made_anew_for_the_days_that_have_records() {
     let machine = Machine::new();
     let ever = ["usage", "rebuild-rollups", "--from", "0001-01-01", "--to", "9999-12-31"];
     assert_eq!(machine.json(&ever)["days"], 0, "at once: nobody has called yet");
-    assert!(machine.refusal(&["usage", "rebuild-rollups", "--from", "yesterday"]).contains("2026-11-22"));
+    let wrong = machine.run(&["usage", "rebuild-rollups", "--from", "yesterday"]);
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("2026-11-22"), "{wrong:?}");
 }
 
 #[test]

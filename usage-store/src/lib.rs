@@ -14,6 +14,7 @@ mod keep;
 pub mod rebuild;
 mod records;
 mod reprice;
+pub mod retain;
 mod source;
 mod sql;
 pub mod tables;
@@ -22,7 +23,7 @@ mod write;
 
 pub use records::{Inserted, insert_new};
 pub use reprice::{Repriced, reprice_rollups};
-pub use sql::Sql;
+pub use sql::{Sql, since, until};
 pub use tally::{Measures, Sums, Tally, labels_of};
 
 /// Seconds of an hour.

@@ -78,7 +78,7 @@ pub async fn extent(db: &impl ConnectionTrait) -> Result<Option<(OffsetDateTime,
 /// # Errors
 /// The database's.
 pub async fn is_pending(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    Ok(read(db, PENDING).await?.is_some())
+    Ok(read_setting(db, PENDING).await?.is_some())
 }
 
 /// Sums the next day of records of before an upgrade, the newest first; false when none is left. Called
@@ -92,7 +92,7 @@ pub async fn catch_up_one_day(db: &DatabaseConnection) -> Result<bool, DbErr> {
         return Ok(false);
     }
     let transaction = keep::begin(db).await?;
-    let Some(pending) = read(&transaction, PENDING).await? else { return Ok(false) };
+    let Some(pending) = read_setting(&transaction, PENDING).await? else { return Ok(false) };
     let newest_left = pending.parse::<i64>().ok();
     let mut newest = usage_record::Entity::find().order_by_desc(usage_record::Column::StartedAt);
     if let Some(start) = newest_left {
@@ -168,7 +168,7 @@ async fn page(
 /// # Errors
 /// The database's.
 pub async fn kept_since(db: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
-    Ok(read(db, KEPT_SINCE).await?.and_then(|start| start.parse().ok()))
+    Ok(read_setting(db, KEPT_SINCE).await?.and_then(|start| start.parse().ok()))
 }
 
 /// Notes that records before the day of `moment` are deleted from now on. Returns false, and notes
@@ -189,11 +189,11 @@ pub async fn keep_since(db: &DatabaseConnection, moment: OffsetDateTime) -> Resu
     Ok(true)
 }
 
-async fn read(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
+pub(crate) async fn read_setting(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
     Ok(setting::Entity::find_by_id(name).one(db).await?.map(|row| row.value))
 }
 
-async fn write_setting(db: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), DbErr> {
+pub(crate) async fn write_setting(db: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), DbErr> {
     let row = setting::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_owned()) };
     let update = OnConflict::column(setting::Column::Name).update_column(setting::Column::Value).to_owned();
     setting::Entity::insert(row).on_conflict(update).exec_without_returning(db).await.map(drop)

@@ -86,13 +86,19 @@ impl Sql {
     }
 }
 
-/// Records that began at or after `second`.
-pub(crate) fn since(backend: DbBackend, second: i64) -> Result<SimpleExpr, DbErr> {
+/// Records that began at or after `second`, since 1970.
+///
+/// # Errors
+/// There is no such moment.
+pub fn since(backend: DbBackend, second: i64) -> Result<SimpleExpr, DbErr> {
     Ok(started_at().gte(moment(backend, second)?))
 }
 
-/// Records that began before `second`.
-pub(crate) fn until(backend: DbBackend, second: i64) -> Result<SimpleExpr, DbErr> {
+/// Records that began before `second`, since 1970.
+///
+/// # Errors
+/// There is no such moment.
+pub fn until(backend: DbBackend, second: i64) -> Result<SimpleExpr, DbErr> {
     Ok(started_at().lt(moment(backend, second)?))
 }
 

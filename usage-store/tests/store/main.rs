@@ -1,5 +1,5 @@
 //! Records and roll-ups on both databases.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers shared by the tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers shared by the tests")]
 
 mod databases;
 mod exactness;
@@ -25,12 +25,12 @@ pub(crate) fn record(number: u32) -> usage_record::Model {
     usage_record::Model {
         id: id(1_000 + u128::from(number)),
         request_id: id(500_000 + u128::from(number)),
-        session_id: (number % 4 == 0).then(|| id(900_000 + u128::from(number / 8))),
+        session_id: number.is_multiple_of(4).then(|| id(900_000 + u128::from(number / 8))),
         sequence: n / 4 % 2,
         tenant_id: id(u128::from(number % 2)),
         key_id: id(u128::from(10 + number % 5)),
-        user_tag: (number % 3 > 0).then(|| format!("user {}", number % 7)),
-        tags: (number % 2 == 0).then(|| "team=a, env = b,team=a".to_owned()),
+        user_tag: (!number.is_multiple_of(3)).then(|| format!("user {}", number % 7)),
+        tags: number.is_multiple_of(2).then(|| "team=a, env = b,team=a".to_owned()),
         operation: pick(["speech", "transcription", "realtime"]),
         model_asked: pick(["fast", "good", "good"]),
         provider: pick(["openai", "groq", "deepgram"]),
@@ -45,13 +45,13 @@ pub(crate) fn record(number: u32) -> usage_record::Model {
         cached_tokens: n % 2,
         surcharge_percent: 0,
         usage_source: "measured".to_owned(),
-        cost_nano_usd: (number % 6 > 0).then_some(1_000_000_007 * n),
+        cost_nano_usd: (!number.is_multiple_of(6)).then_some(1_000_000_007 * n),
         price_id: None,
         status: pick(["ok", "upstream_error", "client_closed"]),
         attempts: 1,
         failed_attempts: None,
         cache: None,
-        ttfb_ms: (number % 5 > 0).then_some(n * 13 % 1_000),
+        ttfb_ms: (!number.is_multiple_of(5)).then_some(n * 13 % 1_000),
         latency_ms: n * 37 % 10_000,
         started_at: LATE + Duration::minutes(n * 7 % 180),
         ended_at: LATE + Duration::hours(4),

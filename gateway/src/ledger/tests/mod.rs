@@ -225,23 +225,23 @@ async fn a_database_that_comes_back_gets_everything() {
     let database = Database::away_for(5);
     let ledger = Ledger::open(dir.path(), small(), database.clone()).unwrap();
     // Far more than the queue holds: the rest is read back from the journal.
-    for number in 0..1200 {
+    for number in 0..2600 {
         ledger.record(record(number)).unwrap();
     }
-    assert_eq!(ledger.health().pending_records, 1200);
+    assert_eq!(ledger.health().pending_records, 2600);
     assert!(ledger.0.shared.queue().memory.len() <= 10);
     tokio::time::timeout(Duration::from_secs(1), ledger.flush()).await.unwrap_err();
     assert!(!ledger.health().database_ok);
     ledger.flush().await;
     let health = ledger.health();
-    assert_eq!(database.count(), 1200);
-    assert!(database.largest.load(Ordering::SeqCst) <= 500);
+    assert_eq!(database.count(), 2600);
+    assert!(database.largest.load(Ordering::SeqCst) <= BATCH_RECORDS);
     assert!(health.database_ok && health.pending_records == 0 && health.accepts_work);
-    for number in 1200..1300 {
+    for number in 2600..2700 {
         ledger.record(record(number)).unwrap();
     }
     ledger.flush().await;
-    assert_eq!(database.count(), 1300);
+    assert_eq!(database.count(), 2700);
     assert!(database.rows.lock().unwrap().values().all(|times| *times == 1));
 }
 
