@@ -17,4 +17,5 @@ pub mod provider_tests;
 pub mod role;
 pub mod sessions;
 pub mod tenants;
+pub mod usage;
 pub mod voices;

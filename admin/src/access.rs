@@ -62,6 +62,13 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::GET, "/api/v1/prices/{id}", VIEWER),
     (Method::PATCH, "/api/v1/prices/{id}", ADMIN),
     (Method::DELETE, "/api/v1/prices/{id}", ADMIN),
+    // usage
+    (Method::GET, "/api/v1/usage", VIEWER),
+    (Method::GET, "/api/v1/usage/records", VIEWER),
+    (Method::GET, "/api/v1/usage/records/{id}", VIEWER),
+    (Method::GET, "/api/v1/usage/aggregates", VIEWER),
+    (Method::GET, "/api/v1/usage/export", VIEWER),
+    (Method::POST, "/api/v1/usage/compare", Access::AtLeast(Role::TenantAdmin)),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

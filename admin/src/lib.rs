@@ -34,6 +34,7 @@ mod session_events;
 pub mod settings;
 mod sheet;
 pub mod startup;
+pub mod usage;
 
 use crate::error::AdminError;
 use crate::ports::DataPlane;

@@ -41,6 +41,11 @@ pub(crate) enum Key {
     Id,
     /// By a number.
     Number(i64),
+    /// By a moment.
+    Moment {
+        /// Microseconds since 1970.
+        micros: i64,
+    },
     /// By a text.
     Text(String),
     /// By a moment.
@@ -52,10 +57,18 @@ pub(crate) enum Key {
 }
 
 impl Key {
+    /// By a moment as tables hold it, to the microsecond.
+    pub(crate) fn moment(time: OffsetDateTime) -> Self {
+        Self::Moment { micros: i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX) }
+    }
+
     fn value(&self) -> Option<Value> {
         match self {
             Self::Id => None,
             Self::Number(number) => Some((*number).into()),
+            Self::Moment { micros } => {
+                OffsetDateTime::from_unix_timestamp_nanos(i128::from(*micros) * 1_000).ok().map(Value::from)
+            }
             Self::Text(text) => Some(text.clone().into()),
             Self::Time { at } => Some((*at).into()),
         }
@@ -151,6 +164,8 @@ mod tests {
     fn a_cursor_belongs_to_its_order_and_is_checked() {
         let cursor = Cursor { sort: "-name".to_owned(), key: Key::Text("b".to_owned()), id: Uuid::nil() };
         assert_eq!(read(&cursor.write(), "-name").unwrap(), cursor);
+        let moment = Cursor { key: Key::Moment { micros: -1 }, ..cursor.clone() };
+        assert_eq!(read(&moment.write(), "-name").unwrap(), moment);
         assert!(read(&cursor.write(), "name").is_err());
         for forged in ["", "x", "e30", "%%%"] {
             assert!(read(forged, "name").is_err(), "{forged}");

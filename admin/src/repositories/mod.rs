@@ -8,6 +8,7 @@ pub(crate) mod prices;
 pub(crate) mod reprice;
 pub mod tenants;
 pub(crate) mod unpriced;
+pub mod usage;
 
 use domain::ids::TenantId;
 use entities::Id;

@@ -10,6 +10,7 @@ pub(crate) mod price_lists;
 pub(crate) mod prices;
 pub(crate) mod tenants;
 pub(crate) mod unpriced;
+pub(crate) mod usage;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -25,4 +26,5 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(price_lists::configure)
         .configure(unpriced::configure)
         .configure(prices::configure);
+    config.configure(document::configure).configure(tenants::configure).configure(usage::configure);
 }

@@ -1,0 +1,335 @@
+//! Usage records, as they are listed and exported.
+
+use std::collections::HashMap;
+
+use admin_types::page::Page;
+use admin_types::usage::{ExportUsage, FailedAttempt, ListUsage, UsageRecord, UsageSort};
+use domain::ids::TenantId;
+use domain::money::NanoUsd;
+use domain::provider::Operation;
+use domain::usage::UsageStatus;
+use entities::{Id, tenant, usage_record, virtual_key};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use time::{Duration, OffsetDateTime};
+use usage_store::{labels_of, since, until};
+use uuid::Uuid;
+
+use super::Scope;
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// The longest time of which the dearest or the slowest records are found.
+const SORTED_DAYS: Duration = Duration::days(7);
+
+/// Which records are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of one tenant.
+    pub tenant_id: Option<Uuid>,
+    /// Of one key.
+    pub key_id: Option<Uuid>,
+    /// Of one user.
+    pub user: Option<String>,
+    /// With one tag.
+    pub tag: Option<String>,
+    /// Of one provider.
+    pub provider: Option<String>,
+    /// Of one model, asked for or served.
+    pub model: Option<String>,
+    /// Of one operation.
+    pub operation: Option<String>,
+    /// That ended so.
+    pub status: Option<String>,
+    /// Of one session.
+    pub session_id: Option<Uuid>,
+    /// Of one request.
+    pub request_id: Option<Uuid>,
+    /// With a known cost, or without.
+    pub priced: Option<bool>,
+    /// Begun then or later.
+    pub from: Option<OffsetDateTime>,
+    /// Begun before.
+    pub to: Option<OffsetDateTime>,
+}
+
+macro_rules! filter_of {
+    ($asked:ident) => {
+        Filter {
+            tenant_id: $asked.tenant_id,
+            key_id: $asked.key_id,
+            user: $asked.user.clone(),
+            tag: $asked.tag.clone(),
+            provider: $asked.provider.clone(),
+            model: $asked.model.clone(),
+            operation: $asked.operation.clone(),
+            status: $asked.status.clone(),
+            session_id: $asked.session_id,
+            request_id: $asked.request_id,
+            priced: $asked.priced,
+            from: $asked.from,
+            to: $asked.to,
+        }
+    };
+}
+
+impl From<&ListUsage> for Filter {
+    fn from(asked: &ListUsage) -> Self {
+        filter_of!(asked)
+    }
+}
+
+impl From<&ExportUsage> for Filter {
+    fn from(asked: &ExportUsage) -> Self {
+        filter_of!(asked)
+    }
+}
+
+impl Filter {
+    /// # Errors
+    /// 422 for an operation or status that there is none of, and for a time that ends before it begins.
+    pub(crate) fn check(&self) -> Result<(), AdminError> {
+        check_operation(self.operation.as_deref())?;
+        if let Some(status) = &self.status
+            && status.parse::<UsageStatus>().is_err()
+        {
+            return Err(AdminError::field("status", "is none that a record can have"));
+        }
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err(AdminError::field("from", "must be before `to`"));
+        }
+        Ok(())
+    }
+
+    /// The records that are meant and that the caller may see; with a tag some more, which
+    /// [`Self::means`] tells apart.
+    fn select(&self, backend: DbBackend, scope: Scope) -> Result<Select<usage_record::Entity>, DbErr> {
+        use usage_record::Column;
+        let mut all = Condition::all().add(scope.own(Column::TenantId));
+        for (column, id) in [
+            (Column::TenantId, self.tenant_id),
+            (Column::KeyId, self.key_id),
+            (Column::SessionId, self.session_id),
+            (Column::RequestId, self.request_id),
+        ] {
+            all = all.add_option(id.map(|id| column.eq(Id(id))));
+        }
+        for (column, text) in [
+            (Column::UserTag, &self.user),
+            (Column::Provider, &self.provider),
+            (Column::Operation, &self.operation),
+            (Column::Status, &self.status),
+        ] {
+            all = all.add_option(text.as_deref().map(|text| column.eq(text)));
+        }
+        if let Some(model) = self.model.as_deref() {
+            all = all.add(Column::ModelAsked.eq(model).or(Column::ModelServed.eq(model)));
+        }
+        if let Some(tag) = &self.tag {
+            // Blanks may stand around commas and signs of equality.
+            let told = Func::cust("replace").arg(Column::Tags.into_expr()).arg(" ").arg("");
+            all = all.add(Expr::expr(told).like(containing(&tag.replace(' ', ""))));
+        }
+        all = match self.priced {
+            Some(true) => all.add(Column::CostNanoUsd.is_not_null()),
+            Some(false) => all.add(Column::CostNanoUsd.is_null()),
+            None => all,
+        };
+        if let Some(from) = self.from {
+            all = all.add(since(backend, from.unix_timestamp())?);
+        }
+        if let Some(to) = self.to {
+            all = all.add(until(backend, to.unix_timestamp())?);
+        }
+        Ok(usage_record::Entity::find().filter(all))
+    }
+
+    /// What the database cannot tell exactly: whether the tag is one of the record's.
+    fn means(&self, record: &usage_record::Model) -> bool {
+        let Some(tag) = &self.tag else { return true };
+        labels_of(None, record.tags.as_deref()).iter().any(|(_, label)| label == tag)
+    }
+}
+
+/// # Errors
+/// 422 for an operation that there is none of.
+pub(crate) fn check_operation(operation: Option<&str>) -> Result<(), AdminError> {
+    match operation.map(str::parse::<Operation>) {
+        Some(Err(_)) => Err(AdminError::field("operation", "is none that there is")),
+        _ => Ok(()),
+    }
+}
+
+/// One page of the records that the caller may see.
+///
+/// # Errors
+/// The database's; a limit, cursor or order that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    list: &ListUsage,
+) -> Result<Page<UsageRecord>, AdminError> {
+    use usage_record::Column;
+    let filter = Filter::from(list);
+    filter.check()?;
+    let (sort, column, descending) = match list.sort.unwrap_or_default() {
+        UsageSort::TimeDescending => ("-time", Column::StartedAt, true),
+        UsageSort::Time => ("time", Column::StartedAt, false),
+        UsageSort::CostDescending => ("-cost", Column::CostNanoUsd, true),
+        UsageSort::LatencyDescending => ("-latency", Column::LatencyMs, true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let mut select = filter.select(db.get_database_backend(), scope)?;
+    if !matches!(column, Column::StartedAt) {
+        let is_short = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= SORTED_DAYS);
+        if !is_short {
+            return Err(AdminError::field("sort", "this order takes `from` and `to` with at most 7 days between"));
+        }
+        select = select.filter(column.is_not_null());
+    }
+    let rows = position.apply(select, Some(column), Column::Id).all(db).await?;
+    let key = |row: &usage_record::Model| match column {
+        Column::StartedAt => (Key::moment(row.started_at), row.id.0),
+        Column::CostNanoUsd => (Key::Number(row.cost_nano_usd.unwrap_or_default()), row.id.0),
+        _ => (Key::Number(row.latency_ms), row.id.0),
+    };
+    let page = position.page(rows, key, |row| filter.means(&row).then(|| view(row)));
+    Ok(Page { data: page.data.into_iter().flatten().collect(), next_cursor: page.next_cursor })
+}
+
+/// One record that the caller may see.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(db: &impl ConnectionTrait, scope: Scope, id: Uuid) -> Result<UsageRecord, AdminError> {
+    let row = usage_record::Entity::find_by_id(Id(id)).filter(scope.own(usage_record::Column::TenantId)).one(db).await?;
+    row.map(view).ok_or(AdminError::NotFound)
+}
+
+/// Where an export stands: the last record that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    started_at: OffsetDateTime,
+    id: Id,
+}
+
+/// The next records of an export, the oldest first, and where it stands then; nothing behind the last.
+///
+/// # Errors
+/// The database's.
+pub async fn next_page(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    filter: &Filter,
+    after: Option<Place>,
+    size: u64,
+) -> Result<Option<(Vec<UsageRecord>, Place)>, DbErr> {
+    use usage_record::Column;
+    let mut select = filter.select(db.get_database_backend(), scope)?;
+    if let Some(Place { started_at, id }) = after {
+        let same = Column::StartedAt.eq(started_at).and(Column::Id.gt(id));
+        // The first of these is what an index is walked by.
+        select = select
+            .filter(Column::StartedAt.gte(started_at))
+            .filter(Condition::any().add(Column::StartedAt.gt(started_at)).add(same));
+    }
+    let rows = select.order_by_asc(Column::StartedAt).order_by_asc(Column::Id).limit(size).all(db).await?;
+    let last = rows.last().map(|row| Place { started_at: row.started_at, id: row.id });
+    let records = rows.into_iter().filter(|row| filter.means(row)).map(view).collect();
+    Ok(last.map(|last| (records, last)))
+}
+
+/// The names of these tenants and keys, as far as they are there and the caller may see them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn names(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    tenants: Vec<Id>,
+    keys: Vec<Id>,
+) -> Result<HashMap<Id, String>, DbErr> {
+    let mut names = HashMap::new();
+    if !tenants.is_empty() {
+        let rows: Vec<(Id, String)> = tenant::Entity::find()
+            .select_only()
+            .columns([tenant::Column::Id, tenant::Column::Name])
+            .filter(scope.own(tenant::Column::Id))
+            .filter(tenant::Column::Id.is_in(tenants))
+            .into_tuple()
+            .all(db)
+            .await?;
+        names.extend(rows);
+    }
+    if !keys.is_empty() {
+        let rows: Vec<(Id, String)> = virtual_key::Entity::find()
+            .select_only()
+            .columns([virtual_key::Column::Id, virtual_key::Column::Name])
+            .filter(scope.own(virtual_key::Column::TenantId))
+            .filter(virtual_key::Column::Id.is_in(keys))
+            .into_tuple()
+            .all(db)
+            .await?;
+        names.extend(rows);
+    }
+    Ok(names)
+}
+
+/// Any text with this in it.
+fn containing(text: &str) -> LikeExpr {
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    LikeExpr::new(format!("%{escaped}%")).escape('\\')
+}
+
+/// An amount as exact decimal text.
+#[must_use]
+pub fn usd(nano_usd: i64) -> String {
+    NanoUsd(nano_usd).to_usd().normalize().to_string()
+}
+
+/// Whose tenant a filter means within what the caller may see; nothing where it is another's.
+pub(crate) fn tenant_of(scope: Scope, asked: Option<Uuid>) -> Option<Scope> {
+    scope.narrow(asked.map(TenantId))
+}
+
+fn view(row: usage_record::Model) -> UsageRecord {
+    let failed: Option<Vec<FailedAttempt>> =
+        row.failed_attempts.as_deref().and_then(|list| serde_json::from_str(list).ok());
+    UsageRecord {
+        id: row.id.0,
+        request_id: row.request_id.0,
+        session_id: row.session_id.map(|id| id.0),
+        sequence: row.sequence,
+        tenant_id: row.tenant_id.0,
+        key_id: row.key_id.0,
+        user_tag: row.user_tag,
+        tags: row.tags,
+        operation: row.operation,
+        model_asked: row.model_asked,
+        provider: row.provider,
+        model_served: row.model_served,
+        audio_in_ms: row.audio_in_ms,
+        audio_out_ms: row.audio_out_ms,
+        characters: row.characters,
+        text_tokens_in: row.text_tokens_in,
+        text_tokens_out: row.text_tokens_out,
+        audio_tokens_in: row.audio_tokens_in,
+        audio_tokens_out: row.audio_tokens_out,
+        cached_tokens: row.cached_tokens,
+        surcharge_percent: row.surcharge_percent,
+        usage_source: row.usage_source,
+        cost_usd: row.cost_nano_usd.map(usd),
+        cost_nano_usd: row.cost_nano_usd,
+        price_id: row.price_id.map(|id| id.0),
+        status: row.status,
+        attempts: row.attempts,
+        failed_attempts: failed.unwrap_or_default(),
+        cache: row.cache,
+        ttfb_ms: row.ttfb_ms,
+        latency_ms: row.latency_ms,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+    }
+}
