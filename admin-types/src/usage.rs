@@ -425,7 +425,7 @@ pub struct InvoiceQuantity {
 /// A line of an invoice that is not counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InvoiceProblem {
-    /// The line, from 1, with that of the names counted.
+    /// The line, from 1, with that of the names counted and empty ones not.
     pub row: u64,
     /// The column at fault, where it is one.
     pub column: Option<String>,

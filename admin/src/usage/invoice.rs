@@ -163,7 +163,8 @@ impl Invoice {
                 Ok(false) => return Ok(invoice),
                 Err(error) => return Err(AdminError::Malformed(error.to_string())),
             }
-            let row = record.position().map_or(0, csv::Position::line);
+            // The line of the names is the first.
+            let row = record.position().map_or(0, csv::Position::record) + 1;
             if let Err((column, detail)) = invoice.take(&columns, &record, row, &mut seen) {
                 invoice.problem_count += 1;
                 if invoice.problems.len() < MAX_PROBLEMS {

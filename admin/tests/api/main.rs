@@ -10,3 +10,4 @@ mod objects;
 mod sessions;
 mod prices;
 mod tenants;
+mod usage;
