@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use crate::histogram::{BUCKETS, Histogram};
 use crate::source::{Segment, Source, choose};
-use crate::tables::{LATENCY, MEASURES, TTFB};
+use crate::tables::{HOURLY, LATENCY, MEASURES, TTFB};
 use crate::tally::Measures;
 use crate::{Sql, Sums};
 
@@ -88,6 +88,8 @@ pub struct Question {
     pub filter: Filter,
     /// Groups told apart, the dearest first; the others are summed together.
     pub limit: usize,
+    /// Whether times are counted too, for percentiles: more than twice the work.
+    pub times: bool,
 }
 
 /// One sum.
@@ -199,7 +201,7 @@ fn arrange(question: &Question, source: &Source, rows: Vec<AnswerRow>, mut other
         sums.entry(row.bucket).or_default().add(&row.sums);
     }
     let other = sums.into_iter().map(|(bucket, sums)| AnswerRow { bucket, group: Vec::new(), sums }).collect();
-    Answer { from: source.from, to: source.to, has_times: !source.by_label, rows: kept, other, total }
+    Answer { from: source.from, to: source.to, has_times: source.has_times, rows: kept, other, total }
 }
 
 /// By what one statement sums.
@@ -261,13 +263,16 @@ async fn ask(
     Ok(rows.into_iter().filter(|row| row.sums.measures.requests > 0).collect())
 }
 
-/// The rows of one roll-up that count.
+/// What one roll-up comes to. It is summed here and not around it, so that a database reads its rows once
+/// and where they lie.
 fn select(sql: &mut Sql, question: &Question, source: &Source, segment: &Segment, by: &By<'_>) {
     let Segment { table, from, to } = segment;
     sql.push("SELECT ");
+    let mut keys = 0;
     if by.bucket {
-        let start = bucket_start(sql.backend(), question.bucket);
+        let start = bucket_start(sql.backend(), question.bucket, table);
         sql.push(start).push(" AS bucket, ");
+        keys += 1;
     }
     if by.groups {
         for (place, group) in question.group_by.iter().enumerate() {
@@ -280,9 +285,10 @@ fn select(sql: &mut Sql, question: &Question, source: &Source, segment: &Segment
                 other => sql.push(column(other)),
             };
             sql.push(&format!(" AS group_{place}, "));
+            keys += 1;
         }
     }
-    let sums: Vec<&str> = source.sums().collect();
+    let sums: Vec<String> = source.sums().map(|column| format!("SUM({column}) AS {column}")).collect();
     sql.push(&sums.join(", ")).push(&format!(" FROM {table} WHERE bucket_start >= "));
     sql.bind(*from).push(" AND bucket_start < ").bind(*to);
     filter(sql, &question.filter);
@@ -298,6 +304,10 @@ fn select(sql: &mut Sql, question: &Question, source: &Source, segment: &Segment
             }
             _ => {}
         }
+    }
+    if keys > 0 {
+        let places: Vec<String> = (1..=keys).map(|place: i32| place.to_string()).collect();
+        sql.push(" GROUP BY ").push(&places.join(", "));
     }
 }
 
@@ -345,9 +355,11 @@ const fn column(group: &GroupBy) -> &'static str {
     }
 }
 
-const fn bucket_start(backend: DbBackend, bucket: Bucket) -> &'static str {
+fn bucket_start(backend: DbBackend, bucket: Bucket, table: &str) -> &'static str {
     match (bucket, backend) {
         (Bucket::None | Bucket::Hour, _) => "bucket_start",
+        // As it is, it is in the order of the table.
+        (Bucket::Day, _) if table != HOURLY => "bucket_start",
         (Bucket::Day, _) => "bucket_start / 86400 * 86400",
         (Bucket::Month, DbBackend::Postgres) => {
             "CAST(extract(epoch FROM date_trunc('month', to_timestamp(bucket_start) AT TIME ZONE 'UTC')) AS bigint)"
@@ -371,7 +383,7 @@ fn read(row: &QueryResult, has_bucket: bool, groups: usize, source: &Source) -> 
         *sum = next()?;
     }
     let mut times = [Histogram([0; BUCKETS]); 2];
-    if !source.by_label {
+    if source.has_times {
         for count in times.iter_mut().flat_map(|histogram| &mut histogram.0) {
             *count = next()?;
         }
@@ -383,7 +395,7 @@ fn read(row: &QueryResult, has_bucket: bool, groups: usize, source: &Source) -> 
 impl Source {
     /// The columns that are summed.
     fn sums(&self) -> impl Iterator<Item = &'static str> {
-        let times = if self.by_label { 0 } else { LATENCY.len() + TTFB.len() };
+        let times = if self.has_times { LATENCY.len() + TTFB.len() } else { 0 };
         MEASURES.into_iter().chain(LATENCY.into_iter().chain(TTFB).take(times))
     }
 }

@@ -17,8 +17,8 @@ pub(crate) struct Source {
     pub(crate) from: i64,
     /// The second behind the last.
     pub(crate) to: i64,
-    /// From the roll-up by label, which has no histograms.
-    pub(crate) by_label: bool,
+    /// With histograms, which the roll-up by label does not have.
+    pub(crate) has_times: bool,
     /// What is summed, together.
     pub(crate) segments: Vec<Segment>,
 }
@@ -42,10 +42,10 @@ pub(crate) fn choose(question: &Question, hours_since: Option<i64>) -> Result<So
             return Err("users and tags are summed by day, not by hour".to_owned());
         }
         let (from, to) = whole_days;
-        Source { from, to, by_label: true, segments: vec![Segment { table: LABELS, from, to }] }
+        Source { from, to, has_times: false, segments: vec![Segment { table: LABELS, from, to }] }
     } else {
         let (from, to) = (floor(question.from, HOUR), ceiling(question.to, HOUR));
-        by_time(question.bucket, (from, to), whole_days, hours_since)?
+        by_time(question, (from, to), whole_days, hours_since)?
     };
     let length = source.to - source.from;
     match question.bucket {
@@ -56,18 +56,18 @@ pub(crate) fn choose(question: &Question, hours_since: Option<i64>) -> Result<So
 }
 
 fn by_time(
-    bucket: Bucket,
+    question: &Question,
     (from, to): (i64, i64),
     whole_days: (i64, i64),
     hours_since: Option<i64>,
 ) -> Result<Source, String> {
     let hours_are_gone = hours_since.is_some_and(|since| from < since);
-    if bucket == Bucket::Hour {
+    if question.bucket == Bucket::Hour {
         if hours_are_gone {
             return Err("hours that long ago are kept as days only".to_owned());
         }
         let hours = Segment { table: HOURLY, from, to };
-        return Ok(Source { from, to, by_label: false, segments: vec![hours] });
+        return Ok(Source { from, to, has_times: question.times, segments: vec![hours] });
     }
     // A day of which hours are missing is taken as a whole.
     let from = if hours_are_gone { whole_days.0 } else { from };
@@ -83,7 +83,7 @@ fn by_time(
         ]
     };
     let segments = segments.into_iter().filter(|segment| segment.from < segment.to).collect();
-    Ok(Source { from, to, by_label: false, segments })
+    Ok(Source { from, to, has_times: question.times, segments })
 }
 
 /// Whether users or tags are asked for, which must be one of them alone: each has rows of its own.
