@@ -9,6 +9,7 @@ pub mod audit;
 pub mod given;
 pub mod keys;
 pub mod health;
+pub mod alerts;
 pub mod models;
 pub mod page;
 pub mod prices;

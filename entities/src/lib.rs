@@ -1,11 +1,17 @@
 //! Table structs. Data only: queries live beside the code that owns the unit of work.
 
 pub mod access_token;
+pub mod alert_channel;
+pub mod alert_delivery;
+pub mod alert_event;
+pub mod alert_rule;
+pub mod alert_rule_channel;
 pub mod audit_entry;
 pub mod audit_head;
 pub mod gateway_instance;
 mod id;
 pub mod idempotency_key;
+pub mod lease;
 pub mod live_session;
 pub mod login_failure;
 pub mod model;

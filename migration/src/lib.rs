@@ -14,6 +14,7 @@ mod m20261122_000007_usage_rollups;
 mod m20261122_000008_live;
 mod m20261122_000009_corrections;
 mod m20261122_000013_keys;
+mod m20261122_000010_alerts;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000008_live::Migration),
             Box::new(m20261122_000009_corrections::Migration),
             Box::new(m20261122_000013_keys::Migration),
+            Box::new(m20261122_000010_alerts::Migration),
         ]
     }
 }
