@@ -68,7 +68,25 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::GET, "/api/v1/usage/records/{id}", VIEWER),
     (Method::GET, "/api/v1/usage/aggregates", VIEWER),
     (Method::GET, "/api/v1/usage/export", VIEWER),
-    (Method::POST, "/api/v1/usage/compare", Access::AtLeast(Role::TenantAdmin)),
+    (Method::POST, "/api/v1/usage/compare", ADMIN),
+    // alerts
+    (Method::GET, "/api/v1/alerts", VIEWER),
+    (Method::GET, "/api/v1/alerts/deliveries", VIEWER),
+    (Method::GET, "/api/v1/alerts/{id}", VIEWER),
+    (Method::POST, "/api/v1/alerts/{id}/acknowledge", ADMIN),
+    (Method::GET, "/api/v1/alerts/rules", VIEWER),
+    (Method::POST, "/api/v1/alerts/rules", ADMIN),
+    (Method::GET, "/api/v1/alerts/rules/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/alerts/rules/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/alerts/rules/{id}", ADMIN),
+    (Method::POST, "/api/v1/alerts/rules/{id}/mute", ADMIN),
+    (Method::POST, "/api/v1/alerts/rules/{id}/unmute", ADMIN),
+    (Method::GET, "/api/v1/alerts/channels", VIEWER),
+    (Method::POST, "/api/v1/alerts/channels", ADMIN),
+    (Method::GET, "/api/v1/alerts/channels/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/alerts/channels/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/alerts/channels/{id}", ADMIN),
+    (Method::POST, "/api/v1/alerts/channels/{id}/test", ADMIN),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

@@ -16,6 +16,7 @@ use sea_orm::{
 };
 
 pub mod access;
+pub mod alerts;
 pub mod audit;
 pub mod auth;
 pub mod error;
@@ -25,6 +26,7 @@ mod http;
 mod idempotency;
 mod keys;
 pub mod openapi;
+mod outgoing;
 mod paging;
 pub mod ports;
 pub mod publish;

@@ -2,6 +2,7 @@
 
 use actix_web::App;
 use actix_web::web::Bytes;
+use admin_types::alerts::AlertMessage;
 use admin_types::problem::Problem;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -22,7 +23,7 @@ pub struct Document {
         title = "Antiphon admin API",
         description = "Manages tenants, keys, providers, models, prices, usage and sessions of an Antiphon installation."
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, AlertMessage)),
     security(("bearer" = []))
 )]
 struct Base;

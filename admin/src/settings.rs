@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 /// Settings of one process of the control plane.
 #[derive(Debug, Clone)]
 pub struct AdminSettings {
@@ -15,4 +17,36 @@ pub struct AdminSettings {
     pub public_url: Option<String>,
     /// From SIGTERM to the end.
     pub drain: Duration,
+    /// The server that e-mail goes through; without it none is sent.
+    pub smtp: Option<SmtpSettings>,
+    /// How often alert rules are looked at.
+    pub alerts_every: Duration,
+}
+
+/// A mail server.
+#[derive(Debug, Clone)]
+pub struct SmtpSettings {
+    /// Its name, which its certificate must have.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who signs in; nobody does without.
+    pub username: Option<String>,
+    /// With which password.
+    pub password: Option<SecretString>,
+    /// The sender: `alerts@example.com` or `Antiphon <alerts@example.com>`.
+    pub from: String,
+    /// How the connection is encrypted.
+    pub tls: SmtpTls,
+}
+
+/// How a connection to a mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// It begins in plain and must turn to TLS before anything is said.
+    Starttls,
+    /// From the first byte.
+    Tls,
+    /// Not at all: for a relay on this machine or in a network of one's own.
+    None,
 }

@@ -8,9 +8,12 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::alerts::{Alerts, MailError};
 use crate::error::AdminError;
 use crate::openapi::{self, Document};
 use crate::session_events::Streams;
@@ -33,6 +36,9 @@ pub enum StartError {
     /// The server failed while it ran.
     #[error("the server failed: {0}")]
     Serve(#[from] io::Error),
+    /// The mail server's settings cannot be used.
+    #[error(transparent)]
+    Mail(#[from] MailError),
 }
 
 /// A control plane that is ready to run.
@@ -40,6 +46,9 @@ pub struct Application {
     server: Server,
     address: SocketAddr,
     streams: Streams,
+    alerts: Data<Alerts>,
+    alerts_every: Duration,
+    drain: Duration,
 }
 
 impl std::fmt::Debug for Application {
@@ -62,7 +71,12 @@ impl Application {
         };
         let (listener, address) = bound().map_err(|source| StartError::Listen { address: bind, source })?;
         let streams = Streams::default();
-        Ok(Self { server: serve(control, streams.clone(), listener)?, address, streams })
+        let (alerts_every, drain) = (control.settings.alerts_every, control.settings.drain);
+        let sealing = control.secrets.sealing.clone();
+        let alerts = Alerts::new(control.database.clone(), sealing, control.settings.smtp.as_ref())?;
+        let alerts = Data::new(alerts);
+        let server = serve(control, streams.clone(), alerts.clone(), listener)?;
+        Ok(Self { server, address, streams, alerts, alerts_every, drain })
     }
 
     /// Where it listens.
@@ -71,23 +85,44 @@ impl Application {
         self.address
     }
 
-    /// Serves until `stop` resolves; requests in flight are finished.
+    /// Serves and watches over alert rules until `stop` resolves; requests and messages in flight are
+    /// finished.
     ///
     /// # Errors
     /// The server failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let handle = self.server.handle();
         let server = actix_web::rt::spawn(self.server);
+        let stopping = CancellationToken::new();
+        let alerts = {
+            let (alerts, every, stopping) = (self.alerts, self.alerts_every, stopping.clone());
+            tokio::spawn(async move { alerts.run(every, stopping).await })
+        };
         stop.await;
         // They would hold the end up for as long as somebody watches.
         self.streams.stop();
+        stopping.cancel();
         handle.stop(true).await;
-        server.await.map_err(io::Error::other)??;
+        let alerts_ended = end_within(self.drain, alerts);
+        let (served, ()) = tokio::join!(server, alerts_ended);
+        served.map_err(io::Error::other)??;
         Ok(())
     }
 }
 
-fn serve(control: Control, streams: Streams, listener: TcpListener) -> Result<Server, StartError> {
+/// Waits for a task, and ends it where it takes too long: what it had claimed is claimed again.
+async fn end_within(drain: Duration, mut task: JoinHandle<()>) {
+    if tokio::time::timeout(drain, &mut task).await.is_err() {
+        task.abort();
+    }
+}
+
+fn serve(
+    control: Control,
+    streams: Streams,
+    alerts: Data<Alerts>,
+    listener: TcpListener,
+) -> Result<Server, StartError> {
     let document = openapi::document();
     let text = document.to_json().map_err(io::Error::other)?;
     let served = Data::new(Document { text: text.into() });
@@ -96,6 +131,7 @@ fn serve(control: Control, streams: Streams, listener: TcpListener) -> Result<Se
     let app = move || {
         App::new()
             .app_data(control.clone())
+            .app_data(alerts.clone())
             .app_data(served.clone())
             .app_data(streams.clone())
             .app_data(web::PayloadConfig::new(extract::MAX_BODY_BYTES))

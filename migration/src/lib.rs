@@ -13,8 +13,8 @@ mod m20261122_000006_provider_accounts;
 mod m20261122_000007_usage_rollups;
 mod m20261122_000008_live;
 mod m20261122_000009_corrections;
-mod m20261122_000013_keys;
 mod m20261122_000010_alerts;
+mod m20261122_000013_keys;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -39,8 +39,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_usage_rollups::Migration),
             Box::new(m20261122_000008_live::Migration),
             Box::new(m20261122_000009_corrections::Migration),
-            Box::new(m20261122_000013_keys::Migration),
             Box::new(m20261122_000010_alerts::Migration),
+            Box::new(m20261122_000013_keys::Migration),
         ]
     }
 }

@@ -6,6 +6,7 @@ pub mod health;
 pub mod sessions;
 pub(crate) mod prices;
 pub(crate) mod reprice;
+pub(crate) mod alerts;
 pub mod tenants;
 pub(crate) mod unpriced;
 pub mod usage;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bulk_keys;
+pub(crate) mod alerts;
 pub(crate) mod document;
 pub(crate) mod keys;
 pub(crate) mod health;
@@ -25,6 +26,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(health::configure)
         .configure(price_lists::configure)
         .configure(unpriced::configure)
-        .configure(prices::configure);
-    config.configure(document::configure).configure(tenants::configure).configure(usage::configure);
+        .configure(prices::configure)
+        .configure(usage::configure)
+        .configure(alerts::configure);
 }

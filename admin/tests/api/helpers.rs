@@ -142,6 +142,9 @@ impl TestApp {
             workers: Some(1),
             public_url: None,
             drain: std::time::Duration::from_secs(1),
+            smtp: None,
+            // Tests look for themselves, at the time they want.
+            alerts_every: std::time::Duration::from_secs(3600),
         };
         let control = Control {
             database: database.clone(),

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod bulk_keys;
+mod alerts;
 mod helpers;
 mod keys;
 mod objects;

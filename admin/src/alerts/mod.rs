@@ -1,0 +1,118 @@
+//! Alerts: a task looks at the rules, writes what it finds with the messages that follow, and sends these.
+//!
+//! Of several processes one looks at a time, by a lease in the database. Messages are sent by whichever
+//! process claims them; what a dead one had claimed is sent by another.
+
+mod decide;
+mod deliver;
+mod evaluate;
+mod lease;
+mod mail;
+pub(crate) mod message;
+mod readings;
+
+use std::time::Duration;
+
+use domain::seal::SealingKey;
+use sea_orm::{DatabaseConnection, DbErr};
+use time::OffsetDateTime;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::outgoing::Outgoing;
+use crate::settings::SmtpSettings;
+
+pub(crate) use decide::Reading;
+pub(crate) use deliver::Outcome;
+pub use mail::MailError;
+
+/// How often messages that are due are looked for.
+const DELIVER_EVERY: Duration = Duration::from_secs(5);
+/// How often what is old is removed.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+
+/// Looks, and tells.
+pub struct Alerts {
+    database: DatabaseConnection,
+    sealing: SealingKey,
+    outgoing: Outgoing,
+    mail: Option<mail::Mailer>,
+    /// Tells this process apart.
+    holder: String,
+}
+
+impl std::fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alerts").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+impl Alerts {
+    /// Ready to look and to tell.
+    ///
+    /// # Errors
+    /// The settings of the mail server cannot be used.
+    pub fn new(
+        database: DatabaseConnection,
+        sealing: SealingKey,
+        smtp: Option<&SmtpSettings>,
+    ) -> Result<Self, MailError> {
+        let mail = smtp.map(mail::Mailer::new).transpose()?;
+        Ok(Self { database, sealing, outgoing: Outgoing::new(), mail, holder: Uuid::now_v7().to_string() })
+    }
+
+    /// Whether e-mail can be sent.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.mail.is_some()
+    }
+
+    /// Looks at every rule as of `now` and writes what follows, unless another process does so. Gives whether
+    /// it has looked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn evaluate(&self, now: OffsetDateTime) -> Result<bool, DbErr> {
+        evaluate::all(&self.database, &self.holder, now).await
+    }
+
+    /// Sends the messages that are due at `now`. Gives how many were tried.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn deliver(&self, now: OffsetDateTime) -> Result<usize, DbErr> {
+        deliver::due(self, now).await
+    }
+
+    /// Looks every `every` and sends what is due, until `stop` is cancelled. A database that is away is asked
+    /// again at the next turn.
+    pub(crate) async fn run(&self, every: Duration, stop: CancellationToken) {
+        let mut look = tokio::time::interval_at(Instant::now() + every, every);
+        let mut send = tokio::time::interval_at(Instant::now() + DELIVER_EVERY.min(every), DELIVER_EVERY.min(every));
+        let mut clean = tokio::time::interval_at(Instant::now() + CLEAN_EVERY, CLEAN_EVERY);
+        for turn in [&mut look, &mut send, &mut clean] {
+            turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        loop {
+            let now = OffsetDateTime::now_utc;
+            // A turn that has begun is ended: a message that was sent is written down as sent.
+            let (what, done) = tokio::select! {
+                () = stop.cancelled() => break,
+                _ = look.tick() => ("looked at", self.look(now()).await),
+                _ = send.tick() => ("sent", self.deliver(now()).await.map(drop)),
+                _ = clean.tick() => ("cleaned", deliver::clean(&self.database, now()).await),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "alerts could not be {what}");
+            }
+        }
+        if let Err(error) = lease::release(&self.database, &self.holder).await {
+            tracing::debug!(%error, "the lease of alerts was not given back; it expires");
+        }
+    }
+
+    async fn look(&self, now: OffsetDateTime) -> Result<(), DbErr> {
+        self.evaluate(now).await?;
+        self.deliver(now).await.map(drop)
+    }
+}

@@ -1,0 +1,201 @@
+//! Where alerts are told.
+
+use admin_types::alerts::{AlertChannel, AlertChannelKind, ChannelSettings, ListAlertChannels};
+use admin_types::page::Page;
+use domain::ids::TenantId;
+use domain::seal::{SealingKey, binding};
+use entities::Id;
+use entities::alert_channel::{ActiveModel, Column, Entity, Model};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::super::{Scope, contains, stored};
+use super::{narrowed, order};
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// Where a channel leads, its secrets opened.
+pub(crate) enum Leads {
+    /// To a URL that checks signatures.
+    Webhook {
+        /// Where it is.
+        url: String,
+        /// What signs.
+        secret: Vec<u8>,
+    },
+    /// To a URL as Slack's.
+    Slack {
+        /// Where it is.
+        url: String,
+    },
+    /// To people.
+    Email {
+        /// Their addresses.
+        to: Vec<String>,
+    },
+}
+
+/// A row as it is shown.
+pub(crate) fn view(row: Model) -> AlertChannel {
+    let kind = AlertChannelKind::named(&row.kind).unwrap_or(AlertChannelKind::Webhook);
+    let is_email = kind == AlertChannelKind::Email;
+    AlertChannel {
+        id: row.id.0,
+        tenant_id: row.tenant_id.map(|id| id.0),
+        name: row.name,
+        kind,
+        to: if is_email { addresses(&row.target) } else { Vec::new() },
+        url: (!is_email).then_some(row.target),
+        allow_insecure: row.allow_insecure,
+        enabled: row.enabled,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+fn addresses(target: &str) -> Vec<String> {
+    serde_json::from_str(target).unwrap_or_default()
+}
+
+/// A row that is not written yet.
+pub(crate) fn new_row(name: String, owner: Option<TenantId>, enabled: bool, now: OffsetDateTime) -> Model {
+    Model {
+        id: Id(Uuid::now_v7()),
+        tenant_id: owner.map(|tenant| Id(tenant.0)),
+        name,
+        kind: String::new(),
+        target: String::new(),
+        sealed: None,
+        allow_insecure: false,
+        enabled,
+        version: 1,
+        created_at: stored(now),
+        updated_at: stored(now),
+    }
+}
+
+/// Lets a row lead where `settings` say, which must have been checked.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub(crate) fn lead(row: &mut Model, settings: ChannelSettings, sealing: &SealingKey) -> Result<(), AdminError> {
+    let place = place(row.id);
+    let seal = |secret: &str| Ok::<_, AdminError>(sealing.seal(secret.as_bytes(), &place, crate::random()?));
+    match settings {
+        ChannelSettings::Webhook { url, secret, allow_insecure } => {
+            row.kind = AlertChannelKind::Webhook.as_str().to_owned();
+            (row.target, row.sealed, row.allow_insecure) = (url, Some(seal(&secret)?), allow_insecure);
+        }
+        ChannelSettings::Slack { url, allow_insecure } => {
+            row.kind = AlertChannelKind::Slack.as_str().to_owned();
+            (row.target, row.sealed, row.allow_insecure) = (masked(&url), Some(seal(&url)?), allow_insecure);
+        }
+        ChannelSettings::Email { to } => {
+            row.kind = AlertChannelKind::Email.as_str().to_owned();
+            let target = serde_json::to_string(&to).map_err(|error| AdminError::internal(&error))?;
+            (row.target, row.sealed, row.allow_insecure) = (target, None, false);
+        }
+    }
+    Ok(())
+}
+
+/// A URL without what stands behind its host.
+fn masked(url: &str) -> String {
+    let url = url::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str().map(|host| (url.scheme(), host)));
+    host.map_or_else(|| "…".to_owned(), |(scheme, host)| format!("{scheme}://{host}/…"))
+}
+
+fn place(id: Id) -> String {
+    binding("alert_channels", &[&id.to_string()])
+}
+
+/// Where a row leads.
+///
+/// # Errors
+/// What is wrong with the row, fit to be shown.
+pub(crate) fn open(sealing: &SealingKey, row: &Model) -> Result<Leads, &'static str> {
+    if row.kind == AlertChannelKind::Email.as_str() {
+        return Ok(Leads::Email { to: addresses(&row.target) });
+    }
+    let sealed = row.sealed.as_deref().ok_or("the channel has no secret")?;
+    let secret = sealing.open(sealed, &place(row.id)).map_err(|_| "the channel's secret cannot be opened")?;
+    if row.kind == AlertChannelKind::Webhook.as_str() {
+        return Ok(Leads::Webhook { url: row.target.clone(), secret });
+    }
+    let url = String::from_utf8(secret).map_err(|_| "the channel's secret is damaged")?;
+    Ok(Leads::Slack { url })
+}
+
+/// One page of the channels that the caller may see.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    list: &ListAlertChannels,
+) -> Result<Page<AlertChannel>, AdminError> {
+    let (sort, by_name, descending) = order(list.sort.unwrap_or_default());
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let Some(scope) = narrowed(scope, list.tenant_id) else {
+        return Ok(Page { data: Vec::new(), next_cursor: None });
+    };
+    let mut select = Entity::find().filter(scope.own(Column::TenantId));
+    if let Some(text) = &list.q {
+        select = select.filter(contains(Column::Name, text));
+    }
+    if let Some(kind) = list.kind {
+        select = select.filter(Column::Kind.eq(kind.as_str()));
+    }
+    let column = by_name.then_some(Column::Name);
+    let rows = position.apply(select, column, Column::Id).all(db).await?;
+    let key = |row: &Model| (if by_name { Key::Text(row.name.clone()) } else { Key::Id }, row.id.0);
+    Ok(position.page(rows, key, view))
+}
+
+/// One channel that the caller may see. Locked until the transaction ends, where it is for a change.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    id: Uuid,
+    for_change: bool,
+) -> Result<Model, AdminError> {
+    let mut find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId));
+    if for_change && db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Makes a channel.
+///
+/// # Errors
+/// The database's; the name is taken.
+pub(crate) async fn insert(db: &impl ConnectionTrait, row: Model) -> Result<Model, DbErr> {
+    ActiveModel::from(row).reset_all().insert(db).await
+}
+
+/// Writes what has changed of a row and raises its version.
+///
+/// # Errors
+/// The database's; the name is taken.
+pub(crate) async fn update(db: &impl ConnectionTrait, mut row: Model, now: OffsetDateTime) -> Result<Model, DbErr> {
+    row.version += 1;
+    row.updated_at = stored(now);
+    ActiveModel::from(row).reset_all().update(db).await
+}
+
+/// Removes a channel with its messages; rules tell it nothing more.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
+    Entity::delete_by_id(id).exec(db).await.map(drop)
+}

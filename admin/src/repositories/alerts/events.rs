@@ -1,0 +1,224 @@
+//! Alerts that were raised.
+
+use admin_types::alerts::{Alert, AlertKind, AlertState, ListAlerts, Severity};
+use admin_types::page::Page;
+use entities::alert_event::{ActiveModel, Column, Entity, Model};
+use entities::{Id, alert_rule};
+use rust_decimal::Decimal;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::super::{Scope, stored};
+use super::{narrowed, time_order};
+use crate::alerts::Reading;
+use crate::alerts::message::summary;
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// It has not lasted long enough to fire. Nobody sees it yet.
+const PENDING: &str = "pending";
+
+/// A row as it is shown.
+pub(crate) fn view(row: Model) -> Alert {
+    let kind = AlertKind::named(&row.kind).unwrap_or(AlertKind::Breaker);
+    let decimal = |text: &str| text.parse::<Decimal>().unwrap_or_default();
+    let (value, threshold) = (decimal(&row.value), decimal(&row.threshold));
+    Alert {
+        id: row.id.0,
+        rule_id: row.rule_id.0,
+        rule_name: row.rule_name,
+        tenant_id: row.tenant_id.map(|id| id.0),
+        kind,
+        severity: Severity::named(&row.severity).unwrap_or(Severity::Warning),
+        state: AlertState::named(&row.state).unwrap_or(AlertState::Firing),
+        subject: row.subject,
+        summary: summary(kind, &row.subject_name, value, threshold),
+        subject_name: row.subject_name,
+        value,
+        threshold,
+        unit: kind.unit(),
+        started_at: row.started_at,
+        resolved_at: row.resolved_at,
+        notified_at: row.notified_at,
+        acknowledged_by: row.acknowledged_by,
+        acknowledged_at: row.acknowledged_at,
+    }
+}
+
+/// Whether it fires.
+pub(crate) fn is_firing(row: &Model) -> bool {
+    row.state == AlertState::Firing.as_str()
+}
+
+/// One page of the alerts that the caller may see.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    list: &ListAlerts,
+) -> Result<Page<Alert>, AdminError> {
+    let (sort, descending) = time_order(list.sort.unwrap_or_default());
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let Some(scope) = narrowed(scope, list.tenant_id) else {
+        return Ok(Page { data: Vec::new(), next_cursor: None });
+    };
+    let mut select = Entity::find().filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
+    let words = [
+        (Column::State, list.state.map(AlertState::as_str)),
+        (Column::Severity, list.severity.map(Severity::as_str)),
+        (Column::Kind, list.kind.map(AlertKind::as_str)),
+    ];
+    for (column, word) in words {
+        if let Some(word) = word {
+            select = select.filter(column.eq(word));
+        }
+    }
+    if let Some(rule) = list.rule_id {
+        select = select.filter(Column::RuleId.eq(Id(rule)));
+    }
+    select = match list.acknowledged {
+        Some(true) => select.filter(Column::AcknowledgedAt.is_not_null()),
+        Some(false) => select.filter(Column::AcknowledgedAt.is_null()),
+        None => select,
+    };
+    let rows = position.apply(select, None, Column::Id).all(db).await?;
+    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+}
+
+/// One alert that the caller may see. Locked until the transaction ends, where it is for a change.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    id: Uuid,
+    for_change: bool,
+) -> Result<Model, AdminError> {
+    let mut find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
+    if for_change && db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Writes that somebody has taken note.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn acknowledge(
+    db: &impl ConnectionTrait,
+    row: Model,
+    by: &str,
+    now: OffsetDateTime,
+) -> Result<Model, DbErr> {
+    let row = ActiveModel {
+        id: Set(row.id),
+        acknowledged_by: Set(Some(by.to_owned())),
+        acknowledged_at: Set(Some(stored(now))),
+        ..Default::default()
+    };
+    row.update(db).await
+}
+
+/// Every alert that is not resolved.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn open(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::State.ne(AlertState::Resolved.as_str())).all(db).await
+}
+
+/// Those of one rule.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn open_of(db: &impl ConnectionTrait, rule: Id) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::RuleId.eq(rule))
+        .filter(Column::State.ne(AlertState::Resolved.as_str()))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Begins one.
+///
+/// # Errors
+/// The database's; the rule has an open one of this subject.
+pub(crate) async fn begin(
+    db: &impl ConnectionTrait,
+    rule: &alert_rule::Model,
+    reading: &Reading,
+    threshold: Decimal,
+    firing: bool,
+    now: OffsetDateTime,
+) -> Result<(), DbErr> {
+    let state = if firing { AlertState::Firing.as_str() } else { PENDING };
+    let row = Model {
+        id: Id(Uuid::now_v7()),
+        rule_id: rule.id,
+        rule_name: rule.name.clone(),
+        tenant_id: rule.tenant_id,
+        kind: rule.kind.clone(),
+        severity: rule.severity.clone(),
+        subject: reading.subject.clone(),
+        subject_name: reading.name.clone(),
+        state: state.to_owned(),
+        value: reading.value.normalize().to_string(),
+        threshold: threshold.normalize().to_string(),
+        started_at: stored(now),
+        notified_at: None,
+        resolved_at: None,
+        acknowledged_by: None,
+        acknowledged_at: None,
+    };
+    Entity::insert(ActiveModel::from(row).reset_all()).exec_without_returning(db).await.map(drop)
+}
+
+/// Lets one fire that has lasted long enough.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn fire(db: &impl ConnectionTrait, id: Id, value: Decimal) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(id),
+        state: Set(AlertState::Firing.as_str().to_owned()),
+        value: Set(value.normalize().to_string()),
+        ..Default::default()
+    };
+    row.update(db).await.map(drop)
+}
+
+/// Ends one. One that never fired is removed, and nothing is given.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn close(db: &impl ConnectionTrait, row: &Model, now: OffsetDateTime) -> Result<Option<Model>, DbErr> {
+    if !is_firing(row) {
+        Entity::delete_by_id(row.id).exec(db).await?;
+        return Ok(None);
+    }
+    let row = ActiveModel {
+        id: Set(row.id),
+        state: Set(AlertState::Resolved.as_str().to_owned()),
+        resolved_at: Set(Some(stored(now))),
+        ..Default::default()
+    };
+    row.update(db).await.map(Some)
+}
+
+/// Writes that the channels were told that it fires.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn mark_told(db: &impl ConnectionTrait, row: Model, now: OffsetDateTime) -> Result<Model, DbErr> {
+    let row = ActiveModel { id: Set(row.id), notified_at: Set(Some(stored(now))), ..Default::default() };
+    row.update(db).await
+}

@@ -1,0 +1,197 @@
+//! `/api/v1/alerts/channels`
+
+use std::time::Instant;
+
+use actix_web::http::header::ETAG;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use admin_types::alerts::{AlertChannel, AlertChannelTest, CreateAlertChannel, ListAlertChannels, UpdateAlertChannel};
+use admin_types::page::Page;
+use admin_types::problem::Problem;
+use domain::ids::TenantId;
+use entities::alert_channel;
+use time::OffsetDateTime;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::check;
+use crate::Control;
+use crate::alerts::Alerts;
+use crate::audit::{self, Change};
+use crate::auth::Actor;
+use crate::error::AdminError;
+use crate::etag::{self, IfMatch};
+use crate::extract::{Body, PathId, Query};
+use crate::idempotency::{self, Created, Idempotency};
+use crate::repositories::alerts::{channels, deliveries};
+
+pub(super) fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_alert_channels)
+        .service(create_alert_channel)
+        .service(get_alert_channel)
+        .service(update_alert_channel)
+        .service(delete_alert_channel)
+        .service(test_alert_channel);
+}
+
+/// The channels: all of them for a platform administrator, their tenant's for others.
+#[utoipa::path(tag = "alerts", params(ListAlertChannels), responses(
+    (status = 200, description = "One page", body = Page<AlertChannel>),
+    (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+))]
+#[get("/api/v1/alerts/channels")]
+pub(crate) async fn list_alert_channels(
+    control: Data<Control>,
+    actor: Actor,
+    list: Query<ListAlertChannels>,
+) -> Result<HttpResponse, AdminError> {
+    let page = channels::list(&control.database, actor.scope(), &list.0).await?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// Makes a channel.
+#[utoipa::path(tag = "alerts", request_body = CreateAlertChannel,
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
+    responses(
+        (status = 201, description = "Made", body = AlertChannel, headers(("ETag" = String), ("Location" = String))),
+        (status = 409, description = "The name is taken, or no mail server is configured", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[post("/api/v1/alerts/channels")]
+pub(crate) async fn create_alert_channel(
+    control: Data<Control>,
+    alerts: Data<Alerts>,
+    actor: Actor,
+    key: Idempotency,
+    body: Body<CreateAlertChannel>,
+) -> Result<HttpResponse, AdminError> {
+    let asked = body.value;
+    check::name(&asked.name)?;
+    let owner = actor.owner(asked.tenant_id)?;
+    check::settings(&asked.settings, owner, alerts.has_mail())?;
+    idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
+        let mut row = channels::new_row(asked.name.clone(), owner, asked.enabled, OffsetDateTime::now_utc());
+        channels::lead(&mut row, asked.settings, &control.secrets.sealing)?;
+        let row = channels::insert(transaction, row).await?;
+        let (id, version) = (row.id, row.version);
+        let shown = channels::view(row);
+        let change = Change::of("create", "alert_channel", id, owner).after(&shown);
+        audit::append(transaction, &actor.by(), change).await?;
+        Ok(Created { body: shown, location: format!("/api/v1/alerts/channels/{id}"), version: Some(version) })
+    })
+    .await
+}
+
+/// One channel.
+#[utoipa::path(tag = "alerts", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "The channel", body = AlertChannel, headers(("ETag" = String))),
+    (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+))]
+#[get("/api/v1/alerts/channels/{id}")]
+pub(crate) async fn get_alert_channel(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+) -> Result<HttpResponse, AdminError> {
+    Ok(show(channels::find(&control.database, actor.scope(), id.0, false).await?))
+}
+
+/// Changes a channel.
+#[utoipa::path(tag = "alerts", request_body = UpdateAlertChannel,
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
+    responses(
+        (status = 200, description = "As it is now", body = AlertChannel, headers(("ETag" = String))),
+        (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or no mail server is configured", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[patch("/api/v1/alerts/channels/{id}")]
+pub(crate) async fn update_alert_channel(
+    control: Data<Control>,
+    alerts: Data<Alerts>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+    body: Body<UpdateAlertChannel>,
+) -> Result<HttpResponse, AdminError> {
+    let asked = body.value;
+    asked.name.as_deref().map_or(Ok(()), check::name)?;
+    let expected = IfMatch::of(&request)?;
+    let transaction = control.begin().await?;
+    let mut row = channels::find(&transaction, actor.scope(), id.0, true).await?;
+    expected.check(row.version)?;
+    let owner = row.tenant_id.map(|id| TenantId(id.0));
+    let before = channels::view(row.clone());
+    if let Some(settings) = asked.settings {
+        check::settings(&settings, owner, alerts.has_mail())?;
+        channels::lead(&mut row, settings, &control.secrets.sealing)?;
+    }
+    row.name = asked.name.unwrap_or(row.name);
+    row.enabled = asked.enabled.unwrap_or(row.enabled);
+    let row = channels::update(&transaction, row, OffsetDateTime::now_utc()).await?;
+    let change = Change::of("update", "alert_channel", id.0, owner).before(&before).after(&channels::view(row.clone()));
+    audit::append(&transaction, &actor.by(), change).await?;
+    transaction.commit().await?;
+    Ok(show(row))
+}
+
+/// Removes a channel with the messages that were sent to it.
+#[utoipa::path(tag = "alerts",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    ))]
+#[delete("/api/v1/alerts/channels/{id}")]
+pub(crate) async fn delete_alert_channel(
+    control: Data<Control>,
+    actor: Actor,
+    id: PathId,
+    request: HttpRequest,
+) -> Result<HttpResponse, AdminError> {
+    let expected = IfMatch::of(&request)?;
+    let transaction = control.begin().await?;
+    let row = channels::find(&transaction, actor.scope(), id.0, true).await?;
+    expected.check(row.version)?;
+    let owner = row.tenant_id.map(|id| TenantId(id.0));
+    channels::delete(&transaction, row.id).await?;
+    let change = Change::of("delete", "alert_channel", id.0, owner).before(&channels::view(row));
+    audit::append(&transaction, &actor.by(), change).await?;
+    transaction.commit().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Sends a test message now, once, and tells how it fared. A channel that is switched off is tried too.
+#[utoipa::path(tag = "alerts", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "How it fared", body = AlertChannelTest),
+    (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+))]
+#[post("/api/v1/alerts/channels/{id}/test")]
+pub(crate) async fn test_alert_channel(
+    control: Data<Control>,
+    alerts: Data<Alerts>,
+    actor: Actor,
+    id: PathId,
+) -> Result<HttpResponse, AdminError> {
+    let channel = channels::find(&control.database, actor.scope(), id.0, false).await?;
+    let message = deliveries::test(&channel, OffsetDateTime::now_utc())?;
+    let delivery_id = message.id.0;
+    let begun = Instant::now();
+    let outcome = alerts.send(&channel, &message.payload, OffsetDateTime::now_utc()).await;
+    let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    deliveries::insert_tried(&control.database, message, &outcome, OffsetDateTime::now_utc()).await?;
+    Ok(HttpResponse::Ok().json(AlertChannelTest {
+        delivered: outcome.error.is_none(),
+        delivery_id,
+        http_status: outcome.http_status,
+        error: outcome.error,
+        answer: outcome.answer,
+        latency_ms,
+    }))
+}
+
+fn show(row: alert_channel::Model) -> HttpResponse {
+    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(channels::view(row))
+}
