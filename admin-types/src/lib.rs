@@ -5,11 +5,11 @@
 
 #![warn(missing_docs)]
 
+pub mod alerts;
 pub mod audit;
 pub mod given;
-pub mod keys;
 pub mod health;
-pub mod alerts;
+pub mod keys;
 pub mod models;
 pub mod page;
 pub mod prices;

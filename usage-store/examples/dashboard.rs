@@ -71,7 +71,9 @@ async fn fill(db: &DatabaseConnection, records: i64) {
 fn records_of(backend: DbBackend, first: i64, last: i64, a_day: i64) -> String {
     let second = format!("{} + i * {DAY} / {a_day}", END - YEAR);
     let id = |number: &str| match backend {
-        DbBackend::Postgres => format!("lpad(to_hex({number}), 8, '0') || '-0000-7000-8000-' || lpad(to_hex({number}), 12, '0')"),
+        DbBackend::Postgres => {
+            format!("lpad(to_hex({number}), 8, '0') || '-0000-7000-8000-' || lpad(to_hex({number}), 12, '0')")
+        }
         _ => format!("printf('%08x-0000-7000-8000-%012x', {number}, {number})"),
     };
     let (numbers, time) = match backend {

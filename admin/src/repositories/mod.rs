@@ -1,12 +1,12 @@
 //! The only SQL of the control plane. Every query takes the [`Scope`] of its caller.
 
+pub(crate) mod alerts;
 pub mod audit;
-pub mod keys;
 pub mod health;
-pub mod sessions;
+pub mod keys;
 pub(crate) mod prices;
 pub(crate) mod reprice;
-pub(crate) mod alerts;
+pub mod sessions;
 pub mod tenants;
 pub(crate) mod unpriced;
 pub mod usage;

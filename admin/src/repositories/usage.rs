@@ -11,7 +11,8 @@ use domain::usage::UsageStatus;
 use entities::{Id, tenant, usage_record, virtual_key};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use time::{Duration, OffsetDateTime};
 use usage_store::{labels_of, since, until};
@@ -204,7 +205,8 @@ pub(crate) async fn list(
 /// # Errors
 /// The database's, [`AdminError::NotFound`].
 pub(crate) async fn find(db: &impl ConnectionTrait, scope: Scope, id: Uuid) -> Result<UsageRecord, AdminError> {
-    let row = usage_record::Entity::find_by_id(Id(id)).filter(scope.own(usage_record::Column::TenantId)).one(db).await?;
+    let row =
+        usage_record::Entity::find_by_id(Id(id)).filter(scope.own(usage_record::Column::TenantId)).one(db).await?;
     row.map(view).ok_or(AdminError::NotFound)
 }
 

@@ -1,14 +1,14 @@
 //! Handlers: each takes what it needs, calls one function, and shapes the answer.
 
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod bulk_keys;
-pub(crate) mod alerts;
 pub(crate) mod document;
-pub(crate) mod keys;
 pub(crate) mod health;
-pub(crate) mod sessions;
+pub(crate) mod keys;
 pub(crate) mod price_lists;
 pub(crate) mod prices;
+pub(crate) mod sessions;
 pub(crate) mod tenants;
 pub(crate) mod unpriced;
 pub(crate) mod usage;

@@ -111,7 +111,9 @@ impl Export {
             return Ok(((end, 0), State::End));
         };
         let bytes = match self.format {
-            ExportFormat::Csv => csv_lines(|lines| records.iter().try_for_each(|record| lines.write_record(cells(record))))?,
+            ExportFormat::Csv => {
+                csv_lines(|lines| records.iter().try_for_each(|record| lines.write_record(cells(record))))?
+            }
             ExportFormat::Json => objects(&records, if place.is_none() { "\n" } else { ",\n" }, ",\n", "")?,
             ExportFormat::Jsonl => objects(&records, "", "\n", "\n")?,
         };
@@ -190,7 +192,8 @@ fn told(value: Option<&impl ToString>) -> String {
 /// A cell that a spreadsheet shows and does not run: what would begin a formula stands behind a `'`.
 #[must_use]
 pub fn neutral(text: &str) -> String {
-    let is_formula = text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let is_formula =
+        text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 

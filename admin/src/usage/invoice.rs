@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use admin_types::usage::{
-    CompareUsage, InvoiceComparison, InvoiceDifference, InvoiceProblem, InvoiceQuantity,
-};
+use admin_types::usage::{CompareUsage, InvoiceComparison, InvoiceDifference, InvoiceProblem, InvoiceQuantity};
 use domain::money::NanoUsd;
 use rust_decimal::Decimal;
 use sea_orm::ConnectionTrait;

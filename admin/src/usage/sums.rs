@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use admin_types::usage::{
-    AggregateUsage, UsageAggregates, UsageBucket, UsageGroup, UsageSum, UsageTimes,
-};
+use admin_types::usage::{AggregateUsage, UsageAggregates, UsageBucket, UsageGroup, UsageSum, UsageTimes};
 use entities::Id;
 use sea_orm::ConnectionTrait;
 use time::OffsetDateTime;
@@ -14,8 +12,8 @@ use usage_store::{Sums, rebuild, retain};
 use uuid::Uuid;
 
 use crate::error::AdminError;
-use crate::repositories::usage::{check_operation, names, tenant_of, usd};
 use crate::repositories::Scope;
+use crate::repositories::usage::{check_operation, names, tenant_of, usd};
 
 /// Groups told apart where the caller says nothing.
 const DEFAULT_GROUPS: u16 = 50;
