@@ -255,6 +255,9 @@ pub struct AggregateUsage {
     /// Groups that are told apart, the dearest first; 50 unless told. The others are summed in `other`.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,
+    /// Whether there are `latency` and `ttfb`, as unless told; without them an answer is there in half the
+    /// time.
+    pub percentiles: Option<bool>,
 }
 
 /// Over what time each sum goes.
@@ -328,7 +331,7 @@ pub struct UsageSum {
     pub audio_tokens_out: i64,
     /// Cached tokens of every kind.
     pub cached_tokens: i64,
-    /// Times to the end; null where there are none, and for users and tags.
+    /// Times to the end; null where there are none or nobody asked, and for users and tags.
     pub latency: Option<UsageTimes>,
     /// Times to the first byte, likewise.
     pub ttfb: Option<UsageTimes>,

@@ -117,6 +117,7 @@ async fn recorded(
             ..Filter::default()
         },
         limit: MAX_MODELS,
+        times: false,
     };
     let answer = aggregate(db, &question, retain::hours_since(db).await?).await.map_err(refused)?;
     if !answer.other.is_empty() {

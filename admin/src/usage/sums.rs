@@ -95,6 +95,7 @@ fn question(scope: Scope, asked: &AggregateUsage) -> Result<Question, AdminError
             operation: asked.operation.clone(),
         },
         limit: limit.into(),
+        times: asked.percentiles.unwrap_or(true),
     })
 }
 
@@ -234,6 +235,7 @@ pub(crate) async fn estimate(
             operation: filter.operation.clone(),
         },
         limit: 1,
+        times: false,
     };
     match aggregate(db, &question, retain::hours_since(db).await?).await {
         Ok(answer) => Ok(Some(answer.total.measures.requests)),
