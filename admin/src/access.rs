@@ -87,6 +87,21 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::PATCH, "/api/v1/alerts/channels/{id}", ADMIN),
     (Method::DELETE, "/api/v1/alerts/channels/{id}", ADMIN),
     (Method::POST, "/api/v1/alerts/channels/{id}/test", ADMIN),
+    // models and voices
+    (Method::GET, "/api/v1/models", VIEWER),
+    (Method::POST, "/api/v1/models", ADMIN),
+    (Method::POST, "/api/v1/models/simulate", VIEWER),
+    (Method::GET, "/api/v1/models/{id}", VIEWER),
+    (Method::PUT, "/api/v1/models/{id}", ADMIN),
+    (Method::PATCH, "/api/v1/models/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/models/{id}", ADMIN),
+    (Method::POST, "/api/v1/models/{id}/simulate", VIEWER),
+    (Method::GET, "/api/v1/voices", VIEWER),
+    (Method::GET, "/api/v1/voices/{name}", VIEWER),
+    (Method::PUT, "/api/v1/voices/{name}", PLATFORM),
+    (Method::DELETE, "/api/v1/voices/{name}", PLATFORM),
+    // providers
+    (Method::POST, "/api/v1/providers/{id}/test", ADMIN),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

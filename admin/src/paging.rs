@@ -112,6 +112,32 @@ impl Position {
         select.order_by(id, order).limit(self.limit + 1)
     }
 
+    /// As [`Self::apply`], for rows that have a unique text in the place of an id.
+    pub(crate) fn apply_by_name<E, C>(&self, select: Select<E>, name: C) -> Select<E>
+    where
+        E: EntityTrait<Column = C>,
+        C: ColumnTrait,
+    {
+        let order = if self.descending { Order::Desc } else { Order::Asc };
+        let after = self.after.as_ref().and_then(|after| after.key.value());
+        let select = match after {
+            Some(value) if self.descending => select.filter(name.lt(value)),
+            Some(value) => select.filter(name.gt(value)),
+            None => select,
+        };
+        select.order_by(name, order).limit(self.limit + 1)
+    }
+
+    /// The page of these rows, as [`Self::apply_by_name`] selected them.
+    pub(crate) fn page_by_name<R, T>(
+        &self,
+        rows: Vec<R>,
+        name: impl Fn(&R) -> String,
+        show: impl FnMut(R) -> T,
+    ) -> Page<T> {
+        self.page(rows, |row| (Key::Text(name(row)), Uuid::nil()), show)
+    }
+
     fn beyond<C: ColumnTrait>(&self, after: &Cursor, column: Option<C>, id: C) -> Condition {
         let past = |column: C, value: Value| -> SimpleExpr {
             if self.descending { column.lt(value) } else { column.gt(value) }

@@ -1,9 +1,88 @@
 //! What the control plane asks of the data plane: only what its code alone can do. The program that
 //! wires both planes implements it.
 
+use admin_types::models::{Simulate, Simulation};
+use admin_types::provider_tests::OperationTest;
+use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::provider::Operation;
+use futures_util::future::BoxFuture;
+
+use crate::error::AdminError;
+
 /// The data plane as the control plane sees it.
 pub trait DataPlane: Send + Sync {
     /// Something that gateways must notice has been committed. Gateways of other processes learn it from
     /// the database; one of this process shall look at once.
     fn changed(&self);
+
+    /// Which target would serve a call, and why: by the code that decides for calls that are made.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    fn simulate(&self, asked: SimulatedCall) -> BoxFuture<'_, Result<Simulation, PortError>>;
+
+    /// Tries one operation at a provider, by a real call as small as it can be.
+    ///
+    /// # Errors
+    /// [`PortError`]; that the call has failed is no error here.
+    fn test_provider(&self, asked: ProviderTrial) -> BoxFuture<'_, Result<OperationTest, PortError>>;
+}
+
+/// A call that nobody makes, by whom it would be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulatedCall {
+    /// Whose models and prices hold.
+    pub tenant: TenantId,
+    /// Whose policy holds; `None` for a key that may do everything.
+    pub key: Option<VirtualKeyId>,
+    /// The name that is asked for.
+    pub model: String,
+    /// The call itself.
+    pub call: Simulate,
+}
+
+/// What is to be tried at a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderTrial {
+    /// Which account.
+    pub provider: ProviderId,
+    /// What is to be tried.
+    pub operation: Operation,
+    /// The provider's model; `None` for one that costs little.
+    pub model: Option<String>,
+    /// Who is to speak.
+    pub voice: Option<String>,
+}
+
+/// Why the data plane does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// What was asked cannot be.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// The field at fault.
+        field: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// What was asked about is not there, or not any more.
+    #[error("it is not there")]
+    NotFound,
+    /// It cannot be read at the moment.
+    #[error("the database does not answer")]
+    Unavailable,
+    /// A fault of ours, which has been logged.
+    #[error("the data plane failed")]
+    Failed,
+}
+
+impl From<PortError> for AdminError {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Invalid { field, detail } => Self::field(field, detail),
+            PortError::NotFound => Self::NotFound,
+            PortError::Unavailable => Self::Unavailable,
+            PortError::Failed => Self::Internal,
+        }
+    }
 }

@@ -10,6 +10,8 @@ pub mod sessions;
 pub mod tenants;
 pub(crate) mod unpriced;
 pub mod usage;
+pub mod models;
+pub mod voices;
 
 use domain::ids::TenantId;
 use entities::Id;

@@ -12,6 +12,9 @@ pub(crate) mod sessions;
 pub(crate) mod tenants;
 pub(crate) mod unpriced;
 pub(crate) mod usage;
+pub(crate) mod models;
+pub(crate) mod provider_tests;
+pub(crate) mod voices;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -28,5 +31,8 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(unpriced::configure)
         .configure(prices::configure)
         .configure(usage::configure)
-        .configure(alerts::configure);
+        .configure(alerts::configure)
+        .configure(models::configure)
+        .configure(voices::configure)
+        .configure(provider_tests::configure);
 }

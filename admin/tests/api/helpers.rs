@@ -1,17 +1,20 @@
 //! A control plane of its own for each test: a random port, a database of its own, and a client.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use admin::ports::DataPlane;
+use admin::ports::{DataPlane, PortError, ProviderTrial, SimulatedCall};
 use admin::settings::AdminSettings;
 use admin::startup::Application;
 use admin::{Control, Secrets};
+use admin_types::models::Simulation;
+use admin_types::provider_tests::OperationTest;
 use admin_types::role::Role;
 use domain::key::{ACCESS_TOKEN_PREFIX, KeyHash, Pepper, format_as};
 use domain::seal::SealingKey;
-use entities::{Id, access_token, tenant, user};
+use entities::{Id, access_token, provider, tenant, user};
+use futures_util::future::BoxFuture;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -53,8 +56,7 @@ pub(crate) use both;
 pub(crate) struct TestApp {
     pub(crate) database: DatabaseConnection,
     pub(crate) secrets: Secrets,
-    /// How often the data plane was told to look for changes.
-    pub(crate) changes: Arc<AtomicUsize>,
+    pub(crate) data_plane: Arc<Silent>,
     base: String,
     client: Client<HttpConnector, Full<Bytes>>,
     stop: Option<oneshot::Sender<()>>,
@@ -90,11 +92,48 @@ impl Answer {
     }
 }
 
-struct Silent(Arc<AtomicUsize>);
+/// A data plane that notes what it is asked, and answers with nothing much.
+#[derive(Debug, Default)]
+pub(crate) struct Silent {
+    changes: AtomicUsize,
+    /// Calls that were simulated.
+    pub(crate) simulated: Mutex<Vec<SimulatedCall>>,
+    /// What was tried at providers.
+    pub(crate) tried: Mutex<Vec<ProviderTrial>>,
+}
 
 impl DataPlane for Silent {
     fn changed(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn simulate(&self, asked: SimulatedCall) -> BoxFuture<'_, Result<Simulation, PortError>> {
+        let told = Simulation {
+            model: asked.model.clone(),
+            operation: asked.call.operation,
+            strategy: None,
+            refused: None,
+            targets: Vec::new(),
+            live: false,
+        };
+        self.simulated.lock().unwrap().push(asked);
+        Box::pin(std::future::ready(Ok(told)))
+    }
+
+    fn test_provider(&self, asked: ProviderTrial) -> BoxFuture<'_, Result<OperationTest, PortError>> {
+        let told = OperationTest {
+            operation: asked.operation,
+            model: asked.model.clone(),
+            ok: true,
+            http_status: Some(200),
+            first_byte_ms: Some(1),
+            total_ms: 2,
+            text: Some("hello".to_owned()),
+            speech: None,
+            error: None,
+        };
+        self.tried.lock().unwrap().push(asked);
+        Box::pin(std::future::ready(Ok(told)))
     }
 }
 
@@ -130,7 +169,7 @@ impl TestApp {
 
     async fn start(database: DatabaseConnection, cleanup: Cleanup) -> Self {
         migration::up(&database).await.unwrap();
-        let changes = Arc::new(AtomicUsize::new(0));
+        let data_plane = Arc::new(Silent::default());
         let secrets = Secrets {
             key_pepper: Pepper::new(&[1; 32]),
             key_pepper_version: 1,
@@ -150,7 +189,7 @@ impl TestApp {
             database: database.clone(),
             secrets: secrets.clone(),
             settings,
-            data_plane: Arc::new(Silent(Arc::clone(&changes))),
+            data_plane: Arc::clone(&data_plane) as Arc<dyn DataPlane>,
         };
         let application = Application::build(control).unwrap();
         let base = format!("http://{}", application.address());
@@ -159,7 +198,7 @@ impl TestApp {
             application.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { database, secrets, changes, base, client, stop: Some(stop), running, cleanup }
+        Self { database, secrets, data_plane, base, client, stop: Some(stop), running, cleanup }
     }
 
     pub(crate) async fn stop(mut self) {
@@ -257,6 +296,23 @@ impl TestApp {
         id
     }
 
+    /// A provider of the platform, straight into the database.
+    pub(crate) async fn provider(&self, name: &str, kind: &str) -> Uuid {
+        let id = Uuid::now_v7();
+        let row = provider::ActiveModel {
+            id: Set(Id(id)),
+            name: Set(name.to_owned()),
+            kind: Set(kind.to_owned()),
+            base_url: Set("https://provider.example".to_owned()),
+            allow_insecure: Set(false),
+            managed_by: Set("api".to_owned()),
+            created_at: Set(OffsetDateTime::now_utc()),
+            ..Default::default()
+        };
+        provider::Entity::insert(row).exec_without_returning(&self.database).await.unwrap();
+        id
+    }
+
     /// The personal access token of a new user of this role: of a tenant, or of the platform.
     pub(crate) async fn token(&self, role: Role, tenant: Option<Uuid>) -> String {
         let now = OffsetDateTime::now_utc();
@@ -295,7 +351,8 @@ impl TestApp {
         self.token(Role::PlatformAdmin, None).await
     }
 
+    /// How often the data plane was told to look for changes.
     pub(crate) fn changes(&self) -> usize {
-        self.changes.load(Ordering::Relaxed)
+        self.data_plane.changes.load(Ordering::Relaxed)
     }
 }

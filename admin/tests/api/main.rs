@@ -12,3 +12,6 @@ mod sessions;
 mod prices;
 mod tenants;
 mod usage;
+mod models;
+mod provider_tests;
+mod voices;

@@ -1,0 +1,213 @@
+//! Models: names with their targets.
+
+use std::collections::BTreeSet;
+
+use admin_types::models::{ListModels, Model, ModelSort, ModelTarget};
+use admin_types::page::Page;
+use domain::ids::TenantId;
+use domain::routing::{Strategy, Target};
+use entities::{Id, model, provider};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Scope, contains, stored};
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// A row as it is shown.
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: model::Model) -> Result<Model, AdminError> {
+    let targets: Vec<Target> = serde_json::from_str(&row.targets).map_err(|error| AdminError::internal(&error))?;
+    Ok(Model {
+        id: row.id.0,
+        name: row.name,
+        tenant_id: row.tenant_id.map(|id| id.0),
+        strategy: row.strategy.parse().map_err(|error| AdminError::internal(&error))?,
+        targets: targets.into_iter().map(shown).collect(),
+        managed_by: row.managed_by,
+        created_at: row.created_at,
+        updated_at: row.updated_at.unwrap_or(row.created_at),
+    })
+}
+
+fn shown(target: Target) -> ModelTarget {
+    let Target { provider, model, weight, priority, quality, region, options } = target;
+    ModelTarget { provider, model, weight, priority, quality, region, options }
+}
+
+/// Targets as they are kept.
+///
+/// # Errors
+/// They cannot be written as JSON.
+pub(crate) fn kept(targets: Vec<ModelTarget>) -> Result<String, AdminError> {
+    let targets: Vec<Target> = targets
+        .into_iter()
+        .map(|target| {
+            let ModelTarget { provider, model, weight, priority, quality, region, options } = target;
+            Target { provider, model, weight, priority, quality, region, options }
+        })
+        .collect();
+    serde_json::to_string(&targets).map_err(|error| AdminError::internal(&error))
+}
+
+/// One page of the models that the caller may see: its own, and the platform's.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    list: &ListModels,
+) -> Result<Page<Model>, AdminError> {
+    let (sort, column, descending) = match list.sort.unwrap_or_default() {
+        ModelSort::CreatedAt => ("created_at", None, false),
+        ModelSort::CreatedAtDescending => ("-created_at", None, true),
+        ModelSort::Name => ("name", Some(model::Column::Name), false),
+        ModelSort::NameDescending => ("-name", Some(model::Column::Name), true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let visible = match list.tenant_id.map(TenantId) {
+        None => scope.own_or_platform(model::Column::TenantId),
+        tenant => match scope.narrow(tenant) {
+            Some(narrow) => narrow.own(model::Column::TenantId),
+            None => return Ok(Page { data: Vec::new(), next_cursor: None }),
+        },
+    };
+    let mut select = model::Entity::find().filter(visible);
+    if let Some(text) = &list.q {
+        select = select.filter(contains(model::Column::Name, text));
+    }
+    if let Some(strategy) = list.strategy {
+        select = select.filter(model::Column::Strategy.eq(strategy.as_str()));
+    }
+    if let Some(managed_by) = &list.managed_by {
+        select = select.filter(model::Column::ManagedBy.eq(managed_by.as_str()));
+    }
+    let rows = position.apply(select, column, model::Column::Id).all(db).await?;
+    let key = |row: &model::Model| match column {
+        Some(_) => (Key::Text(row.name.clone()), row.id.0),
+        None => (Key::Id, row.id.0),
+    };
+    let page = position.page(rows, key, view);
+    let data = page.data.into_iter().collect::<Result<_, _>>()?;
+    Ok(Page { data, next_cursor: page.next_cursor })
+}
+
+/// One model that the caller may see. Locked until the transaction ends, where it is for a change.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    id: Uuid,
+    for_change: bool,
+) -> Result<model::Model, AdminError> {
+    let mut find = model::Entity::find_by_id(Id(id)).filter(scope.own_or_platform(model::Column::TenantId));
+    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Whether a tenant has a model of its own of this name.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn has_own(db: &impl ConnectionTrait, tenant: TenantId, name: &str) -> Result<bool, AdminError> {
+    let own = Scope::Tenant(tenant).own(model::Column::TenantId);
+    let found = model::Entity::find().filter(own).filter(model::Column::Name.eq(name)).one(db).await?;
+    Ok(found.is_some())
+}
+
+/// Makes a model.
+///
+/// # Errors
+/// The database's; the name is taken.
+pub(crate) async fn insert(
+    db: &impl ConnectionTrait,
+    owner: Option<TenantId>,
+    name: &str,
+    strategy: Strategy,
+    targets: String,
+    now: OffsetDateTime,
+) -> Result<model::Model, AdminError> {
+    let now = stored(now);
+    let row = model::ActiveModel {
+        id: Set(Id(Uuid::now_v7())),
+        name: Set(name.to_owned()),
+        tenant_id: Set(owner.map(|tenant| Id(tenant.0))),
+        strategy: Set(strategy.as_str().to_owned()),
+        targets: Set(targets),
+        managed_by: Set("api".to_owned()),
+        created_at: Set(now),
+        version: Set(1),
+        updated_at: Set(Some(now)),
+    };
+    Ok(row.insert(db).await?)
+}
+
+/// Writes what has changed of a row and raises its version.
+///
+/// # Errors
+/// The database's; the name is taken.
+pub(crate) async fn update(
+    db: &impl ConnectionTrait,
+    mut row: model::Model,
+    now: OffsetDateTime,
+) -> Result<model::Model, AdminError> {
+    row.version += 1;
+    row.updated_at = Some(stored(now));
+    Ok(model::ActiveModel::from(row).reset_all().update(db).await?)
+}
+
+/// Removes a model.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), AdminError> {
+    model::Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+/// The providers that an owner's models may name.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn providers(
+    db: &impl ConnectionTrait,
+    _owner: Option<TenantId>,
+) -> Result<BTreeSet<String>, AdminError> {
+    provider_names(db).await
+}
+
+/// The names of all providers.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn provider_names(db: &impl ConnectionTrait) -> Result<BTreeSet<String>, AdminError> {
+    let rows = provider::Entity::find().all(db).await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// One provider that the caller may see.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find_provider(
+    db: &impl ConnectionTrait,
+    _scope: Scope,
+    id: Uuid,
+) -> Result<provider::Model, AdminError> {
+    provider::Entity::find_by_id(Id(id)).one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Whose a provider is.
+pub(crate) fn provider_owner(_row: &provider::Model) -> Option<TenantId> {
+    None
+}

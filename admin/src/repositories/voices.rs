@@ -1,0 +1,86 @@
+//! Voices: one name on every provider.
+
+use std::collections::BTreeMap;
+
+use admin_types::page::Page;
+use admin_types::voices::{ListVoices, Voice, VoiceSort};
+use entities::voice;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use super::contains;
+use crate::error::AdminError;
+use crate::paging::Position;
+
+/// A row as it is shown.
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: voice::Model) -> Result<Voice, AdminError> {
+    let map = serde_json::from_str(&row.map).map_err(|error| AdminError::internal(&error))?;
+    Ok(Voice { name: row.name, map, managed_by: row.managed_by })
+}
+
+/// One page of the voices.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(db: &impl ConnectionTrait, list: &ListVoices) -> Result<Page<Voice>, AdminError> {
+    let (sort, descending) = match list.sort.unwrap_or_default() {
+        VoiceSort::Name => ("name", false),
+        VoiceSort::NameDescending => ("-name", true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let mut select = voice::Entity::find();
+    if let Some(text) = &list.q {
+        select = select.filter(contains(voice::Column::Name, text));
+    }
+    let rows = position.apply_by_name(select, voice::Column::Name).all(db).await?;
+    let page = position.page_by_name(rows, |row| row.name.clone(), view);
+    Ok(Page { data: page.data.into_iter().collect::<Result<_, _>>()?, next_cursor: page.next_cursor })
+}
+
+/// One voice; `None` where there is none of the name. Locked until the transaction ends, where it is for a
+/// change.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    name: &str,
+    for_change: bool,
+) -> Result<Option<voice::Model>, AdminError> {
+    let mut find = voice::Entity::find_by_id(name);
+    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    Ok(find.one(db).await?)
+}
+
+/// Makes a voice, or says anew what it means.
+///
+/// # Errors
+/// The database's; another made it at this moment.
+pub(crate) async fn put(
+    db: &impl ConnectionTrait,
+    found: Option<voice::Model>,
+    name: &str,
+    map: &BTreeMap<String, String>,
+) -> Result<voice::Model, AdminError> {
+    let map = serde_json::to_string(map).map_err(|error| AdminError::internal(&error))?;
+    let row = voice::ActiveModel {
+        name: Set(name.to_owned()),
+        map: Set(map),
+        managed_by: Set("api".to_owned()),
+        version: Set(found.as_ref().map_or(1, |found| found.version + 1)),
+    };
+    Ok(if found.is_some() { row.reset_all().update(db).await? } else { row.insert(db).await? })
+}
+
+/// Removes a voice.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn delete(db: &impl ConnectionTrait, name: &str) -> Result<(), AdminError> {
+    voice::Entity::delete_by_id(name).exec(db).await?;
+    Ok(())
+}

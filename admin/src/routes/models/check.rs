@@ -1,0 +1,120 @@
+//! Whether a model can be served at all.
+
+use std::collections::BTreeSet;
+
+use admin_types::models::ModelTarget;
+use admin_types::problem::FieldProblem;
+use domain::ids::TenantId;
+use domain::routing::Strategy;
+use entities::{Id, tenant};
+use sea_orm::{ConnectionTrait, EntityTrait};
+
+use crate::error::AdminError;
+use crate::repositories::models;
+
+const MAX_NAME_BYTES: usize = 128;
+const MAX_TARGETS: usize = 64;
+const MAX_MODEL_BYTES: usize = 256;
+const MAX_REGION_BYTES: usize = 64;
+const MAX_WEIGHT: u32 = 1_000_000;
+const MAX_OPTIONS: usize = 16;
+const MAX_OPTION_NAME_BYTES: usize = 64;
+const MAX_OPTION_BYTES: usize = 1024;
+
+/// # Errors
+/// 422 for a tenant that is not there.
+pub(super) async fn tenant(db: &impl ConnectionTrait, id: TenantId) -> Result<(), AdminError> {
+    let found = tenant::Entity::find_by_id(Id(id.0)).one(db).await?;
+    found.map(drop).ok_or_else(|| AdminError::field("tenant_id", "there is no such tenant"))
+}
+
+/// Checks all of a model, and tells every field at fault.
+///
+/// # Errors
+/// 422, or the database's.
+pub(super) async fn check(
+    db: &impl ConnectionTrait,
+    owner: Option<TenantId>,
+    name: &str,
+    strategy: Strategy,
+    targets: &[ModelTarget],
+) -> Result<(), AdminError> {
+    let mut problems = Problems::default();
+    problems.name(name);
+    problems.targets(strategy, targets);
+    let providers = models::providers(db, owner).await?;
+    for (index, target) in targets.iter().enumerate().take(MAX_TARGETS) {
+        if !providers.contains(&target.provider) {
+            problems.add(format!("targets[{index}].provider"), "there is no such provider");
+        }
+    }
+    if problems.0.is_empty() { Ok(()) } else { Err(AdminError::Invalid(problems.0)) }
+}
+
+#[derive(Default)]
+struct Problems(Vec<FieldProblem>);
+
+impl Problems {
+    fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldProblem { field: field.into(), detail: detail.into() });
+    }
+
+    fn name(&mut self, name: &str) {
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@+".contains(letter);
+        let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        if !begins || name.len() > MAX_NAME_BYTES || !name.chars().all(is_allowed) {
+            let detail =
+                format!("must be 1 to {MAX_NAME_BYTES} letters, digits or `-_.:/@+`, beginning with a letter or digit");
+            self.add("name", detail);
+        }
+    }
+
+    fn targets(&mut self, strategy: Strategy, targets: &[ModelTarget]) {
+        if targets.is_empty() || targets.len() > MAX_TARGETS {
+            return self.add("targets", format!("must be 1 to {MAX_TARGETS}"));
+        }
+        if strategy == Strategy::Weighted && targets.iter().all(|target| target.weight == 0) {
+            self.add("targets", "at least one weight must be above 0 under `weighted`");
+        }
+        let mut seen = BTreeSet::new();
+        for (index, target) in targets.iter().enumerate() {
+            self.target(index, target);
+            if !seen.insert((&target.provider, &target.model, &target.options)) {
+                self.add(format!("targets[{index}]"), "stands in the list already");
+            }
+        }
+    }
+
+    fn target(&mut self, index: usize, target: &ModelTarget) {
+        let at = |field: &str| format!("targets[{index}].{field}");
+        if !is_text(&target.model, MAX_MODEL_BYTES) {
+            self.add(at("model"), format!("must be 1 to {MAX_MODEL_BYTES} bytes without control characters"));
+        }
+        if target.weight > MAX_WEIGHT {
+            self.add(at("weight"), format!("must be at most {MAX_WEIGHT}"));
+        }
+        if target.quality.is_some_and(|quality| !(0.0..=1.0).contains(&quality)) {
+            self.add(at("quality"), "must be from 0 to 1");
+        }
+        if target.region.as_ref().is_some_and(|region| !is_text(region, MAX_REGION_BYTES)) {
+            self.add(at("region"), format!("must be 1 to {MAX_REGION_BYTES} bytes without control characters"));
+        }
+        if target.options.len() > MAX_OPTIONS {
+            self.add(at("options"), format!("must be at most {MAX_OPTIONS}"));
+        }
+        for (name, value) in target.options.iter().take(MAX_OPTIONS) {
+            if !is_text(name, MAX_OPTION_NAME_BYTES) || !is_text(value, MAX_OPTION_BYTES) {
+                let detail = format!(
+                    "a name has 1 to {MAX_OPTION_NAME_BYTES} bytes and a value 1 to {MAX_OPTION_BYTES}, without \
+                     control characters"
+                );
+                self.add(at("options"), detail);
+            }
+        }
+    }
+}
+
+/// Some text of at most so many bytes.
+fn is_text(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)
+}
