@@ -65,9 +65,9 @@ pub enum PortError {
         /// What is wrong with it.
         detail: String,
     },
-    /// What was asked about is not there, or not any more.
-    #[error("it is not there")]
-    NotFound,
+    /// The provider is disabled, or has no credential that can be used.
+    #[error("the provider is disabled, or has no credential that can be used")]
+    Unusable,
     /// It cannot be read at the moment.
     #[error("the database does not answer")]
     Unavailable,
@@ -80,7 +80,9 @@ impl From<PortError> for AdminError {
     fn from(error: PortError) -> Self {
         match error {
             PortError::Invalid { field, detail } => Self::field(field, detail),
-            PortError::NotFound => Self::NotFound,
+            PortError::Unusable => {
+                Self::conflict("not_usable", "The provider is disabled, or has no credential that can be used.")
+            }
             PortError::Unavailable => Self::Unavailable,
             PortError::Failed => Self::Internal,
         }

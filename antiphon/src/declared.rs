@@ -12,7 +12,7 @@ use domain::money::NanoUsd;
 use domain::seal::SealingKey;
 use gateway::repositories::keys::{self, StoredKey};
 use gateway::repositories::{ManagedBy, models, providers, tenants};
-use gateway::snapshot::load::{LoadError, load};
+use gateway::snapshot::load::{LoadError, load, load_for, load_provider};
 use gateway::snapshot::{Budget, Key, Pool, ProviderAccount, Route, Snapshot};
 use sea_orm::DatabaseConnection;
 use secrecy::ExposeSecret;
@@ -158,6 +158,41 @@ impl Declared {
         let opening = self.opener.begin();
         let mut snapshot = load(db, &|binding, sealed| opening.open(binding, sealed)).await?;
         opening.end();
+        self.lay_over(&mut snapshot);
+        Ok(snapshot)
+    }
+
+    /// As [`Self::load`], for one question about a name; prices are not in it.
+    pub(crate) async fn load_for(
+        &self,
+        db: &DatabaseConnection,
+        tenant: TenantId,
+        model: &str,
+        key: Option<VirtualKeyId>,
+    ) -> Result<Snapshot, LoadError> {
+        // It is no whole view, so it says nothing of which secrets are still in use.
+        let opening = self.opener.begin();
+        let open = |binding: &str, sealed: &[u8]| opening.open(binding, sealed);
+        let mut snapshot = load_for(db, &open, tenant, model, key).await?;
+        self.lay_over(&mut snapshot);
+        Ok(snapshot)
+    }
+
+    /// One provider with the first credential that it may be called with; `None` where it cannot be used.
+    pub(crate) async fn load_provider(
+        &self,
+        db: &DatabaseConnection,
+        id: ProviderId,
+    ) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
+        if let Some(declared) = self.providers.iter().find(|pool| pool.account().id == id) {
+            return Ok(Some(Arc::clone(declared.account())));
+        }
+        let opening = self.opener.begin();
+        let found = load_provider(db, &|binding, sealed| opening.open(binding, sealed), id).await?;
+        Ok(found.map(|pool| Arc::clone(pool.account())))
+    }
+
+    fn lay_over(&self, snapshot: &mut Snapshot) {
         for provider in &self.providers {
             snapshot.insert_provider(provider.clone());
         }
@@ -165,6 +200,5 @@ impl Declared {
             snapshot.insert_route(Arc::clone(model));
         }
         snapshot.voices.extend(self.voices.clone());
-        Ok(snapshot)
     }
 }

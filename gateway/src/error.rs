@@ -150,6 +150,12 @@ impl GatewayError {
         &self.0.message
     }
 
+    /// The field at fault, where one is.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.0.param.as_deref()
+    }
+
     /// OpenAI's error body.
     #[must_use]
     pub fn body(&self) -> serde_json::Value {

@@ -8,7 +8,7 @@ use domain::ids::TenantId;
 use domain::routing::{Strategy, Target};
 use entities::{Id, model, provider};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -175,24 +175,20 @@ pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), Admi
     Ok(())
 }
 
-/// The providers that an owner's models may name.
+/// The names of the providers that an owner's models may name: the platform's, and its own.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn providers(
+pub(crate) async fn provider_names(
     db: &impl ConnectionTrait,
-    _owner: Option<TenantId>,
+    owner: Option<TenantId>,
 ) -> Result<BTreeSet<String>, AdminError> {
-    provider_names(db).await
-}
-
-/// The names of all providers.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn provider_names(db: &impl ConnectionTrait) -> Result<BTreeSet<String>, AdminError> {
-    let rows = provider::Entity::find().all(db).await?;
-    Ok(rows.into_iter().map(|row| row.name).collect())
+    let mut visible = Condition::any().add(provider::Column::TenantId.is_null());
+    if let Some(tenant) = owner {
+        visible = visible.add(provider::Column::TenantId.eq(Id(tenant.0)));
+    }
+    let names = provider::Entity::find().filter(visible).select_only().column(provider::Column::Name);
+    Ok(names.into_tuple::<String>().all(db).await?.into_iter().collect())
 }
 
 /// One provider that the caller may see.
@@ -201,13 +197,9 @@ pub(crate) async fn provider_names(db: &impl ConnectionTrait) -> Result<BTreeSet
 /// The database's, [`AdminError::NotFound`].
 pub(crate) async fn find_provider(
     db: &impl ConnectionTrait,
-    _scope: Scope,
+    scope: Scope,
     id: Uuid,
 ) -> Result<provider::Model, AdminError> {
-    provider::Entity::find_by_id(Id(id)).one(db).await?.ok_or(AdminError::NotFound)
-}
-
-/// Whose a provider is.
-pub(crate) fn provider_owner(_row: &provider::Model) -> Option<TenantId> {
-    None
+    let visible = scope.own_or_platform(provider::Column::TenantId);
+    provider::Entity::find_by_id(Id(id)).filter(visible).one(db).await?.ok_or(AdminError::NotFound)
 }

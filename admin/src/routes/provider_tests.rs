@@ -47,6 +47,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     (status = 200, description = "What came of each call", body = ProviderTest),
     (status = 403, description = "It is the platform's", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is disabled, or has no credential that can be used", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "Too many tests within a minute", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -59,7 +60,7 @@ pub(crate) async fn test_provider(
 ) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
     let row = models::find_provider(&control.database, actor.scope(), id.0).await?;
-    let owner = models::provider_owner(&row);
+    let owner = row.tenant_id.map(|id| TenantId(id.0));
     actor.may_change(owner)?;
     let operations = operations(&row, &asked)?;
     note(&control, &actor, &row, owner, &operations).await?;

@@ -147,7 +147,7 @@ async fn check(transaction: &DatabaseTransaction, map: &BTreeMap<String, String>
     if map.is_empty() || map.len() > MAX_ENTRIES {
         return Err(AdminError::field("map", format!("must have 1 to {MAX_ENTRIES} entries")));
     }
-    let providers = models::provider_names(transaction).await?;
+    let providers = models::provider_names(transaction, None).await?;
     let mut problems = Vec::new();
     for (provider, voice) in map {
         let field = || format!("map.{provider}");

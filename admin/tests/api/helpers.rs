@@ -298,15 +298,23 @@ impl TestApp {
 
     /// A provider of the platform, straight into the database.
     pub(crate) async fn provider(&self, name: &str, kind: &str) -> Uuid {
+        self.provider_of(None, name, kind).await
+    }
+
+    /// A provider of a tenant or of the platform, straight into the database.
+    pub(crate) async fn provider_of(&self, tenant: Option<Uuid>, name: &str, kind: &str) -> Uuid {
         let id = Uuid::now_v7();
         let row = provider::ActiveModel {
             id: Set(Id(id)),
+            tenant_id: Set(tenant.map(Id)),
             name: Set(name.to_owned()),
             kind: Set(kind.to_owned()),
             base_url: Set("https://provider.example".to_owned()),
             allow_insecure: Set(false),
+            enabled: Set(true),
             managed_by: Set("api".to_owned()),
             created_at: Set(OffsetDateTime::now_utc()),
+            updated_at: Set(OffsetDateTime::now_utc()),
             ..Default::default()
         };
         provider::Entity::insert(row).exec_without_returning(&self.database).await.unwrap();

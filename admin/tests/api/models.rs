@@ -159,6 +159,10 @@ both! {
         let foreign = app.token(Role::TenantAdmin, Some(other)).await;
         let viewer = app.token(Role::TenantViewer, Some(acme)).await;
         let shared = app.post(MODELS, &admin, body("shared")).await.headers["location"].clone();
+        app.provider_of(Some(other), "theirs-alone", "groq").await;
+        let elsewhere = json!({ "name": "x", "targets": [target("theirs-alone", "m")] });
+        assert_eq!(fields(&app.post(MODELS, &own, elsewhere.clone()).await), ["targets[0].provider"]);
+        assert_eq!(fields(&app.post(MODELS, &admin, elsewhere).await), ["targets[0].provider"]);
         let made = app.post(MODELS, &own, body("shared")).await;
         assert_eq!((made.status, &made.json()["tenant_id"]), (201, &json!(acme)), "a name of the platform's is free");
         let path = made.headers["location"].clone();

@@ -40,6 +40,12 @@ both! {
         let acme = app.tenant("acme").await;
         let tenant = app.token(Role::TenantAdmin, Some(acme)).await;
         assert_eq!(app.post(&path, &tenant, json!({})).await.status, 403, "it costs the platform's money");
+        let own = app.provider_of(Some(acme), "own", "groq").await;
+        let own_path = format!("/api/v1/providers/{own}/test");
+        assert_eq!(app.post(&own_path, &tenant, json!({ "operations": ["chat"] })).await.status, 200);
+        app.data_plane.tried.lock().unwrap().clear();
+        let other = app.token(Role::TenantAdmin, Some(app.tenant("other").await)).await;
+        assert_eq!(app.post(&own_path, &other, json!({})).await.status, 404);
         let nobody = "/api/v1/providers/01900000-0000-7000-8000-000000000000/test";
         assert_eq!(app.post(nobody, &admin, json!({})).await.status, 404);
         assert!(app.data_plane.tried.lock().unwrap().is_empty());
@@ -47,7 +53,7 @@ both! {
 
         let entries = audit_entry::Entity::find().filter(audit_entry::Column::Action.eq("test"));
         let entries = entries.all(&app.database).await.unwrap();
-        assert_eq!(entries.len(), 2);
+        assert_eq!(entries.len(), 3);
         let after: Value = serde_json::from_str(entries[0].after.as_deref().unwrap()).unwrap();
         assert_eq!(after["provider"], "deepgram");
     }

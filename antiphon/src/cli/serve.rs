@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use admin::settings::AdminSettings;
 use admin::{Control, Secrets};
@@ -25,7 +25,8 @@ use super::{Common, output};
 use crate::config::{Config, LogFormat, Override, TelemetryConfig};
 use crate::declared::{self, Declared};
 use crate::master_key::{self, MasterKey};
-use crate::{first_run, ports, store, upkeep};
+use crate::ports::Ports;
+use crate::{first_run, store, upkeep};
 
 /// `antiphon serve …`
 #[derive(Debug, clap::Args)]
@@ -71,11 +72,16 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let pepper = master_key.pepper(&db).await?;
     let declared = declared::apply(&config, &db, &pepper, master_key.sealing_key()).await?;
 
+    let declared = Arc::new(declared);
     let changed = Signal::default();
+    // Where the control plane looks for the gateway of this process, which is built after it.
+    let in_process = Arc::new(OnceLock::new());
     let admin = match admin {
         Some(_) => {
             let secrets = master_key.admin_secrets(&db).await?;
-            Some(control_plane(&config, secrets, &db, changed.clone())?)
+            let (of_gateway, timeouts) = (Arc::clone(&in_process), config.timeouts.to_gateway());
+            let ports = Ports::new(changed.clone(), of_gateway, Arc::clone(&declared), db.clone(), timeouts);
+            Some(control_plane(&config, secrets, &db, ports)?)
         }
         None => None,
     };
@@ -84,6 +90,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         Some(_) => Some(DataPlane::build(&config, &master_key, pepper, &db, declared).await?),
         None => None,
     };
+    if let Some(gateway) = &gateway {
+        in_process.get_or_init(|| gateway.application.gateway());
+    }
     announce(gateway.as_ref(), admin_address);
     let serve_gateway = async {
         let served = match gateway {
@@ -120,7 +129,7 @@ fn control_plane(
     config: &Config,
     secrets: Secrets,
     db: &DatabaseConnection,
-    changed: Signal,
+    ports: Ports,
 ) -> Result<admin::startup::Application> {
     let settings = AdminSettings {
         bind: config.server.admin.bind.parse().context("server.admin.bind")?,
@@ -128,7 +137,7 @@ fn control_plane(
         public_url: config.server.admin.public_url.clone(),
         drain: config.timeouts.to_gateway().drain,
     };
-    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports::Ports { changed }) };
+    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports) };
     Ok(admin::startup::Application::build(control)?)
 }
 
@@ -136,7 +145,7 @@ fn control_plane(
 struct DataPlane {
     application: Application,
     demo_key: Option<String>,
-    declared: Declared,
+    declared: Arc<Declared>,
     db: DatabaseConnection,
     version: Option<String>,
 }
@@ -147,7 +156,7 @@ impl DataPlane {
         master_key: &MasterKey,
         pepper: Pepper,
         db: &DatabaseConnection,
-        declared: Declared,
+        declared: Arc<Declared>,
     ) -> Result<Self> {
         let demo_key = first_run::demo_key(config, db, &pepper).await?;
         // Read before the view is: what changes in between is then loaded twice, never missed.
@@ -203,7 +212,7 @@ fn announce(gateway: Option<&DataPlane>, admin: Option<SocketAddr>) {
 /// good view stays, and the next look tries again.
 async fn watch(
     gateway: Arc<Gateway>,
-    declared: Declared,
+    declared: Arc<Declared>,
     db: DatabaseConnection,
     version: Option<String>,
     mut wakes: Wakes,

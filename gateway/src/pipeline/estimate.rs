@@ -36,13 +36,23 @@ pub fn prices<'a>(
     if !found.is_empty() {
         return found;
     }
-    let agents = candidate.row.agent.and_then(|agents| agents.priced_as(&candidate.model));
-    let family = agents.or_else(|| candidate.row.surface.and_then(|surface| (surface.priced_as)(model)));
+    let family = family(candidate);
     match (operation, family) {
         (Operation::Realtime, Some(family)) => of(family, operation),
         (Operation::Realtime | Operation::Translation, _) => of(model, Operation::Transcription),
         _ => found,
     }
+}
+
+/// The family under which a model is priced that has no price of its own.
+fn family(candidate: &Candidate) -> Option<&str> {
+    let agents = candidate.row.agent.and_then(|agents| agents.priced_as(&candidate.model));
+    agents.or_else(|| candidate.row.surface.and_then(|surface| (surface.priced_as)(&candidate.model.model)))
+}
+
+/// The names under which [`prices`] looks for those of a candidate.
+pub fn priced_names(candidate: &Candidate) -> impl Iterator<Item = &str> {
+    std::iter::once(candidate.model.model.as_str()).chain(family(candidate))
 }
 
 /// Upper estimate for `usage` under `prices`; `None` while unpriced.

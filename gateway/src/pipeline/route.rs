@@ -347,7 +347,7 @@ fn accounts(snapshot: &Snapshot, tenant: TenantId) -> impl Iterator<Item = &Arc<
     snapshot.providers_of(tenant).map(Pool::account)
 }
 
-fn candidate(question: &Question<'_>, place: usize, target: &Target) -> Option<Candidate> {
+pub(super) fn candidate(question: &Question<'_>, place: usize, target: &Target) -> Option<Candidate> {
     let account = Arc::clone(question.snapshot.provider(question.tenant, &target.provider)?.account());
     let row = registry::provider(account.kind)?;
     let model = upstream_model(&account, target);

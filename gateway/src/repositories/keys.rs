@@ -7,7 +7,7 @@ use domain::provider::Operation;
 use entities::{Id, tenant, virtual_key};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use time::OffsetDateTime;
 
@@ -145,10 +145,25 @@ pub async fn revoke_undeclared_keys(
 /// # Errors
 /// The database's.
 pub async fn all_active_keys(db: &impl ConnectionTrait) -> Result<Vec<(KeyHash, Key)>, DbErr> {
+    active_keys(db, virtual_key::Entity::find()).await
+}
+
+/// One key, as it comes in [`all_active_keys`], where it is there.
+///
+/// # Errors
+/// The database's.
+pub async fn find_active_key(db: &impl ConnectionTrait, id: VirtualKeyId) -> Result<Vec<(KeyHash, Key)>, DbErr> {
+    active_keys(db, virtual_key::Entity::find_by_id(Id(id.0))).await
+}
+
+async fn active_keys(
+    db: &impl ConnectionTrait,
+    select: Select<virtual_key::Entity>,
+) -> Result<Vec<(KeyHash, Key)>, DbErr> {
     let tenants = |rule| tenant::Entity::find().select_only().column(tenant::Column::Id).filter(rule).into_tuple();
     let strict: Vec<Id> = tenants(tenant::Column::RefuseUnpriced.eq(true)).all(db).await?;
     let suspended: Vec<Id> = tenants(tenant::Column::SuspendedAt.is_not_null()).all(db).await?;
-    let rows = virtual_key::Entity::find().filter(virtual_key::Column::RevokedAt.is_null()).all(db).await?;
+    let rows = select.filter(virtual_key::Column::RevokedAt.is_null()).all(db).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for mut row in rows {
         if suspended.contains(&row.tenant_id) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::ids::TenantId;
 use entities::{Id, model, voice};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -77,6 +77,16 @@ pub async fn list_models(db: &impl ConnectionTrait) -> Result<Vec<Route>, DbErr>
     let mut routes = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
     routes.sort_by_key(|route| route.tenant);
     Ok(routes)
+}
+
+/// The routes that a name may mean for a tenant: its own and the platform's.
+///
+/// # Errors
+/// The database's.
+pub async fn list_models_named(db: &impl ConnectionTrait, tenant: TenantId, name: &str) -> Result<Vec<Route>, DbErr> {
+    let visible = Condition::any().add(model::Column::TenantId.is_null()).add(model::Column::TenantId.eq(Id(tenant.0)));
+    let rows = model::Entity::find().filter(visible).filter(model::Column::Name.eq(name)).all(db).await?;
+    rows.into_iter().map(from_row).collect()
 }
 
 /// Makes or changes a voice: provider name or kind → that provider's voice.

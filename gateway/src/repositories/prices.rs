@@ -1,12 +1,14 @@
 //! The price list.
 
+use std::collections::BTreeSet;
+
 use domain::ids::{PriceId, TenantId};
 use domain::price_list::ListedPrice;
 use domain::pricing::Price;
-use entities::price;
+use entities::{Id, price};
 use futures_util::TryStreamExt;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, StreamTrait};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Select, StreamTrait};
 use time::{Duration, OffsetDateTime};
 
 use super::{parse, to_count};
@@ -26,7 +28,29 @@ pub async fn list_prices(
     db: &(impl ConnectionTrait + StreamTrait),
     now: OffsetDateTime,
 ) -> Result<Vec<ListedPrice>, DbErr> {
-    let mut rows = price::Entity::find().filter(still_matters(now)).stream(db).await?;
+    listed(db, price::Entity::find().filter(still_matters(now))).await
+}
+
+/// As [`list_prices`], of these models alone, the platform's and one tenant's.
+///
+/// # Errors
+/// As [`list_prices`]'s.
+pub async fn list_prices_of(
+    db: &(impl ConnectionTrait + StreamTrait),
+    now: OffsetDateTime,
+    tenant: TenantId,
+    models: &BTreeSet<String>,
+) -> Result<Vec<ListedPrice>, DbErr> {
+    let whose = Condition::any().add(price::Column::TenantId.is_null()).add(price::Column::TenantId.eq(Id(tenant.0)));
+    let of = price::Column::Model.is_in(models.iter().map(String::as_str));
+    listed(db, price::Entity::find().filter(still_matters(now)).filter(whose).filter(of)).await
+}
+
+async fn listed(
+    db: &(impl ConnectionTrait + StreamTrait),
+    select: Select<price::Entity>,
+) -> Result<Vec<ListedPrice>, DbErr> {
+    let mut rows = select.stream(db).await?;
     let mut list = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let (Ok(kind), Ok(operation), Ok(unit)) = (row.provider_kind.parse(), row.operation.parse(), row.unit.parse())

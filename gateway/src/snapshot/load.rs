@@ -1,6 +1,10 @@
 //! Rows into the immutable view.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use dialects::{address, registry};
+use domain::ids::{ProviderId, TenantId, VirtualKeyId};
 use domain::seal::{OpenError, credential_binding};
 use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use secrecy::SecretString;
@@ -35,15 +39,77 @@ pub async fn load(db: &(impl ConnectionTrait + StreamTrait), open: &Open<'_>) ->
     for (hash, key) in keys::all_active_keys(db).await? {
         snapshot.insert_key(hash, key);
     }
+    insert_providers(db, &mut snapshot, open).await?;
+    for route in models::list_models(db).await? {
+        snapshot.insert_route(Arc::new(route));
+    }
+    Ok(snapshot)
+}
+
+/// Reads what one question about a name needs, but for prices, of which [`load_prices`] reads those that
+/// decide.
+///
+/// # Errors
+/// The database's.
+pub async fn load_for(
+    db: &impl ConnectionTrait,
+    open: &Open<'_>,
+    tenant: TenantId,
+    model: &str,
+    key: Option<VirtualKeyId>,
+) -> Result<Snapshot, LoadError> {
+    let mut snapshot = Snapshot { voices: models::list_voices(db).await?, ..Snapshot::default() };
+    if let Some(id) = key {
+        for (hash, key) in keys::find_active_key(db, id).await? {
+            snapshot.insert_key(hash, key);
+        }
+    }
+    insert_providers(db, &mut snapshot, open).await?;
+    for route in models::list_models_named(db, tenant, model).await? {
+        snapshot.insert_route(Arc::new(route));
+    }
+    Ok(snapshot)
+}
+
+/// Reads the prices of these models into a view, in the place of those that it has.
+///
+/// # Errors
+/// The database's.
+pub async fn load_prices(
+    db: &impl ConnectionTrait,
+    snapshot: &mut Snapshot,
+    tenant: TenantId,
+    models: &BTreeSet<String>,
+) -> Result<(), LoadError> {
+    snapshot.prices = PriceList::new(prices::list_prices_of(db, tenant, models).await?);
+    Ok(())
+}
+
+/// Reads one provider; `None` where it is not there, or cannot be used.
+///
+/// # Errors
+/// The database's.
+pub async fn load_provider(
+    db: &impl ConnectionTrait,
+    open: &Open<'_>,
+    id: ProviderId,
+) -> Result<Option<Pool>, LoadError> {
+    let mut stored = providers::list_providers(db).await?.into_iter();
+    let found = stored.find(|stored| stored.enabled && stored.account.id == id);
+    Ok(found.and_then(|stored| pool(stored, open)))
+}
+
+async fn insert_providers(
+    db: &impl ConnectionTrait,
+    snapshot: &mut Snapshot,
+    open: &Open<'_>,
+) -> Result<(), LoadError> {
     for stored in providers::list_providers(db).await?.into_iter().filter(|stored| stored.enabled) {
         if let Some(pool) = pool(stored, open) {
             snapshot.insert_provider(pool);
         }
     }
-    for route in models::list_models(db).await? {
-        snapshot.insert_route(std::sync::Arc::new(route));
-    }
-    Ok(snapshot)
+    Ok(())
 }
 
 /// A provider with the credentials that can be used; `None` where it cannot be.

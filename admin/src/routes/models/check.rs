@@ -42,7 +42,7 @@ pub(super) async fn check(
     let mut problems = Problems::default();
     problems.name(name);
     problems.targets(strategy, targets);
-    let providers = models::providers(db, owner).await?;
+    let providers = models::provider_names(db, owner).await?;
     for (index, target) in targets.iter().enumerate().take(MAX_TARGETS) {
         if !providers.contains(&target.provider) {
             problems.add(format!("targets[{index}].provider"), "there is no such provider");

@@ -4,6 +4,8 @@
 //! Nothing is taken by it: no probe of a breaker, no turn of a weighted route, no budget. What is found out
 //! only while a provider is asked is not in it, such as a voice that an account lists under an id.
 
+use std::collections::BTreeSet;
+
 use dialects::error::DialectError;
 use domain::audio::{AudioFile, Container, SampleRate, SpeechFormat};
 use domain::error::ErrorKind;
@@ -21,7 +23,7 @@ use crate::pipeline::admit::{Planned, decide};
 use crate::pipeline::authenticate::Principal;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
-use crate::pipeline::route::{Candidate, Dropped, Question, Watch, targets};
+use crate::pipeline::route::{Candidate, Dropped, Question, Watch, candidate, targets};
 use crate::pipeline::transcription::Length;
 use crate::pipeline::{json as chat, speech, transcription};
 use crate::realtime::open::choose;
@@ -147,7 +149,40 @@ pub fn explain(
     scenario: &Scenario,
     at: OffsetDateTime,
 ) -> Result<Explanation, GatewayError> {
-    let question = Question {
+    let question = question(snapshot, health, asker, operation, scenario, at);
+    let mut reasons = Reasons::default();
+    let decided = match asker.key.map_or(Ok(()), |key| permitted(key, &question)) {
+        Err(refusal) => Err(refuse_all(&question, refusal, &mut reasons)),
+        Ok(()) => order(&question, scenario, &mut reasons)?,
+    };
+    Ok(reasons.into_explanation(&question, decided))
+}
+
+/// The names of models whose prices [`explain`] asks for, for whoever loads no others.
+#[must_use]
+pub fn priced_models(
+    snapshot: &Snapshot,
+    health: &Health,
+    tenant: TenantId,
+    operation: Operation,
+    scenario: &Scenario,
+    at: OffsetDateTime,
+) -> BTreeSet<String> {
+    let question = question(snapshot, health, Asker { tenant, key: None }, operation, scenario, at);
+    let targets = targets(&question).map(|(_, targets)| targets).unwrap_or_default();
+    let candidates: Vec<Candidate> = targets.iter().filter_map(|target| candidate(&question, 0, target)).collect();
+    candidates.iter().flat_map(estimate::priced_names).map(str::to_owned).collect()
+}
+
+fn question<'a>(
+    snapshot: &'a Snapshot,
+    health: &'a Health,
+    asker: Asker<'_>,
+    operation: Operation,
+    scenario: &'a Scenario,
+    at: OffsetDateTime,
+) -> Question<'a> {
+    Question {
         snapshot,
         health,
         tenant: asker.tenant,
@@ -157,13 +192,7 @@ pub fn explain(
         region: scenario.region.as_deref(),
         at,
         refuses_unpriced: asker.key.is_some_and(|key| key.refuse_unpriced),
-    };
-    let mut reasons = Reasons::default();
-    let decided = match asker.key.map_or(Ok(()), |key| permitted(key, &question)) {
-        Err(refusal) => Err(refuse_all(&question, refusal, &mut reasons)),
-        Ok(()) => order(&question, scenario, &mut reasons)?,
-    };
-    Ok(reasons.into_explanation(&question, decided))
+    }
 }
 
 fn permitted(key: &Key, question: &Question<'_>) -> Result<(), GatewayError> {
