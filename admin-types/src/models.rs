@@ -6,6 +6,7 @@ use domain::provider::{Operation, ProviderKind};
 use domain::routing::Strategy;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub struct Model {
     /// Whose it is; `null` for the platform's, which every tenant may name.
     pub tenant_id: Option<Uuid>,
     /// How the targets are ordered.
-    #[schema(value_type = String, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
+    #[schema(schema_with = strategy)]
     pub strategy: Strategy,
     /// What serves it.
     pub targets: Vec<ModelTarget>,
@@ -79,7 +80,7 @@ pub struct CreateModel {
     pub tenant_id: Option<Uuid>,
     /// How the targets are ordered; `priority` unless told.
     #[serde(default = "priority")]
-    #[schema(value_type = String, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
+    #[schema(schema_with = strategy)]
     pub strategy: Strategy,
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
@@ -90,6 +91,18 @@ const fn priority() -> Strategy {
     Strategy::Priority
 }
 
+fn strategy() -> Schema {
+    let names = Strategy::ALL.iter().map(|strategy| strategy.as_str());
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+}
+
+/// What a model can be asked for.
+pub(crate) fn operation() -> Schema {
+    let names = Operation::ALL.iter().filter(|operation| **operation != Operation::Passthrough);
+    let names = names.map(|operation| operation.as_str());
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+}
+
 /// A model as it is to be from now on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +111,7 @@ pub struct ReplaceModel {
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
     pub name: String,
     /// How the targets are ordered.
-    #[schema(value_type = String, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
+    #[schema(schema_with = strategy)]
     pub strategy: Strategy,
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
@@ -113,7 +126,7 @@ pub struct UpdateModel {
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
     pub name: Option<String>,
     /// How the targets are ordered.
-    #[schema(value_type = Option<String>, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
+    #[schema(schema_with = strategy, required = false)]
     pub strategy: Option<Strategy>,
     /// What serves it: all of its targets, in the place of those that it has.
     #[schema(min_items = 1, max_items = 64)]
@@ -131,7 +144,7 @@ pub struct ListModels {
     /// Only this tenant's own.
     pub tenant_id: Option<Uuid>,
     /// Only those whose targets are ordered so.
-    #[param(value_type = Option<String>, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
+    #[param(schema_with = strategy, required = false)]
     pub strategy: Option<Strategy>,
     /// Only those declared so: `file`, `api` or `cli`.
     #[param(max_length = 20)]
@@ -173,7 +186,7 @@ pub struct Simulate {
     #[schema(min_length = 1, max_length = 512)]
     pub model: Option<String>,
     /// What is asked for.
-    #[schema(value_type = String, pattern = "^(transcription|translation|speech|realtime|chat|embeddings)$")]
+    #[schema(schema_with = operation)]
     pub operation: Operation,
     /// For which tenant. Absent: your own, or that of the key; for the platform a tenant without models of its own.
     #[serde(default)]
@@ -219,7 +232,7 @@ pub struct Simulation {
     /// What was asked for.
     pub model: String,
     /// What is to be done.
-    #[schema(value_type = String, pattern = "^(transcription|translation|speech|realtime|chat|embeddings)$")]
+    #[schema(schema_with = operation)]
     pub operation: Operation,
     /// How the targets are ordered; `null` where the name means nothing.
     #[schema(value_type = Option<String>, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]

@@ -3,6 +3,7 @@
 use domain::provider::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, Schema};
 
 /// What is to be tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 pub struct TestProvider {
     /// Which operations; absent for every one that the provider's kind does.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 6)]
+    #[schema(schema_with = operations, required = false)]
     pub operations: Option<Vec<Operation>>,
     /// The provider's model, for exactly one operation; absent for one that costs little.
     #[serde(default)]
@@ -20,6 +21,11 @@ pub struct TestProvider {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128)]
     pub voice: Option<String>,
+}
+
+fn operations() -> Schema {
+    let list = ArrayBuilder::new().items(crate::models::operation()).min_items(Some(1)).max_items(Some(6));
+    list.unique_items(true).into()
 }
 
 /// What came of it.
@@ -35,7 +41,7 @@ pub struct ProviderTest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationTest {
     /// What was tried.
-    #[schema(value_type = String, pattern = "^(transcription|translation|speech|realtime|chat|embeddings)$")]
+    #[schema(schema_with = crate::models::operation)]
     pub operation: Operation,
     /// With which of the provider's models; `null` where none is known.
     pub model: Option<String>,

@@ -16,11 +16,18 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
     let admin = app.token(Role::TenantAdmin, Some(tenant)).await;
     let mut objects = vec![("/api/v1/tenants", tenant.to_string())];
     // What its administrator makes, and how.
-    for (path, body) in [("/api/v1/keys", json!({ "name": "theirs" }))] {
+    let provider = app.provider_of(Some(tenant), "theirs", "openai").await;
+    objects.push(("/api/v1/providers", provider.to_string()));
+    for (path, body) in [
+        ("/api/v1/keys", json!({ "name": "theirs" })),
+        ("/api/v1/models", json!({ "name": "theirs", "targets": [{ "provider": "theirs", "model": "m" }] })),
+    ] {
         let made = app.post(path, &admin, body).await;
         assert_eq!(made.status, 201, "{path}: {made:?}");
         objects.push((path, made.json()["id"].as_str().unwrap().to_owned()));
     }
+    // Voices are the platform's, and everybody's to see: there are none of another tenant.
+    objects.push(("/api/v1/voices", Uuid::now_v7().to_string()));
     // What comes of what is done.
     for path in ["/api/v1/audit"] {
         let list = app.get(path, &admin).await;
