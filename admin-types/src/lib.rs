@@ -15,6 +15,7 @@ pub mod page;
 pub mod prices;
 pub mod problem;
 pub mod provider_tests;
+pub mod providers;
 pub mod role;
 pub mod sessions;
 pub mod tenants;

@@ -102,6 +102,17 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::DELETE, "/api/v1/voices/{name}", PLATFORM),
     // providers
     (Method::POST, "/api/v1/providers/{id}/test", ADMIN),
+    // providers
+    (Method::GET, "/api/v1/providers", VIEWER),
+    (Method::POST, "/api/v1/providers", ADMIN),
+    (Method::GET, "/api/v1/providers/{id}", VIEWER),
+    (Method::PATCH, "/api/v1/providers/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/providers/{id}", ADMIN),
+    (Method::GET, "/api/v1/providers/{id}/credentials", ADMIN),
+    (Method::POST, "/api/v1/providers/{id}/credentials", ADMIN),
+    (Method::GET, "/api/v1/providers/{id}/credentials/{credential}", ADMIN),
+    (Method::PATCH, "/api/v1/providers/{id}/credentials/{credential}", ADMIN),
+    (Method::DELETE, "/api/v1/providers/{id}/credentials/{credential}", ADMIN),
 ];
 
 /// Who may call this route; `None` for a route that is in no table.

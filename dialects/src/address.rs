@@ -60,6 +60,13 @@ pub fn base_url(text: &str, allow_insecure: bool) -> Result<String, AddressError
     Ok(text.trim().trim_end_matches('/').to_owned())
 }
 
+/// Whether two base URLs lead to one server.
+#[must_use]
+pub fn same_server(one: &str, other: &str) -> bool {
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+    origin(one).is_some_and(|first| Some(first) == origin(other))
+}
+
 fn is_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
@@ -128,6 +135,10 @@ mod tests {
             ("file:///etc/passwd", AddressError::Scheme),
         ] {
             assert_eq!(base_url(text, false), Err(error), "{text}");
+        }
+        assert!(same_server("https://api.example.com/v1", "https://API.example.com:443/v2"));
+        for other in ["http://api.example.com/v1", "https://api.example.org/v1", "https://api.example.com:8443", ""] {
+            assert!(!same_server("https://api.example.com/v1", other), "{other}");
         }
         assert!(matches!(base_url("api.example.com", false), Err(AddressError::NotAUrl(_))));
         assert_eq!(base_url("https://u@10.0.0.1", true), Err(AddressError::Credentials));

@@ -7,6 +7,8 @@ pub mod keys;
 pub(crate) mod prices;
 pub(crate) mod reprice;
 pub mod sessions;
+pub(crate) mod credentials;
+pub(crate) mod providers;
 pub mod tenants;
 pub(crate) mod unpriced;
 pub mod usage;

@@ -9,6 +9,9 @@ pub(crate) mod keys;
 pub(crate) mod price_lists;
 pub(crate) mod prices;
 pub(crate) mod sessions;
+pub(crate) mod credentials;
+pub(crate) mod document;
+pub(crate) mod providers;
 pub(crate) mod tenants;
 pub(crate) mod unpriced;
 pub(crate) mod usage;
@@ -35,4 +38,6 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(models::configure)
         .configure(voices::configure)
         .configure(provider_tests::configure);
+        .configure(providers::configure)
+        .configure(credentials::configure);
 }

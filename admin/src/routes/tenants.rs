@@ -226,7 +226,7 @@ fn show(row: tenant::Model) -> HttpResponse {
     HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(tenants::view(row))
 }
 
-fn check_name(name: &str) -> Result<(), AdminError> {
+pub(super) fn check_name(name: &str) -> Result<(), AdminError> {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     if begins && name.len() <= MAX_NAME_BYTES && name.chars().all(is_allowed) {

@@ -10,6 +10,7 @@ mod keys;
 mod objects;
 mod sessions;
 mod prices;
+mod providers;
 mod tenants;
 mod usage;
 mod models;

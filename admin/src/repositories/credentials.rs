@@ -1,0 +1,124 @@
+//! Credentials of providers. They come here sealed, and nobody opens them on this plane.
+
+use admin_types::page::Page;
+use admin_types::providers::{Credential, ListCredentials};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::seal::{KeyId, key_id_of};
+use entities::{Id, provider_credential, setting};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::stored;
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// Row of `settings` that is sealed under the present master key from the first start on.
+const SEALED_SETTING: &str = "key_pepper";
+
+/// A row as it is shown.
+pub(crate) fn view(row: provider_credential::Model) -> Credential {
+    Credential {
+        id: row.id.0,
+        provider_id: row.provider_id.0,
+        label: row.label,
+        last4: row.last4,
+        fingerprint: row.fingerprint,
+        weight: u32::try_from(row.weight).unwrap_or_default(),
+        max_concurrent: row.max_concurrent.and_then(|most| u32::try_from(most).ok()),
+        enabled: row.enabled,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// One page of a provider's credentials, oldest first.
+///
+/// # Errors
+/// The database's; a limit or cursor that cannot be.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    provider: Id,
+    list: &ListCredentials,
+) -> Result<Page<Credential>, AdminError> {
+    let position = Position::new(list.limit, list.cursor.as_deref(), "created_at", false)?;
+    let select = provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider));
+    let rows = position.apply(select, None, provider_credential::Column::Id).all(db).await?;
+    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+}
+
+/// How many credentials a provider has.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn count(db: &impl ConnectionTrait, provider: Id) -> Result<u64, DbErr> {
+    provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider)).count(db).await
+}
+
+/// One credential of a provider. Locked until the transaction ends, where it is for a change.
+///
+/// # Errors
+/// The database's, [`AdminError::NotFound`].
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    provider: Id,
+    id: Uuid,
+    for_change: bool,
+) -> Result<provider_credential::Model, AdminError> {
+    let mut find =
+        provider_credential::Entity::find_by_id(Id(id)).filter(provider_credential::Column::ProviderId.eq(provider));
+    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Keeps a credential.
+///
+/// # Errors
+/// The database's; the label is taken.
+pub(crate) async fn insert(
+    db: &impl ConnectionTrait,
+    row: provider_credential::Model,
+) -> Result<provider_credential::Model, DbErr> {
+    provider_credential::ActiveModel::from(row).reset_all().insert(db).await
+}
+
+/// Writes what has changed of a row and raises its version.
+///
+/// # Errors
+/// The database's; the label is taken.
+pub(crate) async fn update(
+    db: &impl ConnectionTrait,
+    mut row: provider_credential::Model,
+    now: OffsetDateTime,
+) -> Result<provider_credential::Model, DbErr> {
+    row.version += 1;
+    row.updated_at = stored(now);
+    provider_credential::ActiveModel::from(row).reset_all().update(db).await
+}
+
+/// Removes a credential.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
+    provider_credential::Entity::delete_by_id(id).exec(db).await.map(drop)
+}
+
+/// # Errors
+/// 409 where the master key was rotated while this process ran: what it seals could be opened by nobody.
+/// Asked behind the write, which has waited for a rotation that was under way.
+pub(crate) async fn check_sealing(db: &impl ConnectionTrait, ours: KeyId) -> Result<(), AdminError> {
+    let Some(row) = setting::Entity::find_by_id(SEALED_SETTING).one(db).await? else { return Ok(()) };
+    let present = STANDARD.decode(row.value).ok().and_then(|sealed| key_id_of(&sealed));
+    if present == Some(ours) {
+        return Ok(());
+    }
+    tracing::error!("the master key was rotated: restart this process with the present one");
+    let detail = "The master key was rotated: this server must be restarted with the present one first.";
+    Err(AdminError::conflict("master_key_rotated", detail))
+}
