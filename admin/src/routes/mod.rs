@@ -37,7 +37,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(alerts::configure)
         .configure(models::configure)
         .configure(voices::configure)
-        .configure(provider_tests::configure);
+        .configure(provider_tests::configure)
         .configure(providers::configure)
         .configure(credentials::configure);
 }
