@@ -7,6 +7,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod auth;
 pub mod given;
 pub mod health;
 pub mod keys;
@@ -19,5 +20,7 @@ pub mod providers;
 pub mod role;
 pub mod sessions;
 pub mod tenants;
+pub mod tokens;
 pub mod usage;
+pub mod users;
 pub mod voices;

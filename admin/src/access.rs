@@ -22,6 +22,27 @@ const PLATFORM: Access = Access::AtLeast(Role::PlatformAdmin);
 /// Method, pattern of the path, who.
 pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::GET, "/api/v1/openapi.json", Access::Open),
+    // signing in, and one's own account
+    (Method::POST, "/api/v1/auth/login", Access::Open),
+    (Method::POST, "/api/v1/auth/refresh", Access::Open),
+    (Method::POST, "/api/v1/auth/logout", Access::Open),
+    (Method::POST, "/api/v1/auth/accept", Access::Open),
+    (Method::POST, "/api/v1/auth/password", VIEWER),
+    (Method::GET, "/api/v1/auth/me", VIEWER),
+    (Method::GET, "/api/v1/auth/sessions", VIEWER),
+    (Method::DELETE, "/api/v1/auth/sessions/{id}", VIEWER),
+    // personal access tokens
+    (Method::GET, "/api/v1/tokens", VIEWER),
+    (Method::POST, "/api/v1/tokens", VIEWER),
+    (Method::GET, "/api/v1/tokens/{id}", VIEWER),
+    (Method::DELETE, "/api/v1/tokens/{id}", VIEWER),
+    // users
+    (Method::GET, "/api/v1/users", ADMIN),
+    (Method::POST, "/api/v1/users", ADMIN),
+    (Method::GET, "/api/v1/users/{id}", ADMIN),
+    (Method::PATCH, "/api/v1/users/{id}", ADMIN),
+    (Method::DELETE, "/api/v1/users/{id}", ADMIN),
+    (Method::POST, "/api/v1/users/{id}/reset-password", ADMIN),
     // tenants
     (Method::GET, "/api/v1/tenants", VIEWER),
     (Method::POST, "/api/v1/tenants", PLATFORM),

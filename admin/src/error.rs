@@ -24,6 +24,9 @@ pub enum AdminError {
     /// Nobody, or nobody known.
     #[error("sign in first: the access token is missing, unknown or expired")]
     Unauthenticated,
+    /// The e-mail address or the password is not right; nobody is told which.
+    #[error("the e-mail address or the password is wrong, or the account may not sign in")]
+    WrongCredentials,
     /// Somebody who may not.
     #[error("{0}")]
     Forbidden(String),
@@ -98,6 +101,7 @@ impl AdminError {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Fields cannot be used"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Not signed in"),
+            Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong_credentials", "Not signed in"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not permitted"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed(_) => {
@@ -153,7 +157,7 @@ impl ResponseError for AdminError {
             response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).max(1).to_string()));
         }
         match self {
-            Self::Unauthenticated => {
+            Self::Unauthenticated | Self::WrongCredentials => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
             }
             Self::MethodNotAllowed(allowed) => {
@@ -217,6 +221,7 @@ mod tests {
             (AdminError::Malformed("x".into()), 400),
             (AdminError::field("name", "is empty"), 422),
             (AdminError::Unauthenticated, 401),
+            (AdminError::WrongCredentials, 401),
             (AdminError::Forbidden("x".into()), 403),
             (AdminError::NotFound, 404),
             (AdminError::MethodNotAllowed("GET".into()), 405),

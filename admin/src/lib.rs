@@ -37,6 +37,7 @@ pub mod settings;
 mod sheet;
 pub mod startup;
 pub mod usage;
+pub mod users;
 
 use crate::error::AdminError;
 use crate::ports::DataPlane;
@@ -52,6 +53,8 @@ pub struct Control {
     pub settings: AdminSettings,
     /// What only the data plane can do.
     pub data_plane: Arc<dyn DataPlane>,
+    /// What signing in remembers; begins empty.
+    pub auth: auth::State,
 }
 
 /// Secrets derived from the master key.

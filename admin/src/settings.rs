@@ -1,6 +1,6 @@
 //! What the control plane is told at start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -49,4 +49,35 @@ pub enum SmtpTls {
     Tls,
     /// Not at all: for a relay on this machine or in a network of one's own.
     None,
+}
+
+impl AdminSettings {
+    /// The defaults, listening there.
+    #[must_use]
+    pub fn at(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            workers: None,
+            public_url: None,
+            drain: Duration::from_secs(30),
+            smtp: None,
+            alerts_every: Duration::from_secs(30),
+        }
+    }
+
+    /// What people's browsers put in front of a path, such as `https://antiphon.example.com`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                let ip = match self.bind.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+                    ip => ip,
+                };
+                format!("http://{}", SocketAddr::new(ip, self.bind.port()))
+            }
+        }
+    }
 }

@@ -62,7 +62,7 @@ impl Application {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn build(control: Control) -> Result<Self, StartError> {
+    pub fn build(mut control: Control) -> Result<Self, StartError> {
         let bind = control.settings.bind;
         let bound = || {
             let listener = TcpListener::bind(bind)?;
@@ -70,6 +70,8 @@ impl Application {
             Ok((listener, address))
         };
         let (listener, address) = bound().map_err(|source| StartError::Listen { address: bind, source })?;
+        // Port 0 has become one, which links name.
+        control.settings.bind = address;
         let streams = Streams::default();
         let (alerts_every, drain) = (control.settings.alerts_every, control.settings.drain);
         let sealing = control.secrets.sealing.clone();

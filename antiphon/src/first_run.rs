@@ -1,8 +1,11 @@
-//! What a machine with no configuration gets: a tenant, a key that is shown once, and a line to paste.
+//! What a machine with no configuration gets: a tenant, a key that is shown once, and a line to paste. And
+//! what every installation gets that has no user yet: somebody who can manage it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use admin::audit::By;
+use admin::error::AdminError;
+use admin::users::{MadeUser, first_administrator};
 use anyhow::Result;
 use domain::key::Pepper;
 use entities::virtual_key;
@@ -25,6 +28,24 @@ pub(crate) async fn demo_key(config: &Config, db: &DatabaseConnection, pepper: &
     insert_audited(&transaction, &by, &stored).await?;
     transaction.commit().await?;
     Ok(Some(secret))
+}
+
+/// Makes the first administrator where there is no user yet; gives them to be shown.
+pub(crate) async fn administrator(config: &Config, db: &DatabaseConnection) -> Result<Option<MadeUser>> {
+    let told = &config.first_administrator;
+    let made = first_administrator(db, told.email.as_deref(), told.password.as_ref()).await;
+    made.map_err(|error| refusal(&error).context("ANTIPHON_ADMIN_EMAIL and ANTIPHON_ADMIN_PASSWORD make no user"))
+}
+
+/// Why the control plane refuses, in one line.
+pub(crate) fn refusal(error: &AdminError) -> anyhow::Error {
+    match error {
+        AdminError::Invalid(fields) => {
+            let fields = fields.iter().map(|field| format!("{} {}", field.field, field.detail));
+            anyhow::anyhow!("{}", fields.collect::<Vec<_>>().join(", "))
+        }
+        other => anyhow::anyhow!("{other}"),
+    }
 }
 
 /// What is printed once the gateway listens: its lines can be pasted as they are.

@@ -172,6 +172,23 @@ fn what_is_changed_by_command_is_audited_and_tampering_with_it_is_found() {
 }
 
 #[test]
+fn an_administrator_is_made_and_gets_another_password() {
+    let machine = Machine::new();
+    let create = ["admin-user", "create", "--email", "Ada@Example.com", "--role"];
+    let made = machine.json(&[&create[..], &["platform_admin"]].concat());
+    assert_eq!((&made["email"], &made["role"]), (&Value::from("ada@example.com"), &Value::from("platform_admin")));
+    let password = made["password"].as_str().unwrap();
+    assert_eq!(password.len(), 24);
+    let other = machine.json(&["admin-user", "reset-password", "--email", "ada@example.com"]);
+    assert_eq!(other["id"], made["id"]);
+    assert_ne!(other["password"], made["password"]);
+    assert!(machine.refusal(&[&create[..], &["platform_admin"]].concat()).contains("exists already"));
+    assert!(machine.refusal(&[&create[..], &["tenant_admin"]].concat()).contains("--tenant"));
+    assert!(machine.refusal(&[&create[..], &["tenant_admin", "--tenant", "acme"]].concat()).contains("no tenant"));
+    assert!(machine.refusal(&["admin-user", "reset-password", "--email", "x@y.z"]).contains("no user"));
+}
+
+#[test]
 fn an_exchanged_master_key_is_an_error_and_not_a_set_of_dead_keys() {
     let machine = Machine::new();
     machine.json(&["key", "create", "--tenant", "acme", "--name", "a"]);
@@ -437,6 +454,7 @@ fn the_first_start_shows_the_demo_key_and_the_second_does_not() {
     let machine = Machine::new();
     let (serving, printed) = machine.serve();
     assert_eq!(printed.matches("key  sk-ap-").count(), 1, "{printed}");
+    assert_eq!(printed.matches("e-mail    admin@localhost\n  password  ").count(), 1, "{printed}");
     let (_, lines) = printed.split_once("Try it: ").unwrap();
     let (_, lines) = lines.split_once('\n').unwrap();
     let pasted = Command::new("sh").args(["-ec", lines]).current_dir(machine.path()).output().unwrap();
@@ -449,7 +467,7 @@ fn the_first_start_shows_the_demo_key_and_the_second_does_not() {
     drop(serving);
 
     let (_serving, printed) = machine.serve();
-    assert!(!printed.contains("sk-ap-"), "{printed}");
+    assert!(!printed.contains("sk-ap-") && !printed.contains("password"), "{printed}");
     let keys = machine.json(&["key", "list", "--tenant", "default"]);
     assert_eq!(keys.as_array().unwrap().len(), 1);
 }
@@ -556,6 +574,8 @@ fn every_command_has_help() {
         &["prices", "export"],
         &["usage", "rebuild-rollups"],
         &["key", "create"],
+        &["admin-user", "create"],
+        &["admin-user", "reset-password"],
         &["key", "list"],
         &["key", "revoke"],
         &["keys", "rotate-master"],

@@ -1,7 +1,14 @@
 //! Who is asking. [`Actor`] is made here and nowhere else, and every handler that touches a tenant's data
 //! takes one, so that none can do so without knowing for whom.
 
-pub mod tokens;
+pub(crate) mod cookies;
+pub(crate) mod links;
+pub(crate) mod login;
+pub(crate) mod passwords;
+pub(crate) mod sessions;
+pub(crate) mod signing;
+pub(crate) mod throttle;
+pub(crate) mod tokens;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -11,14 +18,21 @@ use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
 use admin_types::role::Role;
 use domain::ids::TenantId;
-use entities::{Id, tenant, user};
+use entities::{Id, user};
 use sea_orm::EntityTrait;
 use uuid::Uuid;
 
 use crate::access::{self, Access};
 use crate::error::AdminError;
-use crate::repositories::Scope;
+use crate::repositories::{Scope, refresh_tokens, tenants};
 use crate::{Control, audit, http};
+
+/// What signing in remembers from request to request.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(crate) passwords: passwords::Passwords,
+    pub(crate) keys: signing::Keys,
+}
 
 /// Bytes of an access token that are looked at.
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -32,6 +46,8 @@ pub struct Actor {
     pub email: String,
     /// The personal access token they use, where it is one.
     pub token: Option<Uuid>,
+    /// The sign-in they use, where it is one.
+    pub session: Option<Uuid>,
     /// What they may do.
     pub role: Role,
     /// Their tenant; `None` for all.
@@ -63,6 +79,15 @@ impl Actor {
             address: self.address.clone(),
             request_id: self.request_id.clone(),
         }
+    }
+
+    /// The sign-in they use.
+    ///
+    /// # Errors
+    /// 403 with a personal access token: what a person must do is not done by a program.
+    pub fn signed_in(&self) -> Result<Uuid, AdminError> {
+        let refused = || AdminError::Forbidden("Sign in for this; a personal access token may not.".to_owned());
+        self.session.ok_or_else(refused)
     }
 
     /// Tells callers apart.
@@ -147,6 +172,13 @@ pub(crate) async fn recognise(control: &Control, request: &HttpRequest) -> Resul
     let claim = tokens::find(control, token).await?.ok_or(AdminError::Unauthenticated)?;
     let user = user::Entity::find_by_id(Id(claim.user)).one(&control.database).await?;
     let user = user.filter(|user| user.disabled_at.is_none()).ok_or(AdminError::Unauthenticated)?;
+    if let Some((session, epoch)) = claim.session {
+        let is_alive =
+            epoch == user.session_epoch && refresh_tokens::is_alive(&control.database, user.id, session).await?;
+        if !is_alive {
+            return Err(AdminError::Unauthenticated);
+        }
+    }
     let own: Role = user.role.parse().map_err(|error| AdminError::internal(&error))?;
     let role = own.min(claim.role.unwrap_or(own));
     let tenant = claim.tenant.or(user.tenant_id.map(|id| TenantId(id.0)));
@@ -155,13 +187,19 @@ pub(crate) async fn recognise(control: &Control, request: &HttpRequest) -> Resul
         return Err(AdminError::Unauthenticated);
     }
     let tenant = if role == Role::PlatformAdmin { None } else { tenant };
-    if let Some(tenant) = tenant {
-        check_tenant(control, tenant).await?;
+    match tenant {
+        Some(tenant) if !tenants::is_served(&control.database, tenant).await? => {
+            return Err(AdminError::Unauthenticated);
+        }
+        // A tenant's role without a tenant would reach every one.
+        None if role < Role::PlatformAdmin => return Err(AdminError::Unauthenticated),
+        _ => {}
     }
     Ok(Actor {
         user: user.id.0,
         email: user.email,
         token: claim.token,
+        session: claim.session.map(|(session, _)| session),
         role,
         tenant,
         address: http::address(request),
@@ -169,16 +207,7 @@ pub(crate) async fn recognise(control: &Control, request: &HttpRequest) -> Resul
     })
 }
 
-/// Nobody of a suspended tenant is served.
-async fn check_tenant(control: &Control, tenant: TenantId) -> Result<(), AdminError> {
-    let row = tenant::Entity::find_by_id(Id(tenant.0)).one(&control.database).await?;
-    match row {
-        Some(tenant) if tenant.suspended_at.is_none() => Ok(()),
-        _ => Err(AdminError::Unauthenticated),
-    }
-}
-
-fn bearer(request: &HttpRequest) -> Option<&str> {
+pub(crate) fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();

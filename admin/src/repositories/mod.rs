@@ -1,18 +1,23 @@
 //! The only SQL of the control plane. Every query takes the [`Scope`] of its caller.
 
+pub(crate) mod access_tokens;
 pub(crate) mod alerts;
 pub mod audit;
+pub(crate) mod credentials;
 pub mod health;
 pub mod keys;
+pub(crate) mod login_failures;
+pub mod models;
+pub(crate) mod one_time_links;
 pub(crate) mod prices;
+pub(crate) mod providers;
+pub(crate) mod refresh_tokens;
 pub(crate) mod reprice;
 pub mod sessions;
-pub(crate) mod credentials;
-pub(crate) mod providers;
 pub mod tenants;
 pub(crate) mod unpriced;
 pub mod usage;
-pub mod models;
+pub(crate) mod users;
 pub mod voices;
 
 use domain::ids::TenantId;

@@ -77,6 +77,15 @@ pub(crate) async fn find(
     find.one(db).await?.ok_or(AdminError::NotFound)
 }
 
+/// Whether people of a tenant are served: it is there and not suspended.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn is_served(db: &impl ConnectionTrait, id: TenantId) -> Result<bool, DbErr> {
+    let row = tenant::Entity::find_by_id(Id(id.0)).one(db).await?;
+    Ok(row.is_some_and(|tenant| tenant.suspended_at.is_none()))
+}
+
 /// Makes a tenant.
 ///
 /// # Errors

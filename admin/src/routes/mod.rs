@@ -2,21 +2,23 @@
 
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod auth;
 pub(crate) mod bulk_keys;
+pub(crate) mod credentials;
 pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod models;
 pub(crate) mod price_lists;
 pub(crate) mod prices;
-pub(crate) mod sessions;
-pub(crate) mod credentials;
-pub(crate) mod document;
+pub(crate) mod provider_tests;
 pub(crate) mod providers;
+pub(crate) mod sessions;
 pub(crate) mod tenants;
+pub(crate) mod tokens;
 pub(crate) mod unpriced;
 pub(crate) mod usage;
-pub(crate) mod models;
-pub(crate) mod provider_tests;
+pub(crate) mod users;
 pub(crate) mod voices;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -25,7 +27,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .configure(document::configure)
+        .configure(auth::configure)
         .configure(tenants::configure)
+        .configure(users::configure)
+        .configure(tokens::configure)
         .configure(keys::configure)
         .configure(audit::configure)
         .configure(sessions::configure)

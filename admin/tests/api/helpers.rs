@@ -58,7 +58,7 @@ pub(crate) struct TestApp {
     pub(crate) secrets: Secrets,
     pub(crate) data_plane: Arc<Silent>,
     base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: TestClient,
     stop: Option<oneshot::Sender<()>>,
     running: tokio::task::JoinHandle<()>,
     cleanup: Cleanup,
@@ -69,15 +69,36 @@ enum Cleanup {
     Database { server: DatabaseConnection, name: String },
 }
 
+/// What sends requests.
+pub(crate) type TestClient = Client<HttpConnector, Full<Bytes>>;
+
+/// A client that comes from another address of this machine.
+pub(crate) fn client_from(address: &str) -> TestClient {
+    let mut connector = HttpConnector::new();
+    connector.set_local_address(Some(address.parse().unwrap()));
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// The password of everybody whom [`TestApp::person`] makes.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HashMap<String, String>,
+    /// What was set, by name: `value; attributes`.
+    pub(crate) cookies: HashMap<String, String>,
     pub(crate) text: String,
 }
 
 impl Answer {
+    /// As the browser gives a cookie back.
+    pub(crate) fn cookie(&self, name: &str) -> String {
+        let (value, _) = self.cookies[name].split_once(';').unwrap();
+        format!("{name}={value}")
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -190,6 +211,7 @@ impl TestApp {
             secrets: secrets.clone(),
             settings,
             data_plane: Arc::clone(&data_plane) as Arc<dyn DataPlane>,
+            auth: Default::default(),
         };
         let application = Application::build(control).unwrap();
         let base = format!("http://{}", application.address());
@@ -247,6 +269,19 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
+        self.send_through(&self.client, method, path, token, headers, body).await
+    }
+
+    /// As [`Self::send_bytes`], through another client.
+    pub(crate) async fn send_through(
+        &self,
+        client: &TestClient,
+        method: Method,
+        path: &str,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -254,15 +289,18 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.client.request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
+        let response = client.request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
         let status = response.status().as_u16();
+        let cookies = response.headers().get_all("set-cookie").iter();
+        let cookies = cookies.filter_map(|value| value.to_str().unwrap().split_once('='));
+        let cookies = cookies.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect();
         let headers = response
             .headers()
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
             .collect();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { status, headers, cookies, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
@@ -352,6 +390,26 @@ impl TestApp {
         };
         access_token::Entity::insert(row).exec_without_returning(&self.database).await.unwrap();
         token
+    }
+
+    /// Somebody who can sign in.
+    pub(crate) async fn person(&self, email: &str, role: Role, tenant: Option<Uuid>) -> Uuid {
+        let password = PASSWORD.to_owned().into();
+        let by = admin::audit::By::system("tests");
+        let tenant = tenant.map(domain::ids::TenantId);
+        admin::users::create(&self.database, &by, email, role, tenant, Some(&password)).await.unwrap().id
+    }
+
+    /// Tries to sign in.
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Answer {
+        self.post("/api/v1/auth/login", "", serde_json::json!({ "email": email, "password": password })).await
+    }
+
+    /// The access token of somebody who signs in.
+    pub(crate) async fn sign_in(&self, email: &str) -> String {
+        let answer = self.login(email, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["access_token"].as_str().unwrap().to_owned()
     }
 
     /// The token of a platform administrator.

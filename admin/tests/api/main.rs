@@ -2,17 +2,20 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
-mod audit;
-mod bulk_keys;
 mod alerts;
+mod audit;
+mod auth;
+mod auth_tokens;
+mod bulk_keys;
 mod helpers;
 mod keys;
+mod models;
 mod objects;
-mod sessions;
 mod prices;
+mod provider_tests;
 mod providers;
+mod sessions;
 mod tenants;
 mod usage;
-mod models;
-mod provider_tests;
+mod users;
 mod voices;

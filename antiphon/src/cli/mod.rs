@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod admin_user;
 mod audit;
 mod config;
 mod key;
@@ -55,6 +56,9 @@ enum Command {
     Gateway(serve::ServeGateway),
     /// Serve the admin plane alone
     Admin(serve::ServeAdmin),
+    /// Make users of the admin plane, and give them other passwords
+    #[command(subcommand)]
+    AdminUser(admin_user::AdminUser),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -88,6 +92,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Serve(Serve { gateway, admin }) => serve::run(Some(gateway), Some(admin), &common).await,
         Command::Gateway(gateway) => serve::run(Some(gateway), None, &common).await,
         Command::Admin(admin) => serve::run(None, Some(admin), &common).await,
+        Command::AdminUser(command) => admin_user::run(command, &common).await,
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,
         Command::Key(command) => key::run(command, &common).await,

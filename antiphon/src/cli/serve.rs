@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use admin::settings::AdminSettings;
+use admin::users::MadeUser;
 use admin::{Control, Secrets};
 use anyhow::{Context, Result};
 use changes::{Signal, Wakes};
@@ -16,6 +17,7 @@ use gateway::limits::past::catch_up;
 use gateway::reports::end_terminated;
 use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
+use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let pepper = master_key.pepper(&db).await?;
     let declared = declared::apply(&config, &db, &pepper, master_key.sealing_key()).await?;
 
+    let first = first_run::administrator(&config, &db).await?;
     let declared = Arc::new(declared);
     let changed = Signal::default();
     // Where the control plane looks for the gateway of this process, which is built after it.
@@ -93,7 +96,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     if let Some(gateway) = &gateway {
         in_process.get_or_init(|| gateway.application.gateway());
     }
-    announce(gateway.as_ref(), admin_address);
+    announce(gateway.as_ref(), admin_address, first.as_ref());
     let serve_gateway = async {
         let served = match gateway {
             Some(gateway) => gateway.run_until(stop.cancelled(), changed).await,
@@ -137,7 +140,8 @@ fn control_plane(
         public_url: config.server.admin.public_url.clone(),
         drain: config.timeouts.to_gateway().drain,
     };
-    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports) };
+    let auth = admin::auth::State::default();
+    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports), auth };
     Ok(admin::startup::Application::build(control)?)
 }
 
@@ -183,14 +187,22 @@ impl DataPlane {
     }
 }
 
-/// Tells where the planes listen; the demo key is shown once, on the first start. A reader that has gone
-/// away does not end the server.
-fn announce(gateway: Option<&DataPlane>, admin: Option<SocketAddr>) {
+/// Tells where the planes listen; the demo key and a password that was made up are shown once, on the first
+/// start. A reader that has gone away does not end the server.
+fn announce(gateway: Option<&DataPlane>, admin: Option<SocketAddr>, first: Option<&MadeUser>) {
     let mut printed = Ok(());
     if let Some(admin) = admin {
         let admin = first_run::reachable(admin);
         tracing::info!(url = %format_args!("http://{admin}"), "the admin plane is listening");
         printed = printed.and_then(|()| output::line(&format!("Antiphon's admin plane: http://{admin}")));
+    }
+    if let Some(first) = first {
+        let password = match &first.generated {
+            Some(password) => format!("\n  password  {}   (shown this once)", password.expose_secret()),
+            None => String::new(),
+        };
+        let told = format!("Its first administrator:\n  e-mail    {}{password}", first.email);
+        printed = printed.and_then(|()| output::line(&told));
     }
     if let Some(gateway) = gateway {
         let address = gateway.application.address();

@@ -25,6 +25,7 @@ mod voices;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
 pub(crate) use database::DatabaseConfig;
@@ -73,6 +74,25 @@ pub(crate) struct Config {
     pub(crate) timeouts: TimeoutsConfig,
     /// What is logged, and how.
     pub(crate) telemetry: TelemetryConfig,
+    /// Who is made where there is no user yet; from the environment alone.
+    #[serde(skip)]
+    pub(crate) first_administrator: FirstAdministrator,
+}
+
+/// `ANTIPHON_ADMIN_EMAIL` and `ANTIPHON_ADMIN_PASSWORD`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FirstAdministrator {
+    /// Their address; `admin@localhost` unless told.
+    pub(crate) email: Option<String>,
+    /// Their password; one is made up and printed unless told.
+    pub(crate) password: Option<SecretString>,
+}
+
+impl FirstAdministrator {
+    fn of(environment: &Environment) -> Self {
+        let told = |name: &str| environment.get(name).filter(|text| !text.is_empty()).cloned();
+        Self { email: told("ANTIPHON_ADMIN_EMAIL"), password: told("ANTIPHON_ADMIN_PASSWORD").map(SecretString::from) }
+    }
 }
 
 /// Why a configuration cannot be used, in one line.
@@ -166,6 +186,7 @@ impl Config {
         if let Some(log) = environment.get("ANTIPHON_LOG").filter(|log| !log.is_empty()) {
             config.telemetry.log.clone_from(log);
         }
+        config.first_administrator = FirstAdministrator::of(environment);
         config.add_usual_providers(environment);
         check::check(&mut config)?;
         Ok(config)

@@ -1,0 +1,115 @@
+//! Personal access tokens.
+
+use admin_types::page::Page;
+use admin_types::tokens::{ListTokens, Token, TokenSort};
+use entities::access_token::{self, Column};
+use entities::{Id, user};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Scope, contains};
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// Whose tokens a caller may see: their own, and those of the users whom they manage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// The caller.
+    pub(crate) user: Uuid,
+    /// The users whom they manage; `None` for nobody.
+    pub(crate) manages: Option<Scope>,
+}
+
+impl Reach {
+    fn condition(self) -> Condition {
+        let own = Condition::any().add(Column::UserId.eq(Id(self.user)));
+        let Some(scope) = self.manages else { return own };
+        let managed = user::Entity::find()
+            .select_only()
+            .column(user::Column::Id)
+            .filter(scope.own(user::Column::TenantId))
+            .into_query();
+        own.add(Column::UserId.in_subquery(managed))
+    }
+}
+
+/// A row as it is shown.
+pub(crate) fn view(row: &access_token::Model) -> Result<Token, AdminError> {
+    Ok(Token {
+        id: row.id.0,
+        user_id: row.user_id.0,
+        name: row.name.clone(),
+        redacted: row.redacted.clone(),
+        role: row.role.parse().map_err(|error| AdminError::internal(&error))?,
+        tenant_id: row.tenant_id.map(|id| id.0),
+        expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
+        created_at: row.created_at,
+    })
+}
+
+/// One page of the tokens within reach.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    reach: Reach,
+    list: &ListTokens,
+) -> Result<Page<Token>, AdminError> {
+    let (sort, column, descending) = match list.sort.unwrap_or_default() {
+        TokenSort::CreatedAt => ("created_at", None, false),
+        TokenSort::CreatedAtDescending => ("-created_at", None, true),
+        TokenSort::Name => ("name", Some(Column::Name), false),
+        TokenSort::NameDescending => ("-name", Some(Column::Name), true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let mut select = access_token::Entity::find().filter(reach.condition()).filter(Column::RevokedAt.is_null());
+    if let Some(text) = &list.q {
+        select = select.filter(contains(Column::Name, text));
+    }
+    if let Some(user) = list.user_id {
+        select = select.filter(Column::UserId.eq(Id(user)));
+    }
+    let rows = position.apply(select, column, Column::Id).all(db).await?;
+    let shown = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+    let key = |row: &Token| match column {
+        Some(_) => (Key::Text(row.name.clone()), row.id),
+        None => (Key::Id, row.id),
+    };
+    Ok(position.page(shown, key, |row| row))
+}
+
+/// One token within reach.
+pub(crate) async fn find(db: &impl ConnectionTrait, reach: Reach, id: Uuid) -> Result<access_token::Model, AdminError> {
+    let find = access_token::Entity::find_by_id(Id(id)).filter(reach.condition()).filter(Column::RevokedAt.is_null());
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// The token of this digest.
+pub(crate) async fn find_by_hash(db: &impl ConnectionTrait, hash: &[u8]) -> Result<Option<access_token::Model>, DbErr> {
+    access_token::Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(db).await
+}
+
+/// Keeps a token.
+pub(crate) async fn insert(db: &impl ConnectionTrait, row: access_token::Model) -> Result<access_token::Model, DbErr> {
+    access_token::ActiveModel::from(row).reset_all().insert(db).await
+}
+
+/// Removes a token.
+pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
+    access_token::Entity::delete_by_id(id).exec(db).await.map(drop)
+}
+
+/// Notes that a token was used, where nobody has within this minute.
+pub(crate) async fn note_use(db: &impl ConnectionTrait, id: Id, minute: OffsetDateTime) -> Result<(), DbErr> {
+    let before = Condition::any().add(Column::LastUsedAt.is_null()).add(Column::LastUsedAt.lt(minute));
+    access_token::Entity::update_many()
+        .col_expr(Column::LastUsedAt, Expr::value(minute))
+        .filter(Column::Id.eq(id))
+        .filter(before)
+        .exec(db)
+        .await
+        .map(drop)
+}

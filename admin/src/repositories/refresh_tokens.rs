@@ -1,0 +1,119 @@
+//! Sign-ins and their refresh tokens. A user's own, so every query names the user or the secret.
+
+use admin_types::auth::{ListSignIns, SignIn};
+use admin_types::page::Page;
+use entities::refresh_token::{self, Column};
+use entities::{Id, user};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::auth::sessions::started_at;
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// Keeps a token.
+pub(crate) async fn insert(db: &impl ConnectionTrait, row: refresh_token::Model) -> Result<(), DbErr> {
+    let row: refresh_token::ActiveModel = row.into();
+    refresh_token::Entity::insert(row.reset_all()).exec_without_returning(db).await.map(drop)
+}
+
+/// The token of this digest.
+pub(crate) async fn find(db: &impl ConnectionTrait, hash: &[u8]) -> Result<Option<refresh_token::Model>, DbErr> {
+    refresh_token::Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(db).await
+}
+
+/// Marks a token as exchanged.
+pub(crate) async fn use_up(
+    db: &impl ConnectionTrait,
+    row: refresh_token::Model,
+    now: OffsetDateTime,
+) -> Result<(), DbErr> {
+    let mut row: refresh_token::ActiveModel = row.into();
+    row.used_at = Set(Some(now));
+    row.update(db).await.map(drop)
+}
+
+/// Ends a sign-in. Says whether it was not ended before.
+pub(crate) async fn revoke_family(
+    db: &impl ConnectionTrait,
+    user: Id,
+    family: Uuid,
+    now: OffsetDateTime,
+) -> Result<bool, DbErr> {
+    let revoked = refresh_token::Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::value(now))
+        .filter(Column::FamilyId.eq(Id(family)))
+        .filter(Column::UserId.eq(user))
+        .filter(Column::RevokedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(revoked.rows_affected > 0)
+}
+
+/// Takes a sign-in over into the user's new epoch, in which all the others are void.
+pub(crate) async fn keep_family(db: &impl ConnectionTrait, user: &user::Model, family: Uuid) -> Result<(), DbErr> {
+    refresh_token::Entity::update_many()
+        .col_expr(Column::SessionEpoch, Expr::value(user.session_epoch))
+        .filter(Column::FamilyId.eq(Id(family)))
+        .filter(Column::UserId.eq(user.id))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// Whether a sign-in has not been ended.
+pub(crate) async fn is_alive(db: &impl ConnectionTrait, user: Id, family: Uuid) -> Result<bool, DbErr> {
+    let found = refresh_token::Entity::find()
+        .filter(Column::FamilyId.eq(Id(family)))
+        .filter(Column::UserId.eq(user))
+        .filter(Column::RevokedAt.is_null())
+        .count(db)
+        .await?;
+    Ok(found > 0)
+}
+
+/// Drops tokens that are over.
+pub(crate) async fn forget(db: &impl ConnectionTrait, user: Id, before: OffsetDateTime) -> Result<(), DbErr> {
+    refresh_token::Entity::delete_many()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::ExpiresAt.lt(before))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// One page of the sign-ins of a user; `current` is the one that asks.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    current: Option<Uuid>,
+    list: &ListSignIns,
+    now: OffsetDateTime,
+) -> Result<Page<SignIn>, AdminError> {
+    let position = Position::new(list.limit, list.cursor.as_deref(), "-started_at", true)?;
+    // Each sign-in has one token that is still to be exchanged.
+    let select = refresh_token::Entity::find().filter(
+        Condition::all()
+            .add(Column::UserId.eq(user.id))
+            .add(Column::SessionEpoch.eq(user.session_epoch))
+            .add(Column::RevokedAt.is_null())
+            .add(Column::UsedAt.is_null())
+            .add(Column::ExpiresAt.gt(now)),
+    );
+    let rows = position.apply(select, None, Column::FamilyId).all(db).await?;
+    let show = |row: refresh_token::Model| SignIn {
+        id: row.family_id.0,
+        address: row.address,
+        user_agent: row.user_agent,
+        started_at: started_at(row.family_id.0).unwrap_or(row.created_at),
+        refreshed_at: row.created_at,
+        expires_at: row.expires_at,
+        current: current == Some(row.family_id.0),
+    };
+    Ok(position.page(rows, |row| (Key::Id, row.family_id.0), show))
+}

@@ -1,0 +1,170 @@
+//! Users.
+
+use admin_types::page::Page;
+use admin_types::role::Role;
+use admin_types::users::{ListUsers, User, UserSort};
+use entities::{Id, user};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Scope, contains, stored};
+use crate::error::AdminError;
+use crate::paging::{Key, Position};
+
+/// A row as it is shown.
+pub(crate) fn view(row: &user::Model) -> Result<User, AdminError> {
+    Ok(User {
+        id: row.id.0,
+        email: row.email.clone(),
+        name: row.name.clone(),
+        role: role(row)?,
+        tenant_id: row.tenant_id.map(|id| id.0),
+        disabled_at: row.disabled_at,
+        has_password: row.password_hash.is_some(),
+        single_sign_on: row.oidc_subject.is_some(),
+        last_login_at: row.last_login_at,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// The role of a row.
+pub(crate) fn role(row: &user::Model) -> Result<Role, AdminError> {
+    row.role.parse().map_err(|error| AdminError::internal(&error))
+}
+
+/// Somebody who is not kept yet, and can neither sign in nor be told from others by more than the e-mail
+/// address.
+pub(crate) fn fresh(email: String, name: String, role: Role, tenant: Option<Uuid>, now: OffsetDateTime) -> user::Model {
+    let now = stored(now);
+    user::Model {
+        id: Id(Uuid::now_v7()),
+        email,
+        name,
+        password_hash: None,
+        role: role.as_str().to_owned(),
+        tenant_id: tenant.map(Id),
+        disabled_at: None,
+        session_epoch: 0,
+        oidc_issuer: None,
+        oidc_subject: None,
+        last_login_at: None,
+        password_changed_at: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// One page of the users that the caller may see.
+pub(crate) async fn list(db: &impl ConnectionTrait, scope: Scope, list: &ListUsers) -> Result<Page<User>, AdminError> {
+    let (sort, column, descending) = match list.sort.unwrap_or_default() {
+        UserSort::CreatedAt => ("created_at", None, false),
+        UserSort::CreatedAtDescending => ("-created_at", None, true),
+        UserSort::Email => ("email", Some(user::Column::Email), false),
+        UserSort::EmailDescending => ("-email", Some(user::Column::Email), true),
+    };
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let mut select = user::Entity::find().filter(scope.own(user::Column::TenantId));
+    if let Some(text) = &list.q {
+        let either = Condition::any().add(contains(user::Column::Email, text)).add(contains(user::Column::Name, text));
+        select = select.filter(either);
+    }
+    if let Some(role) = list.role {
+        select = select.filter(user::Column::Role.eq(role.as_str()));
+    }
+    if let Some(tenant) = list.tenant_id {
+        select = select.filter(user::Column::TenantId.eq(Id(tenant)));
+    }
+    select = match list.disabled {
+        Some(true) => select.filter(user::Column::DisabledAt.is_not_null()),
+        Some(false) => select.filter(user::Column::DisabledAt.is_null()),
+        None => select,
+    };
+    let rows = position.apply(select, column, user::Column::Id).all(db).await?;
+    let shown = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+    let key = |row: &User| match column {
+        Some(_) => (Key::Text(row.email.clone()), row.id),
+        None => (Key::Id, row.id),
+    };
+    Ok(position.page(shown, key, |row| row))
+}
+
+/// One user that the caller may see. Locked until the transaction ends, where it is for a change.
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    scope: Scope,
+    id: Uuid,
+    for_change: bool,
+) -> Result<user::Model, AdminError> {
+    let mut find = user::Entity::find_by_id(Id(id)).filter(scope.own(user::Column::TenantId));
+    if for_change && db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await?.ok_or(AdminError::NotFound)
+}
+
+/// Whoever signs in with this address, which is in lower case.
+pub(crate) async fn find_by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find().filter(user::Column::Email.eq(email)).one(db).await
+}
+
+/// A user whose sign-ins nobody else changes until the transaction ends.
+pub(crate) async fn lock(db: &impl ConnectionTrait, id: Id) -> Result<Option<user::Model>, DbErr> {
+    let mut find = user::Entity::find_by_id(id);
+    if db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    find.one(db).await
+}
+
+/// The platform administrators who can sign in, none of whom anybody else changes until the transaction
+/// ends.
+pub(crate) async fn lock_platform_admins(db: &impl ConnectionTrait) -> Result<Vec<Id>, DbErr> {
+    let can_sign_in =
+        Condition::any().add(user::Column::PasswordHash.is_not_null()).add(user::Column::OidcSubject.is_not_null());
+    let mut find = user::Entity::find()
+        .filter(user::Column::Role.eq(Role::PlatformAdmin.as_str()))
+        .filter(user::Column::DisabledAt.is_null())
+        .filter(can_sign_in)
+        .order_by_asc(user::Column::Id);
+    if db.get_database_backend() == DbBackend::Postgres {
+        find = find.lock_exclusive();
+    }
+    Ok(find.all(db).await?.into_iter().map(|row| row.id).collect())
+}
+
+/// Whether there is nobody yet.
+pub(crate) async fn is_empty(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(user::Entity::find().count(db).await? == 0)
+}
+
+/// Keeps somebody new.
+pub(crate) async fn insert(db: &impl ConnectionTrait, row: user::Model) -> Result<user::Model, DbErr> {
+    user::ActiveModel::from(row).reset_all().insert(db).await
+}
+
+/// Writes what has changed of a row and raises its version.
+pub(crate) async fn update(
+    db: &impl ConnectionTrait,
+    mut row: user::Model,
+    now: OffsetDateTime,
+) -> Result<user::Model, DbErr> {
+    row.version += 1;
+    row.updated_at = stored(now);
+    user::ActiveModel::from(row).reset_all().update(db).await
+}
+
+/// Writes what nobody has changed on purpose, such as when somebody signed in: the version stays.
+pub(crate) async fn note(db: &impl ConnectionTrait, row: user::Model) -> Result<user::Model, DbErr> {
+    user::ActiveModel::from(row).reset_all().update(db).await
+}
+
+/// Removes a user with their tokens and sign-ins.
+pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
+    user::Entity::delete_by_id(id).exec(db).await.map(drop)
+}

@@ -1,0 +1,231 @@
+//! Signing in and out.
+
+use admin_types::role::Role;
+use argon2::password_hash::PasswordHasher;
+use entities::{login_failure, refresh_token, tenant, user};
+use http::Method;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use crate::helpers::{Answer, PASSWORD, TestApp, both, client_from};
+
+const ADA: &str = "ada@example.com";
+const CONFIRMED: (&str, &str) = ("x-antiphon-refresh", "1");
+
+async fn refresh(app: &TestApp, cookie: &str) -> Answer {
+    app.send(Method::POST, "/api/v1/auth/refresh", "", &[CONFIRMED, ("cookie", cookie)], None).await
+}
+
+async fn me(app: &TestApp, token: &str) -> u16 {
+    app.get("/api/v1/auth/me", token).await.status
+}
+
+fn access(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+both! {
+    async fn who_signs_in_is_who_they_say(app: &TestApp) {
+        let id = app.person(ADA, Role::PlatformAdmin, None).await;
+        let answer = app.login("Ada@Example.com ", PASSWORD).await;
+        assert_eq!((answer.json()["token_type"].as_str(), answer.json()["expires_in"].as_u64()), (Some("Bearer"), Some(900)));
+        let cookie = &answer.cookies["antiphon_refresh"];
+        assert!(cookie.ends_with("; Path=/api/v1/auth; Max-Age=604800; HttpOnly; SameSite=Strict"), "{cookie}");
+        let shown = app.get("/api/v1/auth/me", &access(&answer)).await.json();
+        assert_eq!((shown["user"]["id"].as_str(), shown["role"].as_str()), (Some(id.to_string().as_str()), Some("platform_admin")));
+        assert!(shown["session_id"].is_string() && shown["user"]["last_login_at"].is_string());
+        let behind_a_proxy = app
+            .send(Method::POST, "/api/v1/auth/login", "", &[("host", "antiphon.example.com")], Some(json!({ "email": ADA, "password": PASSWORD })))
+            .await;
+        assert!(behind_a_proxy.cookies["antiphon_refresh"].ends_with("; Secure"));
+    }
+}
+
+both! {
+    async fn nobody_learns_from_a_refusal_who_has_an_account(app: &TestApp) {
+        let acme = app.tenant("acme").await;
+        for name in ["right", "disabled", "suspended", "invited"] {
+            let tenant = (name == "suspended").then_some(acme);
+            let role = if tenant.is_some() { Role::TenantAdmin } else { Role::PlatformAdmin };
+            app.person(&format!("{name}@example.com"), role, tenant).await;
+        }
+        let set = async |email: &str, column: user::Column, value: sea_orm::Value| {
+            let change = user::Entity::update_many().col_expr(column, Expr::value(value));
+            change.filter(user::Column::Email.eq(email)).exec(&app.database).await.unwrap();
+        };
+        set("disabled@example.com", user::Column::DisabledAt, OffsetDateTime::now_utc().into()).await;
+        set("invited@example.com", user::Column::PasswordHash, sea_orm::Value::String(None)).await;
+        let suspended = tenant::Entity::update_many()
+            .col_expr(tenant::Column::SuspendedAt, Expr::value(OffsetDateTime::now_utc()));
+        suspended.exec(&app.database).await.unwrap();
+
+        let mut answers = Vec::new();
+        for (email, password) in [
+            ("right@example.com", "wrong horse battery"),
+            ("nobody@example.com", PASSWORD),
+            ("disabled@example.com", PASSWORD),
+            ("suspended@example.com", PASSWORD),
+            ("invited@example.com", PASSWORD),
+            ("' OR 1=1 --", PASSWORD),
+            ("", ""),
+        ] {
+            let answer = app.login(email, password).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (401, "wrong_credentials"), "{email}");
+            assert!(answer.cookies.is_empty());
+            let mut body = answer.json();
+            body["instance"] = json!(null);
+            answers.push(body);
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+}
+
+both! {
+    async fn a_refresh_token_is_good_once_and_a_second_use_ends_the_sign_in(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let first = app.login(ADA, PASSWORD).await;
+        let (stolen, other) = (first.cookie("antiphon_refresh"), app.login(ADA, PASSWORD).await);
+        let unconfirmed = app.send(Method::POST, "/api/v1/auth/refresh", "", &[("cookie", &stolen)], None).await;
+        assert_eq!((unconfirmed.status, unconfirmed.cookies.len()), (403, 0), "another site's page may have asked");
+
+        let second = refresh(app, &stolen).await;
+        let token = access(&second);
+        assert_eq!(me(app, &token).await, 200);
+        let crossing = refresh(app, &stolen).await;
+        assert_eq!((crossing.status, crossing.problem().as_str(), crossing.cookies.len()), (409, "already_refreshed", 0));
+        assert_eq!(me(app, &token).await, 200, "two tabs are no theft");
+
+        let earlier = OffsetDateTime::now_utc() - Duration::minutes(1);
+        let used = refresh_token::Entity::update_many().col_expr(refresh_token::Column::UsedAt, Expr::value(earlier));
+        used.filter(refresh_token::Column::UsedAt.is_not_null()).exec(&app.database).await.unwrap();
+        assert_eq!(refresh(app, &stolen).await.status, 401);
+        assert_eq!(me(app, &token).await, 401, "its access token is void");
+        assert_eq!(refresh(app, &second.cookie("antiphon_refresh")).await.status, 401, "and what came of it");
+        assert_eq!(me(app, &access(&other)).await, 200, "another sign-in has nothing to do with it");
+        for bad in ["antiphon_refresh=", "antiphon_refresh=x", "other=1", ""] {
+            assert_eq!(refresh(app, bad).await.problem(), "unauthenticated", "{bad}");
+        }
+    }
+}
+
+both! {
+    async fn signing_out_voids_the_access_token_at_once(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let (one, two, three) = (app.login(ADA, PASSWORD).await, app.login(ADA, PASSWORD).await, app.login(ADA, PASSWORD).await);
+        let out = app.send(Method::POST, "/api/v1/auth/logout", &access(&one), &[], None).await;
+        assert_eq!(out.status, 204);
+        assert!(out.cookies["antiphon_refresh"].starts_with("; Path=/api/v1/auth; Max-Age=0"));
+        assert_eq!((me(app, &access(&one)).await, refresh(app, &one.cookie("antiphon_refresh")).await.status), (401, 401));
+
+        let cookie = two.cookie("antiphon_refresh");
+        app.send(Method::POST, "/api/v1/auth/logout", "", &[("cookie", &cookie)], None).await;
+        assert_eq!(me(app, &access(&two)).await, 200, "another site's page may have asked");
+        app.send(Method::POST, "/api/v1/auth/logout", "", &[("cookie", &cookie), CONFIRMED], None).await;
+        assert_eq!((me(app, &access(&two)).await, me(app, &access(&three)).await), (401, 200));
+    }
+}
+
+both! {
+    async fn people_see_and_end_their_own_sign_ins(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        app.person("eve@example.com", Role::PlatformAdmin, None).await;
+        let (old, new, eve) = (app.sign_in(ADA).await, app.sign_in(ADA).await, app.sign_in("eve@example.com").await);
+        let list = app.get("/api/v1/auth/sessions", &new).await.json();
+        let current: Vec<_> = list["data"].as_array().unwrap().iter().map(|row| row["current"].as_bool().unwrap()).collect();
+        assert_eq!(current, [true, false], "the newest first");
+        let path = format!("/api/v1/auth/sessions/{}", list["data"][1]["id"].as_str().unwrap());
+        assert_eq!(app.delete(&path, &eve).await.status, 404, "somebody else's");
+        assert_eq!((app.delete(&path, &new).await.status, me(app, &old).await, me(app, &new).await), (204, 401, 200));
+        assert_eq!(app.delete(&path, &new).await.status, 404);
+        assert_eq!(app.get("/api/v1/auth/sessions?limit=1", &new).await.json()["data"].as_array().unwrap().len(), 1);
+    }
+}
+
+both! {
+    async fn a_changed_password_ends_every_other_sign_in(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let (here, there) = (app.login(ADA, PASSWORD).await, app.login(ADA, PASSWORD).await);
+        let change = async |old: &str, new: &str| {
+            let body = json!({ "old_password": old, "new_password": new });
+            app.post("/api/v1/auth/password", &access(&here), body).await
+        };
+        for (old, new, field) in [
+            ("wrong horse battery", "another horse battery", "old_password"),
+            (PASSWORD, "short", "new_password"),
+            (PASSWORD, &"x".repeat(201), "new_password"),
+        ] {
+            assert_eq!(change(old, new).await.json()["errors"][0]["field"], field);
+        }
+        let changed = change(PASSWORD, "another horse battery").await;
+        assert_eq!(me(app, &access(&changed)).await, 200);
+        assert_eq!((me(app, &access(&here)).await, me(app, &access(&there)).await), (401, 401));
+        assert_eq!(refresh(app, &there.cookie("antiphon_refresh")).await.status, 401);
+        assert_eq!(refresh(app, &here.cookie("antiphon_refresh")).await.status, 200, "this browser stays");
+        assert_eq!(app.login(ADA, PASSWORD).await.status, 401);
+        assert_eq!(app.login(ADA, "another horse battery").await.status, 200);
+        let program = app.platform().await;
+        let body = json!({ "old_password": PASSWORD, "new_password": PASSWORD });
+        assert_eq!(app.post("/api/v1/auth/password", &program, body).await.problem(), "forbidden");
+    }
+}
+
+both! {
+    async fn a_thousand_guesses_are_slowed_and_the_owner_is_let_in(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let earlier = app.login(ADA, PASSWORD).await;
+        let mut looked_at = 0;
+        let body = |password: String| json!({ "email": ADA, "password": password }).to_string().into_bytes();
+        let (attacker, owner) = (client_from("127.0.0.3"), client_from("127.0.0.2"));
+        let json = [("content-type", "application/json")];
+        for batch in 0..50 {
+            let guesses = (0..20).map(|number| {
+                let body = body(format!("guess number {batch} {number}"));
+                app.send_through(&attacker, Method::POST, "/api/v1/auth/login", "", &json, body)
+            });
+            for answer in futures_util::future::join_all(guesses).await {
+                match answer.status {
+                    401 => looked_at += 1,
+                    429 => assert!(answer.headers["retry-after"].parse::<u64>().unwrap() >= 1),
+                    _ => panic!("{answer:?}"),
+                }
+            }
+        }
+        assert!((5..=12).contains(&looked_at), "{looked_at} guesses were looked at");
+        let right = app.send_through(&attacker, Method::POST, "/api/v1/auth/login", "", &json, body(PASSWORD.to_owned())).await;
+        assert_eq!(right.status, 429, "the attacker's address waits, right or wrong");
+
+        let elsewhere = app.send_through(&owner, Method::POST, "/api/v1/auth/login", "", &json, body(PASSWORD.to_owned())).await;
+        assert_eq!(elsewhere.status, 200, "the owner comes from another address");
+        let known = [("content-type", "application/json"), ("cookie", &*earlier.cookie("antiphon_device"))];
+        let beside = app.send_through(&attacker, Method::POST, "/api/v1/auth/login", "", &known, body(PASSWORD.to_owned())).await;
+        assert_eq!(beside.status, 200, "from the attacker's address, in a browser that has signed in before");
+        assert_eq!(refresh(app, &earlier.cookie("antiphon_refresh")).await.status, 200);
+        for row in login_failure::Entity::find().all(&app.database).await.unwrap() {
+            assert!(!row.subject.contains("ada") && !row.subject.contains("127"), "{row:?}");
+        }
+
+        // Time goes by: one more guess is looked at, and the wait has grown.
+        let over = login_failure::Entity::update_many()
+            .col_expr(login_failure::Column::BlockedUntil, Expr::value(OffsetDateTime::now_utc() - Duration::SECOND));
+        over.exec(&app.database).await.unwrap();
+        let again = async || app.send_through(&attacker, Method::POST, "/api/v1/auth/login", "", &json, body("one more guess".to_owned())).await;
+        assert_eq!((again().await.status, again().await.status), (401, 429));
+    }
+}
+
+both! {
+    async fn a_password_of_weaker_parameters_is_hashed_anew(app: &TestApp) {
+        let id = entities::Id(app.person(ADA, Role::PlatformAdmin, None).await);
+        let weaker = argon2::Argon2::from(argon2::Params::new(64, 1, 1, None).unwrap());
+        let weak = weaker.hash_password_with_salt(PASSWORD.as_bytes(), &[7; 16]).unwrap().to_string();
+        let row = user::ActiveModel { id: Set(id), password_hash: Set(Some(weak)), ..Default::default() };
+        row.update(&app.database).await.unwrap();
+        let token = app.sign_in(ADA).await;
+        let row = user::Entity::find_by_id(id).one(&app.database).await.unwrap().unwrap();
+        assert!(row.password_hash.unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_eq!((me(app, &token).await, app.login(ADA, PASSWORD).await.status), (200, 200));
+    }
+}
