@@ -27,6 +27,8 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::POST, "/api/v1/auth/refresh", Access::Open),
     (Method::POST, "/api/v1/auth/logout", Access::Open),
     (Method::POST, "/api/v1/auth/accept", Access::Open),
+    (Method::GET, "/api/v1/auth/oidc/start", Access::Open),
+    (Method::GET, "/api/v1/auth/oidc/callback", Access::Open),
     (Method::POST, "/api/v1/auth/password", VIEWER),
     (Method::GET, "/api/v1/auth/me", VIEWER),
     (Method::GET, "/api/v1/auth/sessions", VIEWER),

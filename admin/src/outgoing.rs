@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dialects::address::is_public;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -25,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const TOTAL: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are kept.
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
+/// Bytes of an answer that is read to its end.
+const MAX_WHOLE_BYTES: usize = 1024 * 1024;
 /// Bytes of a URL.
 const MAX_URL_BYTES: usize = 2_000;
 
@@ -100,6 +102,38 @@ impl Outgoing {
             Ok(Answer { status, body: begin(response.into_body()).await })
         };
         tokio::time::timeout(TOTAL, answered).await.unwrap_or(Err(SendError::Late))
+    }
+}
+
+impl Outgoing {
+    /// Sends a request whose answer is small, and reads it to its end.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was answered that can be used.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        allow_insecure: bool,
+    ) -> Result<http::Response<Vec<u8>>, SendError> {
+        check_url(&request.uri().to_string(), allow_insecure).map_err(SendError::Url)?;
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        let pool = if allow_insecure { &self.anywhere } else { &self.public };
+        let answered = async {
+            let response = pool
+                .request(request)
+                .await
+                .map_err(|error| if error.is_connect() { SendError::Unreachable } else { SendError::Broken })?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_WHOLE_BYTES).collect().await.map_err(|_| SendError::Broken)?;
+            Ok(http::Response::from_parts(head, body.to_bytes().to_vec()))
+        };
+        tokio::time::timeout(TOTAL, answered).await.unwrap_or(Err(SendError::Late))
+    }
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the control plane is told at start.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use admin_types::role::Role;
 use secrecy::SecretString;
 
 /// Settings of one process of the control plane.
@@ -21,6 +23,36 @@ pub struct AdminSettings {
     pub smtp: Option<SmtpSettings>,
     /// How often alert rules are looked at.
     pub alerts_every: Duration,
+    /// The identity provider that people may sign in with; without it they have passwords alone.
+    pub oidc: Option<OidcSettings>,
+}
+
+/// An identity provider that speaks OpenID Connect.
+#[derive(Debug, Clone)]
+pub struct OidcSettings {
+    /// Its issuer, below which it tells what it is.
+    pub issuer: String,
+    /// What it knows this installation by.
+    pub client_id: String,
+    /// With which secret; a public client has none.
+    pub client_secret: Option<SecretString>,
+    /// What is asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim whose values give roles: one text or a list of them.
+    pub role_claim: String,
+    /// What its values give. Whoever has none of them is refused.
+    pub roles: BTreeMap<String, OidcRole>,
+    /// Plain HTTP and private addresses are permitted: for tests and networks of one's own.
+    pub allow_insecure: bool,
+}
+
+/// What a claim's value gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcRole {
+    /// What people may do.
+    pub role: Role,
+    /// The name of their tenant; platform administrators have none.
+    pub tenant: Option<String>,
 }
 
 /// A mail server.
@@ -62,6 +94,7 @@ impl AdminSettings {
             drain: Duration::from_secs(30),
             smtp: None,
             alerts_every: Duration::from_secs(30),
+            oidc: None,
         }
     }
 

@@ -130,7 +130,7 @@ async fn lock(
 }
 
 /// Somebody must be left who can manage everything.
-fn keep_one(admins: &[Id], changed: &user::Model, stays: bool) -> Result<(), AdminError> {
+pub(crate) fn keep_one(admins: &[Id], changed: &user::Model, stays: bool) -> Result<(), AdminError> {
     if stays || admins != [changed.id] {
         return Ok(());
     }
@@ -192,7 +192,7 @@ fn check_name(name: &str) -> Result<(), AdminError> {
 }
 
 /// An address in lower case, of the form that the API's document promises to take.
-fn checked_email(email: &str) -> Result<String, AdminError> {
+pub(crate) fn checked_email(email: &str) -> Result<String, AdminError> {
     let is_local = |letter: char| letter.is_ascii_alphanumeric() || "._%+'-".contains(letter);
     let is_domain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
     let fits = email.split_once('@').is_some_and(|(local, domain)| {

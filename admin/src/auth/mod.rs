@@ -4,6 +4,8 @@
 pub(crate) mod cookies;
 pub(crate) mod links;
 pub(crate) mod login;
+pub(crate) mod oidc;
+pub(crate) mod oidc_users;
 pub(crate) mod passwords;
 pub(crate) mod sessions;
 pub(crate) mod signing;
@@ -24,6 +26,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Access};
 use crate::error::AdminError;
+use crate::outgoing::Outgoing;
 use crate::repositories::{Scope, refresh_tokens, tenants};
 use crate::{Control, audit, http};
 
@@ -32,6 +35,8 @@ use crate::{Control, audit, http};
 pub struct State {
     pub(crate) passwords: passwords::Passwords,
     pub(crate) keys: signing::Keys,
+    pub(crate) oidc: oidc::Provider,
+    pub(crate) outgoing: Outgoing,
 }
 
 /// Bytes of an access token that are looked at.

@@ -8,6 +8,7 @@ pub mod health;
 pub mod keys;
 pub(crate) mod login_failures;
 pub mod models;
+pub(crate) mod oidc_sign_ins;
 pub(crate) mod one_time_links;
 pub(crate) mod prices;
 pub(crate) mod providers;

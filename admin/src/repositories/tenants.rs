@@ -77,6 +77,14 @@ pub(crate) async fn find(
     find.one(db).await?.ok_or(AdminError::NotFound)
 }
 
+/// The tenant of this name.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn find_by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<tenant::Model>, DbErr> {
+    tenant::Entity::find().filter(tenant::Column::Name.eq(name)).one(db).await
+}
+
 /// Whether people of a tenant are served: it is there and not suspended.
 ///
 /// # Errors

@@ -113,6 +113,19 @@ pub(crate) async fn find_by_email(db: &impl ConnectionTrait, email: &str) -> Res
     user::Entity::find().filter(user::Column::Email.eq(email)).one(db).await
 }
 
+/// Whom an identity provider knows by this name.
+pub(crate) async fn find_by_subject(
+    db: &impl ConnectionTrait,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find()
+        .filter(user::Column::OidcIssuer.eq(issuer))
+        .filter(user::Column::OidcSubject.eq(subject))
+        .one(db)
+        .await
+}
+
 /// A user whose sign-ins nobody else changes until the transaction ends.
 pub(crate) async fn lock(db: &impl ConnectionTrait, id: Id) -> Result<Option<user::Model>, DbErr> {
     let mut find = user::Entity::find_by_id(id);

@@ -9,6 +9,7 @@ pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod models;
+pub(crate) mod oidc;
 pub(crate) mod price_lists;
 pub(crate) mod prices;
 pub(crate) mod provider_tests;
@@ -28,6 +29,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .configure(document::configure)
         .configure(auth::configure)
+        .configure(oidc::configure)
         .configure(tenants::configure)
         .configure(users::configure)
         .configure(tokens::configure)

@@ -204,6 +204,7 @@ impl TestApp {
             drain: std::time::Duration::from_secs(1),
             smtp: None,
             // Tests look for themselves, at the time they want.
+            oidc: None,
             alerts_every: std::time::Duration::from_secs(3600),
         };
         let control = Control {

@@ -66,6 +66,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
         check_tenant(tenant).map_err(|message| ConfigError::of(format!("tenant {:?}: {message}", tenant.name)))?;
     }
     check_key_secrets(config)?;
+    config.oidc.as_ref().map_or(Ok(()), |oidc| oidc.check().map_err(ConfigError::of))?;
     check_voices(config)
 }
 

@@ -8,6 +8,7 @@ mod database;
 mod document;
 mod limits;
 mod models;
+mod oidc;
 mod providers;
 mod reader;
 mod realtime;
@@ -33,6 +34,7 @@ pub(crate) use document::Environment;
 use document::{Node, Origin};
 pub(crate) use limits::LimitsConfig;
 pub(crate) use models::ModelConfig;
+pub(crate) use oidc::OidcConfig;
 pub(crate) use providers::ProviderConfig;
 pub(crate) use realtime::RealtimeConfig;
 pub(crate) use redis::RedisConfig;
@@ -74,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) timeouts: TimeoutsConfig,
     /// What is logged, and how.
     pub(crate) telemetry: TelemetryConfig,
+    /// The identity provider that people of the admin plane may sign in with; optional.
+    pub(crate) oidc: Option<OidcConfig>,
     /// Who is made where there is no user yet; from the environment alone.
     #[serde(skip)]
     pub(crate) first_administrator: FirstAdministrator,

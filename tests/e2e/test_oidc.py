@@ -1,0 +1,216 @@
+"""People sign in to the admin plane at an OpenID Connect provider: a real one, in a process of its own."""
+
+import http.cookiejar
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+import conftest
+
+NODE = pathlib.Path(__file__).parent / "node"
+
+PEOPLE = {
+    "ada": {"email": "ada@example.com", "email_verified": True, "name": "Ada", "groups": ["operators"]},
+    "tom": {"email": "tom@acme.example", "email_verified": True, "name": "Tom", "groups": ["leads", "others"]},
+    "eve": {"email": "eve@example.com", "email_verified": True, "groups": ["strangers"]},
+    "mal": {"email": "root@example.com", "email_verified": False, "groups": ["operators"]},
+}
+
+
+class Browser:
+    """Follows redirects one by one and keeps cookies, as browsers do."""
+
+    def __init__(self):
+        class Stay(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *_):
+                return None
+
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(Stay, urllib.request.HTTPCookieProcessor(self.jar))
+
+    def ask(self, url, form=None, headers=()):
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(url, data=data, headers=dict(headers))
+        try:
+            answer = self.opener.open(request, timeout=conftest.PATIENCE_S)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, answer.headers.get("location"), answer.read().decode()
+
+    def go(self, url, until, form=None):
+        """Follows redirects to the first that leads to `until`, which is not asked."""
+        for _ in range(10):
+            status, location, text = self.ask(url, form)
+            if location is None:
+                return url, text
+            url, form = urllib.parse.urljoin(url, location), None
+            assert status in (302, 303), (status, location)
+            if url.startswith(until):
+                return url, None
+        raise AssertionError("too many redirects")
+
+    def sign_in(self, admin, issuer, name):
+        """Signs in at the provider; gives where it sends the browser then, which is not asked yet."""
+        callback = f"{admin}/api/v1/auth/oidc/callback"
+        url, page = self.go(f"{admin}/api/v1/auth/oidc/start", callback)
+        for form in ({"prompt": "login", "login": name, "password": "x"}, {"prompt": "consent"}):
+            action = re.search(r'action="([^"]+)"', page)
+            assert action, page
+            url, page = self.go(urllib.parse.urljoin(url, action[1]), callback, form)
+            if page is None:
+                break
+        assert url.startswith(callback), page
+        return url
+
+    def refresh(self, admin):
+        headers = {"x-antiphon-refresh": "1"}
+        return self.ask(f"{admin}/api/v1/auth/refresh", {}, headers | {"content-type": "application/json"})
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def planes(tmp_path_factory):
+    """The admin plane and its identity provider: their addresses, and the command of the former."""
+    folder = tmp_path_factory.mktemp("oidc")
+    admin = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PEOPLE": json.dumps(PEOPLE),
+        "REDIRECT_URI": f"{admin}/api/v1/auth/oidc/callback",
+    }
+    out = (folder / "provider.out").open("wb")
+    provider = subprocess.Popen(
+        ["node", str(NODE / "identity-provider.mjs")], cwd=NODE, env=environment, stdout=out, stderr=subprocess.STDOUT
+    )
+    try:
+        found = lambda: re.search(r"^http://\S+$", (folder / "provider.out").read_text(), re.MULTILINE)
+        issuer = conftest.wait_for(found)[0]
+        config = f"""
+server: {{ admin: {{ bind: "{admin.removeprefix("http://")}" }} }}
+database: {{ url: "sqlite://data/antiphon.db" }}
+tenants: [{{ name: acme }}]
+oidc:
+  issuer: "{issuer}"
+  client_id: antiphon
+  client_secret: a-secret-between-the-two
+  scopes: [email, profile, groups]
+  roles: {{ operators: {{ role: platform_admin }}, leads: {{ role: tenant_admin, tenant: acme }} }}
+  allow_insecure: true
+"""
+        (folder / "antiphon.yaml").write_text(config)
+        program = conftest.Program([str(conftest.binary("antiphon")), "admin"], folder, "admin")
+        try:
+            yield admin, issuer, program
+        finally:
+            program.process.terminate()
+            program.process.wait(conftest.PATIENCE_S)
+    finally:
+        provider.terminate()
+        provider.wait(conftest.PATIENCE_S)
+        out.close()
+
+
+def signed_in_as(admin, browser):
+    status, _, text = browser.refresh(admin)
+    assert status == 200, text
+    token = json.loads(text)["access_token"]
+    _, _, me = Browser().ask(f"{admin}/api/v1/auth/me", headers={"authorization": f"Bearer {token}"})
+    return json.loads(me)
+
+
+def test_whom_the_provider_vouches_for_is_signed_in_with_the_role_of_the_claim(planes):
+    admin, issuer, program = planes
+    ids = set()
+    for _ in range(2):
+        browser = Browser()
+        assert browser.ask(browser.sign_in(admin, issuer, "ada"))[:2] == (303, "/")
+        me = signed_in_as(admin, browser)
+        assert (me["user"]["email"], me["user"]["name"], me["role"]) == ("ada@example.com", "Ada", "platform_admin")
+        assert me["user"]["single_sign_on"] and not me["user"]["has_password"] and "tenant_id" not in me
+        ids.add(me["user"]["id"])
+    assert len(ids) == 1, "the second time it is the same user"
+
+    browser = Browser()
+    browser.ask(browser.sign_in(admin, issuer, "tom"))
+    me = signed_in_as(admin, browser)
+    assert (me["role"], me["user"]["role"]) == ("tenant_admin", "tenant_admin") and me["tenant_id"]
+    log = program.log.read_text() + program.out.read_text()
+    assert "a-secret-between-the-two" not in log and "eyJ" not in log
+
+
+def test_whoever_has_no_role_is_not_signed_in(planes):
+    admin, issuer, program = planes
+    for name in ("eve", "mal"):
+        browser = Browser()
+        callback = browser.sign_in(admin, issuer, name)
+        assert browser.ask(callback)[:2] == (303, "/login?error=oidc_not_permitted")
+        assert browser.refresh(admin)[0] == 401
+
+
+def test_an_answer_is_taken_once_and_from_its_own_browser_alone(planes):
+    admin, issuer, _ = planes
+    failed = (303, "/login?error=oidc_state")
+    victim, attacker = Browser(), Browser()
+    callback = attacker.sign_in(admin, issuer, "ada")
+    assert victim.ask(callback)[:2] == failed, "the answer of another browser"
+    victim.ask(f"{admin}/api/v1/auth/oidc/start")
+    assert victim.ask(callback)[:2] == failed, "nor with a sign-in of its own"
+    assert victim.refresh(admin)[0] == 401
+
+    state = next(cookie for cookie in attacker.jar if cookie.name == "antiphon_oidc")
+    assert attacker.ask(callback)[:2] == (303, "/")
+    attacker.jar.set_cookie(state)
+    assert attacker.ask(callback)[:2] == failed, "a second time"
+
+    for query in ("", "?code=x", "?state=x", "?code=x&state=x", "?error=access_denied"):
+        assert Browser().ask(f"{admin}/api/v1/auth/oidc/callback{query}")[:2] == failed, query
+    browser = Browser()
+    _, location, _ = browser.ask(f"{admin}/api/v1/auth/oidc/start")
+    sent = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)
+    assert sent["code_challenge_method"] == ["S256"] and len(sent["nonce"][0]) == 43
+    wrong = f"{admin}/api/v1/auth/oidc/callback?code=wrong&state={sent['state'][0]}"
+    assert browser.ask(wrong)[:2] == (303, "/login?error=oidc_provider")
+
+
+def test_a_code_of_another_sign_in_is_refused(planes):
+    """The code of one sign-in in the answer to another: its nonce and its code verifier are others."""
+    admin, issuer, _ = planes
+    mine, theirs = Browser(), Browser()
+    code = urllib.parse.parse_qs(urllib.parse.urlsplit(theirs.sign_in(admin, issuer, "ada")).query)["code"][0]
+    _, location, _ = mine.ask(f"{admin}/api/v1/auth/oidc/start")
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)["state"][0]
+    mixed = f"{admin}/api/v1/auth/oidc/callback?code={code}&state={state}"
+    assert mine.ask(mixed)[:2] == (303, "/login?error=oidc_provider")
+    assert mine.refresh(admin)[0] == 401
+
+
+def test_a_wrong_nonce_is_refused(planes):
+    """The browser asks the provider with another nonce: the ID token then holds that one."""
+    admin, issuer, _ = planes
+    browser = Browser()
+    callback = f"{admin}/api/v1/auth/oidc/callback"
+    _, location, _ = browser.ask(f"{admin}/api/v1/auth/oidc/start")
+    changed = re.sub(r"nonce=[^&]+", "nonce=another-nonce", location)
+    assert changed != location
+    url, page = browser.go(changed, callback)
+    for form in ({"prompt": "login", "login": "ada", "password": "x"}, {"prompt": "consent"}):
+        action = re.search(r'action="([^"]+)"', page)
+        url, page = browser.go(urllib.parse.urljoin(url, action[1]), callback, form)
+        if page is None:
+            break
+    assert browser.ask(url)[:2] == (303, "/login?error=oidc_provider")
+    assert browser.refresh(admin)[0] == 401
