@@ -6,7 +6,7 @@ use domain::provider::{Operation, ProviderKind};
 use domain::routing::Strategy;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -91,16 +91,16 @@ const fn priority() -> Strategy {
     Strategy::Priority
 }
 
-fn strategy() -> Schema {
+fn strategy() -> Object {
     let names = Strategy::ALL.iter().map(|strategy| strategy.as_str());
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
 }
 
 /// What a model can be asked for.
-pub(crate) fn operation() -> Schema {
+pub(crate) fn operation() -> Object {
     let names = Operation::ALL.iter().filter(|operation| **operation != Operation::Passthrough);
     let names = names.map(|operation| operation.as_str());
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
 }
 
 /// A model as it is to be from now on.

@@ -3,7 +3,7 @@
 use domain::provider::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{ArrayBuilder, Schema};
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 /// What is to be tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -23,9 +23,9 @@ pub struct TestProvider {
     pub voice: Option<String>,
 }
 
-fn operations() -> Schema {
+fn operations() -> Array {
     let list = ArrayBuilder::new().items(crate::models::operation()).min_items(Some(1)).max_items(Some(6));
-    list.unique_items(true).into()
+    list.unique_items(true).build()
 }
 
 /// What came of it.

@@ -71,9 +71,6 @@ pub enum PortError {
     /// It cannot be read at the moment.
     #[error("the database does not answer")]
     Unavailable,
-    /// A fault of ours, which has been logged.
-    #[error("the data plane failed")]
-    Failed,
 }
 
 impl From<PortError> for AdminError {
@@ -84,7 +81,6 @@ impl From<PortError> for AdminError {
                 Self::conflict("not_usable", "The provider is disabled, or has no credential that can be used.")
             }
             PortError::Unavailable => Self::Unavailable,
-            PortError::Failed => Self::Internal,
         }
     }
 }

@@ -76,12 +76,13 @@ pub async fn load_for(
 /// # Errors
 /// The database's.
 pub async fn load_prices(
-    db: &impl ConnectionTrait,
+    db: &(impl ConnectionTrait + StreamTrait),
     snapshot: &mut Snapshot,
     tenant: TenantId,
     models: &BTreeSet<String>,
 ) -> Result<(), LoadError> {
-    snapshot.prices = PriceList::new(prices::list_prices_of(db, tenant, models).await?);
+    let now = OffsetDateTime::now_utc();
+    snapshot.prices = PriceList::new(prices::list_prices_of(db, now, tenant, models).await?);
     Ok(())
 }
 
