@@ -160,6 +160,11 @@ impl DataPlane for Silent {
 
 impl TestApp {
     pub(crate) async fn on_sqlite() -> Self {
+        Self::on_sqlite_with(|_| {}).await
+    }
+
+    /// With other settings than most tests.
+    pub(crate) async fn on_sqlite_with(change: impl FnOnce(&mut AdminSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/antiphon.db?mode=rwc", folder.path().display());
         let mut options = ConnectOptions::new(url);
@@ -168,7 +173,7 @@ impl TestApp {
             sqlite.foreign_keys(true).pragma("journal_mode", "WAL").pragma("synchronous", "OFF")
         });
         let database = Database::connect(options).await.unwrap();
-        Self::start(database, Cleanup::Folder(folder)).await
+        Self::start(database, Cleanup::Folder(folder), change).await
     }
 
     pub(crate) async fn on_postgresql() -> Self {
@@ -185,10 +190,10 @@ impl TestApp {
         server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         let (base, _) = url.rsplit_once('/').unwrap();
         let database = connect(format!("{base}/{name}")).await;
-        Self::start(database, Cleanup::Database { server, name }).await
+        Self::start(database, Cleanup::Database { server, name }, |_| {}).await
     }
 
-    async fn start(database: DatabaseConnection, cleanup: Cleanup) -> Self {
+    async fn start(database: DatabaseConnection, cleanup: Cleanup, change: impl FnOnce(&mut AdminSettings)) -> Self {
         migration::up(&database).await.unwrap();
         let data_plane = Arc::new(Silent::default());
         let secrets = Secrets {
@@ -197,7 +202,7 @@ impl TestApp {
             token_pepper: Pepper::new(&[2; 32]),
             sealing: SealingKey::new(&[3; 32]),
         };
-        let settings = AdminSettings {
+        let mut settings = AdminSettings {
             bind: "127.0.0.1:0".parse().unwrap(),
             workers: Some(1),
             public_url: None,
@@ -207,6 +212,7 @@ impl TestApp {
             oidc: None,
             alerts_every: std::time::Duration::from_secs(3600),
         };
+        change(&mut settings);
         let control = Control {
             database: database.clone(),
             secrets: secrets.clone(),
