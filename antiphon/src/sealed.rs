@@ -27,6 +27,7 @@ struct SealedColumn {
 /// Every one there is. A table that is not here is lost when the master key is rotated.
 const COLUMNS: &[SealedColumn] = &[
     sealed("provider_credentials", &["id", "provider_id", "tenant_id"]),
+    sealed("alert_channels", &["id"]),
     sealed("idempotency_keys", &["id"]),
     sealed("oidc_sign_ins", &["id"]),
     sealed("signing_keys", &["id"]),

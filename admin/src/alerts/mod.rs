@@ -48,6 +48,14 @@ impl std::fmt::Debug for Alerts {
     }
 }
 
+/// Whether the settings of a mail server can be used, as far as they tell.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_mail(settings: &SmtpSettings) -> Result<(), MailError> {
+    mail::Mailer::new(settings).map(drop)
+}
+
 impl Alerts {
     /// Ready to look and to tell.
     ///

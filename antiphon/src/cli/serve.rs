@@ -24,11 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{Common, output};
-use crate::config::{Config, LogFormat, Override, TelemetryConfig};
+use crate::config::{Config, LogFormat, Override, SmtpConfig, TelemetryConfig};
 use crate::declared::{self, Declared};
 use crate::master_key::{self, MasterKey};
 use crate::ports::Ports;
 use crate::{first_run, store, upkeep};
+
+/// How often alert rules are looked at.
+const LOOK_AT_ALERT_RULES: Duration = Duration::from_secs(15);
 
 /// `antiphon serve …`
 #[derive(Debug, clap::Args)]
@@ -139,6 +142,8 @@ fn control_plane(
         workers: None,
         public_url: config.server.admin.public_url.clone(),
         drain: config.timeouts.to_gateway().drain,
+        smtp: config.smtp.as_ref().map(SmtpConfig::to_settings),
+        alerts_every: LOOK_AT_ALERT_RULES,
     };
     let auth = admin::auth::State::default();
     let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports), auth };

@@ -50,6 +50,7 @@ fn usual_provider(row: &Provider, environment: &Environment) -> Option<ProviderC
 pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
     check_listeners(config)?;
     check_database(config)?;
+    check_smtp(config)?;
     check_bounds(config)?;
     for provider in &mut config.providers {
         check_provider(provider)
@@ -94,6 +95,17 @@ fn check_database(config: &Config) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::of("database.url: expected sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME"))
+}
+
+fn check_smtp(config: &Config) -> Result<(), ConfigError> {
+    let Some(smtp) = &config.smtp else { return Ok(()) };
+    if smtp.host.trim().is_empty() {
+        return Err(ConfigError::of("smtp.host: the name of a mail server is needed"));
+    }
+    if smtp.username.is_some() != smtp.password.is_some() {
+        return Err(ConfigError::of("smtp: username and password belong together"));
+    }
+    admin::alerts::check_mail(&smtp.to_settings()).map_err(|error| ConfigError::of(error.to_string()))
 }
 
 fn check_bounds(config: &Config) -> Result<(), ConfigError> {

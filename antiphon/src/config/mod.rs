@@ -15,6 +15,7 @@ mod realtime;
 mod redis;
 mod secrets;
 mod server;
+mod smtp;
 mod telemetry;
 mod tenants;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub(crate) use realtime::RealtimeConfig;
 pub(crate) use redis::RedisConfig;
 pub(crate) use secrets::SecretsConfig;
 pub(crate) use server::ServerConfig;
+pub(crate) use smtp::SmtpConfig;
 pub(crate) use telemetry::{LogFormat, TelemetryConfig};
 pub(crate) use tenants::{KeyConfig, TenantConfig, Window};
 pub(crate) use timeouts::TimeoutsConfig;
@@ -74,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) realtime: RealtimeConfig,
     /// How long each wait may last.
     pub(crate) timeouts: TimeoutsConfig,
+    /// The mail server that alerts go through; optional.
+    pub(crate) smtp: Option<SmtpConfig>,
     /// What is logged, and how.
     pub(crate) telemetry: TelemetryConfig,
     /// The identity provider that people of the admin plane may sign in with; optional.

@@ -221,6 +221,7 @@ fn the_example_file_parses_and_shows_every_field() {
         include_str!("voices.rs"),
         include_str!("limits.rs"),
         include_str!("timeouts.rs"),
+        include_str!("smtp.rs"),
         include_str!("telemetry.rs"),
     ];
     // The fields are read from the structs' own source, so that a new one cannot be forgotten.
