@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use crate::histogram::{BUCKETS, Histogram};
 use crate::source::{Segment, Source, choose};
-use crate::tables::{HOURLY, LATENCY, MEASURES, TTFB};
+use crate::tables::{DAILY, HOURLY, LATENCY, MEASURES, TTFB};
 use crate::tally::Measures;
 use crate::{Sql, Sums};
 
@@ -151,6 +151,22 @@ pub async fn aggregate(
         (rows, other) = ask_by_name(db, question, &source).await?;
     }
     Ok(arrange(question, &source, rows, other))
+}
+
+/// What each of these keys spent before the day that begins at `second`, in nano-dollars.
+///
+/// # Errors
+/// The database's.
+pub async fn spent_before_day(
+    db: &impl ConnectionTrait,
+    keys: impl Iterator<Item = Id>,
+    second: i64,
+) -> Result<Vec<(Id, i64)>, DbErr> {
+    let mut sql = Sql::new(db.get_database_backend(), "SELECT key_id, CAST(SUM(cost_nano_usd) AS bigint)");
+    sql.push(&format!(" FROM {DAILY} WHERE bucket_start < ")).bind(second);
+    sql.push(" AND key_id IN (").bind_list(keys).push(") GROUP BY key_id");
+    let rows = sql.all(db).await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
 /// The largest groups by name, and what is left of the whole, by bucket.

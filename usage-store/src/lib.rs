@@ -21,6 +21,7 @@ pub mod tables;
 mod tally;
 mod write;
 
+pub use aggregate::spent_before_day;
 pub use records::{Inserted, insert_new};
 pub use reprice::{Repriced, reprice_rollups};
 pub use sql::{Sql, since, until};

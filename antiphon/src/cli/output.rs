@@ -15,6 +15,11 @@ pub(super) fn bytes(text: &[u8]) -> Result<()> {
     std::io::stdout().lock().write_all(text).context("cannot write to the standard output")
 }
 
+/// Writes bytes as they are.
+pub(super) fn bytes(bytes: &[u8]) -> Result<()> {
+    std::io::stdout().lock().write_all(bytes).context("cannot write to the standard output")
+}
+
 /// Writes a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string_pretty(value)?)

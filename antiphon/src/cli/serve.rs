@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use admin::settings::AdminSettings;
 use admin::users::MadeUser;
+use admin::usage::retention::{self, Retention};
 use admin::{Control, Secrets};
 use anyhow::{Context, Result};
 use changes::{Signal, Wakes};
@@ -115,8 +116,11 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         served.inspect_err(|_| stop.cancel())
     };
     let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
+    let retention = if admin_address.is_some() { config.usage.retention() } else { Retention::default() };
+    let retaining = tokio::spawn(retention::run(db.clone(), retention));
     let (served_gateway, served_admin) = tokio::join!(serve_gateway, serve_admin);
     summing.abort();
+    retaining.abort();
     served_gateway?;
     Ok(served_admin?)
 }

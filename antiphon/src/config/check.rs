@@ -10,6 +10,7 @@ use domain::routing::Strategy;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::usage::MIN_RETENTION_DAYS;
 use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig};
 
 /// Least characters of a key from the file: what is shorter can be guessed.
@@ -130,6 +131,13 @@ fn check_bounds(config: &Config) -> Result<(), ConfigError> {
     }
     if !(4..=1024).contains(&limits.max_header_kib) {
         return Err(ConfigError::of("limits.max_header_kib: expected 4 to 1024"));
+    }
+    if config.usage.retention_days.is_some_and(|days| days < MIN_RETENTION_DAYS) {
+        let message = format!("usage.retention_days: expected {MIN_RETENTION_DAYS} or more, for budgets by the month");
+        return Err(ConfigError::of(message));
+    }
+    if config.usage.rollup_hourly_days == Some(0) {
+        return Err(ConfigError::of("usage.rollup_hourly_days: expected 1 or more"));
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod usage;
 mod value;
 mod voices;
 
@@ -45,6 +46,7 @@ pub(crate) use smtp::SmtpConfig;
 pub(crate) use telemetry::{LogFormat, TelemetryConfig};
 pub(crate) use tenants::{KeyConfig, TenantConfig, Window};
 pub(crate) use timeouts::TimeoutsConfig;
+pub(crate) use usage::UsageConfig;
 pub(crate) use voices::VoiceConfig;
 
 /// The file that is read when none is named and it lies in the working directory.
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// The identity provider that people of the admin plane may sign in with; optional.
     pub(crate) oidc: Option<OidcConfig>,
+    /// How long records and their sums are kept.
+    pub(crate) usage: UsageConfig,
     /// Who is made where there is no user yet; from the environment alone.
     #[serde(skip)]
     pub(crate) first_administrator: FirstAdministrator,

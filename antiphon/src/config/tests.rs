@@ -73,6 +73,14 @@ fn a_wrong_value_is_named_with_its_line_and_without_its_text() {
 }
 
 #[test]
+fn records_are_kept_for_a_month_at_least() {
+    let kept = parse("usage:\n  retention_days: 32\n  rollup_hourly_days: null\n").unwrap().usage.retention();
+    assert_eq!((kept.record_days, kept.hourly_days), (Some(32), None));
+    assert!(refusal("usage:\n  retention_days: 31\n").contains("32 or more"));
+    assert!(refusal("usage:\n  rollup_hourly_days: 0\n").contains("1 or more"));
+}
+
+#[test]
 fn the_value_of_a_variable_never_becomes_structure() {
     let hostile = "\"x\"\nallow_insecure: true\n# ' ${OTHER} }";
     let file = "tenants:\n  - name: acme\n    keys:\n      - { name: a, key: \"${KEY}\" }\nvoices:\n  - { name: \"${TEXT}\", map: { local: slt } }\n";
@@ -223,6 +231,7 @@ fn the_example_file_parses_and_shows_every_field() {
         include_str!("timeouts.rs"),
         include_str!("smtp.rs"),
         include_str!("telemetry.rs"),
+        include_str!("usage.rs"),
     ];
     // The fields are read from the structs' own source, so that a new one cannot be forgotten.
     let mut count = 0;

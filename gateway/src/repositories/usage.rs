@@ -9,8 +9,8 @@ use domain::usage::{Usage, UsageSource, UsageStatus};
 use entities::{Id, usage_record};
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
@@ -105,7 +105,7 @@ type SumsOfKey = (Id, Option<String>, Option<String>, Option<String>);
 
 /// What each of these keys spent by the records whose id is below the one beside it: in all, since
 /// `month` and since `day`, by when the calls began; both are whole seconds. Keys that spent nothing
-/// are left out.
+/// are left out. Of days whose records are deleted the sums are taken: `month` is never that long ago.
 ///
 /// # Errors
 /// The database's.
@@ -115,11 +115,32 @@ pub async fn spent_before(
     day: OffsetDateTime,
     month: OffsetDateTime,
 ) -> Result<HashMap<VirtualKeyId, PastSpend>, DbErr> {
+    loop {
+        let kept_since = usage_store::rebuild::kept_since(db).await?;
+        let mut spent = spent_by_records(db, keys, day, month, kept_since).await?;
+        if let Some(kept_since) = kept_since {
+            add_deleted(db, keys, kept_since, &mut spent).await?;
+        }
+        // Records that were deleted in between would be missed.
+        if usage_store::rebuild::kept_since(db).await? == kept_since {
+            return Ok(spent);
+        }
+    }
+}
+
+async fn spent_by_records(
+    db: &impl ConnectionTrait,
+    keys: &[(VirtualKeyId, Uuid)],
+    day: OffsetDateTime,
+    month: OffsetDateTime,
+    kept_since: Option<i64>,
+) -> Result<HashMap<VirtualKeyId, PastSpend>, DbErr> {
     let backend = db.get_database_backend();
     let mut by_bound: HashMap<Uuid, Vec<Id>> = HashMap::new();
     for (key, bound) in keys {
         by_bound.entry(*bound).or_default().push(Id(key.0));
     }
+    let kept = kept_since.map(|second| usage_store::since(backend, second)).transpose()?;
     let mut spent = HashMap::new();
     for (bound, keys) in by_bound {
         for keys in keys.chunks(CHUNK) {
@@ -131,6 +152,7 @@ pub async fn spent_before(
                 .column_as(sum_of_cost_since(backend, day)?, "day")
                 .filter(usage_record::Column::KeyId.is_in(keys.iter().copied()))
                 .filter(usage_record::Column::Id.lt(Id(bound)))
+                .filter(Condition::all().add_option(kept.clone()))
                 .group_by(usage_record::Column::KeyId)
                 .into_tuple()
                 .all(db)
@@ -142,6 +164,23 @@ pub async fn spent_before(
         }
     }
     Ok(spent)
+}
+
+/// What keys spent before `kept_since`, of which there are sums and no longer records.
+async fn add_deleted(
+    db: &impl ConnectionTrait,
+    keys: &[(VirtualKeyId, Uuid)],
+    kept_since: i64,
+    spent: &mut HashMap<VirtualKeyId, PastSpend>,
+) -> Result<(), DbErr> {
+    for keys in keys.chunks(CHUNK) {
+        let ids = keys.iter().map(|(key, _)| Id(key.0));
+        for (key, nano_usd) in usage_store::spent_before_day(db, ids, kept_since).await? {
+            let past = spent.entry(VirtualKeyId(key.0)).or_default();
+            past.total = past.total.saturating_add(NanoUsd(nano_usd));
+        }
+    }
+    Ok(())
 }
 
 /// The records of one request of a key, in the order of their turns.
