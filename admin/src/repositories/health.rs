@@ -1,14 +1,18 @@
 //! What gateways tell of themselves and of the targets they ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use admin_types::health::{AskHealth, Breaker, GatewayHealth, MAX_TARGETS, TargetHealth};
 use changes::gateways;
-use entities::{gateway_instance, target_health};
+use domain::routing::Target;
+use entities::{gateway_instance, model, target_health};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::Scope;
+
+/// Rows that are read: gateways tell of at most 2000 targets each.
+const MAX_ROWS: u64 = 50_000;
 
 /// The gateways that live at `now`, oldest first.
 ///
@@ -31,7 +35,8 @@ pub(crate) async fn living(db: &impl ConnectionTrait, now: OffsetDateTime) -> Re
     Ok(shown.collect())
 }
 
-/// The targets that the caller may see, as these gateways know them, and whether there are more.
+/// The targets that the caller may see, as these gateways know them, and whether there are more. Tenants may
+/// name any model at a provider of the platform's, so another sees of these only what its routes lead to.
 ///
 /// # Errors
 /// The database's.
@@ -52,13 +57,34 @@ pub(crate) async fn targets(
         .order_by_asc(Column::Provider)
         .order_by_asc(Column::Model)
         .order_by_asc(Column::GatewayId)
-        .limit(MAX_TARGETS + 1)
+        .limit(MAX_ROWS)
         .all(db)
         .await?;
+    if scope != Scope::All {
+        let routed = routed(db, scope).await?;
+        rows.retain(|row| row.tenant_id.is_some() || routed.contains(&(row.provider.clone(), row.model.clone())));
+    }
     let most = usize::try_from(MAX_TARGETS).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
     Ok((rows.into_iter().map(view).collect(), more))
+}
+
+/// The providers and models that the routes lead to which the caller may use.
+async fn routed(db: &impl ConnectionTrait, scope: Scope) -> Result<BTreeSet<(String, String)>, DbErr> {
+    let routes: Vec<String> = model::Entity::find()
+        .select_only()
+        .column(model::Column::Targets)
+        .filter(scope.own_or_platform(model::Column::TenantId))
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut routed = BTreeSet::new();
+    for targets in routes {
+        let targets: Vec<Target> = serde_json::from_str(&targets).map_err(|error| DbErr::Json(error.to_string()))?;
+        routed.extend(targets.into_iter().map(|target| (target.provider, target.model)));
+    }
+    Ok(routed)
 }
 
 fn view(row: target_health::Model) -> TargetHealth {

@@ -1,7 +1,7 @@
 //! Sessions: who sees which, how one is ended, and how a dashboard follows them.
 
 use admin_types::role::Role;
-use entities::{Id, access_token, audit_entry, gateway_instance, live_session, target_health, usage_record};
+use entities::{Id, access_token, audit_entry, gateway_instance, live_session, model, target_health, usage_record};
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -308,6 +308,7 @@ both! {
         let (east, dead) = (gateway(app, "east", Duration::ZERO).await, gateway(app, "dead", Duration::seconds(16)).await);
         for (gateway, provider, tenant, breaker) in [
             (east, "openai", None, "open"),
+            (east, "secretive", None, "closed"),
             (east, "own", Some(acme), "closed"),
             (east, "theirs", Some(other), "half_open"),
             (dead, "openai", None, "closed"),
@@ -325,6 +326,17 @@ both! {
             };
             target_health::Entity::insert(row).exec_without_returning(&app.database).await.unwrap();
         }
+        let route = model::ActiveModel {
+            id: Set(Id(Uuid::now_v7())),
+            name: Set("talk".to_owned()),
+            tenant_id: Set(None),
+            strategy: Set("priority".to_owned()),
+            targets: Set(r#"[{"provider":"openai","model":"m"}]"#.to_owned()),
+            managed_by: Set("api".to_owned()),
+            created_at: Set(OffsetDateTime::now_utc()),
+            ..Default::default()
+        };
+        model::Entity::insert(route).exec_without_returning(&app.database).await.unwrap();
         let all = app.get("/api/v1/health", &admin).await.json();
         let gateways = all["gateways"].as_array().unwrap();
         assert_eq!((gateways.len(), &gateways[0]["name"], &gateways[0]["journal_records"]), (1, &json!("east"), &json!(42)));
@@ -332,10 +344,11 @@ both! {
             let targets = answer["targets"].as_array().unwrap();
             targets.iter().map(|row| row["provider"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(providers(&all), ["openai", "own", "theirs"]);
+        assert_eq!(providers(&all), ["openai", "own", "secretive", "theirs"]);
         assert_eq!((&all["targets"][0]["breaker"], &all["targets"][0]["ttfb_ms"]), (&json!("open"), &json!({ "speech": 120 })));
         assert!(["sqlite", "postgresql"].contains(&all["database"]["kind"].as_str().unwrap()));
         let own = app.get("/api/v1/health", &viewer).await.json();
+        // What no route of theirs leads to may be another tenant's: models are named freely.
         assert_eq!((providers(&own), &own["gateways"]), (vec!["openai".to_owned(), "own".to_owned()], &json!([])));
         assert_eq!(providers(&app.get("/api/v1/health?breaker=half_open", &admin).await.json()), ["theirs"]);
         assert_eq!(providers(&app.get("/api/v1/health?provider=own", &admin).await.json()), ["own"]);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use domain::ids::ProviderId;
+use domain::ids::{ProviderId, TenantId};
 use domain::provider::Operation;
 
 use crate::pipeline::route::Candidate;
@@ -53,6 +53,8 @@ impl Breaker {
 /// How a target is, as people are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetState {
+    /// Whose provider it is; `None` for the platform's.
+    pub tenant: Option<TenantId>,
     /// Configured name of the provider.
     pub provider: String,
     /// What its breaker says.
@@ -65,6 +67,8 @@ pub struct TargetState {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whose provider it is.
+    tenant: Option<TenantId>,
     /// Configured name of the provider.
     provider: String,
     failures: u32,
@@ -160,13 +164,15 @@ fn drawn(step: u64) -> f64 {
 
 impl State {
     fn of(candidate: &Candidate) -> Self {
-        Self { provider: candidate.account.name.clone(), ..Self::default() }
+        let account = &candidate.account;
+        Self { tenant: account.tenant, provider: account.name.clone(), ..Self::default() }
     }
 
     fn told(&self, now: Instant) -> TargetState {
         let millis =
             |mean: f64| u64::try_from(Duration::try_from_secs_f64(mean / 1000.0).unwrap_or_default().as_millis());
         TargetState {
+            tenant: self.tenant,
             provider: self.provider.clone(),
             breaker: self.breaker(now),
             failures: self.failures,

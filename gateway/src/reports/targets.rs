@@ -53,7 +53,7 @@ fn row(gateway: &Gateway, provider: ProviderId, model: &str, state: &TargetState
         provider_id: Set(Id(provider.0)),
         model: Set(model.to_owned()),
         provider: Set(state.provider.clone()),
-        tenant_id: Set(None),
+        tenant_id: Set(state.tenant.map(|tenant| Id(tenant.0))),
         breaker: Set(state.breaker.as_str().to_owned()),
         failures: Set(state.failures.into()),
         ttfb_ms: Set(serde_json::to_string(&ttfb).unwrap_or_default()),
