@@ -136,9 +136,9 @@ def wait_for(found):
 class Program:
     """A child process whose output goes to a file, and the address that it prints."""
 
-    def __init__(self, command, folder, name):
+    def __init__(self, command, folder, name, variables=None):
         # No variable of the developer's may add a provider.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **(variables or {})}
         self.log = folder / f"{name}.log"
         self.out = folder / f"{name}.out"
         with self.log.open("wb") as log, self.out.open("wb") as out:

@@ -2,16 +2,16 @@
 
 import contextlib
 import glob
-import json
-import pathlib
 import signal
 import subprocess
 import threading
 import time
+import uuid
 
+import httpx2
 import openai
 import pytest
-from conftest import PATIENCE_S, ROOT, Program, Upstream, binary, wait_for
+from conftest import PATIENCE_S, ROOT, Gateway, Program, Upstream, binary, wait_for
 from realtime import until
 from websockets.exceptions import ConnectionClosed
 
@@ -19,11 +19,13 @@ from websockets.exceptions import ConnectionClosed
 REFUSED_WITHIN_S = 1.0
 ENDED_WITHIN_S = 2.0
 MODEL = "openai/gpt-realtime-2.1"
+ADMINISTRATOR = {"ANTIPHON_ADMIN_EMAIL": "ada@example.com", "ANTIPHON_ADMIN_PASSWORD": "correct horse battery staple"}
 SERVER = ROOT / "scripts" / "postgres-for-tests.sh"
 
 CONFIG = """
 server:
   gateway: {{ bind: "127.0.0.1:0" }}
+  admin: {{ bind: "127.0.0.1:0" }}
   metrics: {{ bind: "127.0.0.1:0" }}
   data_dir: {name}
 database: {{ url: "{database}" }}
@@ -51,16 +53,36 @@ class Database:
         subprocess.run([SERVER, "stop", self.told["ANTIPHON_TEST_POSTGRES_DIR"]], check=True)
 
 
-class Replica(Program):
-    """One gateway of several."""
+class Replica(Gateway):
+    """One of several processes, each of which has both planes."""
 
     def __init__(self, folder, name, database, upstream):
         config = CONFIG.format(name=name, database=database.url, openai=upstream.url)
         (folder / f"{name}.yaml").write_text(config)
-        super().__init__([binary("antiphon"), "serve", "--config", f"{name}.yaml"], folder, name)
+        command = [binary("antiphon"), "serve", "--config", f"{name}.yaml"]
+        Program.__init__(self, command, folder, name, ADMINISTRATOR)
 
-    def client(self, key):
-        return openai.OpenAI(api_key=key, base_url=f"{self.url}/v1", timeout=PATIENCE_S, max_retries=0)
+    def ask(self, method, path, body=None, token=None):
+        """What the admin plane answers."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        answer = httpx2.request(method, f"{self.admin_url}/api/v1{path}", json=body, headers=headers)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+class Admin:
+    """A platform administrator, at one of the replicas."""
+
+    def __init__(self, replica):
+        email, password = ADMINISTRATOR.values()
+        told = replica.ask("POST", "/auth/login", {"email": email, "password": password})
+        self.replica, self.token = replica, told["access_token"]
+
+    def get(self, path):
+        return self.replica.ask("GET", path, token=self.token)
+
+    def post(self, path, body):
+        return self.replica.ask("POST", path, body, self.token)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +90,11 @@ def database():
     database = Database()
     yield database
     database.stop()
+
+
+@pytest.fixture(scope="module")
+def admin(replicas):
+    return Admin(replicas[0])
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +111,10 @@ def replicas(tmp_path_factory, database):
         assert "panicked" not in replica.log.read_text()
 
 
-def key(replica, *arguments):
-    """Runs `antiphon key …` in a process of its own."""
-    command = [binary("antiphon"), "key", *arguments, "--json", "--config", "first.yaml"]
-    folder = pathlib.Path(replica.log).parent
-    return json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout)
+def revoke(replica, id):
+    """Runs `antiphon key revoke` in a process of its own."""
+    command = [binary("antiphon"), "key", "revoke", id, "--config", "first.yaml"]
+    subprocess.run(command, cwd=replica.log.parent, check=True, capture_output=True)
 
 
 def refused(client):
@@ -100,13 +126,14 @@ def refused(client):
 
 
 @pytest.fixture
-def made(replicas):
-    """A new key of a tenant, and a client of each replica that knows it."""
+def made(replicas, admin):
+    """A new key of a new tenant, and a client of each replica that knows it."""
     with contextlib.ExitStack() as open_clients:
 
-        def make(tenant):
-            created = key(replicas[0], "create", "--tenant", tenant, "--name", "made")
-            clients = [open_clients.enter_context(replica.client(created["key"])) for replica in replicas]
+        def make():
+            tenant = admin.post("/tenants", {"name": f"tenant-{uuid.uuid4()}"})
+            created = admin.post("/keys", {"tenant_id": tenant["id"], "name": "made"})
+            clients = [open_clients.enter_context(replica.client(created["secret"])) for replica in replicas]
             for client in clients:
                 wait_for(lambda: None if refused(client) else True)
             return created, clients
@@ -148,59 +175,54 @@ def refused_everywhere(clients, since):
     assert time.monotonic() - since < REFUSED_WITHIN_S
 
 
-def test_a_key_that_is_revoked_is_refused_by_both_within_a_second(replicas, made):
-    created, clients = made("acme")
+@pytest.mark.parametrize("by", ["the API", "the command line"])
+def test_a_key_that_is_revoked_is_refused_by_both_within_a_second(by, replicas, admin, made):
+    created, clients = made()
     talks = [Talk(client) for client in clients]
-    key(replicas[0], "revoke", created["id"])
+    if by == "the API":
+        admin.post(f"/keys/{created['id']}/revoke", {})
+    else:
+        revoke(replicas[0], created["id"])
     since = time.monotonic()
     refused_everywhere(clients, since)
-    for talk in talks:
-        code, close, _ = talk.told(since)
-        assert (code, close) == ("invalid_api_key", 1008)
+    assert [talk.told(since)[:2] for talk in talks] == [("invalid_api_key", 1008)] * 2
 
 
-# What the control plane writes with every change that gateways load.
-ANNOUNCE = "UPDATE settings SET value = gen_random_uuid()::text WHERE name = 'snapshot_version'; NOTIFY antiphon_changes"
-
-
-def test_a_tenant_that_is_suspended_is_refused_by_both_until_it_is_back(made, database):
-    _, clients = made("forgetful")
-    _, others = made("diligent")
+def test_a_tenant_that_is_suspended_is_refused_by_both_until_it_is_back(admin, made):
+    created, clients = made()
+    _, others = made()
     talks = [Talk(client) for client in clients]
-    database.run(f"UPDATE tenants SET suspended_at = now() WHERE name = 'forgetful'; {ANNOUNCE}")
+    tenant = f"/tenants/{created['tenant_id']}"
+    admin.post(f"{tenant}/suspend", {"reason": "unpaid"})
     since = time.monotonic()
     refused_everywhere(clients, since)
     assert [talk.told(since)[:2] for talk in talks] == [("invalid_api_key", 1008)] * 2
     assert not any(refused(client) for client in others), "nobody else is"
-    database.run(f"UPDATE tenants SET suspended_at = NULL WHERE name = 'forgetful'; {ANNOUNCE}")
+    admin.post(f"{tenant}/resume", {})
     for client in clients:
         wait_for(lambda: None if refused(client) else True)
 
 
-def test_changes_arrive_when_the_server_cuts_whoever_listens(replicas, made, database):
-    created, clients = made("acme")
+def test_changes_arrive_when_the_server_cuts_whoever_listens(admin, made, database):
+    created, clients = made()
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> pg_backend_pid()"
     assert database.run(cut) == ["t", "t"], "each of them listens"
-    key(replicas[0], "revoke", created["id"])
+    admin.post(f"/keys/{created['id']}/revoke", {})
     for client in clients:
         wait_for(lambda: refused(client))
 
 
-def test_a_session_is_listed_wherever_it_is_and_ended_with_a_reason(replicas, made, database):
-    created, clients = made("acme")
+def test_a_session_is_listed_wherever_it_is_and_ended_with_a_reason(admin, made):
+    created, clients = made()
     talks = [Talk(client) for client in clients]
-    listed = "SELECT gateway_id FROM live_sessions WHERE provider = 'openai'"
-    gateways = wait_for(lambda: rows if len(rows := database.run(listed)) == 2 else None)
-    assert sorted(gateways) == sorted(database.run("SELECT id FROM gateway_instances")), "one at each"
-    database.run(
-        "UPDATE live_sessions SET terminate_requested_at = now(), terminate_reason = 'tests' "
-        f"WHERE gateway_id = '{gateways[0]}'; NOTIFY antiphon_changes"
-    )
+    listed = f"/sessions?provider=openai&key_id={created['id']}"
+    sessions = wait_for(lambda: rows if len(rows := admin.get(listed)["data"]) == 2 else None)
+    gateways = {gateway["id"] for gateway in admin.get("/health")["gateways"]}
+    assert {session["gateway_id"] for session in sessions} == gateways, "one at each"
+    for session in sessions:
+        admin.post(f"/sessions/{session['id']}/terminate", {"reason": "tests"})
     since = time.monotonic()
-    ended = wait_for(lambda: next((talk for talk in talks if talk.ended), None))
-    assert ended.told(since) == ("session_terminated", 1008, "ended by an administrator: tests")
-    wait_for(lambda: True if database.run(listed) == [gateways[1]] else None)
-    other = next(talk for talk in talks if talk is not ended)
-    assert other.is_alive(), "the other one goes on"
-    key(replicas[0], "revoke", created["id"])
-    other.told(time.monotonic())
+    for talk in talks:
+        assert talk.told(since) == ("session_terminated", 1008, "ended by an administrator: tests")
+    wait_for(lambda: True if admin.get(listed)["data"] == [] else None)
+    assert not any(refused(client) for client in clients), "the key is as good as before"
