@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod copy_db;
 mod declared;
 mod first_run;
 mod master_key;

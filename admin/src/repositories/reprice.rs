@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use usage_store::{Sql, reprice_rollups};
 use uuid::Uuid;
 
-use super::unpriced::{Which, kinds};
+use super::unpriced::{Kinds, Which};
 use super::{prices, stored};
 use crate::audit::{self, Change};
 use crate::auth::Actor;
@@ -146,7 +146,7 @@ async fn price_all<'a>(
     records: &'a [usage_record::Model],
     tally: &mut Tally,
 ) -> Result<Vec<Priced<'a>>, AdminError> {
-    let kinds = kinds(transaction, records.iter().map(|record| record.provider.as_str())).await?;
+    let kinds = Kinds::load(transaction, records.iter().map(|record| record.provider.as_str())).await?;
     let list = prices_of(transaction, records, &kinds).await?;
     let mut priced = Vec::new();
     for record in records {
@@ -167,8 +167,8 @@ async fn price_all<'a>(
     Ok(priced)
 }
 
-fn subject(record: &usage_record::Model, kinds: &HashMap<String, String>) -> Option<Subject> {
-    let kind = kinds.get(&record.provider)?.parse().ok()?;
+fn subject(record: &usage_record::Model, kinds: &Kinds) -> Option<Subject> {
+    let kind = kinds.of(record.tenant_id, &record.provider)?.parse().ok()?;
     Some((record.tenant_id, kind, record.model_served.clone(), record.operation.parse().ok()?))
 }
 
@@ -176,7 +176,7 @@ fn subject(record: &usage_record::Model, kinds: &HashMap<String, String>) -> Opt
 async fn prices_of(
     transaction: &DatabaseTransaction,
     records: &[usage_record::Model],
-    kinds: &HashMap<String, String>,
+    kinds: &Kinds,
 ) -> Result<PriceList, AdminError> {
     let mut spans: HashMap<Subject, (OffsetDateTime, OffsetDateTime)> = HashMap::new();
     for record in records {
@@ -222,7 +222,7 @@ fn to_listed(row: &price::Model, kind: ProviderKind, operation: Operation) -> Op
 
 fn decide(
     record: &usage_record::Model,
-    kinds: &HashMap<String, String>,
+    kinds: &Kinds,
     list: &PriceList,
 ) -> Result<(NanoUsd, PriceId), LeftReason> {
     let (tenant, kind, model, operation) = subject(record, kinds).ok_or(LeftReason::UnknownProvider)?;

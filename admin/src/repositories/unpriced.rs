@@ -132,9 +132,9 @@ pub(crate) async fn list(
     let mut uses = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
     let more = uses.len() > usize::from(limit);
     uses.truncate(limit.into());
-    let kinds = kinds(db, uses.iter().map(|each| each.provider.as_str())).await?;
+    let kinds = Kinds::load(db, uses.iter().map(|each| each.provider.as_str())).await?;
     for each in &mut uses {
-        each.provider_kind = kinds.get(&each.provider).cloned();
+        each.provider_kind = kinds.of(Id(each.tenant_id), &each.provider).map(str::to_owned);
     }
     let next_cursor = uses.last().filter(|_| more).map(|last| {
         let place = [last.tenant_id.to_string(), last.provider.clone(), last.model.clone(), last.operation.clone()];
@@ -143,26 +143,38 @@ pub(crate) async fn list(
     Ok(Page { data: uses, next_cursor })
 }
 
-/// The kind of each configured provider of these names: the file's, the environment's and the API's alike
-/// have a row.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn kinds<'a>(
-    db: &impl ConnectionTrait,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<HashMap<String, String>, DbErr> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    names.dedup();
-    let rows: Vec<(String, String)> = provider::Entity::find()
-        .select_only()
-        .columns([provider::Column::Name, provider::Column::Kind])
-        .filter(provider::Column::Name.is_in(names))
-        .into_tuple()
-        .all(db)
-        .await?;
-    Ok(rows.into_iter().collect())
+/// The kinds of configured providers.
+#[derive(Debug)]
+pub(crate) struct Kinds(HashMap<(Option<Id>, String), String>);
+
+impl Kinds {
+    /// Of all providers of these names, whosever they are: the file's, the environment's and the API's alike
+    /// have a row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn load<'a>(
+        db: &impl ConnectionTrait,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, DbErr> {
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        let rows: Vec<(Option<Id>, String, String)> = provider::Entity::find()
+            .select_only()
+            .columns([provider::Column::TenantId, provider::Column::Name, provider::Column::Kind])
+            .filter(provider::Column::Name.is_in(names))
+            .into_tuple()
+            .all(db)
+            .await?;
+        Ok(Self(rows.into_iter().map(|(tenant, name, kind)| ((tenant, name), kind)).collect()))
+    }
+
+    /// As a call of this tenant finds it: its own goes before the platform's of the same name.
+    pub(crate) fn of(&self, tenant: Id, provider: &str) -> Option<&str> {
+        let whose = |tenant| self.0.get(&(tenant, provider.to_owned())).map(String::as_str);
+        whose(Some(tenant)).or_else(|| whose(None))
+    }
 }
 
 fn read(cursor: &str) -> Result<[String; 4], AdminError> {

@@ -3,6 +3,7 @@
 mod admin_user;
 mod audit;
 mod config;
+mod copy_db;
 mod key;
 mod keys;
 mod migrate;
@@ -74,6 +75,8 @@ enum Command {
     /// Fill and read the price list
     #[command(subcommand)]
     Prices(prices::Prices),
+    /// Copy an SQLite database to an empty one of PostgreSQL, and compare both
+    CopyDb(copy_db::CopyDb),
     /// Look at the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -98,6 +101,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Key(command) => key::run(command, &common).await,
         Command::Keys(command) => keys::run(command, &common).await,
         Command::Prices(command) => prices::run(command, &common).await,
+        Command::CopyDb(asked) => copy_db::run(&asked, &common).await,
         Command::Audit(command) => audit::run(&command, &common).await,
         Command::Usage(command) => usage::run(command, &common).await,
     }
