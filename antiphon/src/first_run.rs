@@ -32,7 +32,7 @@ pub(crate) async fn demo_key(config: &Config, db: &DatabaseConnection, pepper: &
 
 /// Makes the first administrator where there is no user yet; gives them to be shown.
 pub(crate) async fn administrator(config: &Config, db: &DatabaseConnection) -> Result<Option<MadeUser>> {
-    let told = &config.first_administrator;
+    let told = config.first_administrator();
     let made = first_administrator(db, told.email.as_deref(), told.password.as_ref()).await;
     made.map_err(|error| refusal(&error).context("ANTIPHON_ADMIN_EMAIL and ANTIPHON_ADMIN_PASSWORD make no user"))
 }

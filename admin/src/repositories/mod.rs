@@ -10,7 +10,6 @@ pub(crate) mod login_failures;
 pub mod models;
 pub(crate) mod oidc_sign_ins;
 pub(crate) mod one_time_links;
-pub mod models;
 pub(crate) mod prices;
 pub(crate) mod providers;
 pub(crate) mod refresh_tokens;

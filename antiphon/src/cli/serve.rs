@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use admin::settings::AdminSettings;
-use admin::users::MadeUser;
 use admin::usage::retention::{self, Retention};
+use admin::users::MadeUser;
 use admin::{Control, Secrets};
 use anyhow::{Context, Result};
 use changes::{Signal, Wakes};
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{Common, output};
-use crate::config::{Config, LogFormat, Override, SmtpConfig, TelemetryConfig};
+use crate::config::{Config, LogFormat, OidcConfig, Override, SmtpConfig, TelemetryConfig};
 use crate::declared::{self, Declared};
 use crate::master_key::{self, MasterKey};
 use crate::ports::Ports;
@@ -141,13 +141,15 @@ fn control_plane(
     db: &DatabaseConnection,
     ports: Ports,
 ) -> Result<admin::startup::Application> {
+    let bind = config.server.admin.bind.parse().context("server.admin.bind")?;
     let settings = AdminSettings {
-        bind: config.server.admin.bind.parse().context("server.admin.bind")?,
+        bind,
         workers: None,
         public_url: config.server.admin.public_url.clone(),
         drain: config.timeouts.to_gateway().drain,
         smtp: config.smtp.as_ref().map(SmtpConfig::to_settings),
         alerts_every: LOOK_AT_ALERT_RULES,
+        oidc: config.oidc.as_ref().map(OidcConfig::to_admin),
     };
     let auth = admin::auth::State::default();
     let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports), auth };

@@ -88,7 +88,7 @@ pub(crate) struct Config {
     pub(crate) usage: UsageConfig,
     /// Who is made where there is no user yet; from the environment alone.
     #[serde(skip)]
-    pub(crate) first_administrator: FirstAdministrator,
+    first_administrator: FirstAdministrator,
 }
 
 /// `ANTIPHON_ADMIN_EMAIL` and `ANTIPHON_ADMIN_PASSWORD`.
@@ -217,6 +217,11 @@ impl Config {
             .as_ref()
             .map(|_| "redis has no effect: this version counts rates, sessions and budgets in each process by itself");
         redis.into_iter().collect()
+    }
+
+    /// Who is made where there is no user yet.
+    pub(crate) const fn first_administrator(&self) -> &FirstAdministrator {
+        &self.first_administrator
     }
 
     /// Whether nobody has said anything about who may call and what is served.

@@ -223,6 +223,7 @@ fn the_example_file_parses_and_shows_every_field() {
         include_str!("realtime.rs"),
         include_str!("redis.rs"),
         include_str!("secrets.rs"),
+        include_str!("oidc.rs"),
         include_str!("providers.rs"),
         include_str!("models.rs"),
         include_str!("tenants.rs"),
@@ -248,5 +249,39 @@ fn the_example_file_parses_and_shows_every_field() {
     assert!(count > 40, "the structs were found: {count}");
     for field in ["weight", "priority", "quality", "options"] {
         assert!(shown.contains(field), "a target's `{field}` is missing");
+    }
+}
+
+#[test]
+fn the_first_administrator_comes_from_the_environment_and_not_from_the_file() {
+    let variables =
+        environment(&[("ANTIPHON_ADMIN_EMAIL", "a@b.example"), ("ANTIPHON_ADMIN_PASSWORD", "a password of mine")]);
+    let config = Config::parse("", &variables, &[]).unwrap();
+    let told = config.first_administrator();
+    assert_eq!(told.email.as_deref(), Some("a@b.example"));
+    assert_eq!(told.password.as_ref().unwrap().expose_secret(), "a password of mine");
+    assert!(!format!("{config:?}").contains("password of mine"));
+    assert!(refusal("first_administrator: { email: a@b.example }").contains("first_administrator"));
+}
+
+#[test]
+fn an_identity_provider_is_encrypted_and_its_roles_fit_their_tenants() {
+    let of = |issuer: &str, more: &str| format!("oidc: {{ issuer: \"{issuer}\", client_id: a, {more} }}");
+    let config = parse(&of("https://login.example.com", "roles: { ops: { role: platform_admin } }")).unwrap();
+    let settings = config.oidc.unwrap().to_admin();
+    assert_eq!(
+        (settings.role_claim.as_str(), settings.scopes),
+        ("groups", vec!["email".to_owned(), "profile".to_owned()])
+    );
+    assert!(parse(&of("http://127.0.0.1:1", "allow_insecure: true")).is_ok());
+    for (wrong, told) in [
+        (of("http://login.example.com", ""), "https://"),
+        (of("login.example.com", "allow_insecure: true"), "https://"),
+        (of("https://a.example", "roles: { ops: { role: platform_admin, tenant: acme } }"), "takes no tenant"),
+        (of("https://a.example", "roles: { ops: { role: tenant_admin } }"), "needs a tenant"),
+        (of("https://a.example", "roles: { ops: { role: king } }"), "role"),
+        (of("https://a.example", "claim: x"), "claim"),
+    ] {
+        assert!(refusal(&wrong).contains(told), "{wrong}: {}", refusal(&wrong));
     }
 }
