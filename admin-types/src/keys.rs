@@ -3,7 +3,7 @@
 use domain::provider::Operation;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -157,10 +157,10 @@ pub struct CreateKey {
     #[schema(schema_with = models)]
     pub models: Vec<String>,
     /// Requests per minute; unlimited unless told.
-    #[schema(maximum = 4_294_967_295_u32)]
+    #[schema(format = Int64, maximum = 4_294_967_295_u32)]
     pub requests_per_minute: Option<u32>,
     /// Realtime sessions at once, on all gateways together; unlimited unless told.
-    #[schema(maximum = 4_294_967_295_u32)]
+    #[schema(format = Int64, maximum = 4_294_967_295_u32)]
     pub max_concurrent_sessions: Option<u32>,
     /// What it may spend; unlimited unless told.
     pub budget: Option<Budget>,
@@ -188,19 +188,19 @@ pub struct UpdateKey {
     pub name: Option<String>,
     /// What it may do; empty for everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = operations, required = false)]
+    #[schema(schema_with = operations_or_null, required = false)]
     pub operations: Option<Vec<Operation>>,
     /// Patterns with `*` of the models it may use; empty for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = models, required = false)]
+    #[schema(schema_with = models_or_null, required = false)]
     pub models: Option<Vec<String>>,
     /// Requests per minute; null is unlimited.
     #[serde(default, deserialize_with = "given::or_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, required = false, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<u32>, required = false, format = Int64, maximum = 4_294_967_295_u32)]
     pub requests_per_minute: Option<Option<u32>>,
     /// Realtime sessions at once, on all gateways together; null is unlimited.
     #[serde(default, deserialize_with = "given::or_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, required = false, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<u32>, required = false, format = Int64, maximum = 4_294_967_295_u32)]
     pub max_concurrent_sessions: Option<Option<u32>>,
     /// What it may spend; null is unlimited. What is spent already counts against a new budget.
     #[serde(default, deserialize_with = "given::or_null", skip_serializing_if = "Option::is_none")]
@@ -393,15 +393,32 @@ pub struct RowProblem {
 fn operations() -> Array {
     let names = Operation::ALL.iter().map(|operation| operation.as_str());
     let item = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
-    ArrayBuilder::new().items(item).max_items(Some(100)).build()
+    list(item.build(), "What the key may do; empty for everything.")
+}
+
+fn operations_or_null() -> Array {
+    or_null(operations())
 }
 
 fn models() -> Array {
-    let item: Object = ObjectBuilder::new()
+    let item = ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(MAX_MODEL_CHARS))
-        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"))
-        .build();
-    ArrayBuilder::new().items(item).max_items(Some(MAX_MODELS)).build()
+        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"));
+    list(item.build(), "Patterns with `*` of the models it may use; empty for all.")
+}
+
+fn models_or_null() -> Array {
+    or_null(models())
+}
+
+fn list(item: Object, description: &str) -> Array {
+    ArrayBuilder::new().items(item).max_items(Some(MAX_MODELS)).description(Some(description)).build()
+}
+
+/// In a change, null is as good as absent.
+fn or_null(mut list: Array) -> Array {
+    list.schema_type = SchemaType::from_iter([Type::Array, Type::Null]);
+    list
 }

@@ -110,6 +110,16 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
+/// # Errors
+/// 422 that names the first of these parameters that is longer than it may be, in characters.
+pub(crate) fn check_lengths(parameters: &[(&str, &Option<String>, usize)]) -> Result<(), AdminError> {
+    let too_long = |text: &Option<String>, most| text.as_ref().is_some_and(|text| text.chars().count() > most);
+    match parameters.iter().find(|(_, text, most)| too_long(text, *most)) {
+        Some((name, _, most)) => Err(AdminError::field(*name, format!("has more than {most} characters"))),
+        None => Ok(()),
+    }
+}
+
 /// The parameters of a query string.
 pub(crate) fn read_query<T: DeserializeOwned>(text: &str) -> Result<T, AdminError> {
     if text.contains("%00") {

@@ -26,7 +26,7 @@ use crate::{Control, publish};
 /// no limit. Rows are counted as a spreadsheet does: the header is row 1.
 #[utoipa::path(tag = "keys",
     request_body(content = String, content_type = "text/csv", description = "At most 10,000 lines of 64 KiB"),
-    params(BulkKeysOptions, ("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes them once, however often it is asked")),
+    params(BulkKeysOptions, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Makes them once, however often it is asked")),
     responses(
         (status = 200, description = "What a dry run has found", content((BulkKeys = "application/json"), (String = "text/csv"))),
         (status = 201, description = "Made", content((BulkKeys = "application/json"), (String = "text/csv"))),

@@ -19,7 +19,7 @@ use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
+use crate::extract::{Body, PathId, Query, check_lengths};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::keys::policy::{self, Policy};
 use crate::keys::{self as virtual_keys, Secret};
@@ -53,13 +53,14 @@ pub(crate) async fn list_keys(
     actor: Actor,
     list: Query<ListKeys>,
 ) -> Result<HttpResponse, AdminError> {
+    check_lengths(&[("q", &list.0.q, 200)])?;
     let page = keys::list(&control.database, actor.scope(), &list.0, OffsetDateTime::now_utc()).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
 /// Makes a key. Its secret is shown this once.
 #[utoipa::path(tag = "keys", request_body = CreateKey,
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Makes it once, however often it is asked")),
     responses(
         (status = 201, description = "Made", body = KeyWithSecret, headers(("ETag" = String), ("Location" = String))),
         (status = 403, description = "Viewers make none", body = Problem, content_type = "application/problem+json"),
@@ -173,7 +174,7 @@ pub(crate) async fn delete_key(
     params(
         ("id" = uuid::Uuid, Path),
         ("If-Match" = Option<String>, Header, description = "Only if it is still this version"),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Replaces it once, however often it is asked"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Replaces it once, however often it is asked"),
     ),
     responses(
         (status = 201, description = "The new secret", body = KeyWithSecret, headers(("ETag" = String), ("Location" = String))),

@@ -15,7 +15,7 @@ use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
+use crate::extract::{Body, PathId, Query, check_lengths};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::repositories::{stored, tenants};
 use crate::{Control, publish};
@@ -44,13 +44,14 @@ pub(crate) async fn list_tenants(
     actor: Actor,
     list: Query<ListTenants>,
 ) -> Result<HttpResponse, AdminError> {
+    check_lengths(&[("q", &list.0.q, 200)])?;
     let page = tenants::list(&control.database, actor.scope(), &list.0).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
 /// Makes a tenant.
 #[utoipa::path(tag = "tenants", request_body = CreateTenant,
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Makes it once, however often it is asked")),
     responses(
         (status = 201, description = "Made", body = Tenant, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),

@@ -65,7 +65,8 @@ both! {
         let next = entries(app, &admin, &format!("limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).await;
         assert_eq!(next.len(), 1);
         assert_eq!(next[0]["sequence"], 1);
-        for (bad, field) in [("from=yesterday", "from"), ("colour=red", "colour"), ("limit=0", "limit")] {
+        let long = format!("q={}", "x".repeat(201));
+        for (bad, field) in [("from=yesterday", "from"), ("colour=red", "colour"), ("limit=0", "limit"), (&long, "q")] {
             let answer = app.get(&format!("/api/v1/audit?{bad}"), &admin).await;
             assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!(field)), "{bad}");
         }
