@@ -2,11 +2,15 @@
 //! an id adds a line to [`of_tenant`].
 
 use admin_types::role::Role;
+use entities::{Id, alert_event};
 use http::Method;
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::helpers::TestApp;
+use crate::{prices, sessions, usage};
 
 /// A path below which an id stands, and the id of one object there.
 pub(crate) type Object = (&'static str, String);
@@ -21,6 +25,9 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
     for (path, body) in [
         ("/api/v1/keys", json!({ "name": "theirs" })),
         ("/api/v1/models", json!({ "name": "theirs", "targets": [{ "provider": "theirs", "model": "m" }] })),
+        ("/api/v1/prices", prices::minute("1")),
+        ("/api/v1/alerts/rules", json!({ "name": "theirs", "condition": { "kind": "unpriced" } })),
+        ("/api/v1/alerts/channels", json!({ "name": "theirs", "settings": { "kind": "email", "to": ["a@example.com"] } })),
     ] {
         let made = app.post(path, &admin, body).await;
         assert_eq!(made.status, 201, "{path}: {made:?}");
@@ -28,12 +35,40 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
     }
     // Voices are the platform's, and everybody's to see: there are none of another tenant.
     objects.push(("/api/v1/voices", Uuid::now_v7().to_string()));
-    // What comes of what is done.
-    for path in ["/api/v1/audit"] {
+    // What gateways and time make.
+    let gateway = sessions::gateway(app, "gateway", Duration::ZERO).await;
+    let session = sessions::session(app, gateway, tenant, |_| {}).await;
+    objects.push(("/api/v1/sessions", session.to_string()));
+    usage_store::insert_new(&app.database, &[usage::record(1, tenant)]).await.unwrap();
+    let (_, rule) = find(&objects, "/api/v1/alerts/rules/{id}");
+    alert(app, tenant, rule).await;
+    // The paths that list what is the tenant's by now.
+    for path in ["/api/v1/audit", "/api/v1/usage/records", "/api/v1/alerts"] {
         let list = app.get(path, &admin).await;
+        assert_eq!(list.status, 200, "{path}: {list:?}");
         objects.push((path, list.json()["data"][0]["id"].as_str().unwrap().to_owned()));
     }
     objects
+}
+
+/// An alert of a rule.
+async fn alert(app: &TestApp, tenant: Uuid, rule: &str) {
+    let row = alert_event::ActiveModel {
+        id: Set(Id(Uuid::now_v7())),
+        rule_id: Set(rule.parse().unwrap()),
+        rule_name: Set("theirs".to_owned()),
+        tenant_id: Set(Some(Id(tenant))),
+        kind: Set("unpriced".to_owned()),
+        severity: Set("warning".to_owned()),
+        subject: Set("openai/m".to_owned()),
+        subject_name: Set("openai/m".to_owned()),
+        state: Set("firing".to_owned()),
+        value: Set("1".to_owned()),
+        threshold: Set("1".to_owned()),
+        started_at: Set(OffsetDateTime::now_utc()),
+        ..Default::default()
+    };
+    alert_event::Entity::insert(row).exec_without_returning(&app.database).await.unwrap();
 }
 
 /// The object that a path with an id means.

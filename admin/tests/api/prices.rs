@@ -16,7 +16,7 @@ use crate::helpers::{Answer, TestApp, both};
 const HEADER: &str =
     "tenant,provider,model,operation,unit,price_usd,minimum_ms,rounding_ms,effective_from,source,read_on\n";
 
-fn minute(usd: &str) -> Value {
+pub(crate) fn minute(usd: &str) -> Value {
     json!({
         "provider_kind": "openai", "model": "m", "operation": "transcription", "unit": "audio_minute",
         "price_usd": usd, "effective_from": "2026-01-01T00:00:00Z", "source": "page", "read_on": "2026-11-21",

@@ -16,7 +16,7 @@ use crate::helpers::{TestApp, both};
 const SESSIONS: &str = "/api/v1/sessions";
 
 /// A gateway whose heart has last beaten so long ago.
-async fn gateway(app: &TestApp, name: &str, ago: Duration) -> Uuid {
+pub(crate) async fn gateway(app: &TestApp, name: &str, ago: Duration) -> Uuid {
     let (id, now) = (Uuid::now_v7(), OffsetDateTime::now_utc());
     let row = gateway_instance::ActiveModel {
         id: Set(Id(id)),
@@ -33,7 +33,7 @@ async fn gateway(app: &TestApp, name: &str, ago: Duration) -> Uuid {
 }
 
 /// A session at a gateway, changed by `change`.
-async fn session(
+pub(crate) async fn session(
     app: &TestApp,
     gateway: Uuid,
     tenant: Uuid,

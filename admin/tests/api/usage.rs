@@ -17,7 +17,7 @@ const START: OffsetDateTime = datetime!(2026-10-31 22:00 UTC);
 /// Whole days around all of the records.
 const ALL: &str = "from=2026-10-31T00:00:00Z&to=2026-11-03T00:00:00Z";
 
-fn record(number: u128, tenant: Uuid) -> usage_record::Model {
+pub(crate) fn record(number: u128, tenant: Uuid) -> usage_record::Model {
     let n = i64::try_from(number).unwrap();
     let pick = |names: [&str; 3]| names[usize::try_from(number % 3).unwrap()].to_owned();
     usage_record::Model {
