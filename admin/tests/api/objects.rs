@@ -27,7 +27,10 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         ("/api/v1/models", json!({ "name": "theirs", "targets": [{ "provider": "theirs", "model": "m" }] })),
         ("/api/v1/prices", prices::minute("1")),
         ("/api/v1/alerts/rules", json!({ "name": "theirs", "condition": { "kind": "unpriced" } })),
-        ("/api/v1/alerts/channels", json!({ "name": "theirs", "settings": { "kind": "email", "to": ["a@example.com"] } })),
+        (
+            "/api/v1/alerts/channels",
+            json!({ "name": "theirs", "settings": { "kind": "email", "to": ["a@example.com"] } }),
+        ),
     ] {
         let made = app.post(path, &admin, body).await;
         assert_eq!(made.status, 201, "{path}: {made:?}");
