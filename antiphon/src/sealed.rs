@@ -230,9 +230,24 @@ impl Opening<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use sea_orm::Statement;
     use secrecy::ExposeSecret;
 
     use super::*;
+
+    #[tokio::test]
+    async fn every_sealed_column_of_the_schema_is_brought_along() {
+        let db = gateway::repositories::connect("sqlite::memory:").await.unwrap();
+        migration::up(&db).await.unwrap();
+        let sql = "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE c.name = 'sealed'";
+        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        let schema: BTreeSet<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        assert_eq!(schema, COLUMNS.iter().map(|column| column.table.to_owned()).collect());
+        let (old, new) = (SealingKey::new(&[1; 32]), SealingKey::new(&[2; 32]));
+        assert_eq!(rewrap_all(&db, &old, &new).await.unwrap(), 0, "every column is called as it is asked for");
+    }
 
     #[test]
     fn a_process_whose_key_was_rotated_away_goes_on_with_what_it_has_opened() {
