@@ -65,7 +65,7 @@ both! {
             (rules, rule(json!({ "kind": "latency", "p95_ms": 0, "window_minutes": 5 })), "condition.p95_ms"),
             (rules, rule(json!({ "kind": "breaker", "provider": "" })), "condition.provider"),
             (rules, rule(json!({ "kind": "breaker", "colour": 1 })), "condition.colour"),
-            (rules, rule(json!({ "kind": "phase_of_the_moon" })), "condition"),
+            (rules, rule(json!({ "kind": "phase_of_the_moon" })), "condition.kind"),
             (rules, json!({ "name": " r", "condition": { "kind": "breaker" } }), "name"),
             (rules, json!({ "name": "a\nb", "condition": { "kind": "breaker" } }), "name"),
             (rules, rule(json!({ "kind": "budget_share", "percent": 9,
