@@ -220,11 +220,7 @@ fn to_listed(row: &price::Model, kind: ProviderKind, operation: Operation) -> Op
     Some(ListedPrice { tenant, kind, model: row.model.clone(), operation, price, effective_from: row.effective_from })
 }
 
-fn decide(
-    record: &usage_record::Model,
-    kinds: &Kinds,
-    list: &PriceList,
-) -> Result<(NanoUsd, PriceId), LeftReason> {
+fn decide(record: &usage_record::Model, kinds: &Kinds, list: &PriceList) -> Result<(NanoUsd, PriceId), LeftReason> {
     let (tenant, kind, model, operation) = subject(record, kinds).ok_or(LeftReason::UnknownProvider)?;
     let prices = list.at(TenantId(tenant.0), kind, &model, operation, record.started_at);
     if prices.is_empty() {

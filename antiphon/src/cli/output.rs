@@ -10,11 +10,6 @@ pub(super) fn line(text: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("cannot write to the standard output")
 }
 
-/// Writes text as it is.
-pub(super) fn bytes(text: &[u8]) -> Result<()> {
-    std::io::stdout().lock().write_all(text).context("cannot write to the standard output")
-}
-
 /// Writes bytes as they are.
 pub(super) fn bytes(bytes: &[u8]) -> Result<()> {
     std::io::stdout().lock().write_all(bytes).context("cannot write to the standard output")

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use admin::settings::AdminSettings;
 use admin::usage::retention::{self, Retention};

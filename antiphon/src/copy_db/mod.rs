@@ -60,7 +60,9 @@ pub(crate) async fn open(from: &str, to: &str) -> Result<(DatabaseConnection, Da
     }
     let source = connect(from).await.context("the source cannot be opened")?;
     if migration::status(&source).await.context("the source cannot be read")?.iter().any(|step| !step.applied) {
-        bail!("the source is of an older version; bring it up to date first: antiphon migrate up --database-url {from}");
+        bail!(
+            "the source is of an older version; bring it up to date first: antiphon migrate up --database-url {from}"
+        );
     }
     let target = connect(to).await.context("the target cannot be opened")?;
     migration::up(&target).await.context("the target cannot be brought up to date")?;

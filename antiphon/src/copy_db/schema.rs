@@ -92,7 +92,9 @@ pub(super) async fn tables(target: &DatabaseConnection) -> Result<Vec<Table>> {
 fn order(mut columns: BTreeMap<String, Vec<Column>>, names: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     while !columns.is_empty() {
-        let is_free = |table: &&String| names.get(*table).is_none_or(|named| !named.iter().any(|name| columns.contains_key(name)));
+        let is_free = |table: &&String| {
+            names.get(*table).is_none_or(|named| !named.iter().any(|name| columns.contains_key(name)))
+        };
         let Some(name) = columns.keys().find(is_free).cloned() else {
             bail!("the tables {:?} name each other in a ring", columns.keys());
         };

@@ -137,16 +137,18 @@ async fn every_table_arrives_as_it_was() {
     assert_eq!(copied.len(), all.len());
     assert!(told.iter().position(|table| table == "tenants") < told.iter().position(|table| table == "users"));
 
-    let ask = async |sql: &str| target.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap().unwrap();
-    let row = ask(
-        "SELECT extract(epoch FROM started_at)::text, tags IS NULL, cost_nano_usd IS NULL FROM usage_records \
-         ORDER BY started_at LIMIT 1",
-    )
-    .await;
+    let ask = async |sql: &str| {
+        target.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap().unwrap()
+    };
+    let row =
+        ask("SELECT extract(epoch FROM started_at)::text, tags IS NULL, cost_nano_usd IS NULL FROM usage_records \
+         ORDER BY started_at LIMIT 1")
+        .await;
     let (began, no_tags, no_cost): (String, bool, bool) =
         (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap(), row.try_get_by_index(2).unwrap());
     assert_eq!((began.as_str(), no_tags, no_cost), ("-14182939.999999", true, true));
-    let row = ask("SELECT octet_length(hash)::bigint, revoked_at IS NOT NULL FROM virtual_keys WHERE length(name) > 0").await;
+    let row =
+        ask("SELECT octet_length(hash)::bigint, revoked_at IS NOT NULL FROM virtual_keys WHERE length(name) > 0").await;
     assert_eq!((row.try_get_by_index::<i64>(0).unwrap(), row.try_get_by_index::<bool>(1).unwrap()), (256, true));
 
     let again = copy(&source, &target, |_, _| {}).await.unwrap_err();
