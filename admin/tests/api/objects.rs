@@ -23,6 +23,7 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
     let provider = app.provider_of(Some(tenant), "theirs", "openai").await;
     objects.push(("/api/v1/providers", provider.to_string()));
     for (path, body) in [
+        ("/api/v1/users", json!({ "email": "theirs@example.com", "role": "tenant_viewer" })),
         ("/api/v1/keys", json!({ "name": "theirs" })),
         ("/api/v1/models", json!({ "name": "theirs", "targets": [{ "provider": "theirs", "model": "m" }] })),
         ("/api/v1/prices", prices::minute("1")),
@@ -46,7 +47,7 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
     let (_, rule) = find(&objects, "/api/v1/alerts/rules/{id}");
     alert(app, tenant, rule).await;
     // The paths that list what is the tenant's by now.
-    for path in ["/api/v1/audit", "/api/v1/usage/records", "/api/v1/alerts"] {
+    for path in ["/api/v1/tokens", "/api/v1/audit", "/api/v1/usage/records", "/api/v1/alerts"] {
         let list = app.get(path, &admin).await;
         assert_eq!(list.status, 200, "{path}: {list:?}");
         objects.push((path, list.json()["data"][0]["id"].as_str().unwrap().to_owned()));
