@@ -1,0 +1,106 @@
+"""The admin plane as operators and their programs use it: by its document, by the README, by curl alone."""
+
+import csv
+import decimal
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+import conftest
+
+README = pathlib.Path(__file__).parents[2] / "README.md"
+CONFIG = """
+server:
+  gateway: { bind: "127.0.0.1:0" }
+  admin: { bind: "127.0.0.1:0" }
+  metrics: { bind: "127.0.0.1:0" }
+  data_dir: data
+database: { url: "sqlite://data/antiphon.db" }
+"""
+
+
+class Planes(conftest.Gateway):
+    """Both planes of an empty machine, and its first administrator."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.serve(folder, CONFIG)
+        self.password = re.search(r"password  (\S+)", self.out.read_text()).group(1)
+
+    def ask(self, path, token="", body=None):
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(f"{self.admin_url}/api/v1/{path}", data, headers)
+        try:
+            answer = urllib.request.urlopen(request, timeout=conftest.PATIENCE_S)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            text = answer.read().decode()
+            return answer.status, json.loads(text) if text else None
+
+    def sign_in(self, email="admin@localhost", password=None):
+        status, told = self.ask("auth/login", body={"email": email, "password": password or self.password})
+        assert status == 200, told
+        return told["access_token"]
+
+
+@pytest.fixture(scope="module")
+def planes(tmp_path_factory):
+    planes = Planes(tmp_path_factory.mktemp("planes"))
+    yield planes
+    assert planes.stop(signal.SIGTERM) == 0, planes.log.read_text()
+
+
+def test_the_readme_leads_from_nothing_to_a_bill_that_adds_up(planes, all_upstreams):
+    section = README.read_text().split("## Manage it", 1)[1]
+    script = re.search(r"```sh\n(.*?)```", section, re.DOTALL).group(1)
+    upstream = all_upstreams["openai"]
+    environment = {
+        "PATH": os.environ["PATH"], "PASSWORD": planes.password, "ADMIN": planes.admin_url, "GATEWAY": planes.url,
+        "VENDOR": f"{upstream.url}/v1", "VENDOR_KEY": "sk-upstream", "INSECURE": "true",
+    }
+    done = subprocess.run(
+        ["sh", "-euc", script], cwd=planes.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [decimal.Decimal(cost) for cost in re.findall(r"(?i)x-antiphon-cost-usd: (\S+)", done.stdout)]
+    assert len(told) == 2 and all(cost > 0 for cost in told), done.stdout
+    with (planes.folder / "usage.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2, rows
+    nano = sum(int(row["cost_nano_usd"]) for row in rows)
+    assert nano == sum(told) * 1_000_000_000, (rows, told)
+    assert sum(decimal.Decimal(row["cost_usd"]) for row in rows) == sum(told)
+    # What was told once is nowhere else.
+    answers = done.stdout + (planes.folder / "usage.csv").read_text() + planes.log.read_text()
+    assert "sk-upstream" not in answers and planes.password not in answers
+    database = (planes.folder / "data/antiphon.db").read_bytes()
+    waiting = planes.folder / "data/antiphon.db-wal"
+    database += waiting.read_bytes() if waiting.exists() else b""
+    assert b"sk-upstream" not in database and planes.password.encode() not in database
+
+
+def test_every_operation_does_what_its_document_says(planes):
+    token = planes.sign_in()
+    status, made = planes.ask("tokens", token, {"name": "checks", "role": "platform_admin"})
+    assert status == 201, made
+    command = [
+        pathlib.Path(conftest.ROOT) / ".venv/bin/schemathesis", "run", f"{planes.admin_url}/api/v1/openapi.json",
+        "-H", f"Authorization: Bearer {made['secret']}", "--checks", "all",
+        "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "10", "--seed", "1",
+        "--continue-on-failure", "--no-color", "--exclude-path-regex", "/sessions/events|/auth/",
+    ]
+    signal.alarm(600)
+    done = subprocess.run(command, cwd=planes.folder, capture_output=True, text=True, check=False, timeout=580)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert " ERROR " not in planes.log.read_text(), planes.log.read_text()
