@@ -30,7 +30,7 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         ("/api/v1/alerts/rules", json!({ "name": "theirs", "condition": { "kind": "unpriced" } })),
         (
             "/api/v1/alerts/channels",
-            json!({ "name": "theirs", "settings": { "kind": "email", "to": ["a@example.com"] } }),
+            json!({ "name": "theirs", "settings": { "kind": "slack", "url": "https://hooks.example.com/x" } }),
         ),
     ] {
         let made = app.post(path, &admin, body).await;

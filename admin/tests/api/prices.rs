@@ -91,6 +91,7 @@ async fn openai(app: &TestApp) {
         base_url: Set("https://api.openai.com/v1".to_owned()),
         managed_by: Set("file".to_owned()),
         created_at: Set(OffsetDateTime::now_utc()),
+        updated_at: Set(OffsetDateTime::now_utc()),
         ..Default::default()
     };
     provider::Entity::insert(row).exec_without_returning(&app.database).await.unwrap();

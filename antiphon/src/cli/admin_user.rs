@@ -3,7 +3,7 @@
 use admin::audit::By;
 use admin::users::{self, MadeUser};
 use admin_types::role::Role;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use gateway::repositories::tenants;
 use secrecy::ExposeSecret;
@@ -25,7 +25,7 @@ pub(crate) enum AdminUser {
         #[arg(long)]
         role: Role,
         /// Whose they are; a platform administrator is of no tenant
-        #[arg(long, required_if_eq_any = [("role", "tenant_admin"), ("role", "tenant_viewer")])]
+        #[arg(long)]
         tenant: Option<String>,
     },
     /// Give a user another password, made up and printed this once; their sign-ins end
@@ -48,7 +48,8 @@ pub(super) async fn run(command: AdminUser, common: &Common) -> Result<()> {
                     let found = tenants::find_tenant_by_name(&db, name).await?;
                     Some(found.with_context(|| format!("there is no tenant {name:?}"))?.id)
                 }
-                None => None,
+                None if role == Role::PlatformAdmin => None,
+                None => bail!("--tenant says whose a {} is", role.as_str()),
             };
             let made = users::create(&db, &by, &email, role, of, None).await;
             let made = made.map_err(|error| refusal(&error))?;

@@ -127,20 +127,21 @@ fn format_of(file: &Path) -> Format {
 /// Progress on the standard error, where a person looks at it.
 struct Shown {
     is_watched: bool,
-    last: Option<Instant>,
+    told: bool,
+    last: Instant,
 }
 
 impl Shown {
     fn new() -> Self {
-        Self { is_watched: std::io::stderr().is_terminal(), last: None }
+        Self { is_watched: std::io::stderr().is_terminal(), told: false, last: Instant::now() }
     }
 
     fn tell(&mut self, progress: Progress) {
-        let is_due = self.last.is_none_or(|last| last.elapsed() >= BEAT);
-        if !is_due {
+        // A short list is told by its report alone.
+        if self.last.elapsed() < BEAT {
             return;
         }
-        self.last = Some(Instant::now());
+        (self.told, self.last) = (true, Instant::now());
         let Progress { stage, bytes, rows } = progress;
         let (begin, end) = if self.is_watched { ("\r", "") } else { ("", "\n") };
         // Nobody who reads it is no reason to stop.
@@ -150,7 +151,7 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        if self.is_watched && self.last.is_some() {
+        if self.is_watched && self.told {
             drop(writeln!(std::io::stderr()));
         }
     }

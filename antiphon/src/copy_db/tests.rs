@@ -89,7 +89,9 @@ async fn shape(db: &DatabaseConnection, table: &str) -> BTreeMap<String, (bool, 
 async fn fill(source: &DatabaseConnection, tables: &[Table]) {
     for table in tables {
         let shape = shape(source, &table.name).await;
-        for is_full in [true, false] {
+        // A table of nothing but other tables' rows holds each pair once.
+        let joins = shape.values().all(|(_, named)| named.is_some());
+        for is_full in if joins { &[true][..] } else { &[true, false] }.iter().copied() {
             let mut values = Vec::new();
             for column in &table.columns {
                 let (may_be_null, named) = &shape[&column.name];
@@ -133,7 +135,8 @@ async fn every_table_arrives_as_it_was() {
     fill(&source, &all).await;
     let mut told = Vec::new();
     let copied = copy(&source, &target, |table, _| told.push(table.to_owned())).await.unwrap();
-    assert!(copied.iter().all(|table| table.is_equal() && table.rows == 2), "{copied:#?}");
+    let rows = |table: &str| if table == "alert_rule_channels" { 1 } else { 2 };
+    assert!(copied.iter().all(|table| table.is_equal() && table.rows == rows(&table.table)), "{copied:#?}");
     assert_eq!(copied.len(), all.len());
     assert!(told.iter().position(|table| table == "tenants") < told.iter().position(|table| table == "users"));
 
