@@ -203,7 +203,7 @@ def test_a_provider_is_tried_out_by_real_calls(installation, providers):
     assert (status, told["ok"], told["results"][0]["http_status"]) == (200, False, 401)
     assert told["results"][0]["error"]["code"] == "credential_refused"
     assert "Incorrect API key" in told["results"][0]["error"]["message"]
-    assert providers[0].violations() == {}
+    assert providers[0].violations() == []
 
 
 def test_the_admin_plane_alone_answers_from_the_database(installation, providers):
