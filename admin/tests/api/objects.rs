@@ -2,7 +2,7 @@
 //! an id adds a line to [`of_tenant`].
 
 use admin_types::role::Role;
-use entities::{Id, alert_event};
+use entities::{Id, alert_event, refresh_token};
 use http::Method;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         assert_eq!(made.status, 201, "{path}: {made:?}");
         objects.push((path, made.json()["id"].as_str().unwrap().to_owned()));
     }
+    let (_, user) = find(&objects, "/api/v1/users/{id}");
+    let sign_in = sign_in(app, user.parse().unwrap()).await;
+    objects.push(("/api/v1/auth/sessions", sign_in.to_string()));
     // Voices are the platform's, and everybody's to see: there are none of another tenant.
     objects.push(("/api/v1/voices", Uuid::now_v7().to_string()));
     // What gateways and time make.
@@ -53,6 +56,24 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         objects.push((path, list.json()["data"][0]["id"].as_str().unwrap().to_owned()));
     }
     objects
+}
+
+/// A sign-in of a user.
+async fn sign_in(app: &TestApp, user: Uuid) -> Uuid {
+    let (family, now) = (Uuid::now_v7(), OffsetDateTime::now_utc());
+    let row = refresh_token::ActiveModel {
+        id: Set(Id(Uuid::now_v7())),
+        family_id: Set(Id(family)),
+        user_id: Set(Id(user)),
+        hash: Set(family.as_bytes().to_vec()),
+        session_epoch: Set(0),
+        address: Set("127.0.0.1".to_owned()),
+        created_at: Set(now),
+        expires_at: Set(now + Duration::DAY),
+        ..Default::default()
+    };
+    refresh_token::Entity::insert(row).exec_without_returning(&app.database).await.unwrap();
+    family
 }
 
 /// An alert of a rule.
