@@ -180,7 +180,7 @@ def test_a_key_that_is_revoked_is_refused_by_both_within_a_second(by, replicas, 
     created, clients = made()
     talks = [Talk(client) for client in clients]
     if by == "the API":
-        admin.post(f"/keys/{created['id']}/revoke", {})
+        admin.post(f"/keys/{created['id']}/revoke", {"reason": "lost"})
     else:
         revoke(replicas[0], created["id"])
     since = time.monotonic()
@@ -207,7 +207,7 @@ def test_changes_arrive_when_the_server_cuts_whoever_listens(admin, made, databa
     created, clients = made()
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> pg_backend_pid()"
     assert database.run(cut) == ["t", "t"], "each of them listens"
-    admin.post(f"/keys/{created['id']}/revoke", {})
+    admin.post(f"/keys/{created['id']}/revoke", {"reason": "lost"})
     for client in clients:
         wait_for(lambda: refused(client))
 
