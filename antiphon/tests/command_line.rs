@@ -572,6 +572,7 @@ fn every_command_has_help() {
         &["prices", "seed"],
         &["prices", "import"],
         &["prices", "export"],
+        &["copy-db"],
         &["usage", "rebuild-rollups"],
         &["key", "create"],
         &["admin-user", "create"],
@@ -636,7 +637,12 @@ fn a_list_with_a_wrong_line_is_not_imported_at_all() {
     assert!(message.contains("own.csv, line 3: tenant: there is no tenant \"acmee\""), "{message}");
     assert_eq!(machine.json(&["prices", "export"]), serde_json::json!([]));
     import(["acme", ""]);
+    let dry = machine.json(&["prices", "import", "own.csv", "--dry-run"]);
+    assert_eq!((&dry["applied"], &dry["inserted"]), (&false.into(), &2.into()));
     assert_eq!(machine.json(&["prices", "import", "own.csv"])["inserted"], 2);
     let rows = machine.json(&["prices", "export"]);
     assert_eq!((&rows[0]["tenant"], &rows[1]["tenant"]), (&"acme".into(), &Value::Null));
+    import(["acme", "acmee"]);
+    let skipping = machine.json(&["prices", "import", "own.csv", "--mode", "skip-bad"]);
+    assert_eq!((&skipping["unchanged"], &skipping["refused"]), (&1.into(), &1.into()));
 }
