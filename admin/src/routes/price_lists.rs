@@ -244,10 +244,10 @@ async fn tell(job: Job, body: web::Payload, wants_rows: bool, lines: mpsc::Sende
         Ok(report) => line(&json!({ "report": report })),
         Err(error) => problem(&error),
     };
-    if let Some(file) = rows {
-        if let Err(error) = send_rows(file, &lines).await {
-            tracing::warn!(%error, "the report of an import cannot be read back");
-        }
+    if let Some(file) = rows
+        && let Err(error) = send_rows(file, &lines).await
+    {
+        tracing::warn!(%error, "the report of an import cannot be read back");
     }
     // A reader that has gone away misses it.
     drop(lines.send(last).await);
