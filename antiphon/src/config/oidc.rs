@@ -55,7 +55,7 @@ impl OidcConfig {
     /// What is wrong with it, if anything is.
     pub(super) fn check(&self) -> Result<(), String> {
         let is_permitted = |scheme: &str| self.issuer.len() > scheme.len() && self.issuer.starts_with(scheme);
-        if !is_permitted("https://") && !(self.allow_insecure && is_permitted("http://")) {
+        if !(is_permitted("https://") || self.allow_insecure && is_permitted("http://")) {
             return Err("oidc.issuer must start with https:// (allow_insecure permits http)".to_owned());
         }
         for (value, given) in &self.roles {
