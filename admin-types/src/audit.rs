@@ -90,6 +90,7 @@ pub struct ListAudit {
 #[serde(deny_unknown_fields)]
 pub struct ExportAudit {
     /// `csv` unless told, or `json`.
+    #[param(inline)]
     pub format: Option<AuditFormat>,
     /// Only those of this tenant.
     pub tenant_id: Option<Uuid>,

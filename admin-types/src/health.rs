@@ -112,5 +112,6 @@ pub struct AskHealth {
     #[param(max_length = 200)]
     pub provider: Option<String>,
     /// Only of targets whose breaker is so.
+    #[param(inline)]
     pub breaker: Option<Breaker>,
 }

@@ -288,10 +288,13 @@ pub struct ListKeys {
     #[param(max_length = 200)]
     pub q: Option<String>,
     /// Only those that gateways take, that are revoked, or whose time is over.
+    #[param(inline)]
     pub state: Option<KeyState>,
     /// Only those that were made so: `file`, `api` or `cli`.
+    #[param(inline)]
     pub managed_by: Option<KeyOrigin>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<KeySort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]
@@ -351,6 +354,7 @@ pub struct BulkKeysOptions {
     /// Only check the file; nothing is made.
     pub dry_run: Option<bool>,
     /// How the keys are answered: `json` unless told, or `csv`.
+    #[param(inline)]
     pub format: Option<BulkFormat>,
     /// Whose the keys are whose line has no `tenant`.
     pub tenant_id: Option<Uuid>,

@@ -150,6 +150,7 @@ pub struct ListModels {
     #[param(max_length = 20)]
     pub managed_by: Option<String>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<ModelSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

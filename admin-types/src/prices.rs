@@ -149,6 +149,7 @@ with_filters! {
     /// Which prices are listed.
     ListPrices {
         /// `created_at` (unless told), `model` or `effective_from`; `-` before it is descending.
+        #[param(inline)]
         pub sort: Option<PriceSort>,
         /// Entries of a page; 50 unless told.
         #[param(minimum = 1, maximum = 500)]
@@ -163,6 +164,7 @@ with_filters! {
     /// Which prices are exported.
     ExportPrices {
         /// `csv` unless told.
+        #[param(inline)]
         pub format: Option<ListFormat>,
     }
 }
@@ -230,12 +232,15 @@ pub enum ImportTells {
 #[serde(deny_unknown_fields)]
 pub struct ImportPrices {
     /// `all_or_nothing` unless told.
+    #[param(inline)]
     pub mode: Option<ImportMode>,
     /// Nothing is written; the report says what would be.
     pub dry_run: Option<bool>,
     /// `csv` unless told, or as `Content-Type` says.
+    #[param(inline)]
     pub format: Option<ListFormat>,
     /// `summary` unless told.
+    #[param(inline)]
     pub report: Option<ImportTells>,
 }
 

@@ -99,6 +99,7 @@ pub struct ListProviders {
     /// Only those that are used, or only others.
     pub enabled: Option<bool>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<ProviderSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

@@ -169,9 +169,11 @@ pub struct ListSessions {
     /// Only at this gateway.
     pub gateway_id: Option<Uuid>,
     /// Only those held in this way.
+    #[param(inline)]
     pub kind: Option<SessionKind>,
     /// `-started_at` (as told nothing), `started_at`, `turns`, `-turns`, `audio_in_ms` or `-audio_in_ms`; `-` is
     /// descending.
+    #[param(inline)]
     pub sort: Option<SessionSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

@@ -72,6 +72,7 @@ pub struct ListTenants {
     /// Only suspended ones, or only others.
     pub suspended: Option<bool>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<TenantSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

@@ -77,6 +77,7 @@ pub struct ListTokens {
     /// Only this user's.
     pub user_id: Option<Uuid>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<TokenSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

@@ -130,6 +130,7 @@ pub struct ListUsage {
     pub to: Option<OffsetDateTime>,
     /// `-time` (newest first, as told nothing), `time`; `-cost` and `-latency` for at most 7 days between
     /// `from` and `to`, the first without records whose cost is not known.
+    #[param(inline)]
     pub sort: Option<UsageSort>,
     /// Entries of a page; 50 unless told. With `tag` a page may have fewer.
     #[param(minimum = 1, maximum = 500)]
@@ -163,6 +164,7 @@ pub enum UsageSort {
 #[serde(deny_unknown_fields)]
 pub struct ExportUsage {
     /// `csv` unless told, `json` (one list) or `jsonl` (one object a line).
+    #[param(inline)]
     pub format: Option<ExportFormat>,
     /// Of one tenant.
     pub tenant_id: Option<Uuid>,
@@ -229,6 +231,7 @@ pub struct AggregateUsage {
     #[param(max_length = 700)]
     pub group_by: Option<String>,
     /// `none` unless told, `hour` (up to 31 days), `day` or `month`, in UTC.
+    #[param(inline)]
     pub bucket: Option<UsageBucket>,
     /// Of one tenant.
     pub tenant_id: Option<Uuid>,

@@ -107,12 +107,14 @@ pub struct ListUsers {
     #[param(max_length = 200)]
     pub q: Option<String>,
     /// Only those of this role.
+    #[param(inline)]
     pub role: Option<Role>,
     /// Only those of this tenant.
     pub tenant_id: Option<Uuid>,
     /// Only those kept from signing in, or only others.
     pub disabled: Option<bool>,
     /// `created_at` (as told nothing), `-created_at`, `email` or `-email`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<UserSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

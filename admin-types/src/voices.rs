@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
+
+/// Most characters of a voice's name, here and at a provider.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Most providers that one voice is mapped for.
+pub const MAX_ENTRIES: usize = 64;
 
 /// A voice name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,7 +27,23 @@ pub struct Voice {
 #[serde(deny_unknown_fields)]
 pub struct PutVoice {
     /// Name or kind of a provider to that provider's voice.
+    #[schema(schema_with = map)]
     pub map: BTreeMap<String, String>,
+}
+
+fn map() -> Object {
+    let voice = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_NAME_CHARS))
+        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Name or kind of a provider to that provider's voice."))
+        .additional_properties(Some(voice))
+        .min_properties(Some(1))
+        .max_properties(Some(MAX_ENTRIES))
+        .build()
 }
 
 /// Which voices are listed, by name.
@@ -33,6 +55,7 @@ pub struct ListVoices {
     #[param(max_length = 200)]
     pub q: Option<String>,
     /// `name` (as told nothing) or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<VoiceSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

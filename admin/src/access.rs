@@ -124,13 +124,12 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::PUT, "/api/v1/voices/{name}", PLATFORM),
     (Method::DELETE, "/api/v1/voices/{name}", PLATFORM),
     // providers
-    (Method::POST, "/api/v1/providers/{id}/test", ADMIN),
-    // providers
     (Method::GET, "/api/v1/providers", VIEWER),
     (Method::POST, "/api/v1/providers", ADMIN),
     (Method::GET, "/api/v1/providers/{id}", VIEWER),
     (Method::PATCH, "/api/v1/providers/{id}", ADMIN),
     (Method::DELETE, "/api/v1/providers/{id}", ADMIN),
+    (Method::POST, "/api/v1/providers/{id}/test", ADMIN),
     (Method::GET, "/api/v1/providers/{id}/credentials", ADMIN),
     (Method::POST, "/api/v1/providers/{id}/credentials", ADMIN),
     (Method::GET, "/api/v1/providers/{id}/credentials/{credential}", ADMIN),

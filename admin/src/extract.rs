@@ -10,6 +10,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use admin_types::problem::FieldProblem;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use crate::error::AdminError;
@@ -97,11 +100,11 @@ fn field_error(path: &str, cause: &str) -> AdminError {
     AdminError::Invalid(vec![FieldProblem { field, detail: cause.to_owned() }])
 }
 
-/// A query string that has the parameters of `T` and no others.
+/// A query string that has the parameters of `T` and no others, as long as their document has them.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest for Query<T> {
+impl<T: DeserializeOwned + IntoParams> FromRequest for Query<T> {
     type Error = AdminError;
     type Future = std::future::Ready<Result<Self, AdminError>>;
 
@@ -111,21 +114,30 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 }
 
 /// # Errors
-/// 422 that names the first of these parameters that is longer than it may be, in characters.
-pub(crate) fn check_lengths(parameters: &[(&str, &Option<String>, usize)]) -> Result<(), AdminError> {
-    let too_long = |text: &Option<String>, most| text.as_ref().is_some_and(|text| text.chars().count() > most);
-    match parameters.iter().find(|(_, text, most)| too_long(text, *most)) {
-        Some((name, _, most)) => Err(AdminError::field(*name, format!("has more than {most} characters"))),
-        None => Ok(()),
+/// 422 that names the parameters that are shorter or longer than the document of `T` has them, in characters.
+fn check_lengths<T: IntoParams>(parts: &[(String, String)]) -> Result<(), AdminError> {
+    let mut problems = Vec::new();
+    for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+        let Some(RefOr::T(Schema::Object(schema))) = &parameter.schema else { continue };
+        let Some((name, value)) = parts.iter().find(|(name, _)| *name == parameter.name) else { continue };
+        let characters = value.chars().count();
+        if let Some(most) = schema.max_length.filter(|most| characters > *most) {
+            problems.push(FieldProblem { field: name.clone(), detail: format!("has more than {most} characters") });
+        }
+        if let Some(least) = schema.min_length.filter(|least| characters < *least) {
+            problems.push(FieldProblem { field: name.clone(), detail: format!("has fewer than {least} characters") });
+        }
     }
+    if problems.is_empty() { Ok(()) } else { Err(AdminError::Invalid(problems)) }
 }
 
 /// The parameters of a query string.
-pub(crate) fn read_query<T: DeserializeOwned>(text: &str) -> Result<T, AdminError> {
+fn read_query<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, AdminError> {
     if text.contains("%00") {
         return Err(AdminError::Malformed("the query holds the character U+0000".to_owned()));
     }
     let parts = url_parts(text);
+    check_lengths::<T>(&parts)?;
     let reader = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(
         parts.iter().map(|(name, value)| (name.as_str(), Part(value))),
     );
@@ -254,5 +266,7 @@ mod tests {
         assert_eq!(fields(read("limit=many")), ["limit"]);
         assert_eq!(fields(read("sort=colour")), ["sort"]);
         assert_eq!(fields(read("limit=1&limit=2")), ["limit"]);
+        assert_eq!(read(&format!("q={}", "ä".repeat(200))).unwrap().q.unwrap().len(), 400);
+        assert_eq!(fields(read(&format!("q={}", "a".repeat(201)))), ["q"]);
     }
 }

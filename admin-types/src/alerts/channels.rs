@@ -153,10 +153,12 @@ pub struct ListAlertChannels {
     #[param(max_length = 200)]
     pub q: Option<String>,
     /// Only channels of this kind.
+    #[param(inline)]
     pub kind: Option<AlertChannelKind>,
     /// Only channels of this tenant.
     pub tenant_id: Option<Uuid>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<AlertSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

@@ -101,10 +101,13 @@ pub struct Alert {
 #[serde(deny_unknown_fields)]
 pub struct ListAlerts {
     /// Only alerts that stand so.
+    #[param(inline)]
     pub state: Option<AlertState>,
     /// Only alerts that matter so much.
+    #[param(inline)]
     pub severity: Option<Severity>,
     /// Only alerts of rules that watch this.
+    #[param(inline)]
     pub kind: Option<AlertKind>,
     /// Only alerts of this rule.
     pub rule_id: Option<Uuid>,
@@ -113,6 +116,7 @@ pub struct ListAlerts {
     /// Only alerts that somebody has taken note of, or only others.
     pub acknowledged: Option<bool>,
     /// `-created_at` (as told nothing) or `created_at`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<AlertTimeSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

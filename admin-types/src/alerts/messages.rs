@@ -93,10 +93,12 @@ pub struct ListAlertDeliveries {
     /// Only messages to this channel.
     pub channel_id: Option<Uuid>,
     /// Only messages that fare so.
+    #[param(inline)]
     pub status: Option<DeliveryStatus>,
     /// Only messages to this tenant's channels.
     pub tenant_id: Option<Uuid>,
     /// `-created_at` (as told nothing) or `created_at`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<AlertTimeSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

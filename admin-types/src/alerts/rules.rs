@@ -272,10 +272,12 @@ pub struct ListAlertRules {
     #[param(max_length = 200)]
     pub q: Option<String>,
     /// Only rules that watch this.
+    #[param(inline)]
     pub kind: Option<AlertKind>,
     /// Only rules of this tenant.
     pub tenant_id: Option<Uuid>,
     /// `created_at` (as told nothing), `-created_at`, `name` or `-name`; `-` is descending.
+    #[param(inline)]
     pub sort: Option<AlertSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]

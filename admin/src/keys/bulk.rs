@@ -99,6 +99,11 @@ impl Sheet {
         self.row.saturating_sub(1)
     }
 
+    /// Without a header that can be used, there are no rows to tell anything of.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.rows() == 0 && !self.problems.is_empty()
+    }
+
     fn add(&mut self, column: Option<&str>, detail: impl Into<String>) {
         let column = column.map(str::to_owned);
         self.problem(RowProblem { row: self.row, column, detail: detail.into() });

@@ -55,6 +55,9 @@ pub(crate) async fn create_keys(
     let owner = bulk::default_tenant(&control.database, actor.scope(), options.tenant_id).await?;
     let (mut sheet, mut digest) = bulk::read(payload, now).await?;
     let format = options.format.unwrap_or_default();
+    if sheet.is_unreadable() {
+        return Err(sheet.refusal());
+    }
     if options.dry_run == Some(true) {
         sheet.resolve(&control.database, actor.scope(), owner).await?;
         let report = BulkKeys { rows: sheet.rows(), keys: Vec::new(), errors: sheet.problems };

@@ -19,7 +19,7 @@ use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query, check_lengths};
+use crate::extract::{Body, PathId, Query};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::keys::policy::{self, Policy};
 use crate::keys::{self as virtual_keys, Secret};
@@ -53,7 +53,6 @@ pub(crate) async fn list_keys(
     actor: Actor,
     list: Query<ListKeys>,
 ) -> Result<HttpResponse, AdminError> {
-    check_lengths(&[("q", &list.0.q, 200)])?;
     let page = keys::list(&control.database, actor.scope(), &list.0, OffsetDateTime::now_utc()).await?;
     Ok(HttpResponse::Ok().json(page))
 }

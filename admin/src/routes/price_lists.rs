@@ -135,14 +135,18 @@ fn options(request: &HttpRequest, actor: &Actor, asked: &ImportPrices) -> Result
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(AdminError::UnsupportedMediaType("Bodies are taken without a content encoding.".to_owned()));
     }
-    let format = match (asked.format, request.content_type()) {
-        (Some(format), _) => format,
-        (None, "" | "text/csv" | "text/plain" | "application/octet-stream") => ListFormat::Csv,
-        (None, "application/json" | "application/x-ndjson" | "application/jsonl") => ListFormat::Json,
-        (None, _) => {
+    let told = match request.content_type() {
+        "" | "text/plain" | "application/octet-stream" => None,
+        "text/csv" => Some(ListFormat::Csv),
+        "application/json" | "application/x-ndjson" | "application/jsonl" => Some(ListFormat::Json),
+        _ => {
             return Err(AdminError::UnsupportedMediaType("The body must be text/csv or application/json.".to_owned()));
         }
     };
+    if told.is_some() && asked.format.is_some() && told != asked.format {
+        return Err(AdminError::field("format", "is not what Content-Type says"));
+    }
+    let format = told.or(asked.format).unwrap_or_default();
     Ok(Options {
         format: as_format(format),
         skip_bad: asked.mode == Some(ImportMode::SkipBad),

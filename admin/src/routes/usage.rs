@@ -85,7 +85,8 @@ pub(crate) async fn aggregate_usage(
 /// Usage records as a file that is written while it is read. An export that fails in the middle ends without
 /// the end of its body.
 #[utoipa::path(tag = "usage", params(ExportUsage), responses(
-    (status = 200, description = "The records, the oldest first", body = String, content_type = "text/csv",
+    (status = 200, description = "The records, the oldest first", content(
+            (String = "text/csv"), (Vec<UsageRecord> = "application/json"), (String = "application/x-ndjson")),
         headers(("x-total-estimate" = Option<u64>, description = "How many there are in the whole hours or days asked for, where the sums know it"))),
     (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, put};
 use admin_types::page::Page;
 use admin_types::problem::{FieldProblem, Problem};
-use admin_types::voices::{ListVoices, PutVoice, Voice};
+use admin_types::voices::{ListVoices, MAX_ENTRIES, MAX_NAME_CHARS, PutVoice, Voice};
 use domain::provider::ProviderKind;
 use entities::voice;
 use sea_orm::DatabaseTransaction;
@@ -20,9 +20,6 @@ use crate::etag::{self, IfMatch};
 use crate::extract::{Body, Query};
 use crate::repositories::{models, voices};
 use crate::{Control, publish};
-
-const MAX_NAME_CHARS: usize = 128;
-const MAX_ENTRIES: usize = 64;
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(list_voices).service(get_voice).service(put_voice).service(delete_voice);

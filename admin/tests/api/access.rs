@@ -42,6 +42,30 @@ fn every_operation_stands_in_the_table_of_routes_and_in_the_document() {
     }
 }
 
+/// What a schema is said to be elsewhere in the document.
+fn references<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            found.extend(fields.get("$ref").and_then(|to| to.as_str()));
+            fields.values().for_each(|value| references(value, found));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_the_document_points_to_is_in_it() {
+    let document = serde_json::to_value(admin::openapi::document()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 100, "{}", found.len());
+    for to in found {
+        let place = to.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "nothing at {to}");
+    }
+}
+
 both! {
     async fn nobody_calls_what_they_may_not(app: &TestApp) {
         let tenant = app.tenant("acme").await;
