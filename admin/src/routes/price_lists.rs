@@ -80,11 +80,14 @@ pub(crate) async fn import_prices(
             None => Ok(HttpResponse::Ok().json(report)),
         };
     }
-    let (lines, told) = mpsc::channel(WAITING_LINES);
+    let (lines, mut told) = mpsc::channel(WAITING_LINES);
     actix_web::rt::spawn(tell(job, body, wants_rows, lines));
-    let told =
-        stream::unfold(told, async |mut told| told.recv().await.map(|line| (Ok::<Bytes, Infallible>(line), told)));
-    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(told))
+    // What fails before anything is told has a status of its own.
+    let first = told.recv().await.transpose()?;
+    let rest = stream::unfold(told, async |mut told| told.recv().await.map(|told_next| (told_next, told)));
+    let lines = stream::iter(first.map(Ok)).chain(rest);
+    let lines = lines.map(|line| Ok::<Bytes, Infallible>(line.unwrap_or_else(|error| problem(&error))));
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines))
 }
 
 /// The prices that the caller may see, as a list that an import takes as it is. Cells that a spreadsheet
@@ -228,26 +231,23 @@ impl Job {
 
 /// The lines of an answer that is told while it runs. Whoever reads none of it still gets the list
 /// imported: progress that finds no room is left out.
-async fn tell(job: Job, body: web::Payload, wants_rows: bool, lines: mpsc::Sender<Bytes>) {
-    let mut told: Option<(Instant, Stage)> = None;
+async fn tell(job: Job, body: web::Payload, wants_rows: bool, lines: mpsc::Sender<Result<Bytes, AdminError>>) {
+    let mut told = (Instant::now(), Stage::Reading);
     let progress = |progress: Progress| {
-        let is_due = told.is_none_or(|(at, stage)| stage != progress.stage || at.elapsed() >= BEAT);
-        if is_due {
-            told = Some((Instant::now(), progress.stage));
+        if progress.stage != told.1 || told.0.elapsed() >= BEAT {
+            told = (Instant::now(), progress.stage);
             let Progress { stage, bytes, rows } = progress;
             let at = json!({ "progress": { "stage": stage.as_str(), "bytes": bytes, "rows": rows } });
             // A full channel means that nobody reads at the moment.
-            drop(lines.try_send(line(&at)));
+            drop(lines.try_send(Ok(line(&at))));
         }
     };
     let mut rows = match wants_rows.then(tempfile::tempfile).transpose() {
         Ok(file) => file.map(tokio::fs::File::from_std),
-        Err(error) => return drop(lines.send(problem(&AdminError::internal(&error))).await),
+        Err(error) => return drop(lines.send(Err(AdminError::internal(&error))).await),
     };
-    let last = match Box::pin(job.run(body, progress, rows.as_mut())).await {
-        Ok(report) => line(&json!({ "report": report })),
-        Err(error) => problem(&error),
-    };
+    let report = Box::pin(job.run(body, progress, rows.as_mut())).await;
+    let last = report.map(|report| line(&json!({ "report": report })));
     if let Some(file) = rows
         && let Err(error) = send_rows(file, &lines).await
     {
@@ -288,11 +288,11 @@ async fn write_rows(transaction: &DatabaseTransaction, file: &mut tokio::fs::Fil
     file.flush().await.map_err(unwritable)
 }
 
-async fn send_rows(mut file: tokio::fs::File, lines: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
+async fn send_rows(mut file: tokio::fs::File, lines: &mpsc::Sender<Result<Bytes, AdminError>>) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(0)).await?;
     loop {
         let mut piece = Vec::with_capacity(32 * 1024);
-        if file.read_buf(&mut piece).await? == 0 || lines.send(piece.into()).await.is_err() {
+        if file.read_buf(&mut piece).await? == 0 || lines.send(Ok(piece.into())).await.is_err() {
             return Ok(());
         }
     }

@@ -272,8 +272,9 @@ both! {
         let xml = app.send_bytes(Method::POST, "/api/v1/prices/import", &admin, &[("content-type", "text/xml")], b"<a/>".to_vec()).await;
         assert_eq!(xml.status, 415);
         let streamed = app.send_bytes(Method::POST, "/api/v1/prices/import", &admin, &[("accept", "application/x-ndjson")], b"colour\n".to_vec()).await;
-        let last: Value = serde_json::from_str(streamed.text.lines().last().unwrap()).unwrap();
-        assert_eq!((streamed.status, &last["problem"]["code"]), (200, &json!("invalid")));
+        assert_eq!((streamed.status, streamed.problem().as_str()), (422, "invalid"), "nothing was told yet");
+        let both = app.send_bytes(Method::POST, "/api/v1/prices/import?format=json", &admin, &[("content-type", "text/csv")], list).await;
+        assert_eq!((both.status, both.json()["errors"][0]["field"].as_str().unwrap()), (422, "format"));
     }
 }
 
