@@ -14,8 +14,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-cargo build --quiet --locked -p usage-store --example dashboard
-program=${CARGO_TARGET_DIR:-target}/debug/examples/dashboard
+cargo build --quiet --locked --release -p usage-store --example dashboard
+program=${CARGO_TARGET_DIR:-target}/release/examples/dashboard
 echo "SQLite, milliseconds:"
 "$program" "sqlite://$folder/year.db?mode=rwc" "$records"
 settings=$(scripts/postgres-for-tests.sh start)

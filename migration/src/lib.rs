@@ -15,6 +15,7 @@ mod m20261122_000008_live;
 mod m20261122_000009_corrections;
 mod m20261122_000010_alerts;
 mod m20261122_000013_keys;
+mod m20261122_000014_coarse_rollups;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_corrections::Migration),
             Box::new(m20261122_000010_alerts::Migration),
             Box::new(m20261122_000013_keys::Migration),
+            Box::new(m20261122_000014_coarse_rollups::Migration),
         ]
     }
 }

@@ -4,7 +4,7 @@
 use migration::{down, status, up};
 use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 19] = [
     "tenants",
     "virtual_keys",
     "providers",
@@ -16,6 +16,9 @@ const TABLES: [&str; 16] = [
     "usage_hourly",
     "usage_daily",
     "usage_daily_labels",
+    "usage_hourly_all",
+    "usage_daily_all",
+    "usage_monthly_labels",
     "gateway_instances",
     "live_sessions",
     "target_health",

@@ -17,7 +17,7 @@ use sea_orm::{
 };
 use usage_store::aggregate::{Bucket, Filter, GroupBy, Question, aggregate};
 use usage_store::histogram::{BOUNDS_MS, BUCKETS};
-use usage_store::tables::{DAILY, DIMENSIONS, HOURLY, LABELS, MEASURES};
+use usage_store::tables::{DAILY, DAILY_ALL, DIMENSIONS, HOURLY, HOURLY_ALL, LABELS, MEASURES, MONTHLY_LABELS};
 use usage_store::{DAY, Sql};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn main() {
     if usage_record::Entity::find().one(&db).await.unwrap().is_none() {
         fill(&db, records).await;
     }
-    for table in ["usage_records", HOURLY, DAILY, LABELS] {
+    for table in ["usage_records", HOURLY, DAILY, LABELS, HOURLY_ALL, DAILY_ALL, MONTHLY_LABELS] {
         let sql = Sql::new(db.get_database_backend(), format!("SELECT COUNT(*) FROM {table}"));
         let count: i64 = sql.one(&db).await.unwrap().unwrap().try_get_by_index(0).unwrap();
         println!("{table}: {count} rows");
@@ -66,6 +66,9 @@ async fn fill(db: &DatabaseConnection, records: i64) {
         }
         day += days;
     }
+    // As an upgrade fills them.
+    migration::down(db, Some(1)).await.unwrap();
+    migration::up(db).await.unwrap();
     db.execute_unprepared("ANALYZE").await.unwrap();
 }
 

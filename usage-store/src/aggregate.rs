@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use crate::histogram::{BUCKETS, Histogram};
 use crate::source::{Segment, Source, choose};
-use crate::tables::{DAILY, HOURLY, LATENCY, MEASURES, TTFB};
+use crate::tables::{DAILY, HOURLY, HOURLY_ALL, LATENCY, MEASURES, TTFB};
 use crate::tally::Measures;
 use crate::{Sql, Sums};
 
@@ -375,7 +375,7 @@ fn bucket_start(backend: DbBackend, bucket: Bucket, table: &str) -> &'static str
     match (bucket, backend) {
         (Bucket::None | Bucket::Hour, _) => "bucket_start",
         // As it is, it is in the order of the table.
-        (Bucket::Day, _) if table != HOURLY => "bucket_start",
+        (Bucket::Day, _) if ![HOURLY, HOURLY_ALL].contains(&table) => "bucket_start",
         (Bucket::Day, _) => "bucket_start / 86400 * 86400",
         (Bucket::Month, DbBackend::Postgres) => {
             "CAST(extract(epoch FROM date_trunc('month', to_timestamp(bucket_start) AT TIME ZONE 'UTC')) AS bigint)"

@@ -1,4 +1,5 @@
-//! Who may write roll-ups when: whoever adds to a day shares it, whoever sums it anew has it alone.
+//! Who may write roll-ups when: whoever adds to a day shares it, whoever sums it anew has it alone. So it is with
+//! the labels of a month. Days are taken before months.
 //!
 //! SQLite has one writer at a time, which is enough. On PostgreSQL these are advisory locks that end
 //! with their transaction.
@@ -8,10 +9,12 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use crate::Sql;
+use crate::{DAY, Sql};
 
 /// The class of the locks of days: "us" in ASCII.
 const DAYS: i32 = 0x7573;
+/// The class of the locks of the labels of months: "ul" in ASCII.
+const MONTHS: i32 = 0x756c;
 /// The lock of whoever sums anew or deletes: "usage ke" in ASCII.
 const UPKEEP: i64 = 0x7573_6167_6520_6b65;
 
@@ -34,23 +37,36 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
 /// Shares `days`, given in order, until the transaction ends.
 pub(crate) async fn lock_days_shared(db: &impl ConnectionTrait, days: &[i64]) -> Result<(), DbErr> {
     for day in days {
-        lock_day(db, "pg_advisory_xact_lock_shared", *day).await?;
+        lock(db, "pg_advisory_xact_lock_shared", DAYS, *day).await?;
     }
     Ok(())
 }
 
 /// Has `day` alone until the transaction ends.
 pub(crate) async fn lock_day_alone(db: &impl ConnectionTrait, day: i64) -> Result<(), DbErr> {
-    lock_day(db, "pg_advisory_xact_lock", day).await
+    lock(db, "pg_advisory_xact_lock", DAYS, day).await
 }
 
-async fn lock_day(db: &impl ConnectionTrait, function: &str, day: i64) -> Result<(), DbErr> {
+/// Shares the labels of months, given by the seconds at which they begin, in order, until the transaction ends.
+pub(crate) async fn lock_months_shared(db: &impl ConnectionTrait, months: &[i64]) -> Result<(), DbErr> {
+    for month in months {
+        lock(db, "pg_advisory_xact_lock_shared", MONTHS, *month / DAY).await?;
+    }
+    Ok(())
+}
+
+/// Has the labels of the month that begins at `month` alone until the transaction ends.
+pub(crate) async fn lock_month_alone(db: &impl ConnectionTrait, month: i64) -> Result<(), DbErr> {
+    lock(db, "pg_advisory_xact_lock", MONTHS, month / DAY).await
+}
+
+async fn lock(db: &impl ConnectionTrait, function: &str, class: i32, day: i64) -> Result<(), DbErr> {
     if db.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
     // Years beyond what the lock's number holds share one lock, which is right as well.
     let day = i32::try_from(day).unwrap_or(i32::MAX);
     let mut sql = Sql::new(DbBackend::Postgres, format!("SELECT {function}("));
-    sql.bind(DAYS).push(", ").bind(day).push(")");
+    sql.bind(class).push(", ").bind(day).push(")");
     sql.execute(db).await.map(drop)
 }

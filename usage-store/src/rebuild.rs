@@ -2,8 +2,8 @@
 //! whenever somebody doubts them.
 //!
 //! A day is one transaction that has the day alone, so that what gateways add meanwhile is either in
-//! the records that are read or added afterwards. Gateways that add to other days do not wait, and
-//! those that do wait keep their records in their journals.
+//! the records that are read or added afterwards. Gateways that add to other days do not wait, unless a
+//! record of the same month names a user or tags; those that do wait keep their records in their journals.
 
 use entities::{setting, usage_record};
 use sea_orm::sea_query::{ExprTrait, OnConflict};
@@ -14,8 +14,8 @@ use sea_orm::{
 use time::OffsetDateTime;
 
 use crate::sql::{since, until};
-use crate::tables::{DAILY, HOURLY, LABELS};
-use crate::tally::{Tally, floor};
+use crate::tables::{DAILY, DAILY_ALL, HOURLY, HOURLY_ALL, LABELS, MEASURES, MONTHLY_LABEL_DIMENSIONS, MONTHLY_LABELS};
+use crate::tally::{Tally, floor, month_floor};
 use crate::{DAY, Sql, keep, write};
 
 /// Row of `settings` while records of before an upgrade are not summed: `all`, or the seconds since
@@ -117,7 +117,9 @@ async fn rebuild_day(db: &impl ConnectionTrait, start: i64) -> Result<Option<u64
     if kept_since(db).await?.is_some_and(|kept| start < kept) {
         return Ok(None);
     }
-    for table in [HOURLY, DAILY, LABELS] {
+    keep::lock_month_alone(db, month_floor(start)).await?;
+    take_from_month(db, start).await?;
+    for table in [HOURLY, DAILY, LABELS, HOURLY_ALL, DAILY_ALL] {
         let mut sql = Sql::new(db.get_database_backend(), format!("DELETE FROM {table} WHERE bucket_start >= "));
         sql.bind(start).push(" AND bucket_start < ").bind(start + DAY);
         sql.execute(db).await?;
@@ -137,6 +139,21 @@ async fn rebuild_day(db: &impl ConnectionTrait, start: i64) -> Result<Option<u64
             return Ok(Some(records));
         }
     }
+}
+
+/// Takes what a day's labels come to out of its month.
+async fn take_from_month(db: &impl ConnectionTrait, start: i64) -> Result<(), DbErr> {
+    let key = MONTHLY_LABEL_DIMENSIONS.join(", ");
+    let less: Vec<String> = MEASURES.iter().map(|sum| format!("CAST(-SUM({sum}) AS bigint)")).collect();
+    let sums: Vec<String> =
+        MEASURES.iter().map(|sum| format!("{sum} = {MONTHLY_LABELS}.{sum} + excluded.{sum}")).collect();
+    let into = format!("INSERT INTO {MONTHLY_LABELS} ({key}, {}) SELECT ", MEASURES.join(", "));
+    let mut sql = Sql::new(db.get_database_backend(), into);
+    sql.push(&month_floor(start).to_string());
+    sql.push(&format!(", tenant_id, label_kind, label, {} FROM {LABELS} WHERE bucket_start = ", less.join(", ")));
+    sql.bind(start).push(" GROUP BY tenant_id, label_kind, label");
+    sql.push(&format!(" ON CONFLICT ({key}) DO UPDATE SET {}", sums.join(", ")));
+    sql.execute(db).await.map(drop)
 }
 
 /// The records of a day behind `after`.

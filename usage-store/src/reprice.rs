@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 use entities::usage_record;
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::keep::lock_days_shared;
-use crate::tables::{DAILY, DIMENSIONS, HOURLY, LABEL_DIMENSIONS, LABELS};
-use crate::tally::{Dimensions, LabelDimensions, bounded, dimensions, floor, label_dimensions, labels_of};
+use crate::keep::{lock_days_shared, lock_months_shared};
+use crate::tables::{
+    ALL_DIMENSIONS, DAILY, DAILY_ALL, DIMENSIONS, HOURLY, HOURLY_ALL, LABEL_DIMENSIONS, LABELS,
+    MONTHLY_LABEL_DIMENSIONS, MONTHLY_LABELS,
+};
+use crate::tally::{
+    AllDimensions, Dimensions, LabelDimensions, MonthlyLabelDimensions, bounded, dimensions, floor, label_dimensions,
+    labels_of, month_floor,
+};
 use crate::{DAY, HOUR, Sql};
 
 /// A record whose cost changes.
@@ -48,6 +54,9 @@ pub async fn reprice_rollups(db: &impl ConnectionTrait, changes: &[Repriced<'_>]
     let mut touched: Vec<i64> = days.keys().map(|key| key.bucket_start / DAY).collect();
     touched.dedup();
     lock_days_shared(db, &touched).await?;
+    let mut months: Vec<i64> = labels.keys().map(|key| month_floor(key.bucket_start)).collect();
+    months.dedup();
+    lock_months_shared(db, &months).await?;
     // In the order in which batches are added, so that neither waits for the other in a ring.
     for (key, change) in &hours {
         update(db, HOURLY, &DIMENSIONS, key.values(), *change).await?;
@@ -58,7 +67,32 @@ pub async fn reprice_rollups(db: &impl ConnectionTrait, changes: &[Repriced<'_>]
     for (key, change) in &labels {
         update(db, LABELS, &LABEL_DIMENSIONS, key.values(), *change).await?;
     }
+    for (table, rows) in [(HOURLY_ALL, &hours), (DAILY_ALL, &days)] {
+        let mut all: BTreeMap<AllDimensions<'_>, Change> = BTreeMap::new();
+        rows.iter().for_each(|(key, change)| all.entry(key.into()).or_default().add(*change));
+        for (key, change) in &all {
+            if let Some(shard) = shard_of(db, table, key).await? {
+                update(db, table, &ALL_DIMENSIONS, key.values(shard), *change).await?;
+            }
+        }
+    }
+    let mut months: BTreeMap<MonthlyLabelDimensions<'_>, Change> = BTreeMap::new();
+    labels.iter().for_each(|(key, change)| months.entry(key.into()).or_default().add(*change));
+    for (key, change) in &months {
+        update(db, MONTHLY_LABELS, &MONTHLY_LABEL_DIMENSIONS, key.values(), *change).await?;
+    }
     Ok(())
+}
+
+/// A shard that has a row of these, if any has: it does not matter in which of them a sum stands.
+async fn shard_of(db: &impl ConnectionTrait, table: &str, key: &AllDimensions<'_>) -> Result<Option<i64>, DbErr> {
+    let mut sql = Sql::new(db.get_database_backend(), format!("SELECT CAST(MIN(shard) AS bigint) FROM {table}"));
+    for (index, (column, value)) in
+        ALL_DIMENSIONS.iter().zip(key.values(0)).filter(|(column, _)| **column != "shard").enumerate()
+    {
+        sql.push(if index == 0 { " WHERE " } else { " AND " }).push(column).push(" = ").bind(value);
+    }
+    sql.one(db).await?.map_or(Ok(None), |row| row.try_get_by_index(0))
 }
 
 async fn update(

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::rebuild::{keep_since, read_setting, write_setting};
 use crate::sql::moment;
-use crate::tables::HOURLY;
+use crate::tables::{HOURLY, HOURLY_ALL};
 use crate::tally::floor;
 use crate::{DAY, Sql, keep};
 
@@ -55,9 +55,12 @@ pub async fn delete_hours(db: &DatabaseConnection, before: OffsetDateTime) -> Re
         transaction.commit().await?;
         return Ok(0);
     };
-    let mut sql = Sql::new(backend, format!("DELETE FROM {HOURLY} WHERE bucket_start < "));
-    sql.bind(floor(oldest, DAY) + DAY);
-    let deleted = sql.execute(&transaction).await?.rows_affected();
+    let mut deleted = 0;
+    for table in [HOURLY, HOURLY_ALL] {
+        let mut sql = Sql::new(backend, format!("DELETE FROM {table} WHERE bucket_start < "));
+        sql.bind(floor(oldest, DAY) + DAY);
+        deleted += sql.execute(&transaction).await?.rows_affected();
+    }
     transaction.commit().await?;
     Ok(deleted)
 }

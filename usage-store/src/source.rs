@@ -1,8 +1,8 @@
 //! Which roll-ups have what is asked, and for what time.
 
-use crate::aggregate::{Bucket, GroupBy, Question};
-use crate::tables::{DAILY, HOURLY, LABELS};
-use crate::tally::floor;
+use crate::aggregate::{Bucket, Filter, GroupBy, Question};
+use crate::tables::{DAILY, DAILY_ALL, HOURLY, HOURLY_ALL, LABELS, MONTHLY_LABELS};
+use crate::tally::{floor, month_ceiling, month_floor};
 use crate::{DAY, HOUR};
 
 /// Hours that are told one by one.
@@ -42,7 +42,7 @@ pub(crate) fn choose(question: &Question, hours_since: Option<i64>) -> Result<So
             return Err("users and tags are summed by day, not by hour".to_owned());
         }
         let (from, to) = whole_days;
-        Source { from, to, has_times: false, segments: vec![Segment { table: LABELS, from, to }] }
+        Source { from, to, has_times: false, segments: by_label(question, from, to) }
     } else {
         let (from, to) = (floor(question.from, HOUR), ceiling(question.to, HOUR));
         by_time(question, (from, to), whole_days, hours_since)?
@@ -55,18 +55,46 @@ pub(crate) fn choose(question: &Question, hours_since: Option<i64>) -> Result<So
     }
 }
 
+/// Whole months from the roll-up by month, where it tells enough apart.
+fn by_label(question: &Question, from: i64, to: i64) -> Vec<Segment> {
+    let Filter { key, provider, model, operation, .. } = &question.filter;
+    let is_filtered = key.is_some() || provider.is_some() || model.is_some() || operation.is_some();
+    let told_apart = |group: &GroupBy| matches!(group, GroupBy::Tenant | GroupBy::User | GroupBy::Tag(_));
+    let (first, last) = (month_ceiling(from), month_floor(to));
+    if question.bucket == Bucket::Day || is_filtered || !question.group_by.iter().all(told_apart) || first >= last {
+        return vec![Segment { table: LABELS, from, to }];
+    }
+    let segments = [
+        Segment { table: LABELS, from, to: first },
+        Segment { table: MONTHLY_LABELS, from: first, to: last },
+        Segment { table: LABELS, from: last, to },
+    ];
+    segments.into_iter().filter(|segment| segment.from < segment.to).collect()
+}
+
+/// The roll-ups by hour and by day that tell enough apart, with the fewest rows.
+fn hourly_and_daily(question: &Question) -> (&'static str, &'static str) {
+    let is_filtered = question.filter.tenant.is_some() || question.filter.key.is_some();
+    if is_filtered || question.group_by.iter().any(|group| matches!(group, GroupBy::Tenant | GroupBy::Key)) {
+        (HOURLY, DAILY)
+    } else {
+        (HOURLY_ALL, DAILY_ALL)
+    }
+}
+
 fn by_time(
     question: &Question,
     (from, to): (i64, i64),
     whole_days: (i64, i64),
     hours_since: Option<i64>,
 ) -> Result<Source, String> {
+    let (hourly, daily) = hourly_and_daily(question);
     let hours_are_gone = hours_since.is_some_and(|since| from < since);
     if question.bucket == Bucket::Hour {
         if hours_are_gone {
             return Err("hours that long ago are kept as days only".to_owned());
         }
-        let hours = Segment { table: HOURLY, from, to };
+        let hours = Segment { table: hourly, from, to };
         return Ok(Source { from, to, has_times: question.times, segments: vec![hours] });
     }
     // A day of which hours are missing is taken as a whole.
@@ -74,12 +102,12 @@ fn by_time(
     let to = if hours_since.is_some_and(|since| floor(to, DAY) < since) { whole_days.1 } else { to };
     let (first_day, last_day) = (ceiling(from, DAY), floor(to, DAY));
     let segments = if first_day > last_day {
-        vec![Segment { table: HOURLY, from, to }]
+        vec![Segment { table: hourly, from, to }]
     } else {
         vec![
-            Segment { table: HOURLY, from, to: first_day },
-            Segment { table: DAILY, from: first_day, to: last_day },
-            Segment { table: HOURLY, from: last_day, to },
+            Segment { table: hourly, from, to: first_day },
+            Segment { table: daily, from: first_day, to: last_day },
+            Segment { table: hourly, from: last_day, to },
         ]
     };
     let segments = segments.into_iter().filter(|segment| segment.from < segment.to).collect();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::usage::UsageStatus;
 use entities::{Id, usage_record};
+use time::{Date, Month, OffsetDateTime};
 
 use crate::histogram::Histogram;
 use crate::tables::MEASURES;
@@ -42,6 +43,48 @@ pub(crate) struct LabelDimensions {
     pub(crate) operation: String,
     pub(crate) provider: String,
     pub(crate) model_served: String,
+}
+
+/// What a row over all tenants and keys is about, beside its shard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AllDimensions<'a> {
+    pub(crate) bucket_start: i64,
+    pub(crate) operation: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) model_served: &'a str,
+    pub(crate) model_asked: &'a str,
+}
+
+impl<'a> From<&'a Dimensions> for AllDimensions<'a> {
+    fn from(of: &'a Dimensions) -> Self {
+        Self {
+            bucket_start: of.bucket_start,
+            operation: &of.operation,
+            provider: &of.provider,
+            model_served: &of.model_served,
+            model_asked: &of.model_asked,
+        }
+    }
+}
+
+/// What a row of the roll-up by month and label is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MonthlyLabelDimensions<'a> {
+    pub(crate) bucket_start: i64,
+    pub(crate) tenant_id: &'a str,
+    pub(crate) label_kind: &'static str,
+    pub(crate) label: &'a str,
+}
+
+impl<'a> From<&'a LabelDimensions> for MonthlyLabelDimensions<'a> {
+    fn from(of: &'a LabelDimensions) -> Self {
+        Self {
+            bucket_start: month_floor(of.bucket_start),
+            tenant_id: &of.tenant_id,
+            label_kind: of.label_kind,
+            label: &of.label,
+        }
+    }
 }
 
 /// The sums of some records.
@@ -172,7 +215,7 @@ impl Measures {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         let mut sums = self.list();
         for (sum, more) in sums.iter_mut().zip(other.list()) {
             *sum += more;
@@ -252,6 +295,13 @@ impl Tally {
         days.dedup();
         days
     }
+
+    /// The months whose labels it touches, by the seconds at which they begin, in order.
+    pub(crate) fn label_months(&self) -> Vec<i64> {
+        let mut months: Vec<i64> = self.labels.keys().map(|key| month_floor(key.bucket_start)).collect();
+        months.dedup();
+        months
+    }
 }
 
 /// What a client said of a record, as the roll-up by label keeps it: kind and label. A tag that is said
@@ -301,6 +351,28 @@ pub(crate) fn label_dimensions(day: &Dimensions, label_kind: &'static str, label
 /// The start of the bucket of `size` seconds that `second` is in.
 pub(crate) const fn floor(second: i64, size: i64) -> i64 {
     second.div_euclid(size) * size
+}
+
+/// The start of the month, in UTC, that `second` is in.
+pub(crate) fn month_floor(second: i64) -> i64 {
+    month_start(second, |month| month)
+}
+
+/// The start of the first month that begins at `second` or later.
+pub(crate) fn month_ceiling(second: i64) -> i64 {
+    if month_floor(second) == second { second } else { month_start(second, next_month) }
+}
+
+fn month_start(second: i64, which: impl FnOnce(Date) -> Date) -> i64 {
+    // What no calendar holds is in no month: a bucket of its own does no harm.
+    let Ok(moment) = OffsetDateTime::from_unix_timestamp(second) else { return second };
+    let first = moment.date().replace_day(1).unwrap_or(Date::MIN);
+    which(first).midnight().assume_utc().unix_timestamp()
+}
+
+fn next_month(first: Date) -> Date {
+    let year = if first.month() == Month::December { first.year() + 1 } else { first.year() };
+    Date::from_calendar_date(year, first.month().next(), 1).unwrap_or(Date::MAX)
 }
 
 pub(crate) const fn bounded(count: i64) -> i64 {

@@ -3,9 +3,10 @@
 use entities::usage_record;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample;
 use proptest::test_runner::{Config, TestRunner};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, TransactionTrait};
-use usage_store::tables::{DAILY, HOURLY, LABELS};
+use usage_store::tables::{DAILY, DAILY_ALL, HOURLY, HOURLY_ALL, LABELS, MONTHLY_LABELS};
 use usage_store::{Repriced, insert_new, reprice_rollups};
 
 use super::databases::TestDatabase;
@@ -33,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => batch().prop_map(Step::Insert),
         2 => (batch(), batch()).prop_map(|(one, other)| Step::Both(one, other)),
-        2 => (prop_oneof![Just(HOURLY), Just(DAILY), Just(LABELS)], batch()).prop_map(|(table, batch)| Step::Fail(table, batch)),
+        2 => (sample::select(vec![HOURLY, DAILY, LABELS, HOURLY_ALL, DAILY_ALL, MONTHLY_LABELS]), batch()).prop_map(|(table, batch)| Step::Fail(table, batch)),
         1 => (1..1_000_000_i64).prop_map(Step::Price),
         1 => Just(Step::PriceInVain),
         1 => batch().prop_map(Step::Rebuild),
@@ -110,7 +111,9 @@ async fn assert_sums(test: &TestDatabase) {
     ] {
         for filter in ["1 = 1".to_owned(), format!("key_id = '{}'", id(12)), "model_asked = 'good'".to_owned()] {
             let truth = test.number(&format!("SELECT {records} FROM usage_records WHERE {filter}")).await;
-            for table in [HOURLY, DAILY] {
+            let is_of_a_key = filter.starts_with("key_id");
+            let all = [HOURLY_ALL, DAILY_ALL].into_iter().filter(|_| !is_of_a_key);
+            for table in [HOURLY, DAILY].into_iter().chain(all) {
                 let sum = test.number(&format!("SELECT {rollup} FROM {table} WHERE {filter}")).await;
                 assert_eq!(sum, truth, "{rollup} of {table} where {filter}");
             }
@@ -122,11 +125,10 @@ async fn assert_sums(test: &TestDatabase) {
         ("label_kind = 'tag' AND label = 'env=b'", "tags LIKE '%env = b%'"),
     ] {
         let truth = test.number(&format!("SELECT SUM(cost_nano_usd) FROM usage_records WHERE {filter}")).await;
-        assert_eq!(
-            test.number(&format!("SELECT SUM(cost_nano_usd) FROM {LABELS} WHERE {label}")).await,
-            truth,
-            "{label}"
-        );
+        for table in [LABELS, MONTHLY_LABELS] {
+            let sum = test.number(&format!("SELECT SUM(cost_nano_usd) FROM {table} WHERE {label}")).await;
+            assert_eq!(sum, truth, "{label} of {table}");
+        }
     }
 }
 
