@@ -13,8 +13,11 @@ pub mod usage;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sqlx::ConnectOptions as _;
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,12 +68,11 @@ impl ManagedBy {
 /// # Errors
 /// The folder cannot be made, the URL is of no known database, or the database cannot be reached.
 pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
+    if !url.starts_with("sqlite:") {
+        return connect_to_server(url).await.map_err(|error| no_answer(url, error));
+    }
     let mut options = ConnectOptions::new(url);
     options.sqlx_logging(false).acquire_timeout(PATIENCE).connect_timeout(PATIENCE);
-    if !url.starts_with("sqlite:") {
-        options.max_connections(POSTGRES_CONNECTIONS).set_application_name("antiphon");
-        return Database::connect(options).await.map_err(|error| no_answer(url, error));
-    }
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
     if !in_memory {
         make_folder(url)?;
@@ -88,6 +90,20 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
             .pragma("journal_mode", "WAL")
             .pragma("synchronous", "NORMAL")
     });
+    Database::connect(options).await
+}
+
+async fn connect_to_server(url: &str) -> Result<DatabaseConnection, DbErr> {
+    let server: PgConnectOptions = url.parse().map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))?;
+    let server = server.application_name("antiphon").disable_statement_logging();
+    // The options are written to the log with the finest level, and the URL holds a password.
+    let mut options = ConnectOptions::new("postgres://server");
+    options
+        .sqlx_logging(false)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        .max_connections(POSTGRES_CONNECTIONS);
+    options.map_sqlx_postgres_opts(move |_| server.clone());
     Database::connect(options).await
 }
 
