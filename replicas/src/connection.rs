@@ -1,0 +1,246 @@
+//! The connections to Redis, and how one script is run over them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use domain::ids::VirtualKeyId;
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::{ClientLike, LuaInterface};
+use fred::types::config::Options;
+use fred::types::{Builder, Value};
+
+use crate::keys::Keys;
+use crate::script::Script;
+use crate::{ReplicasError, Settings};
+
+/// Keys whose highest fence is remembered. Beyond these all are forgotten, and a data set that went back is noticed
+/// by the next reading of the past instead.
+const MOST_FENCES: usize = 65_536;
+
+/// The counts that gateways share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Replicas(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    keys: Keys,
+    builder: Builder,
+    clients: Vec<WithOptions<Client>>,
+    next: AtomicUsize,
+    up: AtomicBool,
+    gateways: AtomicU32,
+    /// The highest fence that Redis has given for a key: data with a lower one has gone back.
+    fences: DashMap<VirtualKeyId, u64>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    calls: AtomicU64,
+    failures: AtomicU64,
+    gone_back: AtomicU64,
+    unknown_pasts: AtomicU64,
+    restored_leases: AtomicU64,
+    lost_leases: AtomicU64,
+    late_records: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// What has happened since the start; for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Scripts that were sent.
+    pub calls: u64,
+    /// Those that failed or timed out.
+    pub failures: u64,
+    /// Times that Redis was found to have older data than it had before: a failover or a restored snapshot.
+    pub gone_back: u64,
+    /// Times that Redis did not know what a key had spent.
+    pub unknown_pasts: u64,
+    /// Leases of living calls that Redis had lost.
+    pub restored_leases: u64,
+    /// Calls that settled after their lease had been given back.
+    pub lost_leases: u64,
+    /// Records that came below the horizon, and wait for the next reading of the past.
+    pub late_records: u64,
+    /// What a keeper had no room for: it comes by the database, and by the end of its lease.
+    pub dropped: u64,
+}
+
+/// One of [`Counts`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    GoneBack,
+    UnknownPast,
+    RestoredLease,
+    LostLease,
+    LateRecords,
+    Dropped,
+}
+
+impl Replicas {
+    /// Begins to connect, and goes on trying in the background for as long as this lives. Must be called inside a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// `Settings`. That Redis is away is no error.
+    pub fn connect(settings: Settings) -> Result<Self, ReplicasError> {
+        let builder = settings.builder()?;
+        let options = Options {
+            fail_fast: true,
+            max_attempts: Some(1),
+            timeout: Some(settings.call_timeout),
+            ..Options::default()
+        };
+        let mut clients = Vec::with_capacity(settings.connections);
+        for _ in 0..settings.connections {
+            let client = builder.build().map_err(ReplicasError::from)?;
+            // The task goes on by itself; it ends with the client.
+            drop(client.connect());
+            clients.push(client.with_options(&options));
+        }
+        Ok(Self(Arc::new(Inner {
+            keys: Keys::new(&settings.prefix),
+            settings,
+            builder,
+            clients,
+            next: AtomicUsize::new(0),
+            up: AtomicBool::new(false),
+            gateways: AtomicU32::new(1),
+            fences: DashMap::new(),
+            counters: Counters::default(),
+        })))
+    }
+
+    /// Waits until Redis can be asked, at most for `patience`; gives whether it can.
+    pub async fn wait_until_up(&self, patience: Duration) -> bool {
+        let all = self.0.clients.iter().map(|client| client.wait_for_connect());
+        let up = matches!(tokio::time::timeout(patience, futures_util::future::try_join_all(all)).await, Ok(Ok(_)));
+        self.0.up.store(up, Ordering::Relaxed);
+        up
+    }
+
+    /// Whether the last call was answered.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.up.load(Ordering::Relaxed)
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let Counters { calls, failures, gone_back, unknown_pasts, restored_leases, lost_leases, late_records, dropped } =
+            &self.0.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            calls: read(calls),
+            failures: read(failures),
+            gone_back: read(gone_back),
+            unknown_pasts: read(unknown_pasts),
+            restored_leases: read(restored_leases),
+            lost_leases: read(lost_leases),
+            late_records: read(late_records),
+            dropped: read(dropped),
+        }
+    }
+
+    /// Ends the connections.
+    pub async fn close(&self) {
+        for client in &self.0.clients {
+            // A connection that is gone already has nothing to say goodbye to.
+            drop(client.quit().await);
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(crate) fn builder(&self) -> &Builder {
+        &self.0.builder
+    }
+
+    pub(crate) fn gateways(&self) -> &AtomicU32 {
+        &self.0.gateways
+    }
+
+    pub(crate) fn add(&self, what: Count, number: u64) {
+        let counters = &self.0.counters;
+        let counter = match what {
+            Count::GoneBack => &counters.gone_back,
+            Count::UnknownPast => &counters.unknown_pasts,
+            Count::RestoredLease => &counters.restored_leases,
+            Count::LostLease => &counters.lost_leases,
+            Count::LateRecords => &counters.late_records,
+            Count::Dropped => &counters.dropped,
+        };
+        counter.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// The highest fence that this process has seen of a key; 0 where it has seen none.
+    pub(crate) fn seen_fence(&self, key: VirtualKeyId) -> u64 {
+        self.0.fences.get(&key).map_or(0, |fence| *fence)
+    }
+
+    pub(crate) fn see_fence(&self, key: VirtualKeyId, fence: u64) {
+        if self.0.fences.len() >= MOST_FENCES {
+            self.0.fences.clear();
+        }
+        let mut seen = self.0.fences.entry(key).or_insert(fence);
+        *seen = fence.max(*seen);
+    }
+
+    /// A connection that stands, if any does.
+    pub(crate) fn client(&self) -> Result<&WithOptions<Client>, ReplicasError> {
+        let clients = &self.0.clients;
+        let first = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let in_turn =
+            (0..clients.len()).filter_map(|at| clients.get(first.wrapping_add(at).checked_rem(clients.len())?));
+        in_turn
+            .into_iter()
+            .find(|client| client.is_connected())
+            .ok_or_else(|| ReplicasError::Away { reason: "no connection stands".to_owned() })
+    }
+
+    /// Runs a script, and sends its text where this server does not know it yet.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Result<Vec<String>, ReplicasError> {
+        let outcome = self.send(script, keys, args).await;
+        self.note(outcome)
+    }
+
+    async fn send(&self, script: &Script, keys: Vec<String>, args: Vec<String>) -> Result<Vec<String>, ReplicasError> {
+        let client = self.client()?;
+        let args: Vec<Value> = args.into_iter().map(Value::from).collect();
+        match client.evalsha(script.digest.as_str(), keys.clone(), args.clone()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => Ok(client.eval(script.lua, keys, args).await?),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Notes how a call went, and tells the log when Redis goes and comes.
+    pub(crate) fn note<T>(&self, outcome: Result<T, ReplicasError>) -> Result<T, ReplicasError> {
+        self.0.counters.calls.fetch_add(1, Ordering::Relaxed);
+        if outcome.is_err() {
+            self.0.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let was_up = self.0.up.swap(outcome.is_ok(), Ordering::Relaxed);
+        match &outcome {
+            Err(error) if was_up => tracing::error!(%error, "Redis cannot be asked: gateways count by themselves"),
+            Ok(_) if !was_up => tracing::info!("Redis answers"),
+            _ => {}
+        }
+        outcome
+    }
+}

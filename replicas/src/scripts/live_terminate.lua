@@ -1,0 +1,5 @@
+-- Notes that a session shall end. ARGV  id, reason. Gives whether it lives.
+if redis.call('HEXISTS', TOLD, ARGV[1]) == 0 then return 0 end
+redis.call('HSET', ENDING, ARGV[1], ARGV[2])
+redis.call('PEXPIRE', ENDING, redis.call('PTTL', TOLD))
+return 1
