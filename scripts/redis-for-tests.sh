@@ -66,8 +66,10 @@ cluster() {
     redis-cli --cluster add-node "127.0.0.1:$spare" "127.0.0.1:$one" --cluster-slave \
         --cluster-master-id "$(redis-cli -p "$one" cluster myid)" >/dev/null || give_up "$dir"
     for port in "$one" "$two" "$three" "$spare"; do
-        until redis-cli -p "$port" cluster info | grep -q cluster_state:ok; do sleep 0.1; done
+        until redis-cli -p "$port" cluster info | grep -q cluster_state:ok &&
+            redis-cli -p "$port" cluster nodes | grep -q slave; do sleep 0.1; done
     done
+    until redis-cli -p "$spare" role | grep -q '^connected'; do sleep 0.1; done
     told "redis-cluster://127.0.0.1:$one?node=127.0.0.1:$two&node=127.0.0.1:$three" "$dir" | sed 's/&/\\\&/'
 }
 

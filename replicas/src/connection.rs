@@ -7,9 +7,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 use domain::ids::VirtualKeyId;
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::interfaces::ClientLike;
 use fred::types::config::Options;
-use fred::types::{Builder, Value};
+use fred::types::{Builder, ClusterHash, CustomCommand, Value};
+use fred::util::redis_keyslot;
 
 use crate::keys::Keys;
 use crate::script::Script;
@@ -212,25 +213,51 @@ impl Replicas {
     /// Runs a script, and sends its text where this server does not know it yet.
     pub(crate) async fn run(
         &self,
-        script: &Script,
+        script: &'static Script,
         keys: Vec<String>,
         args: Vec<String>,
     ) -> Result<Vec<String>, ReplicasError> {
-        let outcome = self.send(script, keys, args).await;
-        self.note(outcome)
+        self.in_time(self.send(script, keys, args)).await
     }
 
-    async fn send(&self, script: &Script, keys: Vec<String>, args: Vec<String>) -> Result<Vec<String>, ReplicasError> {
+    /// Bounds a call, and notes how it went. The client bounds it as well, but not where it is sent over a connection
+    /// that has just broken.
+    pub(crate) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, ReplicasError>>,
+    ) -> Result<T, ReplicasError> {
+        let outcome = tokio::time::timeout(self.0.settings.call_timeout, call).await;
+        self.note(outcome.unwrap_or_else(|_| Err(ReplicasError::Away { reason: "no answer in time".to_owned() })))
+    }
+
+    /// Sent as a plain command: the client's own call of a script waits for everything before it on its connection,
+    /// and holds up everything behind it.
+    async fn send(
+        &self,
+        script: &'static Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Result<Vec<String>, ReplicasError> {
         let client = self.client()?;
-        let args: Vec<Value> = args.into_iter().map(Value::from).collect();
-        match client.evalsha(script.digest.as_str(), keys.clone(), args.clone()).await {
-            Err(error) if error.details().starts_with("NOSCRIPT") => Ok(client.eval(script.lua, keys, args).await?),
+        let slot = keys.first().map_or(ClusterHash::Random, |key| ClusterHash::Custom(redis_keyslot(key.as_bytes())));
+        let command = |name| CustomCommand::new_static(name, slot.clone(), false);
+        let mut words: Vec<Value> = Vec::with_capacity(2 + keys.len() + args.len());
+        words.push(Value::from_static_str(&script.digest));
+        words.push(Value::from(keys.len().to_string()));
+        words.extend(keys.into_iter().chain(args).map(Value::from));
+        match client.custom(command("EVALSHA"), words.clone()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                if let Some(text) = words.first_mut() {
+                    *text = Value::from_static_str(script.lua);
+                }
+                Ok(client.custom(command("EVAL"), words).await?)
+            }
             outcome => Ok(outcome?),
         }
     }
 
     /// Notes how a call went, and tells the log when Redis goes and comes.
-    pub(crate) fn note<T>(&self, outcome: Result<T, ReplicasError>) -> Result<T, ReplicasError> {
+    fn note<T>(&self, outcome: Result<T, ReplicasError>) -> Result<T, ReplicasError> {
         self.0.counters.calls.fetch_add(1, Ordering::Relaxed);
         if outcome.is_err() {
             self.0.counters.failures.fetch_add(1, Ordering::Relaxed);

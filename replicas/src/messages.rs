@@ -76,8 +76,7 @@ impl Replicas {
     }
 
     async fn publish(&self, channel: String, text: String) -> Result<(), ReplicasError> {
-        let sent = async { Ok(self.client()?.publish::<(), _, _>(channel, text).await?) };
-        self.note(sent.await)
+        self.in_time(async { Ok(self.client()?.publish::<(), _, _>(channel, text).await?) }).await
     }
 
     /// Begins to listen over a connection of its own, and goes on for as long as the answer lives.

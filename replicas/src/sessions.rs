@@ -2,7 +2,8 @@
 //! their gateway died.
 
 use domain::ids::{SessionId, TenantId, VirtualKeyId};
-use fred::interfaces::SortedSetsInterface;
+use fred::interfaces::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, Value};
 
 use crate::connection::Replicas;
 use crate::messages::Termination;
@@ -88,11 +89,10 @@ impl Replicas {
     /// `Away`.
     pub async fn tenants_with_sessions(&self) -> Result<Vec<TenantId>, ReplicasError> {
         let [_, tenants] = self.keys().of_gateways().try_into().unwrap_or_default();
-        let answer = async {
-            let all: Vec<String> = self.client()?.zrange(tenants, 0, -1, None, false, None, false).await?;
-            Ok(all)
-        };
-        let all: Vec<String> = self.note(answer.await)?;
+        let words: Vec<Value> = vec![tenants.into(), "0".into(), "-1".into()];
+        let range = CustomCommand::new_static("ZRANGE", ClusterHash::FirstKey, false);
+        let answer = async { Ok(self.client()?.custom(range, words).await?) };
+        let all: Vec<String> = self.in_time(answer).await?;
         Ok(all.iter().filter_map(|tenant| tenant.parse().ok()).collect())
     }
 

@@ -209,6 +209,11 @@ async fn names(client: &Client, prefix: &str) -> Vec<Value> {
     command(client, vec!["KEYS".into(), format!("{prefix}:*").into()]).await.into_array()
 }
 
+pub(crate) fn redis_cli(port: &str, words: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(["-p", port]).args(words).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A Redis of one test's own, which ends with it.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -253,6 +258,12 @@ impl Server {
         let args = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "yes", "--pidfile", &pid];
         let more = ["--dir", &dir, "--logfile", &log];
         assert!(Command::new("redis-server").args(args).args(more).status().unwrap().success());
+    }
+
+    /// Of each node.
+    pub(crate) fn ports(&self) -> Vec<String> {
+        let nodes = std::fs::read_dir(&self.dir).unwrap();
+        nodes.map(|node| node.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     fn port(&self) -> String {

@@ -45,7 +45,7 @@ struct World {
 
 impl World {
     async fn step(&mut self, numbers: &mut Numbers) {
-        let replicas = self.gateways[numbers.below(3)].clone();
+        let replicas = self.gateways.iter().cycle().nth(numbers.below(3)).unwrap().clone();
         match numbers.below(12) {
             0..=2 => self.admit(&replicas, numbers).await,
             3 | 4 => self.settle(&replicas, numbers).await,
@@ -114,7 +114,7 @@ impl World {
         if self.records.is_empty() {
             return;
         }
-        let some = self.records[numbers.below(self.records.len())..].to_vec();
+        let some = self.records.iter().skip(numbers.below(self.records.len())).copied().collect::<Vec<_>>();
         self.database.insert(&some);
         self.journaled.retain(|record| !some.contains(record));
         replicas.committed(&some).await.unwrap();
@@ -124,9 +124,9 @@ impl World {
         if self.readings.is_empty() {
             return;
         }
-        let (reading, past, present) = self.readings.swap_remove(numbers.below(self.readings.len()));
-        let told = numbers.below(present.len() + 1);
-        replicas.set_past(&reading, past, &present[..told]).await.unwrap();
+        let (reading, past, mut present) = self.readings.swap_remove(numbers.below(self.readings.len()));
+        present.truncate(numbers.below(present.len() + 1));
+        replicas.set_past(&reading, past, &present).await.unwrap();
     }
 
     async fn spent(&self) -> i64 {

@@ -93,7 +93,8 @@ async fn a_session_is_ended_by_message_and_by_note() {
 #[tokio::test]
 async fn changes_wake_also_after_redis_was_away() {
     let server = Server::start();
-    let settings = settings(&server.url);
+    let mut settings = settings(&server.url);
+    settings.call_timeout = Duration::from_secs(3);
     let (teller, hearer) = (gateway(&settings).await, gateway(&settings).await);
     let messages = hearer.listen().unwrap();
     let mut changes = messages.changes();
