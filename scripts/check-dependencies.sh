@@ -24,6 +24,7 @@ forbid local-speech "${io#tokio|}|rustls|dialects|entities|migration|pricing-see
 forbid pricing-seed 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|gateway|antiphon'
 forbid entities 'changes|usage-store|domain|dialects|gateway|antiphon'
 forbid changes 'actix-web|actix-http|hyper|reqwest|awc|tokio-tungstenite|domain|dialects|audio|migration|gateway|admin|antiphon'
+forbid replicas 'actix-web|actix-http|sea-orm|sqlx|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|entities|usage-store|changes|migration|pricing-seed|gateway|admin|antiphon'
 forbid migration 'entities|changes|usage-store|domain|dialects|gateway|antiphon'
 # Both planes write through it, so it is neither's.
 forbid usage-store 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|pricing-seed|gateway|admin|antiphon'

@@ -2,7 +2,7 @@
 # Installs what is missing, says what it does, and is quick when there is nothing to do.
 #
 #   scripts/setup.sh run    what serving needs: a C compiler for the build, flite and PocketSphinx
-#   scripts/setup.sh test   also PostgreSQL, and the official SDKs for Python and Node
+#   scripts/setup.sh test   also PostgreSQL and Redis, and the official SDKs for Python and Node
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -43,6 +43,7 @@ missing_packages() {
     postgresql_is_there || echo postgresql
     # For the certificate of that server.
     command -v openssl >/dev/null || echo openssl
+    command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Everything that is tested: unit, golden, property, contract and integration tests (on SQLite and on
-# a PostgreSQL server of their own), then end to end with the official SDKs.
+# a PostgreSQL and a Redis server of their own), then end to end with the official SDKs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # In two steps, so that a server that does not start ends this here.
 settings=$(scripts/postgres-for-tests.sh start)
 eval "$settings"
-trap 'scripts/postgres-for-tests.sh stop "$ANTIPHON_TEST_POSTGRES_DIR"' EXIT
+stop_servers() {
+    scripts/postgres-for-tests.sh stop "$ANTIPHON_TEST_POSTGRES_DIR"
+    [ -z "${ANTIPHON_TEST_REDIS_DIR:-}" ] || scripts/redis-for-tests.sh stop "$ANTIPHON_TEST_REDIS_DIR"
+}
+trap stop_servers EXIT
+settings=$(scripts/redis-for-tests.sh start)
+eval "$settings"
 
 # This also builds the two programs: a build of their own would compile tokio, and all that stands on
 # it, a second time with other features.

@@ -119,12 +119,13 @@ local function refresh_due(account)
 end
 
 -- A lease is held as "amount session fence".
-local function held_by(lease)
-  local text = redis.call('HGET', HELD, lease)
+local function parse_held(text)
   if not text then return nil end
   local amount, session, fence = string.match(text, '^(%d+) (%d) (%d+)$')
   return { amount = amount, session = tonumber(session), fence = fence }
 end
+
+local function held_by(lease) return parse_held(redis.call('HGET', HELD, lease)) end
 
 local function reserved() return redis.call('HGET', HELD, 'sum') or '0' end
 
@@ -132,9 +133,11 @@ local function sessions() return tonumber(redis.call('HGET', HELD, 'sessions')) 
 
 -- Holds exactly this for a lease from now on, in the place of what it held.
 local function hold(lease, amount, session, fence)
-  local before = held_by(lease) or { amount = '0', session = 0 }
+  local now = redis.call('HMGET', HELD, lease, 'sum', 'sessions')
+  local before = parse_held(now[1]) or { amount = '0', session = 0 }
   redis.call('HSET', HELD, lease, amount .. ' ' .. session .. ' ' .. fence,
-    'sum', plus(minus(reserved(), before.amount), amount), 'sessions', int(sessions() - before.session + session))
+    'sum', plus(minus(now[2] or '0', before.amount), amount),
+    'sessions', int((tonumber(now[3]) or 0) - before.session + session))
 end
 
 local function open_lease(lease, amount, session, fence, floor)
@@ -154,10 +157,11 @@ end
 
 -- What gateways that died have held comes back here. Where no lease is left nothing is held, whatever a sum says.
 local function reap()
+  local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')
+  if first[2] and tonumber(first[2]) > now_ms then return end
   local over = redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, 1000)
   for _, lease in ipairs(over) do drop_lease(lease) end
   if redis.call('EXISTS', LEASES) == 0 then redis.call('DEL', HELD) end
-  return #over
 end
 
 local function touch()
