@@ -31,7 +31,7 @@
 //! - *At or above the horizon, and Redis does not have it*: the gateway could not reach Redis when it settled, or
 //!   Redis was emptied, or fell back to a replica or snapshot from before. If it is not in the database yet, its
 //!   commit adds it, also when that is replayed by the gateway's next start. If it is, the next reading of the past
-//!   adds it from the rows it brings, or the horizon passes it and the sum has it.
+//!   has it, among the rows that it brings or in its sum.
 //! - *Below the horizon, and not in the sum when that was read*: it was on its way. Usually the horizon waits: it stays
 //!   below every record that is settled and not committed and every call with a lease, for [`Settings::max_lag`] at
 //!   most. If it was passed all the same, because its gateway was cut off from Redis or its clock is wrong by more than
@@ -225,7 +225,7 @@ impl Replicas {
     }
 
     /// Sets what the database has below the horizon of `reading`, and counts `present`: records that it has at or
-    /// above. It need not be all of them; what is left out is found when the horizon passes it. Gives whether the sum
+    /// above. Those that are left out, and that Redis does not know by itself, are found by the next reading. Gives whether the sum
     /// is in force: where not, the horizon has risen meanwhile, and asking for admission again says what to read.
     ///
     /// # Errors

@@ -109,13 +109,20 @@ local function next_horizon(account)
   return math.max(math.floor(horizon / MINUTE) * MINUTE, tonumber(account.h) or 0)
 end
 
+-- Gives the horizon for a reading of the past, and notes that one is under way: the horizon shall not rise meanwhile.
+local function begin_reading(account)
+  redis.call('HSET', ACCOUNT, 'reading', int(now_us))
+  redis.call('PEXPIRE', ACCOUNT, KEEP)
+  return int(next_horizon(account))
+end
+
 -- Gives a horizon when the past should be read again, at most once in five seconds for all gateways.
 local function refresh_due(account)
   if not account.h or now_us - (tonumber(account.ask) or 0) < 5000000 then return '' end
   local at = tonumber(account.at) or 0
   if (tonumber(account.late) or 0) <= at and now_us - at < REFRESH * 1000 then return '' end
   redis.call('HSET', ACCOUNT, 'ask', int(now_us))
-  return int(next_horizon(account))
+  return begin_reading(account)
 end
 
 -- A lease is held as "amount session fence".

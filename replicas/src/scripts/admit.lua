@@ -38,8 +38,8 @@ end
 if session == 1 and most_sessions >= 0 and sessions() >= most_sessions then return { 'sessions', int(now_us) } end
 if window ~= '' then
   local fence = tonumber(account.fence) or 0
-  if not account.h then return { 'past', int(now_us), int(next_horizon(account)), 'unknown' } end
-  if fence < seen then return { 'past', int(now_us), int(next_horizon(account)), 'stale' } end
+  if not account.h then return { 'past', int(now_us), begin_reading(account), 'unknown' } end
+  if fence < seen then return { 'past', int(now_us), begin_reading(account), 'stale' } end
   local used = plus(spent(account, window), reserved())
   -- What has no known cost fits while anything at all is left.
   local fits = more_than(budget, used)

@@ -61,9 +61,9 @@ local function into_past(day, month, amount)
 end
 
 -- Raises the horizon over what is in the database anyway, so that ids need to be kept for a short while only.
--- Not while somebody reads the past: what is read belongs to the horizon as it was.
+-- Not while somebody reads the past, which half a minute is enough for: what is read belongs to the horizon as it was.
 local raised = next_horizon(account)
-local reading = now_us - (tonumber(account.ask) or 0) < 30000000
+local reading = now_us - (tonumber(account.reading) or 0) < 30000000
 if not account.h then raised = math.floor((now_ms - MAX_LAG) / MINUTE) * MINUTE end
 if raised > horizon and not (account.h and reading) then
   local over = {}

@@ -15,9 +15,9 @@ if not held then
 end
 touch()
 if window ~= '' then
-  if not account.h then return { 'past', int(now_us), int(next_horizon(account)), 'unknown' } end
+  if not account.h then return { 'past', int(now_us), begin_reading(account), 'unknown' } end
   if (tonumber(account.fence) or 0) < seen then
-    return { 'past', int(now_us), int(next_horizon(account)), 'stale' }
+    return { 'past', int(now_us), begin_reading(account), 'stale' }
   end
   local used = plus(spent(account, window), reserved())
   if more_than(plus(used, more), budget) then return { 'budget', int(now_us) } end

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::helpers::{
-    Database, admit, any_gateway, any_key, budget, costs, gateway, granted, id_from, lease, needs_past, record,
-    refused, settings, shared_url, sums,
+    Database, admit, any_gateway, any_key, budget, costs, forget, gateway, granted, id_from, lease, needs_past, plain,
+    record, refused, settings, shared_url, sums,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -102,6 +102,10 @@ async fn the_horizon_waits_for_what_is_settled_and_rises_with_its_commit() {
     assert_eq!(sums(&replicas, key, Window::Total).await, (7, 0));
 
     database.insert(&old);
+    // Not while somebody reads.
+    replicas.committed(&old).await.unwrap();
+    assert!(replicas.set_past(&reading, Past::default(), &old).await.unwrap());
+    forget(&plain(&shared_url()).await, &settings, key, "reading").await;
     replicas.committed(&old).await.unwrap();
     assert_eq!(sums(&replicas, key, Window::Total).await, (7, 0));
     // They are the past by now: a sum that was asked for before does not replace it, and telling again adds nothing.

@@ -8,8 +8,8 @@ use replicas::{Keeps, Lease, Reading, Record, Replicas, Settings, Window};
 use uuid::Uuid;
 
 use super::helpers::{
-    Copied, Database, any_key, budget, costs, empty, gateway, go_back, id_from, plain, record, settings, shared_url,
-    take_copy,
+    Copied, Database, any_key, budget, costs, empty, forget, gateway, go_back, id_from, plain, record, settings,
+    shared_url, take_copy,
 };
 
 /// As many powers of four as an amount holds.
@@ -46,7 +46,8 @@ struct World {
 impl World {
     async fn step(&mut self, numbers: &mut Numbers) {
         let replicas = self.gateways.iter().cycle().nth(numbers.below(3)).unwrap().clone();
-        match numbers.below(12) {
+        match numbers.below(13) {
+            12 => forget(&self.client, &self.settings, self.key, "reading").await,
             0..=2 => self.admit(&replicas, numbers).await,
             3 | 4 => self.settle(&replicas, numbers).await,
             5 | 6 => self.commit(&replicas, numbers).await,
@@ -175,7 +176,7 @@ async fn nothing_is_counted_twice_and_a_reading_finds_everything() {
         world.gateways[1].committed(&on_the_way).await.unwrap();
         let reading = loop {
             // Without its fence the data seems to have gone back, so that a reading is given.
-            forget_fence(&world).await;
+            forget(&world.client, &world.settings, world.key, "fence").await;
             let asked = world.gateways[2].admit(world.key, budget(i64::MAX, Window::Total), costs(0), Uuid::now_v7());
             if let replicas::Admission::NeedsPast(reading) = asked.await.unwrap() {
                 break reading;
@@ -188,9 +189,4 @@ async fn nothing_is_counted_twice_and_a_reading_finds_everything() {
         (world.leases, world.records, world.readings) = (Vec::new(), Vec::new(), Vec::new());
         (world.database, world.copied) = (Database::default(), None);
     }
-}
-
-async fn forget_fence(world: &World) {
-    let account = replicas::keys::Keys::new(&world.settings.prefix).of_key(world.key).swap_remove(0);
-    super::helpers::command(&world.client, vec!["HDEL".into(), account.into(), "fence".into()]).await;
 }
