@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::Strategy;
+use domain::routing::{Strategies, Strategy};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -19,9 +19,10 @@ pub struct Model {
     pub name: String,
     /// Whose it is; `null` for the platform's, which every tenant may name.
     pub tenant_id: Option<Uuid>,
-    /// How the targets are ordered.
-    #[schema(schema_with = strategy)]
-    pub strategy: Strategy,
+    /// How the targets are ordered: one strategy, or a list where each decides what the one before it leaves about
+    /// equal.
+    #[schema(schema_with = strategies)]
+    pub strategy: Strategies,
     /// What serves it.
     pub targets: Vec<ModelTarget>,
     /// `file`, `api` or `cli`; what the configuration file declares is changed there alone.
@@ -79,21 +80,38 @@ pub struct CreateModel {
     #[serde(default)]
     pub tenant_id: Option<Uuid>,
     /// How the targets are ordered; `priority` unless told.
-    #[serde(default = "priority")]
-    #[schema(schema_with = strategy)]
-    pub strategy: Strategy,
+    #[serde(default)]
+    #[schema(schema_with = strategies)]
+    pub strategy: Strategies,
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Vec<ModelTarget>,
 }
 
-const fn priority() -> Strategy {
-    Strategy::Priority
+/// One strategy, or a list of them.
+fn strategies() -> Schema {
+    either().build().into()
+}
+
+fn either() -> OneOfBuilder {
+    let list = ArrayBuilder::new().items(strategy()).min_items(Some(1)).max_items(Some(Strategy::ALL.len()));
+    OneOfBuilder::new().item(strategy()).item(list.unique_items(true))
 }
 
 fn strategy() -> Object {
     let names = Strategy::ALL.iter().map(|strategy| strategy.as_str());
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
+}
+
+/// As [`strategies`], or `null`.
+fn told_strategies() -> Schema {
+    either().item(ObjectBuilder::new().schema_type(Type::Null)).build().into()
+}
+
+/// Several are told in a query with commas between them.
+fn strategies_text() -> Object {
+    let names = Strategy::ALL.iter().map(|strategy| strategy.as_str()).collect::<Vec<_>>().join("|");
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(format!("^({names})(,({names}))*$"))).build()
 }
 
 /// What a model can be asked for.
@@ -110,9 +128,10 @@ pub struct ReplaceModel {
     /// What a client sends as `model`.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
     pub name: String,
-    /// How the targets are ordered.
-    #[schema(schema_with = strategy)]
-    pub strategy: Strategy,
+    /// How the targets are ordered: one strategy, or a list where each decides what the one before it leaves about
+    /// equal.
+    #[schema(schema_with = strategies)]
+    pub strategy: Strategies,
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Vec<ModelTarget>,
@@ -126,8 +145,8 @@ pub struct UpdateModel {
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
     pub name: Option<String>,
     /// How the targets are ordered.
-    #[schema(schema_with = strategy, required = false)]
-    pub strategy: Option<Strategy>,
+    #[schema(schema_with = strategies, required = false)]
+    pub strategy: Option<Strategies>,
     /// What serves it: all of its targets, in the place of those that it has.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Option<Vec<ModelTarget>>,
@@ -143,9 +162,9 @@ pub struct ListModels {
     pub q: Option<String>,
     /// Only this tenant's own.
     pub tenant_id: Option<Uuid>,
-    /// Only those whose targets are ordered so.
-    #[param(schema_with = strategy, required = false)]
-    pub strategy: Option<Strategy>,
+    /// Only those whose targets are ordered exactly so; several with commas between them.
+    #[param(schema_with = strategies_text, required = false)]
+    pub strategy: Option<Strategies>,
     /// Only those declared so: `file`, `api` or `cli`.
     #[param(max_length = 20)]
     pub managed_by: Option<String>,
@@ -236,8 +255,8 @@ pub struct Simulation {
     #[schema(schema_with = operation)]
     pub operation: Operation,
     /// How the targets are ordered; `null` where the name means nothing.
-    #[schema(value_type = Option<String>, pattern = "^(latency|cost|quality|geographic|weighted|priority)$")]
-    pub strategy: Option<Strategy>,
+    #[schema(schema_with = told_strategies)]
+    pub strategy: Option<Strategies>,
     /// The answer that the caller would have instead of a served call.
     pub refused: Option<SimulatedRefusal>,
     /// Every target: the kept ones in the order in which they are tried, then the others.
@@ -298,10 +317,18 @@ pub struct SimulatedMeasures {
     pub region: Option<String>,
     /// Whether it is in the region that was asked for.
     pub in_region: bool,
-    /// Decayed mean of the time to first byte in milliseconds; `null` while unmeasured.
+    /// Typical time to first byte of late in milliseconds: the mean without the slowest; `null` while unmeasured.
     pub ttfb_ms: Option<f64>,
+    /// 95th percentile of it; `null` while too little is measured.
+    pub p95_ms: Option<f64>,
+    /// Share of its calls that failed of late, from 0 to 1.
+    pub failed_share: f64,
+    /// Under `latency`: it goes first so that it is measured, and not because it is the best.
+    pub to_measure: bool,
     /// What this call is expected to cost, in US dollars; `null` while unpriced, or where it is not tried.
     pub expected_cost_usd: Option<String>,
     /// It failed of late, and its next call finds out whether it is well again.
     pub half_open: bool,
+    /// It fails, and is tried all the same since too few targets of the model are well.
+    pub ejected: bool,
 }

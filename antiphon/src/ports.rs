@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use changes::Signal;
 use domain::provider::Operation;
-use domain::routing::{Strategy, Target};
+use domain::routing::{Strategies, Target};
 use futures_util::future::BoxFuture;
 use gateway::Gateway;
 use gateway::pipeline::explain::{Asker, Explanation, Outcome, Scenario, Verdict, explain, priced_models};
@@ -159,7 +159,7 @@ fn millis(seconds: f64) -> u64 {
 
 fn simulation(asked: SimulatedCall, explained: Explanation, live: bool) -> Simulation {
     let (model, operation): (String, Operation) = (asked.model, asked.call.operation);
-    let strategy: Option<Strategy> = explained.strategy;
+    let strategy: Option<Strategies> = explained.strategy;
     let refused = explained.refused.map(|refused| SimulatedRefusal {
         status: refused.status,
         code: refused.code.to_owned(),
@@ -178,6 +178,10 @@ fn target(verdict: Verdict) -> SimulatedTarget {
             measures.ttfb_ms = kept.ttfb_ms;
             measures.expected_cost_usd = kept.cost.map(|cost| cost.to_string());
             measures.half_open = kept.half_open;
+            measures.ejected = kept.ejected;
+            measures.to_measure = kept.measures;
+            measures.p95_ms = kept.p95_ms;
+            measures.failed_share = kept.failed_share;
             (u32::try_from(kept.place).ok(), None)
         }
         Outcome::Dropped(reason) => {

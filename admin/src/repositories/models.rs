@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use admin_types::models::{ListModels, Model, ModelSort, ModelTarget};
 use admin_types::page::Page;
 use domain::ids::TenantId;
-use domain::routing::{Strategy, Target};
+use domain::routing::{Strategies, Target};
 use entities::{Id, model, provider};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
@@ -83,7 +83,7 @@ pub(crate) async fn list(
         select = select.filter(contains(model::Column::Name, text));
     }
     if let Some(strategy) = list.strategy {
-        select = select.filter(model::Column::Strategy.eq(strategy.as_str()));
+        select = select.filter(model::Column::Strategy.eq(strategy.to_string()));
     }
     if let Some(managed_by) = &list.managed_by {
         select = select.filter(model::Column::ManagedBy.eq(managed_by.as_str()));
@@ -133,7 +133,7 @@ pub(crate) async fn insert(
     db: &impl ConnectionTrait,
     owner: Option<TenantId>,
     name: &str,
-    strategy: Strategy,
+    strategy: Strategies,
     targets: String,
     now: OffsetDateTime,
 ) -> Result<model::Model, AdminError> {
@@ -142,7 +142,7 @@ pub(crate) async fn insert(
         id: Set(Id(Uuid::now_v7())),
         name: Set(name.to_owned()),
         tenant_id: Set(owner.map(|tenant| Id(tenant.0))),
-        strategy: Set(strategy.as_str().to_owned()),
+        strategy: Set(strategy.to_string()),
         targets: Set(targets),
         managed_by: Set("api".to_owned()),
         created_at: Set(now),

@@ -137,6 +137,8 @@ both! {
             (json!({ "name": "a", "targets": [{ "provider": "openai", "model": "m", "region": "", "options": { "": "x" } }] }),
                 vec!["targets[0].region", "targets[0].options"]),
             (json!({ "name": "a", "strategy": "best", "targets": [ok] }), vec!["strategy"]),
+            (json!({ "name": "a", "strategy": ["cost", "cost"], "targets": [ok] }), vec!["strategy"]),
+            (json!({ "name": "a", "strategy": [], "targets": [ok] }), vec!["strategy"]),
             (json!({ "name": "a", "targets": [{ "provider": "openai", "model": "m", "colour": 1 }] }), vec!["targets[0].colour"]),
             (json!({ "name": "a", "targets": [{ "provider": "openai" }] }), vec!["targets[0].model"]),
             (json!({ "name": "a", "tenant_id": Uuid::nil(), "targets": [ok] }), vec!["tenant_id"]),
@@ -210,10 +212,25 @@ both! {
 }
 
 both! {
+    async fn several_strategies_are_a_list(app: &TestApp) {
+        app.provider("openai", "openai").await;
+        let admin = app.platform().await;
+        let both = json!(["geographic", "cost"]);
+        for (name, told) in [("a", both.clone()), ("b", json!("geographic, cost"))] {
+            let made = app.post(MODELS, &admin, json!({ "name": name, "strategy": told, "targets": [target("openai", "m")] })).await;
+            assert_eq!((made.status, &made.json()["strategy"]), (201, &both), "{told}");
+            let path = format!("{MODELS}/{}", made.json()["id"].as_str().unwrap());
+            let one = app.patch(&path, &admin, json!({ "strategy": ["latency"] })).await;
+            assert_eq!(one.json()["strategy"], "latency", "one alone is a text");
+        }
+    }
+}
+
+both! {
     async fn models_are_filtered_sorted_and_paged(app: &TestApp) {
         app.provider("openai", "openai").await;
         let admin = app.platform().await;
-        for (name, strategy) in [("b", "cost"), ("c", "latency"), ("a", "cost")] {
+        for (name, strategy) in [("b", "cost"), ("c", "quality,cost"), ("a", "cost")] {
             let made = json!({ "name": name, "strategy": strategy, "targets": [target("openai", "m")] });
             assert_eq!(app.post(MODELS, &admin, made).await.status, 201);
         }
@@ -223,6 +240,7 @@ both! {
             names(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(of("strategy=cost&sort=name").await, ["a", "b"]);
+        assert_eq!(of("strategy=quality,cost").await, ["c"]);
         assert_eq!(of("managed_by=file").await, ["d"]);
         assert_eq!(of("q=B").await, ["b"]);
         assert_eq!(of("sort=-name").await, ["d", "c", "b", "a"]);

@@ -196,7 +196,7 @@ fn check_model(model: &ModelConfig, config: &Config) -> Result<(), String> {
             return Err("quality must lie between 0 and 1".to_owned());
         }
     }
-    if model.strategy == Strategy::Weighted && model.targets.iter().all(|target| target.weight == 0) {
+    if model.strategy.contains(Strategy::Weighted) && model.targets.iter().all(|target| target.weight == 0) {
         return Err("at least one weight must be above 0".to_owned());
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `models`: the names clients ask for, and what serves them.
 
-use domain::routing::{Strategy, Target};
+use domain::routing::{Strategies, Target};
 use serde::Deserialize;
 
 /// One model name.
@@ -12,13 +12,10 @@ pub(crate) struct ModelConfig {
     /// The tenant it belongs to; without one it is every tenant's.
     #[serde(default)]
     pub(crate) tenant: Option<String>,
-    /// How targets are ordered. Default `priority`.
-    #[serde(default = "priority")]
-    pub(crate) strategy: Strategy,
+    /// How targets are ordered: one strategy, or a list where each decides what the one before it leaves about
+    /// equal. Default `priority`.
+    #[serde(default)]
+    pub(crate) strategy: Strategies,
     /// What serves it: at least one.
     pub(crate) targets: Vec<Target>,
-}
-
-const fn priority() -> Strategy {
-    Strategy::Priority
 }

@@ -73,6 +73,24 @@ fn a_wrong_value_is_named_with_its_line_and_without_its_text() {
 }
 
 #[test]
+fn a_model_takes_one_strategy_or_several() {
+    let strategy = |text: &str| {
+        parse(&format!(
+            "models:\n  - {{ name: m, strategy: {text}, targets: [{{ provider: local, model: flite }}] }}\n"
+        ))
+    };
+    for (text, wanted) in
+        [("latency", "latency"), ("[geographic, cost]", "geographic,cost"), ("\"geographic,cost\"", "geographic,cost")]
+    {
+        assert_eq!(strategy(text).unwrap().models[0].strategy.to_string(), wanted);
+    }
+    for text in ["[]", "[cost, cost]", "[weighted, cost]", "[cost, fastest]"] {
+        let message = strategy(text).unwrap_err().to_string();
+        assert!(message.starts_with("line 2: "), "{text}: {message}");
+    }
+}
+
+#[test]
 fn records_are_kept_for_a_month_at_least() {
     let kept = parse("usage:\n  retention_days: 32\n  rollup_hourly_days: null\n").unwrap().usage.retention();
     assert_eq!((kept.record_days, kept.hourly_days), (Some(32), None));

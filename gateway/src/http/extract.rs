@@ -10,6 +10,7 @@ use dialects::surface::fields;
 use domain::error::ErrorKind;
 use domain::ids::RequestId;
 use domain::provider::{Operation, ProviderKind};
+use domain::routing::sticky::Name;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -112,6 +113,7 @@ pub fn caller_by(
         user_tag: header(request, "x-antiphon-user"),
         tags: header(request, "x-antiphon-tags"),
         region: header(request, "x-antiphon-region"),
+        conversation: header(request, "x-antiphon-conversation").map(|id| Name::of(&id)),
         pinned: request.app_data::<PinnedTo>().map(|pinned| pinned.0),
         operation,
         model_asked: String::new(),

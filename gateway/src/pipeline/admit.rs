@@ -93,6 +93,7 @@ fn question<'a>(call: &'a Call, facts: &'a CallFacts, model: &'a str) -> Questio
         model,
         pinned: facts.pinned,
         region: facts.region.as_deref(),
+        conversation: facts.conversation,
         at: facts.started_at,
         refuses_unpriced: call.principal.key.refuse_unpriced,
     }

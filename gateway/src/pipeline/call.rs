@@ -88,7 +88,7 @@ impl Call {
             let (provider, model) = (&candidate.account.name, &candidate.model.model);
             tracing::warn!(%provider, %model, %error, "target failed");
             if matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout) {
-                self.gateway().health.failed(candidate);
+                self.gateway().health.failed(candidate, meter.facts().operation, meter.waited());
             }
         }
         // Nobody waits for a second try.

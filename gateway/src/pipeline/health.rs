@@ -1,4 +1,5 @@
-//! What is known of each target's health: a breaker, and how soon it answers.
+//! What is known of each target's health, in this process: the domain's records behind a lock for each target, and
+//! the clock and the draws that they are given.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,47 +8,30 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use domain::ids::{ProviderId, TenantId};
 use domain::provider::Operation;
+use domain::routing::health::Look;
+use domain::routing::{Draws, TargetHealth};
 
 use crate::pipeline::route::Candidate;
 use crate::pipeline::seats::Seats;
 
-/// Failures in a row that open a breaker.
-const FAILURES_TO_OPEN: u32 = 5;
-/// Weight of the newest measurement.
-const NEWEST: f64 = 0.2;
+pub use domain::routing::breaker::State as Breaker;
+
+/// Targets that are known before those are forgotten of which nothing has been heard for long: a vendor's own paths
+/// take any model's name.
+const MANY_TARGETS: usize = 4_096;
+/// How long a target is remembered, where there are many.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 
 /// Health of every target, in this process.
 #[derive(Debug)]
 pub struct Health {
-    /// How long an open breaker refuses before one request may probe.
+    /// How long a breaker that opens for the first time refuses before one request may probe.
     open_for: Duration,
+    started: Instant,
     targets: DashMap<(ProviderId, String), State>,
     draws: AtomicU64,
     /// How often each credential is in use.
     pub seats: Seats,
-}
-
-/// What a target's breaker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Breaker {
-    /// Whoever wants may ask.
-    Closed,
-    /// One call may ask, and finds out whether the target is well again.
-    HalfOpen,
-    /// Nobody may.
-    Open,
-}
-
-impl Breaker {
-    /// As it stands in tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
 }
 
 /// How a target is, as people are told.
@@ -61,186 +45,241 @@ pub struct TargetState {
     pub breaker: Breaker,
     /// Failures in a row.
     pub failures: u32,
-    /// Decayed means of the time to the first byte in whole milliseconds, by operation.
+    /// Typical times to the first byte in whole milliseconds, by operation.
     pub ttfb_ms: Vec<(Operation, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Whose provider it is.
     tenant: Option<TenantId>,
     /// Configured name of the provider.
     provider: String,
-    failures: u32,
-    open_until: Option<Instant>,
-    ttfb_ms: Vec<(Operation, f64)>,
+    health: TargetHealth,
+    /// When something was last noted of it.
+    noted: Duration,
 }
 
 impl Health {
-    /// Nothing known yet. A breaker that opens refuses for `open_for`, then lets one call probe.
+    /// Nothing known yet. A breaker that opens refuses for `open_for` at first, then lets one call probe.
     #[must_use]
     pub fn new(open_for: Duration) -> Self {
-        Self { open_for, targets: DashMap::new(), draws: AtomicU64::new(0), seats: Seats::default() }
+        let (started, targets) = (Instant::now(), DashMap::new());
+        Self { open_for, started, targets, draws: AtomicU64::new(0), seats: Seats::default() }
     }
 
-    /// What a target's breaker says now. Looking takes nothing: a call that is refused afterwards, or
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What is known of a target for an operation. Looking takes nothing: a call that is refused afterwards, or
     /// served by a better target, has not probed this one.
     #[must_use]
-    pub fn breaker(&self, candidate: &Candidate) -> Breaker {
-        self.targets.get(&key(candidate)).map_or(Breaker::Closed, |state| state.breaker(Instant::now()))
+    pub fn look(&self, candidate: &Candidate, operation: Operation) -> Look {
+        let state = self.targets.get(&key(candidate));
+        state.map_or_else(Look::default, |state| state.health.look(operation, self.now()))
     }
 
-    /// Whether a routed target may be asked now, with its credential. Where its breaker was half-open this
-    /// takes the probe, which only one call gets; where its credential is counted, this takes a seat there.
+    /// Whether a routed target may be asked now, with its credential; asked once, right before it is. Where its
+    /// breaker was half-open, or the call goes there to measure it, this takes the probe, which only one call gets;
+    /// where its credential is counted, this takes a seat there.
     #[must_use]
     pub fn may_ask(&self, candidate: &Candidate) -> bool {
         if candidate.seat.as_ref().is_some_and(|seat| !seat.take()) {
             return false;
         }
-        if candidate.breaker == Breaker::Closed {
-            return true;
-        }
-        let Some(mut state) = self.targets.get_mut(&key(candidate)) else { return true };
-        let may_ask = state.may_ask(Instant::now(), self.open_for);
+        let may_ask = match (candidate.look.breaker, candidate.measures) {
+            // An open breaker is passed over in a panic alone, in which everybody may ask.
+            (Breaker::Open, _) | (Breaker::Closed, None) => true,
+            (_, measures) => self.probe(candidate, measures),
+        };
         if let (false, Some(seat)) = (may_ask, &candidate.seat) {
             seat.give_back();
         }
         may_ask
     }
 
-    /// A target answered, after `ttfb`.
-    pub fn succeeded(&self, candidate: &Candidate, operation: Operation, ttfb: Duration) {
-        let mut state = self.targets.entry(key(candidate)).or_insert_with(|| State::of(candidate));
-        state.recovered();
-        let new = ttfb.as_secs_f64() * 1000.0;
-        match state.ttfb_ms.iter_mut().find(|(of, _)| *of == operation) {
-            Some((_, mean)) => *mean += (new - *mean) * NEWEST,
-            None => state.ttfb_ms.push((operation, new)),
+    fn probe(&self, candidate: &Candidate, measures: Option<Operation>) -> bool {
+        let now = self.now();
+        let mut state = match measures {
+            // Nobody may have heard of it yet.
+            Some(_) => self.noted(candidate, now),
+            None => match self.targets.get_mut(&key(candidate)) {
+                Some(state) => state,
+                None => return true,
+            },
+        };
+        if measures.is_some_and(|operation| !state.health.measure(operation, now)) {
+            return false;
         }
+        state.health.may_ask(now, self.open_for)
     }
 
-    /// A target failed in a way that speaks against it. What a provider has against one of several
+    /// A target answered, after `ttfb`.
+    pub fn succeeded(&self, candidate: &Candidate, operation: Operation, ttfb: Duration) {
+        let now = self.now();
+        self.noted(candidate, now).health.succeeded(operation, ttfb, now);
+    }
+
+    /// A target failed after `took`, in a way that speaks against it. What a provider has against one of several
     /// credentials does not.
-    pub fn failed(&self, candidate: &Candidate) {
+    pub fn failed(&self, candidate: &Candidate, operation: Operation, took: Duration) {
         if candidate.seat.as_ref().is_some_and(|seat| seat.is_aside()) {
             return;
         }
-        let mut state = self.targets.entry(key(candidate)).or_insert_with(|| State::of(candidate));
-        state.failed(Instant::now(), self.open_for);
+        let now = self.now();
+        self.noted(candidate, now).health.failed(operation, took, now, self.open_for);
     }
 
-    /// Decayed mean of the time to first byte.
-    #[must_use]
-    pub fn ttfb_ms(&self, candidate: &Candidate, operation: Operation) -> Option<f64> {
-        let state = self.targets.get(&key(candidate))?;
-        state.ttfb_ms.iter().find(|(of, _)| *of == operation).map(|(_, mean)| *mean)
+    /// The record of a target, in which something is about to be noted.
+    fn noted(&self, candidate: &Candidate, now: Duration) -> dashmap::mapref::one::RefMut<'_, Key, State> {
+        let key = key(candidate);
+        if let Some(mut state) = self.targets.get_mut(&key) {
+            state.noted = now;
+            return state;
+        }
+        if self.targets.len() >= MANY_TARGETS {
+            self.forget(now);
+        }
+        self.targets.entry(key).or_insert_with(|| State::of(candidate, now))
+    }
+
+    /// Forgets targets of which nothing was noted for long.
+    fn forget(&self, now: Duration) {
+        self.targets.retain(|_, state| now.saturating_sub(state.noted) < REMEMBERED_FOR);
     }
 
     /// Every target of which something is known, by its provider and model.
     #[must_use]
     pub fn targets(&self) -> HashMap<(ProviderId, String), TargetState> {
-        let now = Instant::now();
+        let now = self.now();
         self.targets.iter().map(|entry| (entry.key().clone(), entry.value().told(now))).collect()
     }
 
-    /// The next number from 0 to 1 for weighted routes: a low-discrepancy walk, so that shares come
-    /// out exact over few requests as well.
-    pub fn draw(&self) -> f64 {
+    /// The next numbers from 0 to 1 for the order of targets: low-discrepancy walks, so that shares come out exact
+    /// over few requests as well.
+    pub fn draws(&self) -> Draws {
         drawn(self.draws.fetch_add(1, Ordering::Relaxed))
     }
 
     /// What the next call draws, without taking it.
     #[must_use]
-    pub fn next_draw(&self) -> f64 {
+    pub fn next_draws(&self) -> Draws {
         drawn(self.draws.load(Ordering::Relaxed))
     }
 }
 
-fn drawn(step: u64) -> f64 {
+/// The fractions of multiples of the golden ratio and of the root of two, which have nothing to do with each other.
+/// The first call of all does not measure.
+fn drawn(step: u64) -> Draws {
     #[expect(clippy::cast_precision_loss, reason = "only the fraction matters")]
-    let turn = (step % 1_000_003) as f64 * 0.618_033_988_749_894_9;
-    turn.fract()
+    let step = (step % 1_000_003) as f64;
+    let fraction = |turn: f64, from: f64| (from + step * turn).fract();
+    Draws { weighted: fraction(0.618_033_988_749_894_9, 0.0), measure: fraction(std::f64::consts::SQRT_2, 0.5) }
 }
 
 impl State {
-    fn of(candidate: &Candidate) -> Self {
+    fn of(candidate: &Candidate, noted: Duration) -> Self {
         let account = &candidate.account;
-        Self { tenant: account.tenant, provider: account.name.clone(), ..Self::default() }
+        Self { tenant: account.tenant, provider: account.name.clone(), health: TargetHealth::default(), noted }
     }
 
-    fn told(&self, now: Instant) -> TargetState {
+    fn told(&self, now: Duration) -> TargetState {
         let millis =
             |mean: f64| u64::try_from(Duration::try_from_secs_f64(mean / 1000.0).unwrap_or_default().as_millis());
+        let times = self.health.timings(now).filter_map(|(of, timing)| Some((of, timing.typical_ms?)));
         TargetState {
             tenant: self.tenant,
             provider: self.provider.clone(),
-            breaker: self.breaker(now),
-            failures: self.failures,
-            ttfb_ms: self.ttfb_ms.iter().map(|(of, mean)| (*of, millis(*mean).unwrap_or(u64::MAX))).collect(),
+            breaker: self.health.breaker(now),
+            failures: self.health.failures(),
+            ttfb_ms: times.map(|(of, mean)| (of, millis(mean).unwrap_or(u64::MAX))).collect(),
         }
-    }
-
-    fn breaker(&self, now: Instant) -> Breaker {
-        match self.open_until {
-            None => Breaker::Closed,
-            Some(until) if now < until => Breaker::Open,
-            Some(_) => Breaker::HalfOpen,
-        }
-    }
-
-    fn may_ask(&mut self, now: Instant, open_for: Duration) -> bool {
-        let breaker = self.breaker(now);
-        if breaker == Breaker::HalfOpen {
-            // One probe at a time: the others see an open breaker until it is back.
-            self.open_until = Some(now + open_for);
-        }
-        breaker != Breaker::Open
-    }
-
-    fn failed(&mut self, now: Instant, open_for: Duration) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= FAILURES_TO_OPEN {
-            self.open_until = Some(now + open_for);
-        }
-    }
-
-    fn recovered(&mut self) {
-        self.failures = 0;
-        self.open_until = None;
     }
 }
 
+type Key = (ProviderId, String);
+
 /// By the provider's row: two tenants' providers of one name have nothing in common.
-fn key(candidate: &Candidate) -> (ProviderId, String) {
+fn key(candidate: &Candidate) -> Key {
     (candidate.account.id, candidate.target.model.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    const OPEN_FOR: Duration = Duration::from_secs(10);
+    use domain::provider::ProviderKind;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::pipeline::route::of_account;
+    use crate::snapshot::ProviderAccount;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn candidate(measures: Option<Operation>) -> Candidate {
+        let account = ProviderAccount {
+            id: ProviderId(Uuid::from_u128(1)),
+            tenant: None,
+            name: "p".to_owned(),
+            kind: ProviderKind::Openai,
+            base_url: String::new(),
+            api_key: None,
+            credential: None,
+            region: None,
+            allow_insecure: false,
+        };
+        let row = dialects::registry::provider(account.kind).unwrap();
+        Candidate { measures, ..of_account(&Arc::new(account), row) }
+    }
 
     #[test]
-    fn a_breaker_opens_lets_one_probe_through_and_opens_again_when_that_fails() {
-        let start = Instant::now();
-        let mut state = State::default();
-        for _ in 0..FAILURES_TO_OPEN {
-            assert!(state.may_ask(start, OPEN_FOR), "closed until it has failed often enough");
-            state.failed(start, OPEN_FOR);
+    fn one_call_at_a_time_measures_a_target() {
+        let health = Health::new(HOUR);
+        let (measuring, plain) = (candidate(Some(Operation::Speech)), candidate(None));
+        assert!(health.may_ask(&measuring) && health.look(&plain, Operation::Speech).timing.probed);
+        assert!(!health.may_ask(&measuring), "another call that was routed at the same moment");
+        assert!(health.may_ask(&plain), "whoever goes there for its own sake");
+        health.succeeded(&measuring, Operation::Speech, Duration::from_millis(70));
+        let timing = health.look(&plain, Operation::Speech).timing;
+        assert_eq!((timing.typical_ms, timing.probed), (Some(70.0), false));
+        assert!(health.may_ask(&measuring));
+    }
+
+    #[test]
+    fn an_open_breaker_is_passed_over_in_a_panic_alone() {
+        let health = Health::new(HOUR);
+        let mut candidate = candidate(Some(Operation::Speech));
+        for _ in 0..5 {
+            health.failed(&candidate, Operation::Speech, Duration::ZERO);
         }
-        assert!(!state.may_ask(start + OPEN_FOR / 2, OPEN_FOR), "open");
-        let later = start + OPEN_FOR;
-        assert_eq!((state.breaker(later), state.breaker(later)), (Breaker::HalfOpen, Breaker::HalfOpen), "looked at");
-        assert!(state.may_ask(later, OPEN_FOR), "half-open: the probe");
-        assert!(!state.may_ask(later, OPEN_FOR), "and no second call beside it");
-        state.failed(later, OPEN_FOR);
-        assert!(!state.may_ask(later + OPEN_FOR / 2, OPEN_FOR), "open again");
-        let latest = later + OPEN_FOR;
-        assert!(state.may_ask(latest, OPEN_FOR));
-        state.recovered();
-        assert!(state.may_ask(latest, OPEN_FOR) && state.may_ask(latest, OPEN_FOR), "closed");
-        state.failed(latest, OPEN_FOR);
-        assert!(state.may_ask(latest, OPEN_FOR), "one failure is not many");
+        assert!(!health.may_ask(&candidate), "it has opened since the call was routed");
+        candidate.look = health.look(&candidate, Operation::Speech);
+        assert_eq!(candidate.look.breaker, Breaker::Open);
+        assert!(health.may_ask(&candidate) && health.may_ask(&candidate), "the route has no better ones");
+        health.succeeded(&candidate, Operation::Speech, Duration::ZERO);
+        assert_eq!(health.look(&candidate, Operation::Speech).breaker, Breaker::Closed);
+    }
+
+    #[test]
+    fn what_nobody_asks_any_more_is_forgotten() {
+        let health = Health::new(HOUR);
+        health.failed(&candidate(None), Operation::Speech, Duration::ZERO);
+        health.forget(health.now());
+        assert_eq!(health.targets().len(), 1);
+        health.forget(health.now() + HOUR);
+        assert!(health.targets().is_empty());
+    }
+
+    #[test]
+    fn draws_spread_evenly_and_are_seen_before_they_are_taken() {
+        let health = Health::new(HOUR);
+        assert_eq!(health.next_draws(), health.draws());
+        let draws: Vec<Draws> = (0..1000).map(|_| health.draws()).collect();
+        let measuring = draws.iter().filter(|draws| draws.measure < domain::routing::order::MEASURED_SHARE).count();
+        assert!((15..=25).contains(&measuring), "{measuring} of 1000 measure");
+        let halves = draws.iter().filter(|draws| draws.weighted < 0.5).count();
+        assert!((495..=505).contains(&halves), "{halves} of 1000");
     }
 }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod meter;
 pub mod progress;
 pub(crate) mod request_body;
+pub(crate) mod resolve;
 pub mod route;
 pub mod seats;
 mod send_form;

@@ -1,6 +1,5 @@
 //! Which targets may serve a call, best first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +10,20 @@ use domain::error::ErrorKind;
 use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::{self, Measure, Strategy, Target};
+use domain::routing::health::Look;
+use domain::routing::sticky::Name;
+use domain::routing::{self, Draws, Seen, Strategies, Strategy, Target, breaker, region};
 use domain::usage::Usage;
 use time::OffsetDateTime;
 
 use crate::error::GatewayError;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
+use crate::pipeline::resolve::targets;
 use crate::pipeline::seats::Seat;
 use crate::snapshot::{Pool, ProviderAccount, Snapshot};
 
-/// Bytes of a model's name behind its provider.
-const MAX_MODEL_BYTES: usize = 256;
+pub use crate::pipeline::resolve::plain_target;
 
 /// A target that can be tried.
 #[derive(Clone)]
@@ -35,8 +36,10 @@ pub struct Candidate {
     pub target: Target,
     /// The provider's side of it.
     pub model: UpstreamModel,
-    /// What its breaker said when the call was routed; never open.
-    pub breaker: Breaker,
+    /// What was known of it when the call was routed. Its breaker is open only in a panic, when all are tried.
+    pub look: Look,
+    /// The call goes there to measure how soon it does this, and not because it is the best.
+    pub measures: Option<Operation>,
     /// Where the target stands among those of its route.
     pub place: usize,
     /// The seat at its credential, where those are counted. The call keeps it while it keeps this.
@@ -86,6 +89,8 @@ pub struct Question<'a> {
     pub pinned: Option<ProviderKind>,
     /// The region that the caller names.
     pub region: Option<&'a str>,
+    /// The conversation that the call belongs to, which stays where it is while it can.
+    pub conversation: Option<Name>,
     /// When: which prices are in force.
     pub at: OffsetDateTime,
     /// A target without a price is no answer to it.
@@ -100,12 +105,24 @@ impl Question<'_> {
         estimate::amount(usage, prices)
     }
 
-    fn measure(&self, candidate: &Candidate, expected: &Usage) -> Measure {
-        Measure {
-            ttfb_ms: self.health.ttfb_ms(candidate, self.operation),
-            cost_nano_usd: self.price(candidate, expected).map(|amount| amount.0),
-            in_region: self.region.is_some() && self.region == home(candidate),
+    /// What the order needs to know of a candidate. Working out a cost takes longest, so it is done only
+    /// `with_cost`.
+    fn seen(&self, candidate: &Candidate, expected: &Usage, with_cost: bool) -> Seen {
+        let name = Name::of_parts(&[candidate.account.id.0.as_bytes(), candidate.target.model.as_bytes()]);
+        let cost = with_cost.then(|| self.price(candidate, expected)).flatten();
+        Seen {
+            timing: candidate.look.timing,
+            cost_nano_usd: cost.map(|amount| amount.0),
+            distance: region::distance(self.region, home(candidate)),
+            ejected_for: candidate.look.ejected_for,
+            ..Seen::of(&candidate.target, name)
         }
+    }
+
+    /// Whether a candidate is in the region that the caller names.
+    #[must_use]
+    pub fn is_in_region(&self, candidate: &Candidate) -> bool {
+        self.region.zip(home(candidate)).is_some_and(|(wanted, at)| region::is_within(wanted, at))
     }
 }
 
@@ -130,22 +147,22 @@ pub enum Dropped<'a> {
 /// nothing; whoever explains a decision looks on at the same one.
 pub trait Watch {
     /// The name means these targets.
-    fn resolved(&mut self, _strategy: Strategy, _targets: &[Target]) {}
+    fn resolved(&mut self, _strategy: Strategies, _targets: &[Target]) {}
 
     /// The target at this place is left out.
     fn dropped(&mut self, _place: usize, _why: Dropped<'_>) {}
 
     /// A target is left, and this is known of it.
-    fn measured(&mut self, _candidate: &Candidate, _measure: &Measure) {}
+    fn measured(&mut self, _question: &Question<'_>, _candidate: &Candidate, _seen: &Seen) {}
 
     /// Whether a target is to be measured that is alone, whose order needs no measure.
     fn measures_all(&self) -> bool {
         false
     }
 
-    /// The number that decides a weighted order.
-    fn draw(&self, health: &Health) -> f64 {
-        health.draw()
+    /// The numbers that decide where an order is drawn.
+    fn draws(&self, health: &Health) -> Draws {
+        health.draws()
     }
 }
 
@@ -155,16 +172,16 @@ impl Watch for () {}
 ///
 /// # Errors
 /// `ModelNotFound` when nothing has that name, `InvalidRequest` when no target of it can do the
-/// operation, `NoHealthyTarget` when every breaker is open, `Overloaded` when the credentials of those that
-/// are left are in use as often as they may be.
+/// operation, `NoHealthyTarget` when the breaker of its only target is open, `Overloaded` when the credentials
+/// of those that are left are in use as often as they may be.
 pub fn route(
     question: &Question<'_>,
     expected: &Usage,
     watch: &mut impl Watch,
 ) -> Result<Vec<Candidate>, GatewayError> {
     let Question { snapshot, health, tenant, operation, model, .. } = *question;
-    let (strategy, targets) = targets(question)?;
-    watch.resolved(strategy, &targets);
+    let (strategies, targets) = targets(question)?;
+    watch.resolved(strategies, &targets);
     let mut candidates = Vec::with_capacity(targets.len());
     for (place, target) in targets.iter().enumerate() {
         match candidate(question, place, target) {
@@ -186,14 +203,10 @@ pub fn route(
     if candidates.is_empty() {
         return Err(GatewayError::invalid("model", format!("The model `{model}` cannot be used for {operation}.")));
     }
-    candidates.retain_mut(|candidate| {
-        candidate.breaker = health.breaker(candidate);
-        let open = candidate.breaker == Breaker::Open;
-        if open {
-            watch.dropped(candidate.place, Dropped::BreakerOpen);
-        }
-        !open
-    });
+    for candidate in &mut candidates {
+        candidate.look = health.look(candidate, operation);
+    }
+    spare_failing(&mut candidates, watch);
     if candidates.is_empty() {
         let message = format!("Every provider of the model `{model}` is failing at the moment.");
         return Err(GatewayError::upstream(ErrorKind::NoHealthyTarget, message).with_retry_after(10));
@@ -212,14 +225,44 @@ pub fn route(
     if candidates.len() == 1 && !watch.measures_all() {
         return Ok(seated(health, candidates, counted));
     }
-    let measures: Vec<Measure> = candidates.iter().map(|candidate| question.measure(candidate, expected)).collect();
-    for (candidate, measure) in candidates.iter().zip(&measures) {
-        watch.measured(candidate, measure);
+    Ok(seated(health, ordered(question, &strategies, candidates, expected, watch), counted))
+}
+
+/// The candidates in the order of the route's strategies.
+fn ordered(
+    question: &Question<'_>,
+    strategies: &Strategies,
+    mut candidates: Vec<Candidate>,
+    expected: &Usage,
+    watch: &mut impl Watch,
+) -> Vec<Candidate> {
+    let with_cost = strategies.contains(Strategy::Cost) || watch.measures_all();
+    let seen: Vec<Seen> = candidates.iter().map(|candidate| question.seen(candidate, expected, with_cost)).collect();
+    let order = routing::order(strategies, &seen, watch.draws(question.health), question.conversation);
+    let first = order.indices.first().filter(|_| order.measures);
+    if let Some(first) = first.and_then(|first| candidates.get_mut(*first)) {
+        first.measures = Some(question.operation);
     }
-    let targets: Vec<Target> = candidates.iter().map(|candidate| candidate.target.clone()).collect();
-    let order = routing::order(strategy, &targets, &measures, watch.draw(health));
-    let ordered = order.into_iter().filter_map(|index| candidates.get(index).cloned()).collect();
-    Ok(seated(health, ordered, counted))
+    for (candidate, seen) in candidates.iter().zip(&seen) {
+        watch.measured(question, candidate, seen);
+    }
+    let mut candidates: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
+    order.indices.into_iter().filter_map(|index| candidates.get_mut(index)?.take()).collect()
+}
+
+/// Leaves out targets whose breaker is open, unless too few would be left: then all are tried, these last.
+fn spare_failing(candidates: &mut Vec<Candidate>, watch: &mut impl Watch) {
+    let is_open = |candidate: &Candidate| candidate.look.breaker == Breaker::Open;
+    let well = candidates.iter().filter(|candidate| !is_open(candidate)).count();
+    if breaker::panics(well, candidates.len()) {
+        return;
+    }
+    candidates.retain(|candidate| {
+        if is_open(candidate) {
+            watch.dropped(candidate.place, Dropped::BreakerOpen);
+        }
+        !is_open(candidate)
+    });
 }
 
 /// The provider of a candidate, where it matters which of its credentials is used. Nearly always it does not.
@@ -243,8 +286,11 @@ fn seated<'a>(
             seated.push(candidate);
             continue;
         };
-        let places = health.seats.places(pool).into_iter();
-        seated.extend(places.map(|(account, seat)| Candidate { account, seat, ..candidate.clone() }));
+        let mut measures = candidate.measures;
+        for (account, seat) in health.seats.places(pool) {
+            // Only the first of them measures: the next one is for when the provider refuses a credential.
+            seated.push(Candidate { account, seat, measures: measures.take(), ..candidate.clone() });
+        }
     }
     seated
 }
@@ -256,109 +302,40 @@ pub fn all_in_use() -> GatewayError {
     GatewayError::upstream(ErrorKind::Overloaded, message).with_retry_after(1)
 }
 
-/// What the name means: a strategy and its targets.
-///
-/// # Errors
-/// `ModelNotFound` when nothing has that name.
-pub fn targets(question: &Question<'_>) -> Result<(Strategy, Vec<Target>), GatewayError> {
-    let Question { snapshot, tenant, operation, model, .. } = *question;
-    match question.pinned {
-        Some(kind) => Ok(resolve_pinned(snapshot, tenant, kind, model)),
-        None => resolve(snapshot, tenant, operation, model),
-    }
-}
-
 fn home(candidate: &Candidate) -> Option<&str> {
     candidate.target.region.as_deref().or(candidate.account.region.as_deref())
-}
-
-/// A declared route of the tenant or the platform, `provider/model`, or a model that some provider
-/// is known to have.
-fn resolve(
-    snapshot: &Snapshot,
-    tenant: TenantId,
-    operation: Operation,
-    model: &str,
-) -> Result<(Strategy, Vec<Target>), GatewayError> {
-    if let Some(route) = snapshot.route(tenant, model) {
-        return Ok((route.strategy, route.targets.clone()));
-    }
-    if let Some((provider, name)) = model.split_once('/')
-        && snapshot.provider(tenant, provider).is_some()
-        && !name.is_empty()
-        // Such a name is no provider's, and no database's text.
-        && name.len() <= MAX_MODEL_BYTES
-        && !name.chars().any(char::is_control)
-    {
-        return Ok((Strategy::Priority, vec![plain_target(provider, name)]));
-    }
-    let known = accounts(snapshot, tenant).filter(|account| {
-        registry::provider(account.kind).is_some_and(|row| {
-            // A provider on this machine is never chosen by a name that does not say so.
-            !row.in_process
-                && row.models.iter().any(|known| known.name == model && known.operations.contains(&operation))
-        })
-    });
-    let targets: Vec<Target> = known.map(|account| plain_target(&account.name, model)).collect();
-    if targets.is_empty() {
-        let message = format!("The model `{model}` does not exist or you do not have access to it.");
-        return Err(GatewayError::caller(ErrorKind::ModelNotFound, message).with_param("model"));
-    }
-    Ok((Strategy::Priority, targets))
-}
-
-/// What a name means below the prefix of a vendor: a route's targets there, a deployment or model that some
-/// route names, else the model of that name at every account of the vendor.
-fn resolve_pinned(snapshot: &Snapshot, tenant: TenantId, kind: ProviderKind, model: &str) -> (Strategy, Vec<Target>) {
-    let provider = |target: &Target| snapshot.provider(tenant, &target.provider).map(Pool::account);
-    let is_there = |target: &&Target| provider(target).is_some_and(|known| known.kind == kind);
-    if let Some(route) = snapshot.route(tenant, model) {
-        let targets: Vec<Target> = route.targets.iter().filter(is_there).cloned().collect();
-        if !targets.is_empty() {
-            return (route.strategy, targets);
-        }
-    }
-    let all = snapshot.routes(tenant).flat_map(|route| &route.targets);
-    let named = all.filter(is_there).find(|target| target.options.get("deployment").unwrap_or(&target.model) == model);
-    if let Some(target) = named {
-        return (Strategy::Priority, vec![target.clone()]);
-    }
-    let is_name = !model.is_empty() && model.len() <= MAX_MODEL_BYTES && !model.chars().any(char::is_control);
-    let accounts = accounts(snapshot, tenant).filter(|account| is_name && account.kind == kind);
-    (Strategy::Priority, accounts.map(|account| plain_target(&account.name, model)).collect())
-}
-
-/// A target with nothing but a name.
-#[must_use]
-pub fn plain_target(provider: &str, model: &str) -> Target {
-    Target {
-        provider: provider.to_owned(),
-        model: model.to_owned(),
-        weight: 1,
-        priority: 0,
-        quality: None,
-        region: None,
-        options: BTreeMap::new(),
-    }
-}
-
-/// The account at each provider that a tenant may use.
-fn accounts(snapshot: &Snapshot, tenant: TenantId) -> impl Iterator<Item = &Arc<ProviderAccount>> {
-    snapshot.providers_of(tenant).map(Pool::account)
 }
 
 pub(super) fn candidate(question: &Question<'_>, place: usize, target: &Target) -> Option<Candidate> {
     let account = Arc::clone(question.snapshot.provider(question.tenant, &target.provider)?.account());
     let row = registry::provider(account.kind)?;
     let model = upstream_model(&account, target);
-    Some(Candidate { account, row, target: target.clone(), model, breaker: Breaker::Closed, place, seat: None })
+    Some(Candidate {
+        account,
+        row,
+        target: target.clone(),
+        model,
+        look: Look::default(),
+        measures: None,
+        place,
+        seat: None,
+    })
 }
 
 /// A target of an account, for what is asked of it beside any route.
 #[must_use]
 pub fn at_account(account: &Arc<ProviderAccount>, row: &'static Provider, target: Target) -> Candidate {
     let model = upstream_model(account, &target);
-    Candidate { account: Arc::clone(account), row, target, model, breaker: Breaker::Closed, place: 0, seat: None }
+    Candidate {
+        account: Arc::clone(account),
+        row,
+        target,
+        model,
+        look: Look::default(),
+        measures: None,
+        place: 0,
+        seat: None,
+    }
 }
 
 fn upstream_model(account: &ProviderAccount, target: &Target) -> UpstreamModel {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use audio::ActivitySettings;
 use bytes::Bytes;
@@ -178,13 +179,14 @@ async fn recognised(
     if sent_ms < LEAST_MS {
         return Cut::Text { text: String::new(), to_ms, sent_ms: 0, end };
     }
+    let asked = Instant::now();
     match transcribed(&worker, &candidate, &cutting, &samples).await {
         Ok(text) => Cut::Text { text, to_ms, sent_ms, end },
         Err(error) => {
             tracing::warn!(provider = %candidate.account.name, %error, "an utterance was not transcribed");
             let failed = matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout);
             if failed && error.origin() == Origin::Upstream {
-                worker.gateway.health.failed(&candidate);
+                worker.gateway.health.failed(&candidate, Operation::Realtime, asked.elapsed());
             }
             Cut::Failed { code: error.kind().facts().2.to_owned(), message: error.message().to_owned() }
         }

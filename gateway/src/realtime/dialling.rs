@@ -3,10 +3,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use dialects::contract::Endpoint;
 use domain::error::{ErrorKind, Origin};
+use domain::provider::Operation;
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use tokio_tungstenite::tungstenite::Error;
@@ -45,8 +47,9 @@ pub(super) fn open(worker: &Worker, candidate: &Candidate, endpoint: Endpoint) -
 pub(super) fn ask(worker: &Worker, candidate: &Candidate, endpoint: Endpoint, body: Option<Vec<u8>>) -> Dial {
     let (worker, candidate) = (worker.clone(), candidate.clone());
     Box::pin(async move {
+        let asked = Instant::now();
         let answered = answer(&worker, &candidate, &endpoint, body).await;
-        answered.map(Reached::Answer).inspect_err(|error| judge(&worker, &candidate, error))
+        answered.map(Reached::Answer).inspect_err(|error| judge(&worker, &candidate, asked, error))
     })
 }
 
@@ -55,12 +58,12 @@ pub(super) fn ask(worker: &Worker, candidate: &Candidate, endpoint: Endpoint, bo
 pub(super) fn join(worker: &Worker, candidate: &Candidate, address: String) -> Dial {
     let (worker, candidate) = (worker.clone(), candidate.clone());
     Box::pin(async move {
-        let timeouts = &worker.gateway.settings.timeouts;
+        let (timeouts, asked) = (&worker.gateway.settings.timeouts, Instant::now());
         let joined = joined(&address, candidate.account.allow_insecure);
         let joined = tokio::time::timeout(timeouts.connect + timeouts.connect, joined).await;
         let joined = joined.unwrap_or_else(|_| Err(late("The provider did not accept the session in time.")));
         let reached = joined.map(|socket| Reached::Socket(Box::new(socket)));
-        reached.inspect_err(|error| judge(&worker, &candidate, error))
+        reached.inspect_err(|error| judge(&worker, &candidate, asked, error))
     })
 }
 
@@ -128,11 +131,11 @@ fn turned_away(status: StatusCode) -> GatewayError {
 }
 
 /// A target that fails is left alone for a while; a request that is at fault says nothing against it.
-fn judge(worker: &Worker, candidate: &Candidate, error: &GatewayError) {
+fn judge(worker: &Worker, candidate: &Candidate, asked: Instant, error: &GatewayError) {
     tracing::warn!(provider = %candidate.account.name, %error, "the session could not be opened");
     let failed = matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout);
     if failed && error.origin() == Origin::Upstream {
-        worker.gateway.health.failed(candidate);
+        worker.gateway.health.failed(candidate, Operation::Realtime, asked.elapsed());
     }
 }
 

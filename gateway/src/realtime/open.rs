@@ -156,6 +156,7 @@ pub(super) fn candidates(
         model,
         pinned: caller.facts.pinned,
         region: caller.facts.region.as_deref(),
+        conversation: caller.facts.conversation,
         at: caller.facts.started_at,
         refuses_unpriced: key.refuse_unpriced,
     };

@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dialects::address::is_public;
 use dialects::contract::Endpoint;
 use domain::error::{ErrorKind, Origin};
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
+use domain::provider::Operation;
 use futures_util::{SinkExt, StreamExt};
 use local_speech::LocalSession;
 use rustls::ClientConfig;
@@ -249,7 +250,7 @@ pub(super) async fn open_socket(
     candidate: &Candidate,
     endpoint: &Endpoint,
 ) -> Result<Socket, GatewayError> {
-    let timeouts = &gateway.settings.timeouts;
+    let (timeouts, asked) = (&gateway.settings.timeouts, Instant::now());
     let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, endpoint));
     let dialled = match dial.await {
         Ok(outcome) => outcome,
@@ -262,7 +263,7 @@ pub(super) async fn open_socket(
         // A request that is at fault, ours or the client's, says nothing against the target.
         let failed = matches!(error.kind(), ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout);
         if failed && error.origin() == Origin::Upstream {
-            gateway.health.failed(candidate);
+            gateway.health.failed(candidate, Operation::Realtime, asked.elapsed());
         }
     })
 }

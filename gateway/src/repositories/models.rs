@@ -32,7 +32,7 @@ pub async fn upsert_model(
         id: Set(found.as_ref().map_or_else(|| Id(Uuid::now_v7()), |row| row.id)),
         name: Set(route.name.clone()),
         tenant_id: Set(tenant),
-        strategy: Set(route.strategy.as_str().to_owned()),
+        strategy: Set(route.strategy.to_string()),
         targets: Set(to_json(&route.targets)?),
         managed_by: Set(managed_by.as_str().to_owned()),
         created_at: Set(found.as_ref().map_or_else(|| stored(now), |row| row.created_at)),

@@ -358,7 +358,8 @@ async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {
     let target: Target =
         serde_json::from_str(r#"{"provider":"groq","model":"whisper-large-v3-turbo","quality":0.9}"#).unwrap();
     for (name, tenant) in [("fast", None), ("fast", Some(acme)), ("mine", Some(acme)), ("old", None)] {
-        let route = Route { name: name.into(), tenant, strategy: Strategy::Latency, targets: vec![target.clone()] };
+        let route =
+            Route { name: name.into(), tenant, strategy: Strategy::Latency.into(), targets: vec![target.clone()] };
         models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
         models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
     }

@@ -13,7 +13,7 @@ use domain::ids::{TenantId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::money::NanoUsd;
 use domain::provider::Operation;
-use domain::routing::{Strategy, Target};
+use domain::routing::{Strategies, Target};
 use time::OffsetDateTime;
 
 pub use self::providers::{AccountKey, Credential, Pool, ProviderAccount};
@@ -136,7 +136,7 @@ pub struct Route {
     /// `None`: a model of the platform, for every tenant.
     pub tenant: Option<TenantId>,
     /// How targets are ordered.
-    pub strategy: Strategy,
+    pub strategy: Strategies,
     /// What serves it.
     pub targets: Vec<Target>,
 }

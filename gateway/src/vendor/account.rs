@@ -10,6 +10,7 @@ use domain::ids::{CredentialId, TenantId};
 use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::routing::Target;
+use domain::routing::health::Look;
 use domain::usage::Usage;
 
 use crate::error::GatewayError;
@@ -85,8 +86,8 @@ pub(super) fn choose(
         }
         let priced = priced_name(snapshot, vendor.surface, account, tenant, operation, model);
         let mut candidate = candidate(vendor, account, model, priced);
-        candidate.breaker = health.breaker(&candidate);
-        if candidate.breaker == Breaker::Open {
+        candidate.look = health.look(&candidate, operation);
+        if candidate.look.breaker == Breaker::Open {
             continue;
         }
         match seated(health, pool, candidate) {
@@ -118,8 +119,8 @@ pub(super) fn named(
     may_use(principal, account, operation, model)?;
     let priced = priced_name(snapshot, vendor.surface, account, tenant, operation, model);
     let mut candidate = candidate(vendor, account, model, priced);
-    candidate.breaker = health.breaker(&candidate);
-    if candidate.breaker == Breaker::Open {
+    candidate.look = health.look(&candidate, operation);
+    if candidate.look.breaker == Breaker::Open {
         return Err(nobody());
     }
     let mut places = health.seats.places(pool);
@@ -175,7 +176,8 @@ fn candidate(vendor: Vendor, account: &Arc<ProviderAccount>, model: &str, priced
         row: vendor.row,
         target,
         model,
-        breaker: Breaker::Closed,
+        look: Look::default(),
+        measures: None,
         place: 0,
         seat: None,
     }

@@ -2,6 +2,7 @@
 //! that what is known to fail is refused with its status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -126,7 +127,7 @@ impl Opening {
         meter.attempt();
         let leg = match Leg::open(gateway, &self.candidate, address, with_credential).await {
             Ok(leg) => leg,
-            Err(none) => return self.refused(none).await,
+            Err(none) => return self.refused(none, meter.waited()).await,
         };
         // From now on a kill leaves a record, of what was counted by then.
         let nothing = Input::estimated(Usage::default());
@@ -139,18 +140,18 @@ impl Opening {
     }
 
     /// The vendor's own words, where it has said any.
-    async fn refused(self, none: NoLeg) -> Result<HttpResponse, GatewayError> {
-        let health = &self.worker.gateway.health;
+    async fn refused(self, none: NoLeg, took: Duration) -> Result<HttpResponse, GatewayError> {
+        let (health, operation) = (&self.worker.gateway.health, self.caller.facts.operation);
         let refusal = match none {
             NoLeg::Failed(error) => {
-                health.failed(&self.candidate);
+                health.failed(&self.candidate, operation, took);
                 return Err(error);
             }
             NoLeg::Refused(refusal) => refusal,
         };
         let (head, body) = refusal.into_parts();
         if head.status.is_server_error() {
-            health.failed(&self.candidate);
+            health.failed(&self.candidate, operation, took);
         }
         let body = collect(body, answer::MAX_REFUSAL_BYTES, self.worker.gateway.settings.timeouts.idle).await?;
         answer::refusal(&self.worker.gateway, self.surface, &self.candidate, &head, body).map(|(response, _)| response)

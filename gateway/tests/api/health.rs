@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::routing::Strategy;
+use domain::routing::{Strategies, Strategy, Target};
 use loadtest::upstream::{Fault, Rule};
 use tokio::io::AsyncWriteExt;
 
@@ -89,6 +89,61 @@ async fn one_call_probes_and_the_others_are_not_kept_waiting() {
     app.call(speech(KEY, "tts", "Hello")).await.assert_error(503, "no_healthy_target");
     assert_eq!(app.served_by(speech(KEY, "both-tts", "Hello")).await, "two");
     drop(probe);
+}
+
+#[tokio::test]
+async fn a_route_without_well_targets_tries_them_all() {
+    let app = Setup::new().await.start().await;
+    app.break_one().await;
+    let fault = Fault { status: Some(500), ..Fault::default() };
+    app.two.script(Rule { path: String::new(), model: None, times: 5, fault });
+    for _ in 0..5 {
+        app.call(speech(KEY, "both-tts", "Hello")).await.assert_error(502, "upstream_error");
+    }
+    assert_eq!(app.one.counts().of("audio/speech").requests, 5, "half of the route is enough to spare the other");
+    let served = app.call(speech(KEY, "both-tts", "Hello")).await;
+    assert_eq!((served.header("x-antiphon-provider"), served.header("x-antiphon-attempts")), ("one", "1"));
+    assert_eq!(app.served_by(speech(KEY, "tts", "Hello")).await, "one", "which is known to be well again");
+}
+
+#[tokio::test]
+async fn a_conversation_stays_where_it_is_among_equal_targets() {
+    let mut setup = Setup::new().await;
+    setup.route("talk", vec![target("one", "tts-1", 0), target("two", "tts-1", 0), target("two", "tts-1-hd", 1)]);
+    let app = setup.start().await;
+    let said = |conversation: &str| {
+        let mut request = speech(KEY, "talk", "Hello");
+        request.headers_mut().insert("x-antiphon-conversation", conversation.parse().unwrap());
+        request
+    };
+    let mut first = Vec::new();
+    for conversation in 0..12 {
+        first.push(app.served_by(said(&format!("c-{conversation}"))).await);
+    }
+    assert!(first.iter().any(|name| name == "one") && first.iter().any(|name| name == "two"), "{first:?}");
+    for (conversation, provider) in first.iter().enumerate() {
+        assert_eq!(app.served_by(said(&format!("c-{conversation}"))).await, *provider);
+    }
+    assert_eq!(app.served_by(speech(KEY, "talk", "Hello")).await, "one", "whoever names none has the configured order");
+}
+
+#[tokio::test]
+async fn what_one_strategy_leaves_open_the_next_decides() {
+    let mut setup = Setup::new().await;
+    let target = |provider, priority, region: &str, quality| Target {
+        region: Some(region.to_owned()),
+        quality: Some(quality),
+        ..target(provider, "tts-1", priority)
+    };
+    let targets = vec![target("one", 0, "eu-west-1", 0.8), target("two", 0, "eu-west-2", 0.9)];
+    let strategies: Strategies = "geographic,quality".parse().unwrap();
+    setup.route_by(strategies, None, "near-and-good", targets);
+    let app = setup.start().await;
+    for (region, served_by) in [("eu-west-1", "one"), ("eu", "two"), ("us", "two"), ("eu-west-2", "two")] {
+        let mut request = speech(KEY, "near-and-good", "Hello");
+        request.headers_mut().insert("x-antiphon-region", region.parse().unwrap());
+        assert_eq!(app.served_by(request).await, served_by, "{region}");
+    }
 }
 
 /// A route by latency whose targets nobody has asked yet.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use admin_types::models::ModelTarget;
 use admin_types::problem::FieldProblem;
 use domain::ids::TenantId;
-use domain::routing::Strategy;
+use domain::routing::{Strategies, Strategy};
 use entities::{Id, tenant};
 use sea_orm::{ConnectionTrait, EntityTrait};
 
@@ -36,7 +36,7 @@ pub(super) async fn check(
     db: &impl ConnectionTrait,
     owner: Option<TenantId>,
     name: &str,
-    strategy: Strategy,
+    strategy: Strategies,
     targets: &[ModelTarget],
 ) -> Result<(), AdminError> {
     let mut problems = Problems::default();
@@ -69,11 +69,11 @@ impl Problems {
         }
     }
 
-    fn targets(&mut self, strategy: Strategy, targets: &[ModelTarget]) {
+    fn targets(&mut self, strategy: Strategies, targets: &[ModelTarget]) {
         if targets.is_empty() || targets.len() > MAX_TARGETS {
             return self.add("targets", format!("must be 1 to {MAX_TARGETS}"));
         }
-        if strategy == Strategy::Weighted && targets.iter().all(|target| target.weight == 0) {
+        if strategy.contains(Strategy::Weighted) && targets.iter().all(|target| target.weight == 0) {
             self.add("targets", "at least one weight must be above 0 under `weighted`");
         }
         let mut seen = BTreeSet::new();

@@ -190,7 +190,7 @@ async fn change(
     let strategy = update.strategy.unwrap_or(before.strategy);
     let targets = update.targets.unwrap_or_else(|| before.targets.clone());
     check(&transaction, owner, &name, strategy, &targets).await?;
-    (row.name, row.strategy, row.targets) = (name, strategy.as_str().to_owned(), models::kept(targets)?);
+    (row.name, row.strategy, row.targets) = (name, strategy.to_string(), models::kept(targets)?);
     let row = models::update(&transaction, row, OffsetDateTime::now_utc()).await?;
     let after = models::view(row.clone())?;
     let change = Change::of("update", "model", row.id, owner).before(&before).after(&after);

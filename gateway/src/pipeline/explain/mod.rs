@@ -12,7 +12,7 @@ use domain::error::ErrorKind;
 use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::{Measure, Strategy, Target};
+use domain::routing::{Draws, Seen, Strategies, Target};
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
 use domain::transcription::{TranscriptFormat, TranscriptionRequest};
 use serde_json::json;
@@ -23,7 +23,8 @@ use crate::pipeline::admit::{Planned, decide};
 use crate::pipeline::authenticate::Principal;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
-use crate::pipeline::route::{Candidate, Dropped, Question, Watch, candidate, targets};
+use crate::pipeline::resolve::targets;
+use crate::pipeline::route::{Candidate, Dropped, Question, Watch, candidate};
 use crate::pipeline::transcription::Length;
 use crate::pipeline::{json as chat, speech, transcription};
 use crate::realtime::open::choose;
@@ -74,7 +75,7 @@ pub struct Asker<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// How the targets are ordered; `None` where the name means nothing.
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<Strategies>,
     /// Every target of the route: the kept ones in the order in which they are tried, then the others in that
     /// of the route.
     pub targets: Vec<Verdict>,
@@ -114,14 +115,22 @@ pub enum Outcome {
 }
 
 /// What decided the place of a target; weight, priority and quality are the target's own.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Kept {
     /// Its place in the order, from 1.
     pub place: usize,
     /// Whether its next call finds out if it is well again.
     pub half_open: bool,
-    /// Decayed mean of the time to first byte in this process; `None` while unmeasured.
+    /// Whether it fails and is tried all the same, because too few others are left.
+    pub ejected: bool,
+    /// Whether it goes first to be measured, and not because it is the best.
+    pub measures: bool,
+    /// Typical time to first byte in this process; `None` while unmeasured.
     pub ttfb_ms: Option<f64>,
+    /// 95th percentile of it; `None` while too little is measured.
+    pub p95_ms: Option<f64>,
+    /// Share of calls that failed of late, from 0 to 1.
+    pub failed_share: f64,
     /// What the call is expected to cost there; `None` while unpriced.
     pub cost: Option<NanoUsd>,
     /// Whether it is in the region that was asked for.
@@ -190,6 +199,7 @@ fn question<'a>(
         model: &scenario.model,
         pinned: None,
         region: scenario.region.as_deref(),
+        conversation: None,
         at,
         refuses_unpriced: asker.key.is_some_and(|key| key.refuse_unpriced),
     }
@@ -314,18 +324,18 @@ pub(crate) fn a_voice(candidate: &Candidate) -> &'static str {
 /// What is seen of a decision.
 #[derive(Debug, Default)]
 struct Reasons {
-    strategy: Option<Strategy>,
+    strategy: Option<Strategies>,
     targets: Vec<Target>,
     dropped: Vec<Option<Reason>>,
-    measures: Vec<(Measure, bool)>,
+    measures: Vec<Kept>,
 }
 
 impl Watch for Reasons {
-    fn resolved(&mut self, strategy: Strategy, targets: &[Target]) {
+    fn resolved(&mut self, strategy: Strategies, targets: &[Target]) {
         self.strategy = Some(strategy);
         self.targets = targets.to_vec();
         self.dropped.resize(targets.len(), None);
-        self.measures.resize(targets.len(), (Measure::default(), false));
+        self.measures.resize(targets.len(), Kept::default());
     }
 
     fn dropped(&mut self, place: usize, why: Dropped<'_>) {
@@ -334,9 +344,20 @@ impl Watch for Reasons {
         }
     }
 
-    fn measured(&mut self, candidate: &Candidate, measure: &Measure) {
+    fn measured(&mut self, question: &Question<'_>, candidate: &Candidate, seen: &Seen) {
         if let Some(measured) = self.measures.get_mut(candidate.place) {
-            *measured = (*measure, candidate.breaker == Breaker::HalfOpen);
+            let breaker = candidate.look.breaker;
+            *measured = Kept {
+                place: 0,
+                half_open: breaker == Breaker::HalfOpen,
+                ejected: breaker == Breaker::Open,
+                measures: candidate.measures.is_some(),
+                ttfb_ms: seen.timing.typical_ms,
+                p95_ms: seen.timing.p95_ms,
+                failed_share: seen.timing.failed,
+                cost: seen.cost_nano_usd.map(NanoUsd),
+                in_region: question.is_in_region(candidate),
+            };
         }
     }
 
@@ -344,8 +365,8 @@ impl Watch for Reasons {
         true
     }
 
-    fn draw(&self, health: &Health) -> f64 {
-        health.next_draw()
+    fn draws(&self, health: &Health) -> Draws {
+        health.next_draws()
     }
 }
 
@@ -418,8 +439,8 @@ impl Reasons {
     /// One target without a price is enough for a refusal: it might have to serve the call. The others are
     /// not tried either.
     fn blame_unpriced(&mut self) {
-        for (dropped, (measure, _)) in self.dropped.iter_mut().zip(&self.measures) {
-            let reason = match measure.cost_nano_usd {
+        for (dropped, measured) in self.dropped.iter_mut().zip(&self.measures) {
+            let reason = match measured.cost {
                 None => Reason {
                     code: "unpriced_refused",
                     message: "No price is known for it, and the key refuses what cannot be priced.".to_owned(),
@@ -434,14 +455,8 @@ impl Reasons {
     }
 
     fn kept(&self, question: &Question<'_>, index: usize, place: usize) -> Option<Verdict> {
-        let (target, (measure, half_open)) = (self.targets.get(index)?, self.measures.get(index)?);
-        let outcome = Outcome::Kept(Kept {
-            place,
-            half_open: *half_open,
-            ttfb_ms: measure.ttfb_ms,
-            cost: measure.cost_nano_usd.map(NanoUsd),
-            in_region: measure.in_region,
-        });
+        let (target, measured) = (self.targets.get(index)?, self.measures.get(index)?);
+        let outcome = Outcome::Kept(Kept { place, ..*measured });
         Some(Verdict { target: target.clone(), kind: kind(question, target), outcome })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::ids::{PriceId, ProviderId, VirtualKeyId};
 use domain::pricing::{Price, Unit};
+use domain::routing::Strategy;
 use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
 use uuid::Uuid;
@@ -77,12 +78,13 @@ fn price(kind: ProviderKind, model: &str, operation: Operation, usd: u32) -> Lis
     ListedPrice { tenant: None, kind, model: model.to_owned(), operation, price, effective_from }
 }
 
-fn snapshot(accounts: &[(&str, ProviderKind)], strategy: Strategy, targets: Vec<Target>) -> Snapshot {
+fn snapshot(accounts: &[(&str, ProviderKind)], strategy: impl Into<Strategies>, targets: Vec<Target>) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, kind) in accounts {
         snapshot.insert_provider(account(name, *kind));
     }
-    snapshot.insert_route(Arc::new(Route { name: "asked".to_owned(), tenant: None, strategy, targets }));
+    let (name, strategy) = ("asked".to_owned(), strategy.into());
+    snapshot.insert_route(Arc::new(Route { name, tenant: None, strategy, targets }));
     snapshot
 }
 
@@ -150,7 +152,7 @@ fn each_target_is_told_why_it_is_left_out() {
     let health = health();
     let broken = candidate(&snapshot, &targets[1]).unwrap();
     for _ in 0..5 {
-        health.failed(&broken);
+        health.failed(&broken, Operation::Transcription, Duration::ZERO);
     }
     let openai = candidate(&snapshot, &targets[5]).unwrap();
     health.succeeded(&openai, Operation::Transcription, Duration::from_millis(250));
@@ -164,14 +166,15 @@ fn each_target_is_told_why_it_is_left_out() {
     };
     let asker = Asker { tenant: ACME, key: None };
     let told = explain(&snapshot, &health, asker, Operation::Transcription, &scenario, NOW).unwrap();
-    assert_eq!(told.strategy, Some(Strategy::Latency));
+    assert_eq!(told.strategy, Some(Strategy::Latency.into()));
     let left_out = [("gone", "provider_missing"), ("broken", "breaker_open"), ("ultravox", "operation_unsupported")];
-    let order = [("groq", "1"), ("deepgram", "2"), ("openai", "3")];
-    assert_eq!(codes(&told), pairs(&[order, left_out].concat()), "unmeasured ones go first to be measured");
-    let Outcome::Kept(kept) = told.targets[2].outcome else { panic!("{:?}", told.targets[2]) };
+    let order = [("groq", "1"), ("openai", "2"), ("deepgram", "3")];
+    assert_eq!(codes(&told), pairs(&[order, left_out].concat()), "one that is unmeasured goes first to be measured");
+    let Outcome::Kept(kept) = told.targets[1].outcome else { panic!("{:?}", told.targets[1]) };
+    assert!(!kept.measures && !kept.ejected);
     assert_eq!((kept.ttfb_ms, kept.cost, kept.in_region), (Some(250.0), Some(NanoUsd(2_000_000_000)), true));
     let Outcome::Kept(kept) = told.targets[0].outcome else { panic!("{:?}", told.targets[0]) };
-    assert_eq!((kept.ttfb_ms, kept.cost), (None, None), "what is unknown is not zero");
+    assert_eq!((kept.ttfb_ms, kept.cost, kept.measures), (None, None, true), "what is unknown is not zero");
     assert_eq!((told.targets[0].kind, told.targets[3].kind), (Some(ProviderKind::Groq), None));
 }
 
@@ -262,12 +265,15 @@ proptest! {
     #[test]
     fn what_is_explained_is_what_is_decided(
         seen in prop::collection::vec(a_target(), 0..7),
-        strategy in prop::sample::select(Strategy::ALL.to_vec()),
+        (first, second) in prop::sample::subsequence(Strategy::ALL.to_vec(), 2).prop_map(|two| (two[0], two[1])),
+        swapped in any::<bool>(),
         operation in prop::sample::select(OPERATIONS.to_vec()),
         priced in prop::collection::vec(prop::option::of(1..4_u32), KINDS.len() * MODELS.len()),
         transcription_session in any::<bool>(),
         draws in 0..5_u32,
     ) {
+        let both = if swapped { [second, first] } else { [first, second] };
+        let strategy = Strategies::new(both).unwrap_or(first.into());
         let accounts = KINDS.map(|kind| (kind.as_str(), kind));
         let targets: Vec<Target> = seen.iter().map(|(target, ..)| target.clone()).collect();
         let mut snapshot = snapshot(&accounts, strategy, targets.clone());
@@ -281,11 +287,11 @@ proptest! {
                 health.succeeded(&candidate, operation, Duration::from_millis(u64::from(*ttfb)));
             }
             for _ in 0..*failures {
-                health.failed(&candidate);
+                health.failed(&candidate, operation, Duration::ZERO);
             }
         }
         for _ in 0..draws {
-            health.draw();
+            health.draws();
         }
 
         let region = Some("eu".to_owned());
@@ -299,6 +305,7 @@ proptest! {
             model: "asked",
             pinned: None,
             region: Some("eu"),
+            conversation: None,
             at: NOW,
             refuses_unpriced: false,
         };

@@ -13,6 +13,7 @@ use domain::ids::RequestId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
+use domain::routing::sticky::Name;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -44,6 +45,8 @@ pub struct CallFacts {
     pub tags: Option<String>,
     /// `x-antiphon-region`.
     pub region: Option<String>,
+    /// `x-antiphon-conversation`.
+    pub conversation: Option<Name>,
     /// The only kind of provider that may serve it: it came by one of that vendor's own paths.
     pub pinned: Option<ProviderKind>,
     /// What is asked.
@@ -212,6 +215,12 @@ impl Meter {
             let (provider, model) = (candidate.account.name.clone(), candidate.model.model.clone());
             self.failed_attempts.push(FailedAttempt { provider, model, error: error.facts().2.to_owned() });
         }
+    }
+
+    /// How long ago the target that is tried was asked.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.asked.elapsed()
     }
 
     /// The target that is tried has begun to answer. Where this is not said, it begins with what makes

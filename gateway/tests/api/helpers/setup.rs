@@ -10,7 +10,7 @@ use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
 use domain::pricing::{Price, Unit};
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::{Strategy, Target};
+use domain::routing::{Strategies, Strategy, Target};
 use gateway::repositories;
 use gateway::settings::{GatewayLimits, GatewaySettings, Timeouts};
 use gateway::snapshot::{Budget, BudgetWindow, Key, ListedPrice, PriceList, ProviderAccount, Route, Snapshot};
@@ -152,7 +152,14 @@ impl Setup {
     }
 
     /// Adds a model with another strategy than the order of its targets.
-    pub(crate) fn route_by(&mut self, strategy: Strategy, tenant: Option<TenantId>, name: &str, targets: Vec<Target>) {
+    pub(crate) fn route_by(
+        &mut self,
+        strategy: impl Into<Strategies>,
+        tenant: Option<TenantId>,
+        name: &str,
+        targets: Vec<Target>,
+    ) {
+        let strategy = strategy.into();
         self.snapshot.insert_route(Arc::new(Route { name: name.to_owned(), tenant, strategy, targets }));
     }
 
