@@ -2,7 +2,7 @@
 //! providers, models, prices, usage and sessions.
 //!
 //! Start reading at [`startup`] (routes and the order of middleware), then [`access`] (who may call
-//! what), and `routes/tenants.rs` (what a resource looks like).
+//! what), and `routes/tenants.rs` with `resource.rs` (what a resource looks like).
 //!
 //! It never talks to the data plane itself: both meet in the database. What only data-plane code can
 //! do is asked through [`ports`].
@@ -31,6 +31,7 @@ mod paging;
 pub mod ports;
 pub mod publish;
 pub mod repositories;
+mod resource;
 mod routes;
 mod session_events;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! What may be done with users: who invites, changes and removes whom, and how the first one comes to be.
 
+use actix_web::HttpResponse;
 use admin_types::role::Role;
 use admin_types::users::{CreateUser, OneTimeLink, UpdateUser};
 use domain::ids::TenantId;
@@ -15,8 +16,9 @@ use crate::auth::login::normalised;
 use crate::auth::passwords::Passwords;
 use crate::auth::{Actor, links};
 use crate::error::AdminError;
-use crate::etag::IfMatch;
-use crate::repositories::{self, Scope, stored, tenants, users};
+use crate::repositories::resource::{self, owner};
+use crate::repositories::{self, stored, tenants, users};
+use crate::resource::One;
 use crate::{Control, begin, random};
 
 const MAX_NAME: usize = 200;
@@ -36,9 +38,9 @@ pub(crate) async fn invite(
     check_name(&name)?;
     may_give(actor, asked.role)?;
     let tenant = actor.owner(asked.tenant_id)?;
-    check_tenant(transaction, actor.scope(), asked.role, tenant).await?;
+    check_tenant(transaction, asked.role, tenant).await?;
     let row = users::fresh(email, name, asked.role, tenant.map(|tenant| tenant.0), OffsetDateTime::now_utc());
-    let row = users::insert(transaction, row).await?;
+    let row = resource::insert(transaction, row).await?;
     let link = links::make(control, transaction, row.id, links::Purpose::Invitation).await?;
     let change = Change::of("invite", "user", row.id, tenant).after(&users::view(&row)?);
     audit::append(transaction, &actor.by(), change).await?;
@@ -46,87 +48,83 @@ pub(crate) async fn invite(
 }
 
 /// Changes a user.
-pub(crate) async fn change(
-    control: &Control,
+pub(crate) async fn change(one: &One, asked: UpdateUser) -> Result<HttpResponse, AdminError> {
+    let transaction = one.control.begin().await?;
+    let admins = lock_admins(&transaction, &one.actor).await?;
+    let before = one.lock::<user::Entity>(&transaction).await?;
+    let row = one.write::<user::Entity>(&transaction, "update", before, async |transaction, row| {
+        edit(transaction, &one.actor, row, &admins, asked).await
+    });
+    let answer = one.answer::<user::Entity>(&transaction, row.await?).await?;
+    one.commit::<user::Entity>(transaction).await?;
+    Ok(answer)
+}
+
+async fn edit(
+    transaction: &DatabaseTransaction,
     actor: &Actor,
-    id: Uuid,
-    expected: &IfMatch,
+    row: &mut user::Model,
+    admins: &[Id],
     asked: UpdateUser,
-) -> Result<user::Model, AdminError> {
-    let transaction = control.begin().await?;
-    let (before, admins) = lock(&transaction, actor, id, expected).await?;
-    let mut row = before.clone();
+) -> Result<(), AdminError> {
+    let before = row.clone();
     if let Some(name) = asked.name {
         check_name(&name)?;
         row.name = name;
     }
     if asked.role.is_some() || asked.tenant_id.is_some() {
-        let role = asked.role.unwrap_or(users::role(&row)?);
+        let role = asked.role.unwrap_or(users::role(row)?);
         may_give(actor, role)?;
-        let tenant = new_tenant(actor, &row, role, asked.tenant_id)?;
-        check_tenant(&transaction, actor.scope(), role, tenant).await?;
+        let tenant = new_tenant(actor, row, role, asked.tenant_id)?;
+        check_tenant(transaction, role, tenant).await?;
         row.role = role.as_str().to_owned();
         row.tenant_id = tenant.map(|tenant| Id(tenant.0));
     }
-    let now = OffsetDateTime::now_utc();
     row.disabled_at = match asked.disabled {
-        Some(true) => row.disabled_at.or(Some(stored(now))),
+        Some(true) => row.disabled_at.or(Some(stored(OffsetDateTime::now_utc()))),
         Some(false) => None,
         None => row.disabled_at,
     };
     let stays = row.role == Role::PlatformAdmin.as_str() && row.disabled_at.is_none();
-    keep_one(&admins, &before, stays)?;
+    keep_one(admins, &before, stays)?;
     let is_another =
         (&row.role, row.tenant_id, row.disabled_at) != (&before.role, before.tenant_id, before.disabled_at);
     if is_another {
         row.session_epoch += 1;
     }
-    let row = users::update(&transaction, row, now).await?;
-    let change = Change::of("update", "user", row.id, tenant_of(&before)).before(&users::view(&before)?);
-    audit::append(&transaction, &actor.by(), change.after(&users::view(&row)?)).await?;
-    transaction.commit().await?;
-    Ok(row)
+    Ok(())
 }
 
 /// Removes a user.
-pub(crate) async fn remove(control: &Control, actor: &Actor, id: Uuid, expected: &IfMatch) -> Result<(), AdminError> {
-    let transaction = control.begin().await?;
-    let (row, admins) = lock(&transaction, actor, id, expected).await?;
+pub(crate) async fn remove(one: &One) -> Result<HttpResponse, AdminError> {
+    let transaction = one.control.begin().await?;
+    let admins = lock_admins(&transaction, &one.actor).await?;
+    let row = one.lock::<user::Entity>(&transaction).await?;
     keep_one(&admins, &row, false)?;
-    users::delete(&transaction, row.id).await?;
-    let change = Change::of("delete", "user", row.id, tenant_of(&row)).before(&users::view(&row)?);
-    audit::append(&transaction, &actor.by(), change).await?;
-    transaction.commit().await?;
-    Ok(())
+    one.erase::<user::Entity>(&transaction, row).await?;
+    one.commit::<user::Entity>(transaction).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Makes a link with which a user sets a new password.
 pub(crate) async fn reset_password(control: &Control, actor: &Actor, id: Uuid) -> Result<OneTimeLink, AdminError> {
     let transaction = control.begin().await?;
-    let row = users::find(&transaction, actor.scope(), id, true).await?;
+    let row = resource::lock::<user::Entity>(&transaction, actor.scope(), id).await?;
     let purpose = if row.password_hash.is_some() { links::Purpose::PasswordReset } else { links::Purpose::Invitation };
     let link = links::make(control, &transaction, row.id, purpose).await?;
-    let change = Change::of("reset_password", "user", row.id, tenant_of(&row));
+    let change = Change::of("reset_password", "user", row.id, owner(row.tenant_id));
     audit::append(&transaction, &actor.by(), change).await?;
     transaction.commit().await?;
     Ok(link)
 }
 
-/// The user to be changed and the platform administrators there are, all of whom nobody else changes
-/// meanwhile. Always in this order, so that two changes do not wait for each other.
-async fn lock(
-    transaction: &DatabaseTransaction,
-    actor: &Actor,
-    id: Uuid,
-    expected: &IfMatch,
-) -> Result<(user::Model, Vec<Id>), AdminError> {
-    let admins = match actor.tenant {
-        None => users::lock_platform_admins(transaction).await?,
-        Some(_) => Vec::new(),
-    };
-    let row = users::find(transaction, actor.scope(), id, true).await?;
-    expected.check(row.version)?;
-    Ok((row, admins))
+/// The platform administrators there are, whom nobody else changes until the transaction ends. Locked before
+/// the user who is changed, always, so that two changes do not wait for each other.
+async fn lock_admins(transaction: &DatabaseTransaction, actor: &Actor) -> Result<Vec<Id>, AdminError> {
+    match actor.tenant {
+        None => Ok(users::lock_platform_admins(transaction).await?),
+        Some(_) => Ok(Vec::new()),
+    }
 }
 
 /// Somebody must be left who can manage everything.
@@ -154,7 +152,7 @@ fn new_tenant(
 ) -> Result<Option<TenantId>, AdminError> {
     match (role, asked) {
         (Role::PlatformAdmin, None) => Ok(None),
-        (_, None) => Ok(tenant_of(row)),
+        (_, None) => Ok(owner(row.tenant_id)),
         (_, asked) => actor.owner(asked),
     }
 }
@@ -162,26 +160,17 @@ fn new_tenant(
 /// A platform administrator is of no tenant, everybody else of one that there is.
 async fn check_tenant(
     transaction: &DatabaseTransaction,
-    scope: Scope,
     role: Role,
     tenant: Option<TenantId>,
 ) -> Result<(), AdminError> {
-    let Some(tenant) = tenant else {
-        let is_fine = role == Role::PlatformAdmin;
-        return if is_fine { Ok(()) } else { Err(AdminError::field("tenant_id", "is needed for this role")) };
-    };
-    if role == Role::PlatformAdmin {
-        return Err(AdminError::field("tenant_id", "a platform administrator is of no tenant"));
+    match (role, tenant) {
+        (Role::PlatformAdmin, Some(_)) => {
+            Err(AdminError::field("tenant_id", "a platform administrator is of no tenant"))
+        }
+        (Role::PlatformAdmin, None) => Ok(()),
+        (_, None) => Err(AdminError::field("tenant_id", "is needed for this role")),
+        (_, tenant) => tenants::check_owner(transaction, tenant).await,
     }
-    match tenants::find(transaction, scope, tenant.0, false).await {
-        Ok(_) => Ok(()),
-        Err(AdminError::NotFound) => Err(AdminError::field("tenant_id", "there is no such tenant")),
-        Err(error) => Err(error),
-    }
-}
-
-fn tenant_of(row: &user::Model) -> Option<TenantId> {
-    row.tenant_id.map(|id| TenantId(id.0))
 }
 
 fn check_name(name: &str) -> Result<(), AdminError> {
@@ -254,11 +243,11 @@ pub async fn create(
     let (password, generated) = given_or_generated(password)?;
     let hash = Passwords::default().hash("password", password.expose_secret()).await?;
     let transaction = begin(database).await?;
-    check_tenant(&transaction, Scope::All, role, tenant).await?;
+    check_tenant(&transaction, role, tenant).await?;
     let now = OffsetDateTime::now_utc();
     let row = users::fresh(email.clone(), email, role, tenant.map(|tenant| tenant.0), now);
     let row = user::Model { password_hash: Some(hash), password_changed_at: Some(row.created_at), ..row };
-    let row = users::insert(&transaction, row).await?;
+    let row = resource::insert(&transaction, row).await?;
     let change = Change::of("create", "user", row.id, tenant).after(&users::view(&row)?);
     audit::append(&transaction, by, change).await?;
     transaction.commit().await?;
@@ -282,8 +271,8 @@ pub async fn set_password(
     let Some(row) = users::lock(&transaction, found.id).await? else { return Ok(None) };
     let now = OffsetDateTime::now_utc();
     repositories::one_time_links::delete_of(&transaction, row.id).await?;
-    let row = users::update(&transaction, links::with_password(row, hash, now), now).await?;
-    audit::append(&transaction, by, Change::of("set_password", "user", row.id, tenant_of(&row))).await?;
+    let row = resource::update::<user::Entity>(&transaction, links::with_password(row, hash, now), now).await?;
+    audit::append(&transaction, by, Change::of("set_password", "user", row.id, owner(row.tenant_id))).await?;
     transaction.commit().await?;
     Ok(Some(MadeUser { id: row.id.0, email: row.email, generated }))
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use domain::ids::TenantId;
 use entities::{Id, audit_entry, audit_head};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -21,6 +21,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::error::AdminError;
+use crate::repositories::resource::locked;
 
 /// What stands before the first entry of a chain.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -180,10 +181,7 @@ async fn lock_head(transaction: &DatabaseTransaction, chain: &str) -> Result<aud
         Ok(_) | Err(DbErr::RecordNotInserted) => {}
         Err(error) => return Err(error),
     }
-    let mut find = audit_head::Entity::find_by_id(chain);
-    if transaction.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
+    let find = locked(transaction, audit_head::Entity::find_by_id(chain));
     find.one(transaction).await?.ok_or_else(|| DbErr::RecordNotFound(format!("audit chain {chain}")))
 }
 

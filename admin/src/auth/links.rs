@@ -14,7 +14,7 @@ use super::passwords::check_length;
 use super::sessions::{Origin, may_sign_in};
 use crate::audit::{self, Change};
 use crate::error::AdminError;
-use crate::repositories::{one_time_links, stored, users};
+use crate::repositories::{one_time_links, resource, stored, users};
 use crate::{Control, random};
 
 /// Prefix of a link's token.
@@ -89,7 +89,7 @@ pub(crate) async fn accept(control: &Control, token: &str, password: &str, origi
     }
     one_time_links::use_up(&transaction, link, stored(now)).await?;
     let before = users::view(&user)?;
-    let user = users::update(&transaction, with_password(user, hashed, now), now).await?;
+    let user = resource::update::<user::Entity>(&transaction, with_password(user, hashed, now), now).await?;
     let tenant = user.tenant_id.map(|id| TenantId(id.0));
     let change = Change::of("set_password", "user", user.id, tenant).before(&before).after(&users::view(&user)?);
     audit::append(&transaction, &origin.by(&user), change).await?;

@@ -13,7 +13,7 @@ use super::sessions::{self, Origin, Tokens};
 use super::{Actor, signing, throttle};
 use crate::audit::{self, Change};
 use crate::error::AdminError;
-use crate::repositories::{refresh_tokens, stored, users};
+use crate::repositories::{refresh_tokens, resource, stored, users};
 use crate::{Control, auth};
 
 /// Bytes of an address that are looked at.
@@ -112,7 +112,7 @@ pub(crate) async fn change_password(
         return Err(AdminError::Stale);
     }
     let now = OffsetDateTime::now_utc();
-    let user = users::update(&transaction, with_password(user, hashed, now), now).await?;
+    let user = resource::update::<user::Entity>(&transaction, with_password(user, hashed, now), now).await?;
     refresh_tokens::keep_family(&transaction, &user, session).await?;
     let change = Change::of("change_password", "user", user.id, user.tenant_id.map(|id| TenantId(id.0)));
     audit::append(&transaction, &actor.by(), change).await?;

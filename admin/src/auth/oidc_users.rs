@@ -12,7 +12,7 @@ use super::oidc::{Failure, Identity};
 use super::sessions::{Origin, Tokens, may_sign_in};
 use crate::Control;
 use crate::audit::{self, Change};
-use crate::repositories::{tenants, users};
+use crate::repositories::{resource, tenants, users};
 use crate::settings::OidcSettings;
 use crate::users as rules;
 
@@ -44,7 +44,7 @@ pub(crate) async fn sign_in(
                 if (&row.role, row.tenant_id) != (&before.role, before.tenant_id) {
                     row.session_epoch += 1;
                 }
-                let row = users::update(&transaction, row, now).await?;
+                let row = resource::update::<user::Entity>(&transaction, row, now).await?;
                 note(&transaction, "update", Some(&before), &row, origin).await?;
                 row
             }
@@ -62,7 +62,7 @@ pub(crate) async fn sign_in(
             let mut row = users::fresh(email, name, role, tenant.map(|tenant| tenant.0), now);
             row.oidc_issuer = Some(identity.issuer);
             row.oidc_subject = Some(identity.subject);
-            let row = users::insert(&transaction, row).await?;
+            let row = resource::insert(&transaction, row).await?;
             note(&transaction, "create", None, &row, origin).await?;
             row
         }

@@ -108,12 +108,6 @@ pub(crate) fn revoke(row: &mut virtual_key::Model, reason: &str, now: OffsetDate
 }
 
 /// # Errors
-/// 409 for a key that the configuration file declares.
-pub(crate) fn may_change(row: &virtual_key::Model) -> Result<(), AdminError> {
-    if row.managed_by == "file" { Err(AdminError::managed_by_file()) } else { Ok(()) }
-}
-
-/// # Errors
 /// 409 for a key that is over for good.
 pub(crate) fn is_not_revoked(row: &virtual_key::Model) -> Result<(), AdminError> {
     if row.revoked_at.is_none() {

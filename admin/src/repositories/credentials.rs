@@ -6,13 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::seal::{KeyId, key_id_of};
 use entities::{Id, provider_credential, setting};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, Select};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::stored;
+use super::Scope;
+use super::resource::{Head, Resource, owner};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
 
@@ -32,6 +31,33 @@ pub(crate) fn view(row: provider_credential::Model) -> Credential {
         enabled: row.enabled,
         created_at: row.created_at,
         updated_at: row.updated_at,
+    }
+}
+
+impl Resource for provider_credential::Entity {
+    const KIND: &'static str = "credential";
+    const ANNOUNCED: bool = true;
+    type View = Credential;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own(provider_credential::Column::TenantId)
+    }
+
+    fn head(row: &provider_credential::Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut provider_credential::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = now;
+    }
+
+    async fn view(
+        _: &impl ConnectionTrait,
+        row: provider_credential::Model,
+        _: Scope,
+    ) -> Result<Credential, AdminError> {
+        Ok(view(row))
     }
 }
 
@@ -58,55 +84,9 @@ pub(crate) async fn count(db: &impl ConnectionTrait, provider: Id) -> Result<u64
     provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider)).count(db).await
 }
 
-/// One credential of a provider. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    provider: Id,
-    id: Uuid,
-    for_change: bool,
-) -> Result<provider_credential::Model, AdminError> {
-    let mut find =
-        provider_credential::Entity::find_by_id(Id(id)).filter(provider_credential::Column::ProviderId.eq(provider));
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
-/// Keeps a credential.
-///
-/// # Errors
-/// The database's; the label is taken.
-pub(crate) async fn insert(
-    db: &impl ConnectionTrait,
-    row: provider_credential::Model,
-) -> Result<provider_credential::Model, DbErr> {
-    provider_credential::ActiveModel::from(row).reset_all().insert(db).await
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; the label is taken.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: provider_credential::Model,
-    now: OffsetDateTime,
-) -> Result<provider_credential::Model, DbErr> {
-    row.version += 1;
-    row.updated_at = stored(now);
-    provider_credential::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a credential.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    provider_credential::Entity::delete_by_id(id).exec(db).await.map(drop)
+/// One credential of a provider.
+pub(crate) fn of(provider: Id, id: Uuid) -> Select<provider_credential::Entity> {
+    provider_credential::Entity::find_by_id(Id(id)).filter(provider_credential::Column::ProviderId.eq(provider))
 }
 
 /// # Errors

@@ -8,14 +8,13 @@ use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use entities::{Id, tenant, usage_record, virtual_key};
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 use uuid::Uuid;
 
-use super::{Scope, contains, stored};
+use super::resource::{Head, Resource};
+use super::{Scope, contains};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
 
@@ -76,6 +75,34 @@ fn budget_of(row: &virtual_key::Model) -> Result<Option<Budget>, AdminError> {
     Ok(Some(Budget { usd: NanoUsd(amount).to_string(), window }))
 }
 
+impl Resource for virtual_key::Entity {
+    const KIND: &'static str = "key";
+    const ANNOUNCED: bool = true;
+    type View = VirtualKey;
+
+    fn visible(scope: Scope) -> Condition {
+        shown(scope)
+    }
+
+    fn head(row: &virtual_key::Model) -> Head {
+        Head {
+            id: row.id,
+            owner: Some(TenantId(row.tenant_id.0)),
+            version: row.version,
+            is_declared: row.managed_by == "file",
+        }
+    }
+
+    fn renew(row: &mut virtual_key::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = Some(now);
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: virtual_key::Model, _: Scope) -> Result<VirtualKey, AdminError> {
+        view(row, OffsetDateTime::now_utc())
+    }
+}
+
 /// One page of the keys that the caller may see.
 ///
 /// # Errors
@@ -133,23 +160,6 @@ fn in_state(state: KeyState, now: OffsetDateTime) -> Condition {
     }
 }
 
-/// One key that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<virtual_key::Model, AdminError> {
-    let mut find = virtual_key::Entity::find_by_id(Id(id)).filter(shown(scope));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
 /// Adds keys.
 ///
 /// # Errors
@@ -160,28 +170,6 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, rows: &[virtual_key::Model
         virtual_key::Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: virtual_key::Model,
-    now: OffsetDateTime,
-) -> Result<virtual_key::Model, DbErr> {
-    row.version += 1;
-    row.updated_at = Some(stored(now));
-    virtual_key::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Whether there is such a tenant.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn has_tenant(db: &impl ConnectionTrait, tenant: TenantId) -> Result<bool, DbErr> {
-    Ok(tenant::Entity::find_by_id(Id(tenant.0)).one(db).await?.is_some())
 }
 
 /// The tenant that the caller may see under a name or an id.

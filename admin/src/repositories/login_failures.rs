@@ -4,9 +4,10 @@ use entities::login_failure::{self, Column};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
 };
 use time::OffsetDateTime;
+
+use super::resource::locked;
 
 /// The counts of these subjects that there are; locked until the transaction ends, where they are for a
 /// change.
@@ -15,12 +16,10 @@ pub(crate) async fn find(
     subjects: &[&str],
     for_change: bool,
 ) -> Result<Vec<login_failure::Model>, DbErr> {
-    let mut find = login_failure::Entity::find()
+    let find = login_failure::Entity::find()
         .filter(Column::Subject.is_in(subjects.iter().copied()))
         .order_by_asc(Column::Subject);
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
+    let find = if for_change { locked(db, find) } else { find };
     find.all(db).await
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod prices;
 pub(crate) mod providers;
 pub(crate) mod refresh_tokens;
 pub(crate) mod reprice;
+pub(crate) mod resource;
 pub mod sessions;
 pub mod tenants;
 pub(crate) mod unpriced;

@@ -7,12 +7,11 @@ use admin_types::page::Page;
 use domain::ids::TenantId;
 use domain::routing::{Strategies, Target};
 use entities::{Id, model, provider};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::resource::{Head, Resource, owner};
 use super::{Scope, contains, stored};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -53,6 +52,29 @@ pub(crate) fn kept(targets: Vec<ModelTarget>) -> Result<String, AdminError> {
         })
         .collect();
     serde_json::to_string(&targets).map_err(|error| AdminError::internal(&error))
+}
+
+impl Resource for model::Entity {
+    const KIND: &'static str = "model";
+    const ANNOUNCED: bool = true;
+    type View = Model;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own_or_platform(model::Column::TenantId)
+    }
+
+    fn head(row: &model::Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: row.managed_by == "file" }
+    }
+
+    fn renew(row: &mut model::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = Some(now);
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: model::Model, _: Scope) -> Result<Model, AdminError> {
+        view(row)
+    }
 }
 
 /// One page of the models that the caller may see: its own, and the platform's.
@@ -98,23 +120,6 @@ pub(crate) async fn list(
     Ok(Page { data, next_cursor: page.next_cursor })
 }
 
-/// One model that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<model::Model, AdminError> {
-    let mut find = model::Entity::find_by_id(Id(id)).filter(scope.own_or_platform(model::Column::TenantId));
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
 /// Whether a tenant has a model of its own of this name.
 ///
 /// # Errors
@@ -125,54 +130,26 @@ pub(crate) async fn has_own(db: &impl ConnectionTrait, tenant: TenantId, name: &
     Ok(found.is_some())
 }
 
-/// Makes a model.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn insert(
-    db: &impl ConnectionTrait,
+/// A model that is not kept yet.
+pub(crate) fn fresh(
     owner: Option<TenantId>,
-    name: &str,
+    name: String,
     strategy: Strategies,
     targets: String,
     now: OffsetDateTime,
-) -> Result<model::Model, AdminError> {
+) -> model::Model {
     let now = stored(now);
-    let row = model::ActiveModel {
-        id: Set(Id(Uuid::now_v7())),
-        name: Set(name.to_owned()),
-        tenant_id: Set(owner.map(|tenant| Id(tenant.0))),
-        strategy: Set(strategy.to_string()),
-        targets: Set(targets),
-        managed_by: Set("api".to_owned()),
-        created_at: Set(now),
-        version: Set(1),
-        updated_at: Set(Some(now)),
-    };
-    Ok(row.insert(db).await?)
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: model::Model,
-    now: OffsetDateTime,
-) -> Result<model::Model, AdminError> {
-    row.version += 1;
-    row.updated_at = Some(stored(now));
-    Ok(model::ActiveModel::from(row).reset_all().update(db).await?)
-}
-
-/// Removes a model.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), AdminError> {
-    model::Entity::delete_by_id(id).exec(db).await?;
-    Ok(())
+    model::Model {
+        id: Id(Uuid::now_v7()),
+        name,
+        tenant_id: owner.map(|tenant| Id(tenant.0)),
+        strategy: strategy.to_string(),
+        targets,
+        managed_by: "api".to_owned(),
+        created_at: now,
+        version: 1,
+        updated_at: Some(now),
+    }
 }
 
 /// The names of the providers that an owner's models may name: the platform's, and its own.
@@ -189,17 +166,4 @@ pub(crate) async fn provider_names(
     }
     let names = provider::Entity::find().filter(visible).select_only().column(provider::Column::Name);
     Ok(names.into_tuple::<String>().all(db).await?.into_iter().collect())
-}
-
-/// One provider that the caller may see.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find_provider(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-) -> Result<provider::Model, AdminError> {
-    let visible = scope.own_or_platform(provider::Column::TenantId);
-    provider::Entity::find_by_id(Id(id)).filter(visible).one(db).await?.ok_or(AdminError::NotFound)
 }

@@ -7,12 +7,13 @@ use entities::{Id, price, usage_record};
 use pricing_seed::PriceRow;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    QueryFilter, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QuerySelect,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::resource::{Head, Resource, owner};
 use super::{Scope, contains};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -36,6 +37,28 @@ pub(crate) fn view(row: price::Model) -> Price {
         source: row.source,
         read_on: row.read_on,
         managed_by: row.managed_by,
+    }
+}
+
+impl Resource for price::Entity {
+    const KIND: &'static str = "price";
+    const ANNOUNCED: bool = true;
+    type View = Price;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own_or_platform(price::Column::TenantId)
+    }
+
+    fn head(row: &price::Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut price::Model, _: OffsetDateTime) {
+        row.version += 1;
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: price::Model, _: Scope) -> Result<Price, AdminError> {
+        Ok(view(row))
     }
 }
 
@@ -128,23 +151,6 @@ pub(crate) fn in_force_at(at: OffsetDateTime) -> Condition {
     Condition::all().add(price::Column::EffectiveFrom.lte(at)).add(Expr::exists(follower).not())
 }
 
-/// One price that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<price::Model, AdminError> {
-    let mut find = price::Entity::find_by_id(Id(id)).filter(scope.own_or_platform(price::Column::TenantId));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
 /// From here on nobody else writes prices until the transaction ends. SQLite has one writer anyway.
 ///
 /// # Errors
@@ -156,16 +162,9 @@ pub(crate) async fn lock(transaction: &DatabaseTransaction) -> Result<(), DbErr>
     Ok(())
 }
 
-/// Makes a price.
-///
-/// # Errors
-/// The database's; there is one for the same from the same moment on.
-pub(crate) async fn insert(
-    db: &impl ConnectionTrait,
-    owner: Option<TenantId>,
-    row: PriceRow,
-) -> Result<price::Model, DbErr> {
-    let model = price::Model {
+/// A price that is not kept yet.
+pub(crate) fn fresh(owner: Option<TenantId>, row: PriceRow) -> price::Model {
+    price::Model {
         id: Id(Uuid::now_v7()),
         tenant_id: owner.map(|tenant| Id(tenant.0)),
         provider_kind: row.kind.as_str().to_owned(),
@@ -180,27 +179,7 @@ pub(crate) async fn insert(
         read_on: row.read_on,
         managed_by: "api".to_owned(),
         version: 1,
-    };
-    price::Entity::insert(price::ActiveModel::from(model.clone())).exec_without_returning(db).await?;
-    Ok(model)
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; there is one for the same from the same moment on.
-pub(crate) async fn update(db: &impl ConnectionTrait, mut row: price::Model) -> Result<price::Model, DbErr> {
-    row.version += 1;
-    "api".clone_into(&mut row.managed_by);
-    price::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a price.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    price::Entity::delete_by_id(id).exec(db).await.map(drop)
+    }
 }
 
 /// Whether a record names the row as what decided its cost.

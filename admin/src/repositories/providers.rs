@@ -2,17 +2,13 @@
 
 use admin_types::page::Page;
 use admin_types::providers::{ListProviders, Provider, ProviderSort};
-use domain::ids::TenantId;
 use domain::routing::Target;
-use entities::{Id, model, provider, tenant};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use entities::{Id, model, provider};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-use super::{Scope, contains, stored};
+use super::resource::{Head, Resource, owner};
+use super::{Scope, contains};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
 
@@ -34,9 +30,32 @@ pub(crate) fn view(row: provider::Model, scope: Scope) -> Provider {
     }
 }
 
-/// Whose a provider is.
-pub(crate) fn owner(row: &provider::Model) -> Option<TenantId> {
-    row.tenant_id.map(|id| TenantId(id.0))
+impl Resource for provider::Entity {
+    const KIND: &'static str = "provider";
+    const ANNOUNCED: bool = true;
+    type View = Provider;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own_or_platform(provider::Column::TenantId)
+    }
+
+    fn head(row: &provider::Model) -> Head {
+        Head {
+            id: row.id,
+            owner: owner(row.tenant_id),
+            version: row.version,
+            is_declared: matches!(row.managed_by.as_str(), "file" | "environment"),
+        }
+    }
+
+    fn renew(row: &mut provider::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = now;
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: provider::Model, scope: Scope) -> Result<Provider, AdminError> {
+        Ok(view(row, scope))
+    }
 }
 
 /// One page of the providers that the caller may use: its own, and the platform's.
@@ -77,61 +96,6 @@ pub(crate) async fn list(
         None => (Key::Id, row.id.0),
     };
     Ok(position.page(rows, key, |row| view(row, scope)))
-}
-
-/// One provider that the caller may use. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<provider::Model, AdminError> {
-    let mut find = provider::Entity::find_by_id(Id(id)).filter(scope.own_or_platform(provider::Column::TenantId));
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
-/// Makes a provider.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn insert(db: &impl ConnectionTrait, row: provider::Model) -> Result<provider::Model, DbErr> {
-    provider::ActiveModel::from(row).reset_all().insert(db).await
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: provider::Model,
-    now: OffsetDateTime,
-) -> Result<provider::Model, DbErr> {
-    row.version += 1;
-    row.updated_at = stored(now);
-    provider::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a provider with its credentials. What was used there stays in the ledger.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    provider::Entity::delete_by_id(id).exec(db).await.map(drop)
-}
-
-/// Whether there is such a tenant.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn has_tenant(db: &impl ConnectionTrait, tenant: TenantId) -> Result<bool, DbErr> {
-    Ok(tenant::Entity::find_by_id(Id(tenant.0)).count(db).await? > 0)
 }
 
 /// Names of the models with a target at a provider: of its tenant's, or of all for the platform's.

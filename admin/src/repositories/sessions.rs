@@ -17,6 +17,7 @@ use sea_orm::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::resource::locked;
 use super::{Scope, stored};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -169,10 +170,8 @@ pub(crate) async fn find(
     id: Uuid,
     for_change: bool,
 ) -> Result<Option<Row>, DbErr> {
-    let mut find = Entity::find_by_id(Id(id)).filter(open(db, scope).await?);
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
+    let find = Entity::find_by_id(Id(id)).filter(open(db, scope).await?);
+    let find = if for_change { locked(db, find) } else { find };
     let found = find.one(db).await?;
     Ok(with_gateways(db, found.into_iter().collect()).await?.pop())
 }

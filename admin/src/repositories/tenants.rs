@@ -3,12 +3,11 @@
 use admin_types::tenants::{ListTenants, Tenant, TenantSort};
 use domain::ids::TenantId;
 use entities::{Id, tenant};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::resource::{Head, Resource};
 use super::{Scope, contains, stored};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -24,6 +23,30 @@ pub(crate) fn view(row: tenant::Model) -> Tenant {
         managed_by: row.managed_by,
         created_at: row.created_at,
         updated_at: row.updated_at.unwrap_or(row.created_at),
+    }
+}
+
+impl Resource for tenant::Entity {
+    const KIND: &'static str = "tenant";
+    const ANNOUNCED: bool = true;
+    type View = Tenant;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own(tenant::Column::Id)
+    }
+
+    /// A tenant that is declared may still be suspended, so each change asks for itself.
+    fn head(row: &tenant::Model) -> Head {
+        Head { id: row.id, owner: Some(TenantId(row.id.0)), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut tenant::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = Some(now);
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: tenant::Model, _: Scope) -> Result<Tenant, AdminError> {
+        Ok(view(row))
     }
 }
 
@@ -60,23 +83,6 @@ pub(crate) async fn list(
     Ok(position.page(rows, key, view))
 }
 
-/// One tenant that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<tenant::Model, AdminError> {
-    let mut find = tenant::Entity::find_by_id(Id(id)).filter(scope.own(tenant::Column::Id));
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
 /// The tenant of this name.
 ///
 /// # Errors
@@ -94,49 +100,26 @@ pub(crate) async fn is_served(db: &impl ConnectionTrait, id: TenantId) -> Result
     Ok(row.is_some_and(|tenant| tenant.suspended_at.is_none()))
 }
 
-/// Makes a tenant.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn insert(
-    db: &impl ConnectionTrait,
-    name: &str,
-    refuse_unpriced: bool,
-    now: OffsetDateTime,
-) -> Result<tenant::Model, DbErr> {
+/// A tenant that is not kept yet.
+pub(crate) fn fresh(name: String, refuse_unpriced: bool, now: OffsetDateTime) -> tenant::Model {
     let now = stored(now);
-    let row = tenant::ActiveModel {
-        id: Set(Id(Uuid::now_v7())),
-        name: Set(name.to_owned()),
-        refuse_unpriced: Set(refuse_unpriced),
-        suspended_at: Set(None),
-        suspended_reason: Set(None),
-        version: Set(1),
-        updated_at: Set(Some(now)),
-        managed_by: Set("api".to_owned()),
-        created_at: Set(now),
-    };
-    row.insert(db).await
+    tenant::Model {
+        id: Id(Uuid::now_v7()),
+        name,
+        refuse_unpriced,
+        suspended_at: None,
+        suspended_reason: None,
+        version: 1,
+        updated_at: Some(now),
+        managed_by: "api".to_owned(),
+        created_at: now,
+    }
 }
 
-/// Writes what has changed of a row and raises its version.
-///
 /// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: tenant::Model,
-    now: OffsetDateTime,
-) -> Result<tenant::Model, DbErr> {
-    row.version += 1;
-    row.updated_at = Some(stored(now));
-    tenant::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a tenant with its keys, users, models and prices. What it has used stays in the ledger.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: TenantId) -> Result<(), DbErr> {
-    tenant::Entity::delete_by_id(Id(id.0)).exec(db).await.map(drop)
+/// 422 for an owner that is not there; the database's.
+pub(crate) async fn check_owner(db: &impl ConnectionTrait, owner: Option<TenantId>) -> Result<(), AdminError> {
+    let Some(tenant) = owner else { return Ok(()) };
+    let found = tenant::Entity::find_by_id(Id(tenant.0)).one(db).await?;
+    found.map(drop).ok_or_else(|| AdminError::field("tenant_id", "there is no such tenant"))
 }

@@ -5,12 +5,13 @@ use admin_types::role::Role;
 use admin_types::users::{ListUsers, User, UserSort};
 use entities::{Id, user};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::resource::{self, Head, Resource, owner};
 use super::{Scope, contains, stored};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -60,6 +61,29 @@ pub(crate) fn fresh(email: String, name: String, role: Role, tenant: Option<Uuid
     }
 }
 
+impl Resource for user::Entity {
+    const KIND: &'static str = "user";
+    const ANNOUNCED: bool = false;
+    type View = User;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own(user::Column::TenantId)
+    }
+
+    fn head(row: &user::Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut user::Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = now;
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: user::Model, _: Scope) -> Result<User, AdminError> {
+        view(&row)
+    }
+}
+
 /// One page of the users that the caller may see.
 pub(crate) async fn list(db: &impl ConnectionTrait, scope: Scope, list: &ListUsers) -> Result<Page<User>, AdminError> {
     let (sort, column, descending) = match list.sort.unwrap_or_default() {
@@ -94,20 +118,6 @@ pub(crate) async fn list(db: &impl ConnectionTrait, scope: Scope, list: &ListUse
     Ok(position.page(shown, key, |row| row))
 }
 
-/// One user that the caller may see. Locked until the transaction ends, where it is for a change.
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<user::Model, AdminError> {
-    let mut find = user::Entity::find_by_id(Id(id)).filter(scope.own(user::Column::TenantId));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
 /// Whoever signs in with this address, which is in lower case.
 pub(crate) async fn find_by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<user::Model>, DbErr> {
     user::Entity::find().filter(user::Column::Email.eq(email)).one(db).await
@@ -128,11 +138,7 @@ pub(crate) async fn find_by_subject(
 
 /// A user whose sign-ins nobody else changes until the transaction ends.
 pub(crate) async fn lock(db: &impl ConnectionTrait, id: Id) -> Result<Option<user::Model>, DbErr> {
-    let mut find = user::Entity::find_by_id(id);
-    if db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await
+    resource::locked(db, user::Entity::find_by_id(id)).one(db).await
 }
 
 /// The platform administrators who can sign in, none of whom anybody else changes until the transaction
@@ -140,15 +146,12 @@ pub(crate) async fn lock(db: &impl ConnectionTrait, id: Id) -> Result<Option<use
 pub(crate) async fn lock_platform_admins(db: &impl ConnectionTrait) -> Result<Vec<Id>, DbErr> {
     let can_sign_in =
         Condition::any().add(user::Column::PasswordHash.is_not_null()).add(user::Column::OidcSubject.is_not_null());
-    let mut find = user::Entity::find()
+    let find = user::Entity::find()
         .filter(user::Column::Role.eq(Role::PlatformAdmin.as_str()))
         .filter(user::Column::DisabledAt.is_null())
         .filter(can_sign_in)
         .order_by_asc(user::Column::Id);
-    if db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    Ok(find.all(db).await?.into_iter().map(|row| row.id).collect())
+    Ok(resource::locked(db, find).all(db).await?.into_iter().map(|row| row.id).collect())
 }
 
 /// Whether there is nobody yet.
@@ -156,28 +159,7 @@ pub(crate) async fn is_empty(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     Ok(user::Entity::find().count(db).await? == 0)
 }
 
-/// Keeps somebody new.
-pub(crate) async fn insert(db: &impl ConnectionTrait, row: user::Model) -> Result<user::Model, DbErr> {
-    user::ActiveModel::from(row).reset_all().insert(db).await
-}
-
-/// Writes what has changed of a row and raises its version.
-pub(crate) async fn update(
-    db: &impl ConnectionTrait,
-    mut row: user::Model,
-    now: OffsetDateTime,
-) -> Result<user::Model, DbErr> {
-    row.version += 1;
-    row.updated_at = stored(now);
-    user::ActiveModel::from(row).reset_all().update(db).await
-}
-
 /// Writes what nobody has changed on purpose, such as when somebody signed in: the version stays.
 pub(crate) async fn note(db: &impl ConnectionTrait, row: user::Model) -> Result<user::Model, DbErr> {
     user::ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a user with their tokens and sign-ins.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    user::Entity::delete_by_id(id).exec(db).await.map(drop)
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use admin_types::page::Page;
 use admin_types::voices::{ListVoices, Voice, VoiceSort};
 use entities::voice;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::contains;
+use super::resource::locked;
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -49,10 +50,8 @@ pub(crate) async fn find(
     name: &str,
     for_change: bool,
 ) -> Result<Option<voice::Model>, AdminError> {
-    let mut find = voice::Entity::find_by_id(name);
-    if for_change && db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
+    let find = voice::Entity::find_by_id(name);
+    let find = if for_change { locked(db, find) } else { find };
     Ok(find.one(db).await?)
 }
 

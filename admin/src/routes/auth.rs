@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use admin_types::auth::{AcceptLink, AccessToken, ChangePassword, ListSignIns, Login, Me, SignIn};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
-use entities::Id;
+use entities::{Id, user};
 use std::time::Duration;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,7 +16,7 @@ use crate::auth::sessions::{self, Origin, Tokens};
 use crate::auth::{Actor, bearer, cookies, links, login, signing};
 use crate::error::AdminError;
 use crate::extract::{Body, PathId, Query};
-use crate::repositories::{Scope, refresh_tokens, stored, users};
+use crate::repositories::{Scope, refresh_tokens, resource, stored, users};
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -139,7 +139,7 @@ pub(crate) async fn change_password(
 #[utoipa::path(tag = "auth", responses((status = 200, description = "The caller", body = Me)))]
 #[get("/api/v1/auth/me")]
 pub(crate) async fn get_me(control: Data<Control>, actor: Actor) -> Result<HttpResponse, AdminError> {
-    let user = users::find(&control.database, Scope::All, actor.user, false).await?;
+    let user = resource::find::<user::Entity>(&control.database, Scope::All, actor.user).await?;
     Ok(HttpResponse::Ok().json(Me {
         user: users::view(&user)?,
         role: actor.role,
@@ -160,7 +160,7 @@ pub(crate) async fn list_sign_ins(
     actor: Actor,
     list: Query<ListSignIns>,
 ) -> Result<HttpResponse, AdminError> {
-    let user = users::find(&control.database, Scope::All, actor.user, false).await?;
+    let user = resource::find::<user::Entity>(&control.database, Scope::All, actor.user).await?;
     let now = stored(OffsetDateTime::now_utc());
     let page = refresh_tokens::list(&control.database, &user, actor.session, &list.0, now).await?;
     Ok(HttpResponse::Ok().json(page))

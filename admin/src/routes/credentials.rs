@@ -1,8 +1,7 @@
 //! `/api/v1/providers/{id}/credentials`: written, never read.
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::providers::{CreateCredential, Credential, ListCredentials, UpdateCredential};
@@ -11,20 +10,19 @@ use domain::ids::{CredentialId, ProviderId};
 use domain::provider::ProviderKind;
 use domain::seal;
 use entities::{Id, provider, provider_credential};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use super::providers::changeable;
-use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
 use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
-use crate::repositories::{credentials, providers, stored};
-use crate::{Control, publish, random};
+use crate::idempotency::{self, Idempotency};
+use crate::repositories::resource::{self, owner};
+use crate::repositories::{credentials, stored};
+use crate::resource::{One, created, lock_unversioned};
+use crate::{Control, random};
 
 /// Credentials of one provider.
 const MAX_CREDENTIALS: u64 = 100;
@@ -86,7 +84,7 @@ pub(crate) async fn create_credential(
         return Err(AdminError::field("max_concurrent", "must be above 0, or absent for no bound"));
     }
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        let provider = changeable(transaction, &actor, id.0).await?;
+        let provider = lock_unversioned::<provider::Entity>(transaction, &actor, id.0).await?;
         if credentials::count(transaction, provider.id).await? >= MAX_CREDENTIALS {
             let detail = format!("A provider has at most {MAX_CREDENTIALS} credentials.");
             return Err(AdminError::conflict("too_many_credentials", detail));
@@ -108,15 +106,10 @@ pub(crate) async fn create_credential(
             updated_at: now,
         };
         keep(&control, &provider, &mut row, &asked.secret)?;
-        let row = credentials::insert(transaction, row).await?;
+        let row = resource::insert(transaction, row).await?;
         credentials::check_sealing(transaction, control.secrets.sealing.key_id()).await?;
-        let (id, version) = (row.id, row.version);
-        let shown = credentials::view(row);
-        let change = Change::of("create", "credential", id, providers::owner(&provider)).after(&shown);
-        audit::append(transaction, &actor.by(), change).await?;
-        publish::announce(transaction).await?;
-        let location = format!("/api/v1/providers/{}/credentials/{id}", provider.id);
-        Ok(Created { body: shown, location, version: Some(version) })
+        let path = format!("/api/v1/providers/{}/credentials", provider.id);
+        created::<provider_credential::Entity>(transaction, &actor, row, &path).await
     })
     .await
 }
@@ -128,14 +121,11 @@ pub(crate) async fn create_credential(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/providers/{id}/credentials/{credential}")]
-pub(crate) async fn get_credential(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let provider = readable(&control.database, &actor, id.0).await?;
-    Ok(show(credentials::find(&control.database, provider.id, credential_id(&request)?, false).await?))
+pub(crate) async fn get_credential(one: One) -> Result<HttpResponse, AdminError> {
+    let db = &one.control.database;
+    let provider = readable(db, &one.actor, one.id.0).await?;
+    let row = credentials::of(provider.id, credential_id(&one)?).one(db).await?.ok_or(AdminError::NotFound)?;
+    one.answer::<provider_credential::Entity>(db, row).await
 }
 
 /// Changes a credential, or puts another one in its place.
@@ -150,46 +140,21 @@ pub(crate) async fn get_credential(
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/providers/{id}/credentials/{credential}")]
-pub(crate) async fn update_credential(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateCredential>,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let provider = changeable(&transaction, &actor, id.0).await?;
-    let mut row = credentials::find(&transaction, provider.id, credential_id(&request)?, true).await?;
-    expected.check(row.version)?;
-    let before = credentials::view(row.clone());
+pub(crate) async fn update_credential(one: One, body: Body<UpdateCredential>) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
-    if let Some(label) = asked.label {
-        check_label(&label)?;
-        row.label = label;
+    let has_secret = asked.secret.is_some();
+    let transaction = one.control.begin().await?;
+    let (provider, row) = lock(&one, &transaction).await?;
+    let row = one.write::<provider_credential::Entity>(&transaction, "update", row, async |_, row| {
+        edit(&one.control, &provider, row, asked)
+    });
+    let row = row.await?;
+    if has_secret {
+        credentials::check_sealing(&transaction, one.control.secrets.sealing.key_id()).await?;
     }
-    if let Some(weight) = asked.weight {
-        check_weight(weight)?;
-        row.weight = weight.into();
-    }
-    if let Some(most) = asked.max_concurrent {
-        row.max_concurrent = (most > 0).then_some(most.into());
-    }
-    row.enabled = asked.enabled.unwrap_or(row.enabled);
-    if let Some(secret) = &asked.secret {
-        keep(&control, &provider, &mut row, secret)?;
-    }
-    let row = credentials::update(&transaction, row, OffsetDateTime::now_utc()).await?;
-    if asked.secret.is_some() {
-        credentials::check_sealing(&transaction, control.secrets.sealing.key_id()).await?;
-    }
-    let change = Change::of("update", "credential", row.id, providers::owner(&provider))
-        .before(&before)
-        .after(&credentials::view(row.clone()));
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(show(row))
+    let answer = one.answer::<provider_credential::Entity>(&transaction, row).await?;
+    one.commit::<provider_credential::Entity>(transaction).await?;
+    Ok(answer)
 }
 
 /// Removes a credential.
@@ -203,34 +168,60 @@ pub(crate) async fn update_credential(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/providers/{id}/credentials/{credential}")]
-pub(crate) async fn delete_credential(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let provider = changeable(&transaction, &actor, id.0).await?;
-    let row = credentials::find(&transaction, provider.id, credential_id(&request)?, true).await?;
-    expected.check(row.version)?;
-    credentials::delete(&transaction, row.id).await?;
-    let change = Change::of("delete", "credential", row.id, providers::owner(&provider));
-    audit::append(&transaction, &actor.by(), change.before(&credentials::view(row))).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
+pub(crate) async fn delete_credential(one: One) -> Result<HttpResponse, AdminError> {
+    let transaction = one.control.begin().await?;
+    let (_, row) = lock(&one, &transaction).await?;
+    one.erase::<provider_credential::Entity>(&transaction, row).await?;
+    one.commit::<provider_credential::Entity>(transaction).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// A provider whose credentials the caller may see: the platform's are shown to its administrators alone.
 async fn readable(db: &impl ConnectionTrait, actor: &Actor, id: Uuid) -> Result<provider::Model, AdminError> {
-    let row = providers::find(db, actor.scope(), id, false).await?;
-    actor.may_change(providers::owner(&row))?;
+    let row = resource::find::<provider::Entity>(db, actor.scope(), id).await?;
+    actor.may_change(owner(row.tenant_id))?;
     Ok(row)
 }
 
-fn credential_id(request: &HttpRequest) -> Result<Uuid, AdminError> {
-    let text = request.match_info().get("credential").unwrap_or_default();
+/// The credential that a path names, and its provider. Of a provider that the caller may not change no
+/// credential is looked for.
+async fn lock(
+    one: &One,
+    transaction: &DatabaseTransaction,
+) -> Result<(provider::Model, provider_credential::Model), AdminError> {
+    let provider = lock_unversioned::<provider::Entity>(transaction, &one.actor, one.id.0).await?;
+    let find = resource::locked(transaction, credentials::of(provider.id, credential_id(one)?));
+    let row = find.one(transaction).await?.ok_or(AdminError::NotFound)?;
+    one.expects(row.version)?;
+    Ok((provider, row))
+}
+
+fn edit(
+    control: &Control,
+    provider: &provider::Model,
+    row: &mut provider_credential::Model,
+    asked: UpdateCredential,
+) -> Result<(), AdminError> {
+    if let Some(label) = asked.label {
+        check_label(&label)?;
+        row.label = label;
+    }
+    if let Some(weight) = asked.weight {
+        check_weight(weight)?;
+        row.weight = weight.into();
+    }
+    if let Some(most) = asked.max_concurrent {
+        row.max_concurrent = (most > 0).then_some(most.into());
+    }
+    row.enabled = asked.enabled.unwrap_or(row.enabled);
+    match &asked.secret {
+        Some(secret) => keep(control, provider, row, secret),
+        None => Ok(()),
+    }
+}
+
+fn credential_id(one: &One) -> Result<Uuid, AdminError> {
+    let text = one.request.match_info().get("credential").unwrap_or_default();
     Uuid::try_parse(text).map_err(|_| AdminError::NotFound)
 }
 
@@ -243,7 +234,7 @@ fn keep(
 ) -> Result<(), AdminError> {
     let secret = secret.trim();
     check_secret(provider, secret)?;
-    let tenant = providers::owner(provider);
+    let tenant = owner(provider.tenant_id);
     let place = seal::credential_binding(CredentialId(row.id.0), ProviderId(provider.id.0), tenant);
     row.sealed = control.secrets.sealing.seal(secret.as_bytes(), &place, random()?);
     row.last4 = last4(secret);
@@ -298,8 +289,4 @@ fn check_weight(weight: u32) -> Result<(), AdminError> {
         return Ok(());
     }
     Err(AdminError::field("weight", format!("must be at most {MAX_WEIGHT}")))
-}
-
-fn show(row: provider_credential::Model) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(credentials::view(row))
 }

@@ -1,29 +1,26 @@
 //! `/api/v1/keys`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::keys::{
     CreateKey, DEFAULT_OVERLAP_SECONDS, KeyUsage, KeyWithSecret, ListKeys, MAX_OVERLAP_SECONDS, RevokeKey, RotateKey,
     UpdateKey, VirtualKey,
 };
 use admin_types::page::Page;
 use admin_types::problem::Problem;
-use domain::ids::TenantId;
 use entities::virtual_key;
-use sea_orm::DatabaseTransaction;
 use time::{Duration, OffsetDateTime};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
 use crate::extract::{Body, PathId, Query};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::keys::policy::{self, Policy};
 use crate::keys::{self as virtual_keys, Secret};
-use crate::repositories::{keys, stored};
+use crate::repositories::{keys, resource, stored, tenants};
+use crate::resource::One;
 use crate::{Control, publish};
 
 /// Characters of a reason.
@@ -78,9 +75,7 @@ pub(crate) async fn create_key(
     let tenant = owner.ok_or_else(|| AdminError::field("tenant_id", "a key needs a tenant"))?;
     let policy = Policy::of(body.value, now).map_err(AdminError::Invalid)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        if !keys::has_tenant(transaction, tenant).await? {
-            return Err(AdminError::field("tenant_id", "there is no such tenant"));
-        }
+        tenants::check_owner(transaction, owner).await?;
         let secret = Secret::new(&control.secrets)?;
         let row = virtual_keys::row(&control.secrets, tenant, policy, &secret, now)?;
         keys::insert(transaction, std::slice::from_ref(&row)).await?;
@@ -101,8 +96,8 @@ pub(crate) async fn create_key(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/keys/{id}")]
-pub(crate) async fn get_key(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
-    show(keys::find(&control.database, actor.scope(), id.0, false).await?, OffsetDateTime::now_utc())
+pub(crate) async fn get_key(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<virtual_key::Entity>().await
 }
 
 /// Changes a key. What it has spent already counts against a new budget.
@@ -117,24 +112,13 @@ pub(crate) async fn get_key(control: Data<Control>, actor: Actor, id: PathId) ->
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/keys/{id}")]
-pub(crate) async fn update_key(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateKey>,
-) -> Result<HttpResponse, AdminError> {
-    let now = OffsetDateTime::now_utc();
-    let policy = Policy::changed(body.value, now).map_err(AdminError::Invalid)?;
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = change(&transaction, &actor, id, &expected, now, "update", |row| {
+pub(crate) async fn update_key(one: One, body: Body<UpdateKey>) -> Result<HttpResponse, AdminError> {
+    let policy = Policy::changed(body.value, OffsetDateTime::now_utc()).map_err(AdminError::Invalid)?;
+    one.change::<virtual_key::Entity>("update", async |_, row| {
         virtual_keys::is_not_revoked(row)?;
         policy.write(row)
     })
-    .await?;
-    control.commit(transaction).await?;
-    show(row, now)
+    .await
 }
 
 /// Removes a key: it is revoked for good and shown no more. What it has used stays in the ledger.
@@ -148,22 +132,14 @@ pub(crate) async fn update_key(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/keys/{id}")]
-pub(crate) async fn delete_key(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let now = OffsetDateTime::now_utc();
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    change(&transaction, &actor, id, &expected, now, "delete", |row| {
+pub(crate) async fn delete_key(one: One) -> Result<HttpResponse, AdminError> {
+    one.change::<virtual_key::Entity>("delete", async |_, row| {
+        let now = OffsetDateTime::now_utc();
         virtual_keys::revoke(row, "deleted", now);
         row.deleted_at = Some(stored(now));
         Ok(())
     })
     .await?;
-    control.commit(transaction).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -184,28 +160,22 @@ pub(crate) async fn delete_key(
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[post("/api/v1/keys/{id}/rotate")]
-pub(crate) async fn rotate_key(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    key: Idempotency,
-    request: HttpRequest,
-    body: Body<RotateKey>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn rotate_key(one: One, key: Idempotency, body: Body<RotateKey>) -> Result<HttpResponse, AdminError> {
     let seconds = body.value.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_SECONDS);
     if seconds > MAX_OVERLAP_SECONDS {
         return Err(AdminError::field("overlap_seconds", format!("must be from 0 to {MAX_OVERLAP_SECONDS}")));
     }
-    let expected = IfMatch::of(&request)?;
-    idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
+    let overlap = Duration::seconds(seconds.into());
+    idempotency::create(&one.control, &one.actor, &key, body.digest, async |transaction| {
         let now = OffsetDateTime::now_utc();
-        let secret = Secret::new(&control.secrets)?;
-        let row = change(transaction, &actor, id, &expected, now, "rotate", |row| {
+        let secret = Secret::new(&one.control.secrets)?;
+        let row = one.lock::<virtual_key::Entity>(transaction).await?;
+        let row = one.write::<virtual_key::Entity>(transaction, "rotate", row, async |_, row| {
             virtual_keys::is_not_revoked(row)?;
-            virtual_keys::rotate(&control.secrets, row, &secret, Duration::seconds(seconds.into()), now);
+            virtual_keys::rotate(&one.control.secrets, row, &secret, overlap, now);
             Ok(())
-        })
-        .await?;
+        });
+        let row = row.await?;
         let (location, version) = (format!("/api/v1/keys/{}", row.id), row.version);
         let body = KeyWithSecret { key: keys::view(row, now)?, secret: secret.text };
         Ok(Created { body, location, version: Some(version) })
@@ -226,26 +196,15 @@ pub(crate) async fn rotate_key(
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[post("/api/v1/keys/{id}/revoke")]
-pub(crate) async fn revoke_key(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<RevokeKey>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn revoke_key(one: One, body: Body<RevokeKey>) -> Result<HttpResponse, AdminError> {
     let reason = body.value.reason;
     policy::check_text(&reason, MAX_REASON_CHARS).map_err(|detail| AdminError::field("reason", detail))?;
-    let now = OffsetDateTime::now_utc();
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = change(&transaction, &actor, id, &expected, now, "revoke", |row| {
+    one.change::<virtual_key::Entity>("revoke", async |_, row| {
         virtual_keys::is_not_revoked(row)?;
-        virtual_keys::revoke(row, &reason, now);
+        virtual_keys::revoke(row, &reason, OffsetDateTime::now_utc());
         Ok(())
     })
-    .await?;
-    control.commit(transaction).await?;
-    show(row, now)
+    .await
 }
 
 /// What a key has spent in the window of its budget, and what is left, by the ledger. Calls and sessions
@@ -260,34 +219,6 @@ pub(crate) async fn get_key_usage(
     actor: Actor,
     id: PathId,
 ) -> Result<HttpResponse, AdminError> {
-    let row = keys::find(&control.database, actor.scope(), id.0, false).await?;
+    let row = resource::find::<virtual_key::Entity>(&control.database, actor.scope(), id.0).await?;
     Ok(HttpResponse::Ok().json(keys::usage(&control.database, &row, OffsetDateTime::now_utc()).await?))
-}
-
-/// Changes one key, with its audit entry, and tells the gateways.
-async fn change(
-    transaction: &DatabaseTransaction,
-    actor: &Actor,
-    id: PathId,
-    expected: &IfMatch,
-    now: OffsetDateTime,
-    action: &'static str,
-    edit: impl FnOnce(&mut virtual_key::Model) -> Result<(), AdminError>,
-) -> Result<virtual_key::Model, AdminError> {
-    let mut row = keys::find(transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    virtual_keys::may_change(&row)?;
-    let before = keys::view(row.clone(), now)?;
-    edit(&mut row)?;
-    let row = keys::update(transaction, row, now).await?;
-    let after = keys::view(row.clone(), now)?;
-    let change = Change::of(action, "key", row.id, Some(TenantId(row.tenant_id.0))).before(&before).after(&after);
-    audit::append(transaction, &actor.by(), change).await?;
-    publish::announce(transaction).await?;
-    Ok(row)
-}
-
-fn show(row: virtual_key::Model, now: OffsetDateTime) -> Result<HttpResponse, AdminError> {
-    let version = etag::tag(row.version);
-    Ok(HttpResponse::Ok().insert_header((ETAG, version)).json(keys::view(row, now)?))
 }

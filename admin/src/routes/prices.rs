@@ -1,27 +1,24 @@
 //! `/api/v1/prices`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::page::Page;
 use admin_types::prices::{CreatePrice, ListPrices, Price, UpdatePrice};
 use admin_types::problem::Problem;
 use domain::error::UnknownName;
-use domain::ids::TenantId;
 use entities::price;
 use pricing_seed::PriceRow;
 use sea_orm::DatabaseTransaction;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::audit::{self, Change};
+use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
-use crate::repositories::{prices, tenants};
-use crate::{Control, publish};
+use crate::extract::{Body, Query};
+use crate::idempotency::{self, Idempotency};
+use crate::repositories::{prices, resource, tenants};
+use crate::resource::{One, created};
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(list_prices).service(create_price).service(get_price).service(update_price).service(delete_price);
@@ -61,14 +58,11 @@ pub(crate) async fn create_price(
     let row = checked(body.value)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
         prices::lock(transaction).await?;
-        check_owner(transaction, &actor, owner).await?;
-        let row = prices::insert(transaction, owner, row).await.map_err(overlap)?;
+        tenants::check_owner(transaction, owner).await?;
+        let row =
+            resource::insert(transaction, prices::fresh(owner, row)).await.map_err(|error| overlap(error.into()))?;
         check_length(transaction, &row).await?;
-        let (id, version) = (row.id, row.version);
-        let shown = prices::view(row);
-        audit::append(transaction, &actor.by(), Change::of("create", "price", id, owner).after(&shown)).await?;
-        publish::announce(transaction).await?;
-        Ok(Created { body: shown, location: format!("/api/v1/prices/{id}"), version: Some(version) })
+        created::<price::Entity>(transaction, &actor, row, "/api/v1/prices").await
     })
     .await
 }
@@ -79,8 +73,8 @@ pub(crate) async fn create_price(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/prices/{id}")]
-pub(crate) async fn get_price(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
-    Ok(show(prices::find(&control.database, actor.scope(), id.0, false).await?))
+pub(crate) async fn get_price(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<price::Entity>().await
 }
 
 /// Changes a price that has decided no cost yet.
@@ -95,25 +89,14 @@ pub(crate) async fn get_price(control: Data<Control>, actor: Actor, id: PathId) 
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/prices/{id}")]
-pub(crate) async fn update_price(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdatePrice>,
-) -> Result<HttpResponse, AdminError> {
-    let (transaction, before) = begin_change(&control, &actor, id, &request).await?;
-    let mut row = before.clone();
-    edit(&mut row, body.value)?;
-    let row = prices::update(&transaction, row).await.map_err(overlap)?;
+pub(crate) async fn update_price(one: One, body: Body<UpdatePrice>) -> Result<HttpResponse, AdminError> {
+    let (transaction, row) = begin_change(&one).await?;
+    let row = one.write::<price::Entity>(&transaction, "update", row, async |_, row| edit(row, body.value));
+    let row = row.await.map_err(overlap)?;
     check_length(&transaction, &row).await?;
-    let owner = row.tenant_id.map(|id| TenantId(id.0));
-    let shown = prices::view(row.clone());
-    let change = Change::of("update", "price", row.id, owner).before(&prices::view(before)).after(&shown);
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(show(row))
+    let answer = one.answer::<price::Entity>(&transaction, row).await?;
+    one.commit::<price::Entity>(transaction).await?;
+    Ok(answer)
 }
 
 /// Removes a price that has decided no cost yet.
@@ -127,35 +110,18 @@ pub(crate) async fn update_price(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/prices/{id}")]
-pub(crate) async fn delete_price(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let (transaction, row) = begin_change(&control, &actor, id, &request).await?;
-    prices::delete(&transaction, row.id).await?;
-    let owner = row.tenant_id.map(|id| TenantId(id.0));
-    let change = Change::of("delete", "price", row.id, owner).before(&prices::view(row));
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
+pub(crate) async fn delete_price(one: One) -> Result<HttpResponse, AdminError> {
+    let (transaction, row) = begin_change(&one).await?;
+    one.erase::<price::Entity>(&transaction, row).await?;
+    one.commit::<price::Entity>(transaction).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// A row that the caller may change, and that may be changed at all.
-async fn begin_change(
-    control: &Control,
-    actor: &Actor,
-    id: PathId,
-    request: &HttpRequest,
-) -> Result<(DatabaseTransaction, price::Model), AdminError> {
-    let expected = IfMatch::of(request)?;
-    let transaction = control.begin().await?;
+async fn begin_change(one: &One) -> Result<(DatabaseTransaction, price::Model), AdminError> {
+    let transaction = one.control.begin().await?;
     prices::lock(&transaction).await?;
-    let row = prices::find(&transaction, actor.scope(), id.0, true).await?;
-    actor.may_change(row.tenant_id.map(|id| TenantId(id.0)))?;
-    expected.check(row.version)?;
+    let row = one.lock::<price::Entity>(&transaction).await?;
     let has_begun = row.effective_from <= OffsetDateTime::now_utc();
     if has_begun && prices::decided_a_cost(&transaction, row.id).await? {
         let detail = "It has decided what was billed. Make another price with a later effective_from instead.";
@@ -172,6 +138,7 @@ fn edit(row: &mut price::Model, asked: UpdatePrice) -> Result<(), AdminError> {
     row.rounding_ms = asked.rounding_ms.map_or(row.rounding_ms, i64::from);
     row.effective_from = asked.effective_from.map_or(row.effective_from, prices::whole);
     row.source = asked.source.unwrap_or_else(|| row.source.clone()).trim().to_owned();
+    "api".clone_into(&mut row.managed_by);
     row.read_on = asked.read_on.unwrap_or_else(|| row.read_on.clone()).trim().to_owned();
     let unknown = |error: UnknownName| AdminError::internal(&error);
     let whole = PriceRow {
@@ -221,19 +188,6 @@ fn at_field(reason: String) -> AdminError {
     }
 }
 
-/// A platform administrator may name any tenant; one that is not there is the field's fault.
-async fn check_owner(
-    transaction: &DatabaseTransaction,
-    actor: &Actor,
-    owner: Option<TenantId>,
-) -> Result<(), AdminError> {
-    let Some(tenant) = owner else { return Ok(()) };
-    match tenants::find(transaction, actor.scope(), tenant.0, false).await {
-        Err(AdminError::NotFound) => Err(AdminError::field("tenant_id", "there is no such tenant")),
-        other => other.map(drop),
-    }
-}
-
 async fn check_length(transaction: &DatabaseTransaction, row: &price::Model) -> Result<(), AdminError> {
     match prices::other_length(transaction, row).await? {
         None => Ok(()),
@@ -244,15 +198,11 @@ async fn check_length(transaction: &DatabaseTransaction, row: &price::Model) -> 
     }
 }
 
-fn overlap(error: sea_orm::DbErr) -> AdminError {
-    match AdminError::from(error) {
+fn overlap(error: AdminError) -> AdminError {
+    match error {
         AdminError::Conflict { code: "already_exists", .. } => {
             AdminError::conflict("overlaps", "There is a price for the same from the same moment on.")
         }
         other => other,
     }
-}
-
-fn show(row: price::Model) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(prices::view(row))
 }

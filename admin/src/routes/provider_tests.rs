@@ -22,7 +22,7 @@ use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{Body, PathId};
 use crate::ports::ProviderTrial;
-use crate::repositories::models;
+use crate::repositories::resource::{self, owner};
 
 /// Tests that one user may start within [`WINDOW`]: each costs money at the provider.
 const MAX_TESTS: u64 = 6;
@@ -59,8 +59,8 @@ pub(crate) async fn test_provider(
     body: Body<TestProvider>,
 ) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
-    let row = models::find_provider(&control.database, actor.scope(), id.0).await?;
-    let owner = row.tenant_id.map(|id| TenantId(id.0));
+    let row = resource::find::<provider::Entity>(&control.database, actor.scope(), id.0).await?;
+    let owner = owner(row.tenant_id);
     actor.may_change(owner)?;
     let operations = operations(&row, &asked)?;
     note(&control, &actor, &row, owner, &operations).await?;

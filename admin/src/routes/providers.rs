@@ -1,8 +1,7 @@
 //! `/api/v1/providers`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::providers::{CreateProvider, DeleteProvider, ListProviders, Provider, UpdateProvider};
@@ -17,14 +16,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::tenants::check_name;
-use crate::audit::{self, Change};
+use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
-use crate::repositories::{Scope, credentials, providers, stored};
-use crate::{Control, publish};
+use crate::extract::{Body, Query};
+use crate::idempotency::{self, Idempotency};
+use crate::repositories::resource::{self, owner};
+use crate::repositories::{credentials, providers, stored, tenants};
+use crate::resource::{One, created};
 
 const MAX_REGION_CHARS: usize = 64;
 const MAX_URL_BYTES: usize = 2048;
@@ -93,18 +92,9 @@ pub(crate) async fn create_provider(
         updated_at: now,
     };
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        if let Some(tenant) = tenant
-            && !providers::has_tenant(transaction, tenant).await?
-        {
-            return Err(AdminError::field("tenant_id", "there is no such tenant"));
-        }
-        let row = providers::insert(transaction, row).await?;
-        let (id, version) = (row.id, row.version);
-        let shown = providers::view(row, actor.scope());
-        let change = Change::of("create", "provider", id, tenant).after(&shown);
-        audit::append(transaction, &actor.by(), change).await?;
-        publish::announce(transaction).await?;
-        Ok(Created { body: shown, location: format!("/api/v1/providers/{id}"), version: Some(version) })
+        tenants::check_owner(transaction, tenant).await?;
+        let row = resource::insert(transaction, row).await?;
+        created::<provider::Entity>(transaction, &actor, row, "/api/v1/providers").await
     })
     .await
 }
@@ -115,8 +105,8 @@ pub(crate) async fn create_provider(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/providers/{id}")]
-pub(crate) async fn get_provider(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
-    Ok(show(providers::find(&control.database, actor.scope(), id.0, false).await?, actor.scope()))
+pub(crate) async fn get_provider(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<provider::Entity>().await
 }
 
 /// Changes a provider.
@@ -131,28 +121,13 @@ pub(crate) async fn get_provider(control: Data<Control>, actor: Actor, id: PathI
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/providers/{id}")]
-pub(crate) async fn update_provider(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateProvider>,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let mut row = changeable(&transaction, &actor, id.0).await?;
-    expected.check(row.version)?;
-    let before = row.clone();
-    edit(&mut row, body.value)?;
-    check_credentials_stay(&transaction, &before, &row).await?;
-    let row = providers::update(&transaction, row, OffsetDateTime::now_utc()).await?;
-    let change = Change::of("update", "provider", row.id, providers::owner(&row))
-        .before(&providers::view(before, Scope::All))
-        .after(&providers::view(row.clone(), Scope::All));
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(show(row, actor.scope()))
+pub(crate) async fn update_provider(one: One, body: Body<UpdateProvider>) -> Result<HttpResponse, AdminError> {
+    one.change::<provider::Entity>("update", async |transaction, row| {
+        let before = row.clone();
+        edit(row, body.value)?;
+        check_credentials_stay(transaction, &before, row).await
+    })
+    .await
 }
 
 /// Removes a provider with its credentials. What was used there stays in the ledger.
@@ -166,40 +141,11 @@ pub(crate) async fn update_provider(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/providers/{id}")]
-pub(crate) async fn delete_provider(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    asked: Query<DeleteProvider>,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = changeable(&transaction, &actor, id.0).await?;
-    expected.check(row.version)?;
-    if !asked.0.force {
-        check_unnamed(providers::routes_to(&transaction, &row).await?)?;
-    }
-    providers::delete(&transaction, row.id).await?;
-    let change = Change::of("delete", "provider", row.id, providers::owner(&row));
-    audit::append(&transaction, &actor.by(), change.before(&providers::view(row, Scope::All))).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-/// A provider that the caller may change, locked until the transaction ends.
-pub(super) async fn changeable(
-    transaction: &DatabaseTransaction,
-    actor: &Actor,
-    id: Uuid,
-) -> Result<provider::Model, AdminError> {
-    let row = providers::find(transaction, actor.scope(), id, true).await?;
-    actor.may_change(providers::owner(&row))?;
-    if matches!(row.managed_by.as_str(), "file" | "environment") {
-        return Err(AdminError::managed_by_file());
-    }
-    Ok(row)
+pub(crate) async fn delete_provider(one: One, asked: Query<DeleteProvider>) -> Result<HttpResponse, AdminError> {
+    one.remove::<provider::Entity>(async |transaction, row| {
+        if asked.0.force { Ok(()) } else { check_unnamed(providers::routes_to(transaction, row).await?) }
+    })
+    .await
 }
 
 fn edit(row: &mut provider::Model, asked: UpdateProvider) -> Result<(), AdminError> {
@@ -213,7 +159,7 @@ fn edit(row: &mut provider::Model, asked: UpdateProvider) -> Result<(), AdminErr
     row.enabled = asked.enabled.unwrap_or(row.enabled);
     row.allow_insecure = asked.allow_insecure.unwrap_or(row.allow_insecure);
     let base_url = asked.base_url.as_deref().unwrap_or(&row.base_url);
-    row.base_url = check_address(base_url, row.allow_insecure, providers::owner(row))?;
+    row.base_url = check_address(base_url, row.allow_insecure, owner(row.tenant_id))?;
     Ok(())
 }
 
@@ -267,8 +213,4 @@ fn check_region(region: String) -> Result<Option<String>, AdminError> {
         return Err(AdminError::field("region", format!("must have at most {MAX_REGION_CHARS} characters")));
     }
     Ok(Some(region).filter(|region| !region.is_empty()))
-}
-
-fn show(row: provider::Model, scope: Scope) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(providers::view(row, scope))
 }

@@ -1,24 +1,21 @@
 //! `/api/v1/tenants`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::tenants::{CreateTenant, ListTenants, SuspendTenant, Tenant, UpdateTenant};
-use domain::ids::TenantId;
 use entities::tenant;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::audit::{self, Change};
+use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
-use crate::repositories::{stored, tenants};
-use crate::{Control, publish};
+use crate::extract::{Body, Query};
+use crate::idempotency::{self, Idempotency};
+use crate::repositories::{resource, stored, tenants};
+use crate::resource::{One, created};
 
 const MAX_NAME_BYTES: usize = 64;
 
@@ -66,12 +63,9 @@ pub(crate) async fn create_tenant(
     let asked = body.value;
     check_name(&asked.name)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        let row = tenants::insert(transaction, &asked.name, asked.refuse_unpriced, OffsetDateTime::now_utc()).await?;
-        let (id, version) = (row.id, row.version);
-        let shown = tenants::view(row);
-        let change = Change::of("create", "tenant", id, Some(TenantId(id.0))).after(&shown);
-        audit::append(transaction, &actor.by(), change).await?;
-        Ok(Created { body: shown, location: format!("/api/v1/tenants/{id}"), version: Some(version) })
+        let row = tenants::fresh(asked.name, asked.refuse_unpriced, OffsetDateTime::now_utc());
+        let row = resource::insert(transaction, row).await?;
+        created::<tenant::Entity>(transaction, &actor, row, "/api/v1/tenants").await
     })
     .await
 }
@@ -82,8 +76,8 @@ pub(crate) async fn create_tenant(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/tenants/{id}")]
-pub(crate) async fn get_tenant(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
-    Ok(show(tenants::find(&control.database, actor.scope(), id.0, false).await?))
+pub(crate) async fn get_tenant(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<tenant::Entity>().await
 }
 
 /// Changes a tenant.
@@ -97,21 +91,13 @@ pub(crate) async fn get_tenant(control: Data<Control>, actor: Actor, id: PathId)
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/tenants/{id}")]
-pub(crate) async fn update_tenant(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateTenant>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn update_tenant(one: One, body: Body<UpdateTenant>) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
     if let Some(name) = &asked.name {
         check_name(name)?;
     }
-    change(&control, &actor, id, &request, "update", |row| {
-        if row.managed_by == "file" {
-            return Err(AdminError::managed_by_file());
-        }
+    one.change::<tenant::Entity>("update", async |_, row| {
+        is_not_declared(row)?;
         row.name = asked.name.unwrap_or_else(|| row.name.clone());
         row.refuse_unpriced = asked.refuse_unpriced.unwrap_or(row.refuse_unpriced);
         Ok(())
@@ -129,26 +115,8 @@ pub(crate) async fn update_tenant(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/tenants/{id}")]
-pub(crate) async fn delete_tenant(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = tenants::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    if row.managed_by == "file" {
-        return Err(AdminError::managed_by_file());
-    }
-    let tenant = TenantId(row.id.0);
-    tenants::delete(&transaction, tenant).await?;
-    let change = Change::of("delete", "tenant", tenant, Some(tenant)).before(&tenants::view(row));
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(HttpResponse::NoContent().finish())
+pub(crate) async fn delete_tenant(one: One) -> Result<HttpResponse, AdminError> {
+    one.remove::<tenant::Entity>(async |_, row| is_not_declared(row)).await
 }
 
 /// Suspends a tenant: its keys are refused and its sessions ended on every gateway at once, and its people
@@ -159,18 +127,12 @@ pub(crate) async fn delete_tenant(
     (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/tenants/{id}/suspend")]
-pub(crate) async fn suspend_tenant(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<SuspendTenant>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn suspend_tenant(one: One, body: Body<SuspendTenant>) -> Result<HttpResponse, AdminError> {
     let reason = body.value.reason;
     if reason.trim().is_empty() || reason.chars().count() > 200 {
         return Err(AdminError::field("reason", "must have 1 to 200 characters"));
     }
-    change(&control, &actor, id, &request, "suspend", |row| {
+    one.change::<tenant::Entity>("suspend", async |_, row| {
         row.suspended_at = Some(row.suspended_at.unwrap_or_else(|| stored(OffsetDateTime::now_utc())));
         row.suspended_reason = Some(reason);
         Ok(())
@@ -184,13 +146,8 @@ pub(crate) async fn suspend_tenant(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/tenants/{id}/resume")]
-pub(crate) async fn resume_tenant(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    change(&control, &actor, id, &request, "resume", |row| {
+pub(crate) async fn resume_tenant(one: One) -> Result<HttpResponse, AdminError> {
+    one.change::<tenant::Entity>("resume", async |_, row| {
         row.suspended_at = None;
         row.suspended_reason = None;
         Ok(())
@@ -198,32 +155,9 @@ pub(crate) async fn resume_tenant(
     .await
 }
 
-/// Changes one tenant in one transaction, with its audit entry, and tells the gateways.
-async fn change(
-    control: &Control,
-    actor: &Actor,
-    id: PathId,
-    request: &HttpRequest,
-    action: &'static str,
-    edit: impl FnOnce(&mut tenant::Model) -> Result<(), AdminError>,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(request)?;
-    let transaction = control.begin().await?;
-    let mut row = tenants::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    let before = tenants::view(row.clone());
-    edit(&mut row)?;
-    let row = tenants::update(&transaction, row, OffsetDateTime::now_utc()).await?;
-    let tenant = TenantId(row.id.0);
-    let change = Change::of(action, "tenant", tenant, Some(tenant)).before(&before).after(&tenants::view(row.clone()));
-    audit::append(&transaction, &actor.by(), change).await?;
-    publish::announce(&transaction).await?;
-    control.commit(transaction).await?;
-    Ok(show(row))
-}
-
-fn show(row: tenant::Model) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(tenants::view(row))
+/// What the configuration declares of a tenant stays; suspended it may be all the same.
+fn is_not_declared(row: &tenant::Model) -> Result<(), AdminError> {
+    if row.managed_by == "file" { Err(AdminError::managed_by_file()) } else { Ok(()) }
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), AdminError> {

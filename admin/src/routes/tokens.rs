@@ -64,11 +64,7 @@ pub(crate) async fn create_token(
     let (role, tenant) = narrowed(&actor, &asked)?;
     check(&asked)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        if let Some(tenant) = tenant {
-            tenants::find(transaction, actor.scope(), tenant.0, false)
-                .await
-                .map_err(|_| AdminError::field("tenant_id", "there is no such tenant"))?;
-        }
+        tenants::check_owner(transaction, tenant).await?;
         let token = format_as(ACCESS_TOKEN_PREFIX, random()?);
         let row = access_token::Model {
             id: Id(Uuid::now_v7()),

@@ -1,8 +1,7 @@
 //! `/api/v1/users`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::users::{CreateUser, InvitedUser, ListUsers, OneTimeLink, UpdateUser, User};
@@ -12,10 +11,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
 use crate::extract::{Body, PathId, Query};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::repositories::users as rows;
+use crate::resource::One;
 use crate::users;
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
@@ -73,8 +72,8 @@ pub(crate) async fn create_user(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/users/{id}")]
-pub(crate) async fn get_user(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
-    show(&rows::find(&control.database, actor.scope(), id.0, false).await?)
+pub(crate) async fn get_user(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<user::Entity>().await
 }
 
 /// Changes a user. Another role or tenant, or being disabled, ends their sign-ins.
@@ -89,14 +88,8 @@ pub(crate) async fn get_user(control: Data<Control>, actor: Actor, id: PathId) -
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/users/{id}")]
-pub(crate) async fn update_user(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateUser>,
-) -> Result<HttpResponse, AdminError> {
-    show(&users::change(&control, &actor, id.0, &IfMatch::of(&request)?, body.value).await?)
+pub(crate) async fn update_user(one: One, body: Body<UpdateUser>) -> Result<HttpResponse, AdminError> {
+    users::change(&one, body.value).await
 }
 
 /// Removes a user with their tokens and sign-ins.
@@ -109,14 +102,8 @@ pub(crate) async fn update_user(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/users/{id}")]
-pub(crate) async fn delete_user(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    users::remove(&control, &actor, id.0, &IfMatch::of(&request)?).await?;
-    Ok(HttpResponse::NoContent().finish())
+pub(crate) async fn delete_user(one: One) -> Result<HttpResponse, AdminError> {
+    users::remove(&one).await
 }
 
 /// Makes a link, shown once, with which the user sets a new password. The old one works until then.
@@ -131,8 +118,4 @@ pub(crate) async fn reset_password(
     id: PathId,
 ) -> Result<HttpResponse, AdminError> {
     Ok(HttpResponse::Created().json(users::reset_password(&control, &actor, id.0).await?))
-}
-
-fn show(row: &user::Model) -> Result<HttpResponse, AdminError> {
-    Ok(HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(rows::view(row)?))
 }

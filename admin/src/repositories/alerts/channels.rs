@@ -5,13 +5,12 @@ use admin_types::page::Page;
 use domain::ids::TenantId;
 use domain::seal::{SealingKey, binding};
 use entities::Id;
-use entities::alert_channel::{ActiveModel, Column, Entity, Model};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
-};
+use entities::alert_channel::{Column, Entity, Model};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::super::resource::{Head, Resource, owner};
 use super::super::{Scope, contains, stored};
 use super::{narrowed, order};
 use crate::error::AdminError;
@@ -130,6 +129,29 @@ pub(crate) fn open(sealing: &SealingKey, row: &Model) -> Result<Leads, &'static 
     Ok(Leads::Slack { url })
 }
 
+impl Resource for Entity {
+    const KIND: &'static str = "alert_channel";
+    const ANNOUNCED: bool = false;
+    type View = AlertChannel;
+
+    fn visible(scope: Scope) -> Condition {
+        scope.own(Column::TenantId)
+    }
+
+    fn head(row: &Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = now;
+    }
+
+    async fn view(_: &impl ConnectionTrait, row: Model, _: Scope) -> Result<AlertChannel, AdminError> {
+        Ok(view(row))
+    }
+}
+
 /// One page of the channels that the caller may see.
 ///
 /// # Errors
@@ -155,47 +177,4 @@ pub(crate) async fn list(
     let rows = position.apply(select, column, Column::Id).all(db).await?;
     let key = |row: &Model| (if by_name { Key::Text(row.name.clone()) } else { Key::Id }, row.id.0);
     Ok(position.page(rows, key, view))
-}
-
-/// One channel that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<Model, AdminError> {
-    let mut find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
-/// Makes a channel.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn insert(db: &impl ConnectionTrait, row: Model) -> Result<Model, DbErr> {
-    ActiveModel::from(row).reset_all().insert(db).await
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn update(db: &impl ConnectionTrait, mut row: Model, now: OffsetDateTime) -> Result<Model, DbErr> {
-    row.version += 1;
-    row.updated_at = stored(now);
-    ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a channel with its messages; rules tell it nothing more.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    Entity::delete_by_id(id).exec(db).await.map(drop)
 }

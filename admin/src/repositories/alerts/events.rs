@@ -6,12 +6,12 @@ use entities::alert_event::{ActiveModel, Column, Entity, Model};
 use entities::{Id, alert_rule};
 use rust_decimal::Decimal;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::super::resource::locked;
 use super::super::{Scope, stored};
 use super::{narrowed, time_order};
 use crate::alerts::Reading;
@@ -101,10 +101,8 @@ pub(crate) async fn find(
     id: Uuid,
     for_change: bool,
 ) -> Result<Model, AdminError> {
-    let mut find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
+    let find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
+    let find = if for_change { locked(db, find) } else { find };
     find.one(db).await?.ok_or(AdminError::NotFound)
 }
 

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use admin_types::alerts::{AlertKind, AlertRule, Condition, ListAlertRules, Severity};
 use admin_types::page::Page;
-use entities::alert_rule::{ActiveModel, Column, Entity, Model};
+use entities::alert_rule::{Column, Entity, Model};
 use entities::{Id, alert_channel, alert_rule_channel};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::super::{Scope, contains, stored};
+use super::super::resource::{Head, Resource, owner};
+use super::super::{Scope, contains};
 use super::{narrowed, order};
 use crate::error::AdminError;
 use crate::paging::{Key, Position};
@@ -47,6 +47,30 @@ pub(crate) fn watch(row: &mut Model, condition: &Condition) -> Result<(), AdminE
     row.kind = kind.as_str().to_owned();
     row.parameters = serde_json::to_string(condition).map_err(|error| AdminError::internal(&error))?;
     Ok(())
+}
+
+impl Resource for Entity {
+    const KIND: &'static str = "alert_rule";
+    const ANNOUNCED: bool = false;
+    type View = AlertRule;
+
+    fn visible(scope: Scope) -> sea_orm::Condition {
+        scope.own(Column::TenantId)
+    }
+
+    fn head(row: &Model) -> Head {
+        Head { id: row.id, owner: owner(row.tenant_id), version: row.version, is_declared: false }
+    }
+
+    fn renew(row: &mut Model, now: OffsetDateTime) {
+        row.version += 1;
+        row.updated_at = now;
+    }
+
+    async fn view(db: &impl ConnectionTrait, row: Model, _: Scope) -> Result<AlertRule, AdminError> {
+        let channels = channels_of(db, std::iter::once(row.id)).await?.remove(&row.id).unwrap_or_default();
+        view(row, channels)
+    }
 }
 
 /// One page of the rules that the caller may see.
@@ -125,11 +149,7 @@ pub(crate) async fn enabled_channels(db: &impl ConnectionTrait, rule: Id) -> Res
 ///
 /// # Errors
 /// The database's; 422 for a channel that is not of the rule's owner, as for one that is not there.
-pub(crate) async fn set_channels(
-    db: &impl ConnectionTrait,
-    rule: &Model,
-    channels: &[Uuid],
-) -> Result<Vec<Uuid>, AdminError> {
+pub(crate) async fn set_channels(db: &impl ConnectionTrait, rule: &Model, channels: &[Uuid]) -> Result<(), AdminError> {
     let mut wanted = channels.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
@@ -155,48 +175,5 @@ pub(crate) async fn set_channels(
     if !wanted.is_empty() {
         alert_rule_channel::Entity::insert_many(rows).exec_without_returning(db).await?;
     }
-    Ok(wanted)
-}
-
-/// One rule that the caller may see. Locked until the transaction ends, where it is for a change.
-///
-/// # Errors
-/// The database's, [`AdminError::NotFound`].
-pub(crate) async fn find(
-    db: &impl ConnectionTrait,
-    scope: Scope,
-    id: Uuid,
-    for_change: bool,
-) -> Result<Model, AdminError> {
-    let mut find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId));
-    if for_change && db.get_database_backend() == DbBackend::Postgres {
-        find = find.lock_exclusive();
-    }
-    find.one(db).await?.ok_or(AdminError::NotFound)
-}
-
-/// Makes a rule.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn insert(db: &impl ConnectionTrait, row: Model) -> Result<Model, DbErr> {
-    ActiveModel::from(row).reset_all().insert(db).await
-}
-
-/// Writes what has changed of a row and raises its version.
-///
-/// # Errors
-/// The database's; the name is taken.
-pub(crate) async fn update(db: &impl ConnectionTrait, mut row: Model, now: OffsetDateTime) -> Result<Model, DbErr> {
-    row.version += 1;
-    row.updated_at = stored(now);
-    ActiveModel::from(row).reset_all().update(db).await
-}
-
-/// Removes a rule. Its alerts stay known.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
-    Entity::delete_by_id(id).exec(db).await.map(drop)
+    Ok(())
 }

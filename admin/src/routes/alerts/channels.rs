@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::alerts::{AlertChannel, AlertChannelTest, CreateAlertChannel, ListAlertChannels, UpdateAlertChannel};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
-use domain::ids::TenantId;
 use entities::alert_channel;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,13 +14,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::check;
 use crate::Control;
 use crate::alerts::Alerts;
-use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
 use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
+use crate::idempotency::{self, Idempotency};
 use crate::repositories::alerts::{channels, deliveries};
+use crate::repositories::resource::{self, owner};
+use crate::resource::{One, created};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -72,12 +70,8 @@ pub(crate) async fn create_alert_channel(
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
         let mut row = channels::new_row(asked.name.clone(), owner, asked.enabled, OffsetDateTime::now_utc());
         channels::lead(&mut row, asked.settings, &control.secrets.sealing)?;
-        let row = channels::insert(transaction, row).await?;
-        let (id, version) = (row.id, row.version);
-        let shown = channels::view(row);
-        let change = Change::of("create", "alert_channel", id, owner).after(&shown);
-        audit::append(transaction, &actor.by(), change).await?;
-        Ok(Created { body: shown, location: format!("/api/v1/alerts/channels/{id}"), version: Some(version) })
+        let row = resource::insert(transaction, row).await?;
+        created::<alert_channel::Entity>(transaction, &actor, row, "/api/v1/alerts/channels").await
     })
     .await
 }
@@ -88,12 +82,8 @@ pub(crate) async fn create_alert_channel(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/alerts/channels/{id}")]
-pub(crate) async fn get_alert_channel(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-) -> Result<HttpResponse, AdminError> {
-    Ok(show(channels::find(&control.database, actor.scope(), id.0, false).await?))
+pub(crate) async fn get_alert_channel(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<alert_channel::Entity>().await
 }
 
 /// Changes a channel.
@@ -108,32 +98,22 @@ pub(crate) async fn get_alert_channel(
     ))]
 #[patch("/api/v1/alerts/channels/{id}")]
 pub(crate) async fn update_alert_channel(
-    control: Data<Control>,
     alerts: Data<Alerts>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
+    one: One,
     body: Body<UpdateAlertChannel>,
 ) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
     asked.name.as_deref().map_or(Ok(()), check::name)?;
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let mut row = channels::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    let owner = row.tenant_id.map(|id| TenantId(id.0));
-    let before = channels::view(row.clone());
-    if let Some(settings) = asked.settings {
-        check::settings(&settings, owner, alerts.has_mail())?;
-        channels::lead(&mut row, settings, &control.secrets.sealing)?;
-    }
-    row.name = asked.name.unwrap_or(row.name);
-    row.enabled = asked.enabled.unwrap_or(row.enabled);
-    let row = channels::update(&transaction, row, OffsetDateTime::now_utc()).await?;
-    let change = Change::of("update", "alert_channel", id.0, owner).before(&before).after(&channels::view(row.clone()));
-    audit::append(&transaction, &actor.by(), change).await?;
-    transaction.commit().await?;
-    Ok(show(row))
+    one.change::<alert_channel::Entity>("update", async |_, row| {
+        if let Some(settings) = asked.settings {
+            check::settings(&settings, owner(row.tenant_id), alerts.has_mail())?;
+            channels::lead(row, settings, &one.control.secrets.sealing)?;
+        }
+        row.name = asked.name.unwrap_or_else(|| row.name.clone());
+        row.enabled = asked.enabled.unwrap_or(row.enabled);
+        Ok(())
+    })
+    .await
 }
 
 /// Removes a channel with the messages that were sent to it.
@@ -145,22 +125,8 @@ pub(crate) async fn update_alert_channel(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/alerts/channels/{id}")]
-pub(crate) async fn delete_alert_channel(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = channels::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    let owner = row.tenant_id.map(|id| TenantId(id.0));
-    channels::delete(&transaction, row.id).await?;
-    let change = Change::of("delete", "alert_channel", id.0, owner).before(&channels::view(row));
-    audit::append(&transaction, &actor.by(), change).await?;
-    transaction.commit().await?;
-    Ok(HttpResponse::NoContent().finish())
+pub(crate) async fn delete_alert_channel(one: One) -> Result<HttpResponse, AdminError> {
+    one.remove::<alert_channel::Entity>(async |_, _| Ok(())).await
 }
 
 /// Sends a test message now, once, and tells how it fared. A channel that is switched off is tried too.
@@ -175,7 +141,7 @@ pub(crate) async fn test_alert_channel(
     actor: Actor,
     id: PathId,
 ) -> Result<HttpResponse, AdminError> {
-    let channel = channels::find(&control.database, actor.scope(), id.0, false).await?;
+    let channel = resource::find::<alert_channel::Entity>(&control.database, actor.scope(), id.0).await?;
     let message = deliveries::test(&channel, OffsetDateTime::now_utc())?;
     let delivery_id = message.id.0;
     let begun = Instant::now();
@@ -190,8 +156,4 @@ pub(crate) async fn test_alert_channel(
         answer: outcome.answer,
         latency_ms,
     }))
-}
-
-fn show(row: alert_channel::Model) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(row.version))).json(channels::view(row))
 }

@@ -1,28 +1,25 @@
 //! `/api/v1/alerts/rules`
 
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use admin_types::alerts::{AlertRule, CreateAlertRule, ListAlertRules, MuteAlertRule, UpdateAlertRule};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
-use domain::ids::TenantId;
 use entities::{Id, alert_rule};
-use sea_orm::DatabaseTransaction;
 use time::{Duration, OffsetDateTime};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::check;
 use crate::Control;
-use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::etag::{self, IfMatch};
-use crate::extract::{Body, PathId, Query};
-use crate::idempotency::{self, Created, Idempotency};
+use crate::extract::{Body, Query};
+use crate::idempotency::{self, Idempotency};
 use crate::repositories::alerts::rules;
+use crate::repositories::resource::{self, owner};
 use crate::repositories::stored;
+use crate::resource::{One, created};
 
 /// Minutes of a year.
 const MAX_MUTED_MINUTES: u32 = 525_600;
@@ -90,13 +87,9 @@ pub(crate) async fn create_alert_rule(
             updated_at: now,
         };
         rules::watch(&mut row, &asked.condition)?;
-        let row = rules::insert(transaction, row).await?;
-        let (id, version) = (row.id, row.version);
-        let channels = rules::set_channels(transaction, &row, &asked.channel_ids).await?;
-        let shown = rules::view(row, channels)?;
-        let change = Change::of("create", "alert_rule", id, owner).after(&shown);
-        audit::append(transaction, &actor.by(), change).await?;
-        Ok(Created { body: shown, location: format!("/api/v1/alerts/rules/{id}"), version: Some(version) })
+        let row = resource::insert(transaction, row).await?;
+        rules::set_channels(transaction, &row, &asked.channel_ids).await?;
+        created::<alert_rule::Entity>(transaction, &actor, row, "/api/v1/alerts/rules").await
     })
     .await
 }
@@ -107,16 +100,8 @@ pub(crate) async fn create_alert_rule(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/alerts/rules/{id}")]
-pub(crate) async fn get_alert_rule(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-) -> Result<HttpResponse, AdminError> {
-    let row = rules::find(&control.database, actor.scope(), id.0, false).await?;
-    let version = row.version;
-    let mut channels = rules::channels_of(&control.database, std::iter::once(row.id)).await?;
-    let channels = channels.remove(&row.id).unwrap_or_default();
-    Ok(show(version, &rules::view(row, channels)?))
+pub(crate) async fn get_alert_rule(one: One) -> Result<HttpResponse, AdminError> {
+    one.show::<alert_rule::Entity>().await
 }
 
 /// Changes a rule. Its alerts follow at the next look.
@@ -130,21 +115,14 @@ pub(crate) async fn get_alert_rule(
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[patch("/api/v1/alerts/rules/{id}")]
-pub(crate) async fn update_alert_rule(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<UpdateAlertRule>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn update_alert_rule(one: One, body: Body<UpdateAlertRule>) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
     asked.name.as_deref().map_or(Ok(()), check::name)?;
     asked.condition.as_ref().map_or(Ok(()), check::condition)?;
     asked.channel_ids.as_deref().map_or(Ok(()), check::channel_ids)?;
-    let changing = Changing { control: &control, actor: &actor, id, request: &request, action: "update" };
-    change(changing, async |transaction, row| {
+    one.change::<alert_rule::Entity>("update", async |transaction, row| {
         if let Some(condition) = &asked.condition {
-            check::key(transaction, row.tenant_id.map(|id| TenantId(id.0)), condition).await?;
+            check::key(transaction, owner(row.tenant_id), condition).await?;
             rules::watch(row, condition)?;
         }
         if let Some(channels) = &asked.channel_ids {
@@ -167,24 +145,8 @@ pub(crate) async fn update_alert_rule(
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 #[delete("/api/v1/alerts/rules/{id}")]
-pub(crate) async fn delete_alert_rule(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let expected = IfMatch::of(&request)?;
-    let transaction = control.begin().await?;
-    let row = rules::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    let (row_id, owner) = (row.id, row.tenant_id.map(|id| TenantId(id.0)));
-    let channels = rules::channels_of(&transaction, std::iter::once(row_id)).await?.remove(&row_id);
-    let before = rules::view(row, channels.unwrap_or_default())?;
-    rules::delete(&transaction, row_id).await?;
-    let change = Change::of("delete", "alert_rule", row_id, owner).before(&before);
-    audit::append(&transaction, &actor.by(), change).await?;
-    transaction.commit().await?;
-    Ok(HttpResponse::NoContent().finish())
+pub(crate) async fn delete_alert_rule(one: One) -> Result<HttpResponse, AdminError> {
+    one.remove::<alert_rule::Entity>(async |_, _| Ok(())).await
 }
 
 /// Mutes a rule: it is looked at, and nobody is told. What still fires when that ends is told then.
@@ -194,13 +156,7 @@ pub(crate) async fn delete_alert_rule(
     (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/alerts/rules/{id}/mute")]
-pub(crate) async fn mute_alert_rule(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-    body: Body<MuteAlertRule>,
-) -> Result<HttpResponse, AdminError> {
+pub(crate) async fn mute_alert_rule(one: One, body: Body<MuteAlertRule>) -> Result<HttpResponse, AdminError> {
     let until = match body.value {
         MuteAlertRule::Until { until } => until,
         MuteAlertRule::Minutes { minutes } if (1..=MAX_MUTED_MINUTES).contains(&minutes) => {
@@ -210,8 +166,7 @@ pub(crate) async fn mute_alert_rule(
             return Err(AdminError::field("minutes", format!("must be from 1 to {MAX_MUTED_MINUTES}")));
         }
     };
-    let changing = Changing { control: &control, actor: &actor, id, request: &request, action: "mute" };
-    change(changing, async |_, row| {
+    one.change::<alert_rule::Entity>("mute", async |_, row| {
         row.muted_until = Some(stored(until));
         Ok(())
     })
@@ -224,52 +179,10 @@ pub(crate) async fn mute_alert_rule(
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/alerts/rules/{id}/unmute")]
-pub(crate) async fn unmute_alert_rule(
-    control: Data<Control>,
-    actor: Actor,
-    id: PathId,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
-    let changing = Changing { control: &control, actor: &actor, id, request: &request, action: "unmute" };
-    change(changing, async |_, row| {
+pub(crate) async fn unmute_alert_rule(one: One) -> Result<HttpResponse, AdminError> {
+    one.change::<alert_rule::Entity>("unmute", async |_, row| {
         row.muted_until = None;
         Ok(())
     })
     .await
-}
-
-/// Who changes which rule.
-struct Changing<'a> {
-    control: &'a Control,
-    actor: &'a Actor,
-    id: PathId,
-    request: &'a HttpRequest,
-    action: &'static str,
-}
-
-/// Changes one rule in one transaction, with its audit entry.
-async fn change(
-    changing: Changing<'_>,
-    edit: impl AsyncFnOnce(&DatabaseTransaction, &mut alert_rule::Model) -> Result<(), AdminError>,
-) -> Result<HttpResponse, AdminError> {
-    let Changing { control, actor, id, request, action } = changing;
-    let expected = IfMatch::of(request)?;
-    let transaction = control.begin().await?;
-    let mut row = rules::find(&transaction, actor.scope(), id.0, true).await?;
-    expected.check(row.version)?;
-    let channels = rules::channels_of(&transaction, std::iter::once(row.id)).await?.remove(&row.id);
-    let before = rules::view(row.clone(), channels.unwrap_or_default())?;
-    edit(&transaction, &mut row).await?;
-    let row = rules::update(&transaction, row, OffsetDateTime::now_utc()).await?;
-    let (version, owner) = (row.version, row.tenant_id.map(|id| TenantId(id.0)));
-    let channels = rules::channels_of(&transaction, std::iter::once(row.id)).await?.remove(&row.id);
-    let after = rules::view(row, channels.unwrap_or_default())?;
-    let change = Change::of(action, "alert_rule", id.0, owner).before(&before).after(&after);
-    audit::append(&transaction, &actor.by(), change).await?;
-    transaction.commit().await?;
-    Ok(show(version, &after))
-}
-
-fn show(version: i64, rule: &AlertRule) -> HttpResponse {
-    HttpResponse::Ok().insert_header((ETAG, etag::tag(version))).json(rule)
 }

@@ -6,8 +6,7 @@ use admin_types::models::ModelTarget;
 use admin_types::problem::FieldProblem;
 use domain::ids::TenantId;
 use domain::routing::{Strategies, Strategy};
-use entities::{Id, tenant};
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::ConnectionTrait;
 
 use crate::error::AdminError;
 use crate::repositories::models;
@@ -20,13 +19,6 @@ const MAX_WEIGHT: u32 = 1_000_000;
 const MAX_OPTIONS: usize = 16;
 const MAX_OPTION_NAME_BYTES: usize = 64;
 const MAX_OPTION_BYTES: usize = 1024;
-
-/// # Errors
-/// 422 for a tenant that is not there.
-pub(super) async fn tenant(db: &impl ConnectionTrait, id: TenantId) -> Result<(), AdminError> {
-    let found = tenant::Entity::find_by_id(Id(id.0)).one(db).await?;
-    found.map(drop).ok_or_else(|| AdminError::field("tenant_id", "there is no such tenant"))
-}
 
 /// Checks all of a model, and tells every field at fault.
 ///

@@ -6,17 +6,15 @@ use admin_types::models::{Simulate, Simulation};
 use admin_types::problem::Problem;
 use domain::ids::{TenantId, VirtualKeyId};
 use domain::provider::Operation;
-use entities::{Id, virtual_key};
-use sea_orm::{EntityTrait, QueryFilter};
+use entities::{Id, model, virtual_key};
 use uuid::Uuid;
 
-use super::check;
 use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{Body, PathId};
 use crate::ports::SimulatedCall;
-use crate::repositories::models;
+use crate::repositories::{models, resource, tenants};
 
 const MAX_MODEL_BYTES: usize = 512;
 const MAX_CHARACTERS: u64 = 100_000;
@@ -59,7 +57,7 @@ pub(crate) async fn simulate_model(
     if call.model.is_some() {
         return Err(AdminError::field("model", "stands in the path already"));
     }
-    let row = models::find(&control.database, actor.scope(), id.0, false).await?;
+    let row = resource::find::<model::Entity>(&control.database, actor.scope(), id.0).await?;
     answer(&control, &actor, row.name, Some(row.tenant_id), call).await
 }
 
@@ -118,13 +116,14 @@ async fn tenant(control: &Control, actor: &Actor, owner: Option<Id>, call: &Simu
     if known.iter().any(|other| *other != first) {
         return Err(AdminError::field("tenant_id", "the model, the key and the tenant must belong together"));
     }
-    check::tenant(&control.database, first).await?;
+    tenants::check_owner(&control.database, Some(first)).await?;
     Ok(first)
 }
 
 async fn key_owner(control: &Control, actor: &Actor, id: Uuid) -> Result<TenantId, AdminError> {
-    let visible = actor.scope().own(virtual_key::Column::TenantId);
-    let found = virtual_key::Entity::find_by_id(Id(id)).filter(visible).one(&control.database).await?;
-    let found = found.filter(|key| key.revoked_at.is_none());
-    found.map(|key| TenantId(key.tenant_id.0)).ok_or_else(|| AdminError::field("key_id", "there is no such key in use"))
+    match resource::find::<virtual_key::Entity>(&control.database, actor.scope(), id).await {
+        Ok(key) if key.revoked_at.is_none() => Ok(TenantId(key.tenant_id.0)),
+        Ok(_) | Err(AdminError::NotFound) => Err(AdminError::field("key_id", "there is no such key in use")),
+        Err(error) => Err(error),
+    }
 }
