@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::given;
 
+use crate::words::words;
+
 /// Characters of a name.
 pub const MAX_NAME_CHARS: usize = 100;
 /// Patterns of models of one key.
@@ -328,22 +330,20 @@ impl KeyOrigin {
     }
 }
 
-/// Orders of a list of keys.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum KeySort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By name.
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of a list of keys.
+    #[derive(Default)]
+    KeySort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By name.
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }
 
 /// How many keys are made from a file.

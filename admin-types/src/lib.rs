@@ -24,3 +24,4 @@ pub mod tokens;
 pub mod usage;
 pub mod users;
 pub mod voices;
+mod words;

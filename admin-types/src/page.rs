@@ -17,3 +17,20 @@ pub struct Page<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
+
+impl<T> Page<T> {
+    /// The same page of other entries.
+    #[must_use]
+    pub fn map<U>(self, show: impl FnMut(T) -> U) -> Page<U> {
+        Page { data: self.data.into_iter().map(show).collect(), next_cursor: self.next_cursor }
+    }
+
+    /// As [`Self::map`], where an entry may be one that cannot be shown.
+    ///
+    /// # Errors
+    /// The first of `show`.
+    pub fn try_map<U, E>(self, show: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let data = self.data.into_iter().map(show).collect::<Result<_, E>>()?;
+        Ok(Page { data, next_cursor: self.next_cursor })
+    }
+}

@@ -8,6 +8,8 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// A price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Price {
@@ -169,28 +171,24 @@ with_filters! {
     }
 }
 
-/// Orders of a list of prices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum PriceSort {
-    /// Oldest row first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest row first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By model.
-    #[serde(rename = "model")]
-    Model,
-    /// By model, backwards.
-    #[serde(rename = "-model")]
-    ModelDescending,
-    /// By the date, the earliest first.
-    #[serde(rename = "effective_from")]
-    EffectiveFrom,
-    /// By the date, the latest first.
-    #[serde(rename = "-effective_from")]
-    EffectiveFromDescending,
+words! {
+    /// Orders of a list of prices.
+    #[derive(Default)]
+    PriceSort {
+        /// Oldest row first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest row first.
+        CreatedAtDescending = "-created_at",
+        /// By model.
+        Model = "model",
+        /// By model, backwards.
+        ModelDescending = "-model",
+        /// By the date, the earliest first.
+        EffectiveFrom = "effective_from",
+        /// By the date, the latest first.
+        EffectiveFromDescending = "-effective_from",
+    }
 }
 
 /// How a list of prices is written.

@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// A configured account at a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Provider {
@@ -109,22 +111,20 @@ pub struct ListProviders {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of providers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum ProviderSort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By name.
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of a list of providers.
+    #[derive(Default)]
+    ProviderSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By name.
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }
 
 /// Whether a provider that routes name is removed all the same.

@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// Most turns that the details of a session hold.
 pub const MAX_TURNS: u64 = 1000;
 /// Most sessions in an event of the stream of sessions.
@@ -183,28 +185,24 @@ pub struct ListSessions {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of sessions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum SessionSort {
-    /// Newest first.
-    #[default]
-    #[serde(rename = "-started_at")]
-    StartedAtDescending,
-    /// Oldest first.
-    #[serde(rename = "started_at")]
-    StartedAt,
-    /// Fewest turns first.
-    #[serde(rename = "turns")]
-    Turns,
-    /// Most turns first.
-    #[serde(rename = "-turns")]
-    TurnsDescending,
-    /// Least audio in first.
-    #[serde(rename = "audio_in_ms")]
-    AudioIn,
-    /// Most audio in first.
-    #[serde(rename = "-audio_in_ms")]
-    AudioInDescending,
+words! {
+    /// Orders of a list of sessions.
+    #[derive(Default)]
+    SessionSort {
+        /// Newest first.
+        #[default]
+        StartedAtDescending = "-started_at",
+        /// Oldest first.
+        StartedAt = "started_at",
+        /// Fewest turns first.
+        Turns = "turns",
+        /// Most turns first.
+        TurnsDescending = "-turns",
+        /// Least audio in first.
+        AudioIn = "audio_in_ms",
+        /// Most audio in first.
+        AudioInDescending = "-audio_in_ms",
+    }
 }
 
 /// Of whom the stream of sessions tells.

@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tenant {
@@ -82,20 +84,18 @@ pub struct ListTenants {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of tenants.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum TenantSort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By name.
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of a list of tenants.
+    #[derive(Default)]
+    TenantSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By name.
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }

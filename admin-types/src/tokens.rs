@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::role::Role;
 
+use crate::words::words;
+
 /// A personal access token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
@@ -87,20 +89,18 @@ pub struct ListTokens {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum TokenSort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By name.
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of a list of tokens.
+    #[derive(Default)]
+    TokenSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By name.
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }

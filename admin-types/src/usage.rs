@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// One billed operation, or one turn of a realtime session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageRecord {
@@ -140,22 +142,20 @@ pub struct ListUsage {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum UsageSort {
-    /// Newest first.
-    #[default]
-    #[serde(rename = "-time")]
-    TimeDescending,
-    /// Oldest first.
-    #[serde(rename = "time")]
-    Time,
-    /// Dearest first.
-    #[serde(rename = "-cost")]
-    CostDescending,
-    /// Slowest first.
-    #[serde(rename = "-latency")]
-    LatencyDescending,
+words! {
+    /// Orders of a list of records.
+    #[derive(Default)]
+    UsageSort {
+        /// Newest first.
+        #[default]
+        TimeDescending = "-time",
+        /// Oldest first.
+        Time = "time",
+        /// Dearest first.
+        CostDescending = "-cost",
+        /// Slowest first.
+        LatencyDescending = "-latency",
+    }
 }
 
 /// Which records are exported: all that [`ListUsage`] would list, the oldest first.

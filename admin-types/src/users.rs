@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::role::Role;
 
+use crate::words::words;
+
 /// Somebody who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
@@ -124,20 +126,18 @@ pub struct ListUsers {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of users.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum UserSort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By e-mail address.
-    #[serde(rename = "email")]
-    Email,
-    /// By e-mail address, backwards.
-    #[serde(rename = "-email")]
-    EmailDescending,
+words! {
+    /// Orders of a list of users.
+    #[derive(Default)]
+    UserSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By e-mail address.
+        Email = "email",
+        /// By e-mail address, backwards.
+        EmailDescending = "-email",
+    }
 }

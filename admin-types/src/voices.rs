@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::words::words;
+
 /// Most characters of a voice's name, here and at a provider.
 pub const MAX_NAME_CHARS: usize = 128;
 /// Most providers that one voice is mapped for.
@@ -65,14 +67,14 @@ pub struct ListVoices {
     pub cursor: Option<String>,
 }
 
-/// Orders of a list of voices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum VoiceSort {
-    /// By name.
-    #[default]
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of a list of voices.
+    #[derive(Default)]
+    VoiceSort {
+        /// By name.
+        #[default]
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }

@@ -4,22 +4,23 @@
 use admin_types::page::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use entities::Id;
 use sea_orm::sea_query::{ExprTrait, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, Value};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ModelTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    Select, Value,
+};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::error::AdminError;
 
 /// Where a list stands: what a caller asked of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Position {
+pub(crate) struct Position<C> {
     limit: u64,
     after: Option<Cursor>,
     sort: &'static str,
-    descending: bool,
+    by: Option<C>,
 }
 
 /// The last entry of a page: what it is sorted by, and its id.
@@ -30,36 +31,37 @@ struct Cursor {
     #[serde(rename = "k")]
     key: Key,
     #[serde(rename = "i")]
-    id: Uuid,
+    id: String,
 }
 
-/// What an entry is sorted by, beside its id.
+/// What an entry is sorted by, before its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Key {
-    /// By the id alone: ids are made in the order of time.
+enum Key {
+    /// By the id alone.
     Id,
     /// By a number.
     Number(i64),
-    /// By a moment.
+    /// By a moment, as tables hold it.
     Moment {
         /// Microseconds since 1970.
         micros: i64,
     },
     /// By a text.
     Text(String),
-    /// By a moment.
-    Time {
-        /// Which.
-        #[serde(rename = "t", with = "time::serde::rfc3339")]
-        at: OffsetDateTime,
-    },
 }
 
 impl Key {
-    /// By a moment as tables hold it, to the microsecond.
-    pub(crate) fn moment(time: OffsetDateTime) -> Self {
-        Self::Moment { micros: i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX) }
+    /// What a row holds in a column; `None` for a kind of value that no list is sorted by.
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::BigInt(Some(number)) => Some(Self::Number(number)),
+            Value::String(Some(text)) => Some(Self::Text(text)),
+            Value::TimeDateTimeWithTimeZone(Some(time)) => {
+                i64::try_from(time.unix_timestamp_nanos() / 1_000).ok().map(|micros| Self::Moment { micros })
+            }
+            _ => None,
+        }
     }
 
     fn value(&self) -> Option<Value> {
@@ -70,81 +72,76 @@ impl Key {
                 OffsetDateTime::from_unix_timestamp_nanos(i128::from(*micros) * 1_000).ok().map(Value::from)
             }
             Self::Text(text) => Some(text.clone().into()),
-            Self::Time { at } => Some((*at).into()),
         }
     }
 }
 
-impl Position {
-    /// `sort` is what the order is called on the wire; a cursor of another order is refused.
+/// Entries of a page.
+///
+/// # Errors
+/// 422 for a limit that is no number of entries.
+pub(crate) fn limit(asked: Option<u16>) -> Result<u16, AdminError> {
+    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+    if limit == 0 || limit > MAX_LIMIT {
+        return Err(AdminError::field("limit", format!("must be from 1 to {MAX_LIMIT}")));
+    }
+    Ok(limit)
+}
+
+impl<C: ColumnTrait> Position<C> {
+    /// `sort` is what the order is called on the wire, where `-` begins a descending one; a cursor of another
+    /// order is refused. `by` is the column that it goes by, which may not be null in any row of the list;
+    /// `None` for the id alone, and ids are made in the order of time.
     ///
     /// # Errors
     /// A limit that is no number of entries, a cursor that this list has not given.
     pub(crate) fn new(
-        limit: Option<u16>,
+        asked: Option<u16>,
         cursor: Option<&str>,
         sort: &'static str,
-        descending: bool,
+        by: Option<C>,
     ) -> Result<Self, AdminError> {
-        let limit = limit.unwrap_or(DEFAULT_LIMIT);
-        if limit == 0 || limit > MAX_LIMIT {
-            return Err(AdminError::field("limit", format!("must be from 1 to {MAX_LIMIT}")));
-        }
         let after = cursor.map(|cursor| read(cursor, sort)).transpose()?;
-        Ok(Self { limit: limit.into(), after, sort, descending })
+        Ok(Self { limit: limit(asked)?.into(), after, sort, by })
     }
 
-    /// The rows of the page and one more, which tells whether there is a next one. `column` is what
-    /// [`Key`] holds; `None` where it is [`Key::Id`]. It may not be null.
-    pub(crate) fn apply<E, C>(&self, select: Select<E>, column: Option<C>, id: C) -> Select<E>
-    where
-        E: EntityTrait<Column = C>,
-        C: ColumnTrait,
-    {
-        let order = if self.descending { Order::Desc } else { Order::Asc };
-        let mut select = select;
-        if let Some(after) = &self.after {
-            select = select.filter(self.beyond(after, column, id));
-        }
-        if let Some(column) = column {
-            select = select.order_by(column, order.clone());
-        }
-        select.order_by(id, order).limit(self.limit + 1)
-    }
-
-    /// As [`Self::apply`], for rows that have a unique text in the place of an id.
-    pub(crate) fn apply_by_name<E, C>(&self, select: Select<E>, name: C) -> Select<E>
-    where
-        E: EntityTrait<Column = C>,
-        C: ColumnTrait,
-    {
-        let order = if self.descending { Order::Desc } else { Order::Asc };
-        let after = self.after.as_ref().and_then(|after| after.key.value());
-        let select = match after {
-            Some(value) if self.descending => select.filter(name.lt(value)),
-            Some(value) => select.filter(name.gt(value)),
-            None => select,
-        };
-        select.order_by(name, order).limit(self.limit + 1)
-    }
-
-    /// The page of these rows, as [`Self::apply_by_name`] selected them.
-    pub(crate) fn page_by_name<R, T>(
+    /// The rows of the page. `id` is a column of text that tells every row from the others.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn page<E: EntityTrait<Column = C>>(
         &self,
-        rows: Vec<R>,
-        name: impl Fn(&R) -> String,
-        show: impl FnMut(R) -> T,
-    ) -> Page<T> {
-        self.page(rows, |row| (Key::Text(name(row)), Uuid::nil()), show)
+        db: &impl ConnectionTrait,
+        mut select: Select<E>,
+        id: C,
+    ) -> Result<Page<E::Model>, AdminError> {
+        if let Some(after) = &self.after {
+            select = select.filter(self.beyond(after, id));
+        }
+        let order = if self.is_descending() { Order::Desc } else { Order::Asc };
+        if let Some(by) = self.by {
+            select = select.order_by(by, order.clone());
+        }
+        // One more row tells whether there is a next page.
+        let mut data = select.order_by(id, order).limit(self.limit + 1).all(db).await?;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = data.len() > limit;
+        data.truncate(limit);
+        let last = data.last().filter(|_| more);
+        let next_cursor = last.map(|row| self.cursor(row, id)).transpose()?;
+        Ok(Page { data, next_cursor })
     }
 
-    fn beyond<C: ColumnTrait>(&self, after: &Cursor, column: Option<C>, id: C) -> Condition {
+    fn is_descending(&self) -> bool {
+        self.sort.starts_with('-')
+    }
+
+    fn beyond(&self, after: &Cursor, id: C) -> Condition {
         let past = |column: C, value: Value| -> SimpleExpr {
-            if self.descending { column.lt(value) } else { column.gt(value) }
+            if self.is_descending() { column.lt(value) } else { column.gt(value) }
         };
-        let last_id: Value = Id(after.id).into();
-        let by_id = past(id, last_id);
-        match (column, after.key.value()) {
+        let by_id = past(id, after.id.as_str().into());
+        match (self.by, after.key.value()) {
             (Some(column), Some(value)) => {
                 Condition::any().add(past(column, value.clone())).add(column.eq(value).and(by_id))
             }
@@ -152,51 +149,53 @@ impl Position {
         }
     }
 
-    /// The page of these rows, as [`Self::apply`] selected them.
-    pub(crate) fn page<R, T>(
-        &self,
-        mut rows: Vec<R>,
-        key: impl Fn(&R) -> (Key, Uuid),
-        show: impl FnMut(R) -> T,
-    ) -> Page<T> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more).map(key);
-        let next_cursor = last.map(|(key, id)| Cursor { sort: self.sort.to_owned(), key, id }.write());
-        Page { data: rows.into_iter().map(show).collect(), next_cursor }
+    fn cursor<M: ModelTrait<Entity: EntityTrait<Column = C>>>(&self, row: &M, id: C) -> Result<String, AdminError> {
+        let unfit = || AdminError::internal(&format!("the list cannot be sorted by {}", self.sort));
+        let key = self.by.map_or(Some(Key::Id), |by| Key::of(row.get(by))).ok_or_else(unfit)?;
+        let Some(Key::Text(id)) = Key::of(row.get(id)) else { return Err(unfit()) };
+        Cursor { sort: self.sort.to_owned(), key, id }.write()
     }
 }
 
 impl Cursor {
-    fn write(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    fn write(&self) -> Result<String, AdminError> {
+        let text = serde_json::to_vec(self).map_err(|error| AdminError::internal(&error))?;
+        Ok(URL_SAFE_NO_PAD.encode(text))
     }
 }
 
 fn read(text: &str, sort: &str) -> Result<Cursor, AdminError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let cursor: Option<Cursor> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    // PostgreSQL's text holds no NUL.
+    let has_nul =
+        |cursor: &Cursor| cursor.id.contains('\0') || matches!(&cursor.key, Key::Text(text) if text.contains('\0'));
     cursor
-        .filter(|cursor| cursor.sort == sort && !matches!(&cursor.key, Key::Text(text) if text.contains('\0')))
+        .filter(|cursor| cursor.sort == sort && !has_nul(cursor))
         .ok_or_else(|| AdminError::field("cursor", "is not one that this list has given"))
 }
 
 #[cfg(test)]
 mod tests {
+    use entities::tenant::Column;
+
     use super::*;
 
     #[test]
     fn a_cursor_belongs_to_its_order_and_is_checked() {
-        let cursor = Cursor { sort: "-name".to_owned(), key: Key::Text("b".to_owned()), id: Uuid::nil() };
-        assert_eq!(read(&cursor.write(), "-name").unwrap(), cursor);
-        let moment = Cursor { key: Key::Moment { micros: -1 }, ..cursor.clone() };
-        assert_eq!(read(&moment.write(), "-name").unwrap(), moment);
-        assert!(read(&cursor.write(), "name").is_err());
+        let cursor = |key: Key| Cursor { sort: "-name".to_owned(), key, id: "a".to_owned() };
+        for key in [Key::Text("b".to_owned()), Key::Moment { micros: -1 }, Key::Number(7), Key::Id] {
+            let cursor = cursor(key);
+            let text = cursor.write().unwrap();
+            assert_eq!(read(&text, "-name").unwrap(), cursor);
+            assert!(read(&text, "name").is_err());
+        }
         for forged in ["", "x", "e30", "%%%"] {
             assert!(read(forged, "name").is_err(), "{forged}");
         }
-        assert!(Position::new(Some(0), None, "name", false).is_err());
-        assert!(Position::new(Some(501), None, "name", false).is_err());
+        let with_nul = Cursor { id: "a\0".to_owned(), ..cursor(Key::Id) };
+        assert!(read(&with_nul.write().unwrap(), "-name").is_err());
+        assert!(Position::<Column>::new(Some(0), None, "name", None).is_err());
+        assert!(Position::<Column>::new(Some(501), None, "name", None).is_err());
     }
 }

@@ -6,7 +6,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{AlertKind, AlertTimeSort, Severity, words};
+use super::{AlertKind, AlertTimeSort, Severity};
+use crate::words::words;
 
 words! {
     /// Where an alert stands.

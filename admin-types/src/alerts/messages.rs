@@ -5,7 +5,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Alert, AlertTimeSort, words};
+use super::{Alert, AlertTimeSort};
+use crate::words::words;
 
 words! {
     /// What a message tells.

@@ -15,66 +15,32 @@ pub use rules::{
     AlertKind, AlertRule, Condition, CreateAlertRule, ListAlertRules, MuteAlertRule, Severity, UpdateAlertRule,
 };
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use crate::words::words;
 
-/// Orders of lists of rules and channels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum AlertSort {
-    /// Oldest first.
-    #[default]
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    /// Newest first.
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// By name.
-    #[serde(rename = "name")]
-    Name,
-    /// By name, backwards.
-    #[serde(rename = "-name")]
-    NameDescending,
+words! {
+    /// Orders of lists of rules and channels.
+    #[derive(Default)]
+    AlertSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By name.
+        Name = "name",
+        /// By name, backwards.
+        NameDescending = "-name",
+    }
 }
 
-/// Orders of lists of alerts and deliveries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum AlertTimeSort {
-    /// Newest first.
-    #[default]
-    #[serde(rename = "-created_at")]
-    CreatedAtDescending,
-    /// Oldest first.
-    #[serde(rename = "created_at")]
-    CreatedAt,
+words! {
+    /// Orders of lists of alerts and deliveries.
+    #[derive(Default)]
+    AlertTimeSort {
+        /// Newest first.
+        #[default]
+        CreatedAtDescending = "-created_at",
+        /// Oldest first.
+        CreatedAt = "created_at",
+    }
 }
-
-/// A closed list of words, as they stand in tables and on the wire.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $text:tt),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-        pub enum $name {
-            $($(#[$of])* #[serde(rename = $text)] $variant),+
-        }
-
-        impl $name {
-            /// As it stands in tables and on the wire.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text),+
-                }
-            }
-
-            /// What is called so; `None` where nothing is.
-            #[must_use]
-            pub fn named(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-pub(crate) use words;

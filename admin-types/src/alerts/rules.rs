@@ -6,7 +6,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{AlertSort, words};
+use super::AlertSort;
+use crate::words::words;
 
 words! {
     /// How much an alert matters.

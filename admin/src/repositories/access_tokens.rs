@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Scope, contains};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Whose tokens a caller may see: their own, and those of the users whom they manage.
 #[derive(Debug, Clone, Copy)]
@@ -58,27 +58,15 @@ pub(crate) async fn list(
     reach: Reach,
     list: &ListTokens,
 ) -> Result<Page<Token>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        TokenSort::CreatedAt => ("created_at", None, false),
-        TokenSort::CreatedAtDescending => ("-created_at", None, true),
-        TokenSort::Name => ("name", Some(Column::Name), false),
-        TokenSort::NameDescending => ("-name", Some(Column::Name), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let mut select = access_token::Entity::find().filter(reach.condition()).filter(Column::RevokedAt.is_null());
-    if let Some(text) = &list.q {
-        select = select.filter(contains(Column::Name, text));
-    }
-    if let Some(user) = list.user_id {
-        select = select.filter(Column::UserId.eq(Id(user)));
-    }
-    let rows = position.apply(select, column, Column::Id).all(db).await?;
-    let shown = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-    let key = |row: &Token| match column {
-        Some(_) => (Key::Text(row.name.clone()), row.id),
-        None => (Key::Id, row.id),
-    };
-    Ok(position.page(shown, key, |row| row))
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, TokenSort::Name | TokenSort::NameDescending).then_some(Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add(Column::RevokedAt.is_null())
+        .add_option(list.q.as_deref().map(|text| contains(Column::Name, text)))
+        .add_option(list.user_id.map(|user| Column::UserId.eq(Id(user))));
+    let select = access_token::Entity::find().filter(reach.condition()).filter(asked);
+    position.page(db, select, Column::Id).await?.try_map(|row| view(&row))
 }
 
 /// One token within reach.

@@ -2,7 +2,6 @@
 
 use admin_types::audit::{AuditEntry, ListAudit};
 use admin_types::page::Page;
-use domain::ids::TenantId;
 use entities::{Id, audit_entry};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Scope, contains};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Entries of an export that are held at once.
 const BATCH: u64 = 500;
@@ -52,13 +51,9 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAudit,
 ) -> Result<Page<AuditEntry>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "-at", true)?;
-    let Some(asked) = asked(scope, list) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let select = audit_entry::Entity::find().filter(asked);
-    let rows = position.apply(select, None, audit_entry::Column::Id).all(db).await?;
-    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+    let position = Position::new(list.limit, list.cursor.as_deref(), "-at", None)?;
+    let select = audit_entry::Entity::find().filter(asked(scope, list));
+    Ok(position.page(db, select, audit_entry::Column::Id).await?.map(view))
 }
 
 /// The entries that follow `after` in an export; none at its end.
@@ -71,7 +66,7 @@ pub(crate) async fn following(
     list: &ListAudit,
     after: Option<Uuid>,
 ) -> Result<Vec<AuditEntry>, AdminError> {
-    let Some(mut asked) = asked(scope, list) else { return Ok(Vec::new()) };
+    let mut asked = asked(scope, list);
     if let Some(after) = after {
         asked = asked.add(audit_entry::Column::Id.lt(Id(after)));
     }
@@ -90,32 +85,25 @@ pub(crate) async fn find(db: &impl ConnectionTrait, scope: Scope, id: Uuid) -> R
     row.map(view).ok_or(AdminError::NotFound)
 }
 
-/// `None` where the caller may see nothing of what is asked for.
-fn asked(scope: Scope, list: &ListAudit) -> Option<Condition> {
+/// What the caller may see of what is asked for.
+fn asked(scope: Scope, list: &ListAudit) -> Condition {
     use audit_entry::Column;
-    let mut asked = scope.narrow(list.tenant_id.map(TenantId))?.own(Column::TenantId);
-    let equal =
-        [(Column::Action, &list.action), (Column::ObjectKind, &list.object_kind), (Column::ObjectId, &list.object_id)];
-    for (column, text) in equal {
-        if let Some(text) = text {
-            asked = asked.add(column.eq(text));
-        }
-    }
-    if let Some(actor) = &list.actor {
-        asked = asked.add(Condition::any().add(Column::ActorId.eq(actor)).add(Column::ActorName.eq(actor)));
-    }
-    if let Some(from) = list.from {
-        asked = asked.add(Column::Id.gte(first_id(from)));
-    }
-    if let Some(to) = list.to {
-        asked = asked.add(Column::Id.lt(first_id(to)));
-    }
-    if let Some(text) = &list.q {
+    let equal = |column: Column, text: &Option<String>| text.as_deref().map(|text| column.eq(text));
+    let actor = |actor: &str| Condition::any().add(Column::ActorId.eq(actor)).add(Column::ActorName.eq(actor));
+    let text = |text: &str| {
         let columns = [Column::ActorName, Column::Before, Column::After];
-        let any = columns.into_iter().fold(Condition::any(), |any, column| any.add(contains(column, text)));
-        asked = asked.add(any);
-    }
-    Some(asked)
+        columns.into_iter().fold(Condition::any(), |any, column| any.add(contains(column, text)))
+    };
+    scope
+        .own(Column::TenantId)
+        .add_option(list.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
+        .add_option(equal(Column::Action, &list.action))
+        .add_option(equal(Column::ObjectKind, &list.object_kind))
+        .add_option(equal(Column::ObjectId, &list.object_id))
+        .add_option(list.actor.as_deref().map(actor))
+        .add_option(list.from.map(|from| Column::Id.gte(first_id(from))))
+        .add_option(list.to.map(|to| Column::Id.lt(first_id(to))))
+        .add_option(list.q.as_deref().map(text))
 }
 
 /// The least id that can be made at a moment: ids begin with the milliseconds of their time.

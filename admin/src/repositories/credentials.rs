@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Scope;
 use super::resource::{Head, Resource, owner};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Row of `settings` that is sealed under the present master key from the first start on.
 const SEALED_SETTING: &str = "key_pepper";
@@ -70,10 +70,9 @@ pub(crate) async fn list(
     provider: Id,
     list: &ListCredentials,
 ) -> Result<Page<Credential>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "created_at", false)?;
+    let position = Position::new(list.limit, list.cursor.as_deref(), "created_at", None)?;
     let select = provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider));
-    let rows = position.apply(select, None, provider_credential::Column::Id).all(db).await?;
-    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+    Ok(position.page(db, select, provider_credential::Column::Id).await?.map(view))
 }
 
 /// How many credentials a provider has.

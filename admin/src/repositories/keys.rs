@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::resource::{Head, Resource};
 use super::{Scope, contains};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Rows of one statement, far below what either database takes.
 const CHUNK: usize = 500;
@@ -113,33 +113,16 @@ pub(crate) async fn list(
     list: &ListKeys,
     now: OffsetDateTime,
 ) -> Result<Page<VirtualKey>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        KeySort::CreatedAt => ("created_at", None, false),
-        KeySort::CreatedAtDescending => ("-created_at", None, true),
-        KeySort::Name => ("name", Some(virtual_key::Column::Name), false),
-        KeySort::NameDescending => ("-name", Some(virtual_key::Column::Name), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = scope.narrow(list.tenant_id.map(TenantId)) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let mut select = virtual_key::Entity::find().filter(shown(scope));
-    if let Some(text) = &list.q {
-        select = select.filter(contains(virtual_key::Column::Name, text));
-    }
-    if let Some(origin) = list.managed_by {
-        select = select.filter(virtual_key::Column::ManagedBy.eq(origin.as_str()));
-    }
-    if let Some(state) = list.state {
-        select = select.filter(in_state(state, now));
-    }
-    let rows = position.apply(select, column, virtual_key::Column::Id).all(db).await?;
-    let key = |row: &virtual_key::Model| match column {
-        Some(_) => (Key::Text(row.name.clone()), row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    let page = position.page(rows, key, |row| view(row, now));
-    Ok(Page { data: page.data.into_iter().collect::<Result<_, _>>()?, next_cursor: page.next_cursor })
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, KeySort::Name | KeySort::NameDescending).then_some(virtual_key::Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add_option(list.tenant_id.map(|tenant| virtual_key::Column::TenantId.eq(Id(tenant))))
+        .add_option(list.q.as_deref().map(|text| contains(virtual_key::Column::Name, text)))
+        .add_option(list.managed_by.map(|origin| virtual_key::Column::ManagedBy.eq(origin.as_str())))
+        .add_option(list.state.map(|state| in_state(state, now)));
+    let select = virtual_key::Entity::find().filter(virtual_key::Entity::visible(scope)).filter(asked);
+    position.page(db, select, virtual_key::Column::Id).await?.try_map(|row| view(row, now))
 }
 
 /// The caller's keys that are not removed.

@@ -24,7 +24,7 @@ pub mod voices;
 
 use domain::ids::TenantId;
 use entities::Id;
-use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition};
 use time::OffsetDateTime;
 
@@ -77,6 +77,11 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
     pattern.push('%');
     let lower = sea_orm::sea_query::Func::lower(Expr::col(column.as_column_ref()));
     Condition::all().add(Expr::expr(lower).like(LikeExpr::new(pattern).escape('\\')))
+}
+
+/// Only the rows that have something in `column`, or only those that have nothing; nothing asked, all of them.
+pub(crate) fn is_there(column: impl ColumnTrait, wanted: Option<bool>) -> Option<SimpleExpr> {
+    wanted.map(|wanted| if wanted { column.is_not_null() } else { column.is_null() })
 }
 
 /// A moment as both databases hold it: UTC, to the microsecond.

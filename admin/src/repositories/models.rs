@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::resource::{Head, Resource, owner};
 use super::{Scope, contains, stored};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown.
 ///
@@ -86,38 +86,16 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListModels,
 ) -> Result<Page<Model>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        ModelSort::CreatedAt => ("created_at", None, false),
-        ModelSort::CreatedAtDescending => ("-created_at", None, true),
-        ModelSort::Name => ("name", Some(model::Column::Name), false),
-        ModelSort::NameDescending => ("-name", Some(model::Column::Name), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let visible = match list.tenant_id.map(TenantId) {
-        None => scope.own_or_platform(model::Column::TenantId),
-        tenant => match scope.narrow(tenant) {
-            Some(narrow) => narrow.own(model::Column::TenantId),
-            None => return Ok(Page { data: Vec::new(), next_cursor: None }),
-        },
-    };
-    let mut select = model::Entity::find().filter(visible);
-    if let Some(text) = &list.q {
-        select = select.filter(contains(model::Column::Name, text));
-    }
-    if let Some(strategy) = list.strategy {
-        select = select.filter(model::Column::Strategy.eq(strategy.to_string()));
-    }
-    if let Some(managed_by) = &list.managed_by {
-        select = select.filter(model::Column::ManagedBy.eq(managed_by.as_str()));
-    }
-    let rows = position.apply(select, column, model::Column::Id).all(db).await?;
-    let key = |row: &model::Model| match column {
-        Some(_) => (Key::Text(row.name.clone()), row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    let page = position.page(rows, key, view);
-    let data = page.data.into_iter().collect::<Result<_, _>>()?;
-    Ok(Page { data, next_cursor: page.next_cursor })
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, ModelSort::Name | ModelSort::NameDescending).then_some(model::Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add_option(list.tenant_id.map(|tenant| model::Column::TenantId.eq(Id(tenant))))
+        .add_option(list.q.as_deref().map(|text| contains(model::Column::Name, text)))
+        .add_option(list.strategy.map(|strategy| model::Column::Strategy.eq(strategy.to_string())))
+        .add_option(list.managed_by.as_deref().map(|origin| model::Column::ManagedBy.eq(origin)));
+    let select = model::Entity::find().filter(model::Entity::visible(scope)).filter(asked);
+    position.page(db, select, model::Column::Id).await?.try_map(view)
 }
 
 /// Whether a tenant has a model of its own of this name.

@@ -14,9 +14,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource, owner};
-use super::{Scope, contains};
+use super::{Scope, contains, is_there};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Units that measure the length of audio.
 const LENGTHS: [&str; 3] = ["audio_hour", "audio_minute", "audio_second"];
@@ -71,15 +71,13 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListPrices,
 ) -> Result<Page<Price>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        PriceSort::CreatedAt => ("created_at", None, false),
-        PriceSort::CreatedAtDescending => ("-created_at", None, true),
-        PriceSort::Model => ("model", Some(price::Column::Model), false),
-        PriceSort::ModelDescending => ("-model", Some(price::Column::Model), true),
-        PriceSort::EffectiveFrom => ("effective_from", Some(price::Column::EffectiveFrom), false),
-        PriceSort::EffectiveFromDescending => ("-effective_from", Some(price::Column::EffectiveFrom), true),
+    let sort = list.sort.unwrap_or_default();
+    let by = match sort {
+        PriceSort::CreatedAt | PriceSort::CreatedAtDescending => None,
+        PriceSort::Model | PriceSort::ModelDescending => Some(price::Column::Model),
+        PriceSort::EffectiveFrom | PriceSort::EffectiveFromDescending => Some(price::Column::EffectiveFrom),
     };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
     let wanted = ExportPrices {
         tenant_id: list.tenant_id,
         platform: list.platform,
@@ -93,27 +91,18 @@ pub(crate) async fn list(
         format: None,
     };
     let select = price::Entity::find().filter(which(scope, &wanted));
-    let rows = position.apply(select, column, price::Column::Id).all(db).await?;
-    let key = |row: &price::Model| match column {
-        Some(price::Column::Model) => (Key::Text(row.model.clone()), row.id.0),
-        Some(_) => (Key::Time { at: row.effective_from }, row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    Ok(position.page(rows, key, view))
+    Ok(position.page(db, select, price::Column::Id).await?.map(view))
 }
 
 /// The prices that the caller may see and asks for.
 pub(crate) fn which(scope: Scope, wanted: &ExportPrices) -> Condition {
     let column = |column: price::Column, text: &Option<String>| text.as_ref().map(|text| column.eq(text.as_str()));
-    let owner = wanted.platform.map(|platform| match platform {
-        true => price::Column::TenantId.is_null(),
-        false => price::Column::TenantId.is_not_null(),
-    });
+    let owner = is_there(price::Column::TenantId, wanted.platform.map(|platform| !platform));
     let text = wanted.q.as_ref().map(|text| {
         Condition::any().add(contains(price::Column::Model, text)).add(contains(price::Column::Source, text))
     });
     Condition::all()
-        .add(scope.own_or_platform(price::Column::TenantId))
+        .add(price::Entity::visible(scope))
         .add_option(wanted.tenant_id.map(|id| price::Column::TenantId.eq(Id(id))))
         .add_option(owner)
         .add_option(column(price::Column::ProviderKind, &wanted.provider_kind))

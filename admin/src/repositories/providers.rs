@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::resource::{Head, Resource, owner};
 use super::{Scope, contains};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown. Where the platform's providers are is none of a tenant's business.
 pub(crate) fn view(row: provider::Model, scope: Scope) -> Provider {
@@ -67,35 +67,17 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListProviders,
 ) -> Result<Page<Provider>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        ProviderSort::CreatedAt => ("created_at", None, false),
-        ProviderSort::CreatedAtDescending => ("-created_at", None, true),
-        ProviderSort::Name => ("name", Some(provider::Column::Name), false),
-        ProviderSort::NameDescending => ("-name", Some(provider::Column::Name), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let mut select = provider::Entity::find().filter(scope.own_or_platform(provider::Column::TenantId));
-    if let Some(text) = &list.q {
-        select = select.filter(contains(provider::Column::Name, text));
-    }
-    if let Some(kind) = &list.kind {
-        select = select.filter(provider::Column::Kind.eq(kind.as_str()));
-    }
-    if let Some(tenant) = list.tenant_id {
-        select = select.filter(provider::Column::TenantId.eq(Id(tenant)));
-    }
-    if let Some(managed_by) = &list.managed_by {
-        select = select.filter(provider::Column::ManagedBy.eq(managed_by.as_str()));
-    }
-    if let Some(enabled) = list.enabled {
-        select = select.filter(provider::Column::Enabled.eq(enabled));
-    }
-    let rows = position.apply(select, column, provider::Column::Id).all(db).await?;
-    let key = |row: &provider::Model| match column {
-        Some(_) => (Key::Text(row.name.clone()), row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    Ok(position.page(rows, key, |row| view(row, scope)))
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, ProviderSort::Name | ProviderSort::NameDescending).then_some(provider::Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add_option(list.q.as_deref().map(|text| contains(provider::Column::Name, text)))
+        .add_option(list.kind.as_deref().map(|kind| provider::Column::Kind.eq(kind)))
+        .add_option(list.tenant_id.map(|tenant| provider::Column::TenantId.eq(Id(tenant))))
+        .add_option(list.managed_by.as_deref().map(|origin| provider::Column::ManagedBy.eq(origin)))
+        .add_option(list.enabled.map(|enabled| provider::Column::Enabled.eq(enabled)));
+    let select = provider::Entity::find().filter(provider::Entity::visible(scope)).filter(asked);
+    Ok(position.page(db, select, provider::Column::Id).await?.map(|row| view(row, scope)))
 }
 
 /// Names of the models with a target at a provider: of its tenant's, or of all for the platform's.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::auth::sessions::started_at;
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Keeps a token.
 pub(crate) async fn insert(db: &impl ConnectionTrait, row: refresh_token::Model) -> Result<(), DbErr> {
@@ -95,7 +95,7 @@ pub(crate) async fn list(
     list: &ListSignIns,
     now: OffsetDateTime,
 ) -> Result<Page<SignIn>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "-started_at", true)?;
+    let position = Position::new(list.limit, list.cursor.as_deref(), "-started_at", None)?;
     // Each sign-in has one token that is still to be exchanged.
     let select = refresh_token::Entity::find().filter(
         Condition::all()
@@ -105,7 +105,6 @@ pub(crate) async fn list(
             .add(Column::UsedAt.is_null())
             .add(Column::ExpiresAt.gt(now)),
     );
-    let rows = position.apply(select, None, Column::FamilyId).all(db).await?;
     let show = |row: refresh_token::Model| SignIn {
         id: row.family_id.0,
         address: row.address,
@@ -115,5 +114,5 @@ pub(crate) async fn list(
         expires_at: row.expires_at,
         current: current == Some(row.family_id.0),
     };
-    Ok(position.page(rows, |row| (Key::Id, row.family_id.0), show))
+    Ok(position.page(db, select, Column::FamilyId).await?.map(show))
 }

@@ -5,7 +5,6 @@ use admin_types::sessions::{
     ListSessions, MAX_EVENT_SESSIONS, MAX_TURNS, Session, SessionKind, SessionSort, SessionTurn,
 };
 use changes::gateways;
-use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use entities::live_session::{Column, Entity, Model};
 use entities::{Id, gateway_instance, usage_record};
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use super::resource::locked;
 use super::{Scope, stored};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row of a session and the gateway that holds it.
 type Row = (Model, Option<gateway_instance::Model>);
@@ -112,26 +111,17 @@ pub(crate) async fn list(
     scope: Scope,
     asked: &ListSessions,
 ) -> Result<Page<Session>, AdminError> {
-    let (sort, column, descending) = match asked.sort.unwrap_or_default() {
-        SessionSort::StartedAtDescending => ("-started_at", None, true),
-        SessionSort::StartedAt => ("started_at", None, false),
-        SessionSort::Turns => ("turns", Some(Column::Turns), false),
-        SessionSort::TurnsDescending => ("-turns", Some(Column::Turns), true),
-        SessionSort::AudioIn => ("audio_in_ms", Some(Column::AudioInMs), false),
-        SessionSort::AudioInDescending => ("-audio_in_ms", Some(Column::AudioInMs), true),
+    let sort = asked.sort.unwrap_or_default();
+    let by = match sort {
+        SessionSort::StartedAtDescending | SessionSort::StartedAt => None,
+        SessionSort::Turns | SessionSort::TurnsDescending => Some(Column::Turns),
+        SessionSort::AudioIn | SessionSort::AudioInDescending => Some(Column::AudioInMs),
     };
-    let position = Position::new(asked.limit, asked.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = scope.narrow(asked.tenant_id.map(TenantId)) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
+    let position = Position::new(asked.limit, asked.cursor.as_deref(), sort.as_str(), by)?;
     let select = Entity::find().filter(open(db, scope).await?).filter(filters(asked));
-    let rows = position.apply(select, column, Column::Id).all(db).await?;
-    let key = |(row, _): &Row| match column {
-        Some(Column::Turns) => (Key::Number(row.turns), row.id.0),
-        Some(_) => (Key::Number(row.audio_in_ms), row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    Ok(position.page(with_gateways(db, rows).await?, key, view))
+    let page = position.page(db, select, Column::Id).await?;
+    let data = with_gateways(db, page.data).await?;
+    Ok(Page { data, next_cursor: page.next_cursor }.map(view))
 }
 
 fn filters(asked: &ListSessions) -> Condition {
@@ -139,6 +129,7 @@ fn filters(asked: &ListSessions) -> Condition {
     let model =
         model.map(|model| Condition::any().add(Column::ModelAsked.eq(model)).add(Column::ModelServed.eq(model)));
     Condition::all()
+        .add_option(asked.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
         .add_option(asked.key_id.map(|key| Column::KeyId.eq(Id(key))))
         .add_option(asked.provider.as_deref().map(|provider| Column::Provider.eq(provider)))
         .add_option(model)

@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource};
-use super::{Scope, contains, stored};
+use super::{Scope, contains, is_there, stored};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown.
 pub(crate) fn view(row: tenant::Model) -> Tenant {
@@ -59,28 +59,14 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListTenants,
 ) -> Result<admin_types::page::Page<Tenant>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        TenantSort::CreatedAt => ("created_at", None, false),
-        TenantSort::CreatedAtDescending => ("-created_at", None, true),
-        TenantSort::Name => ("name", Some(tenant::Column::Name), false),
-        TenantSort::NameDescending => ("-name", Some(tenant::Column::Name), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let mut select = tenant::Entity::find().filter(scope.own(tenant::Column::Id));
-    if let Some(text) = &list.q {
-        select = select.filter(contains(tenant::Column::Name, text));
-    }
-    select = match list.suspended {
-        Some(true) => select.filter(tenant::Column::SuspendedAt.is_not_null()),
-        Some(false) => select.filter(tenant::Column::SuspendedAt.is_null()),
-        None => select,
-    };
-    let rows = position.apply(select, column, tenant::Column::Id).all(db).await?;
-    let key = |row: &tenant::Model| match column {
-        Some(_) => (Key::Text(row.name.clone()), row.id.0),
-        None => (Key::Id, row.id.0),
-    };
-    Ok(position.page(rows, key, view))
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, TenantSort::Name | TenantSort::NameDescending).then_some(tenant::Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add_option(list.q.as_deref().map(|text| contains(tenant::Column::Name, text)))
+        .add_option(is_there(tenant::Column::SuspendedAt, list.suspended));
+    let select = tenant::Entity::find().filter(tenant::Entity::visible(scope)).filter(asked);
+    Ok(position.page(db, select, tenant::Column::Id).await?.map(view))
 }
 
 /// The tenant of this name.

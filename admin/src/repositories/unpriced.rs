@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use admin_types::page::{DEFAULT_LIMIT, MAX_LIMIT, Page};
+use admin_types::page::Page;
 use admin_types::prices::{ListUnpriced, UnpricedUse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::Scope;
 use crate::error::AdminError;
+use crate::paging;
 use crate::repositories::prices::whole;
 
 /// What is summed.
@@ -93,10 +94,7 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListUnpriced,
 ) -> Result<Page<UnpricedUse>, AdminError> {
-    let limit = list.limit.unwrap_or(DEFAULT_LIMIT);
-    if limit == 0 || limit > MAX_LIMIT {
-        return Err(AdminError::field("limit", format!("must be from 1 to {MAX_LIMIT}")));
-    }
+    let limit = paging::limit(list.limit)?;
     let mut sql = Sql::new(
         db.get_database_backend(),
         "SELECT tenant_id, provider, model_served, operation, COUNT(*) AS records, MIN(started_at) AS first_used, \

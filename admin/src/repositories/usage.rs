@@ -18,9 +18,9 @@ use time::{Duration, OffsetDateTime};
 use usage_store::{labels_of, since, until};
 use uuid::Uuid;
 
-use super::Scope;
+use super::{Scope, is_there};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// The longest time of which the dearest or the slowest records are found.
 const SORTED_DAYS: Duration = Duration::days(7);
@@ -133,11 +133,7 @@ impl Filter {
             let told = Func::cust("replace").arg(Column::Tags.into_expr()).arg(" ").arg("");
             all = all.add(Expr::expr(told).like(containing(&tag.replace(' ', ""))));
         }
-        all = match self.priced {
-            Some(true) => all.add(Column::CostNanoUsd.is_not_null()),
-            Some(false) => all.add(Column::CostNanoUsd.is_null()),
-            None => all,
-        };
+        all = all.add_option(is_there(Column::CostNanoUsd, self.priced));
         if let Some(from) = self.from {
             all = all.add(since(backend, from.unix_timestamp())?);
         }
@@ -175,29 +171,23 @@ pub(crate) async fn list(
     use usage_record::Column;
     let filter = Filter::from(list);
     filter.check()?;
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        UsageSort::TimeDescending => ("-time", Column::StartedAt, true),
-        UsageSort::Time => ("time", Column::StartedAt, false),
-        UsageSort::CostDescending => ("-cost", Column::CostNanoUsd, true),
-        UsageSort::LatencyDescending => ("-latency", Column::LatencyMs, true),
+    let sort = list.sort.unwrap_or_default();
+    let by = match sort {
+        UsageSort::TimeDescending | UsageSort::Time => Column::StartedAt,
+        UsageSort::CostDescending => Column::CostNanoUsd,
+        UsageSort::LatencyDescending => Column::LatencyMs,
     };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), Some(by))?;
     let mut select = filter.select(db.get_database_backend(), scope)?;
-    if !matches!(column, Column::StartedAt) {
+    if !matches!(by, Column::StartedAt) {
         let is_short = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= SORTED_DAYS);
         if !is_short {
             return Err(AdminError::field("sort", "this order takes `from` and `to` with at most 7 days between"));
         }
-        select = select.filter(column.is_not_null());
+        select = select.filter(by.is_not_null());
     }
-    let rows = position.apply(select, Some(column), Column::Id).all(db).await?;
-    let key = |row: &usage_record::Model| match column {
-        Column::StartedAt => (Key::moment(row.started_at), row.id.0),
-        Column::CostNanoUsd => (Key::Number(row.cost_nano_usd.unwrap_or_default()), row.id.0),
-        _ => (Key::Number(row.latency_ms), row.id.0),
-    };
-    let page = position.page(rows, key, |row| filter.means(&row).then(|| view(row)));
-    Ok(Page { data: page.data.into_iter().flatten().collect(), next_cursor: page.next_cursor })
+    let Page { data, next_cursor } = position.page(db, select, Column::Id).await?;
+    Ok(Page { data: data.into_iter().filter(|row| filter.means(row)).map(view).collect(), next_cursor })
 }
 
 /// One record that the caller may see.

@@ -12,9 +12,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{self, Head, Resource, owner};
-use super::{Scope, contains, stored};
+use super::{Scope, contains, is_there, stored};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown.
 pub(crate) fn view(row: &user::Model) -> Result<User, AdminError> {
@@ -86,36 +86,17 @@ impl Resource for user::Entity {
 
 /// One page of the users that the caller may see.
 pub(crate) async fn list(db: &impl ConnectionTrait, scope: Scope, list: &ListUsers) -> Result<Page<User>, AdminError> {
-    let (sort, column, descending) = match list.sort.unwrap_or_default() {
-        UserSort::CreatedAt => ("created_at", None, false),
-        UserSort::CreatedAtDescending => ("-created_at", None, true),
-        UserSort::Email => ("email", Some(user::Column::Email), false),
-        UserSort::EmailDescending => ("-email", Some(user::Column::Email), true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let mut select = user::Entity::find().filter(scope.own(user::Column::TenantId));
-    if let Some(text) = &list.q {
-        let either = Condition::any().add(contains(user::Column::Email, text)).add(contains(user::Column::Name, text));
-        select = select.filter(either);
-    }
-    if let Some(role) = list.role {
-        select = select.filter(user::Column::Role.eq(role.as_str()));
-    }
-    if let Some(tenant) = list.tenant_id {
-        select = select.filter(user::Column::TenantId.eq(Id(tenant)));
-    }
-    select = match list.disabled {
-        Some(true) => select.filter(user::Column::DisabledAt.is_not_null()),
-        Some(false) => select.filter(user::Column::DisabledAt.is_null()),
-        None => select,
-    };
-    let rows = position.apply(select, column, user::Column::Id).all(db).await?;
-    let shown = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-    let key = |row: &User| match column {
-        Some(_) => (Key::Text(row.email.clone()), row.id),
-        None => (Key::Id, row.id),
-    };
-    Ok(position.page(shown, key, |row| row))
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, UserSort::Email | UserSort::EmailDescending).then_some(user::Column::Email);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let text = |text| Condition::any().add(contains(user::Column::Email, text)).add(contains(user::Column::Name, text));
+    let asked = Condition::all()
+        .add_option(list.q.as_deref().map(text))
+        .add_option(list.role.map(|role| user::Column::Role.eq(role.as_str())))
+        .add_option(list.tenant_id.map(|tenant| user::Column::TenantId.eq(Id(tenant))))
+        .add_option(is_there(user::Column::DisabledAt, list.disabled));
+    let select = user::Entity::find().filter(user::Entity::visible(scope)).filter(asked);
+    position.page(db, select, user::Column::Id).await?.try_map(|row| view(&row))
 }
 
 /// Whoever signs in with this address, which is in lower case.

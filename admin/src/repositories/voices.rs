@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use admin_types::page::Page;
-use admin_types::voices::{ListVoices, Voice, VoiceSort};
+use admin_types::voices::{ListVoices, Voice};
 use entities::voice;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::contains;
 use super::resource::locked;
@@ -26,18 +26,10 @@ pub(crate) fn view(row: voice::Model) -> Result<Voice, AdminError> {
 /// # Errors
 /// The database's; a limit or cursor that cannot be.
 pub(crate) async fn list(db: &impl ConnectionTrait, list: &ListVoices) -> Result<Page<Voice>, AdminError> {
-    let (sort, descending) = match list.sort.unwrap_or_default() {
-        VoiceSort::Name => ("name", false),
-        VoiceSort::NameDescending => ("-name", true),
-    };
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let mut select = voice::Entity::find();
-    if let Some(text) = &list.q {
-        select = select.filter(contains(voice::Column::Name, text));
-    }
-    let rows = position.apply_by_name(select, voice::Column::Name).all(db).await?;
-    let page = position.page_by_name(rows, |row| row.name.clone(), view);
-    Ok(Page { data: page.data.into_iter().collect::<Result<_, _>>()?, next_cursor: page.next_cursor })
+    let sort = list.sort.unwrap_or_default().as_str();
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, None)?;
+    let asked = Condition::all().add_option(list.q.as_deref().map(|text| contains(voice::Column::Name, text)));
+    position.page(db, voice::Entity::find().filter(asked), voice::Column::Name).await?.try_map(view)
 }
 
 /// One voice; `None` where there is none of the name. Locked until the transaction ends, where it is for a

@@ -1,6 +1,6 @@
 //! Where alerts are told.
 
-use admin_types::alerts::{AlertChannel, AlertChannelKind, ChannelSettings, ListAlertChannels};
+use admin_types::alerts::{AlertChannel, AlertChannelKind, AlertSort, ChannelSettings, ListAlertChannels};
 use admin_types::page::Page;
 use domain::ids::TenantId;
 use domain::seal::{SealingKey, binding};
@@ -12,9 +12,8 @@ use uuid::Uuid;
 
 use super::super::resource::{Head, Resource, owner};
 use super::super::{Scope, contains, stored};
-use super::{narrowed, order};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// Where a channel leads, its secrets opened.
 pub(crate) enum Leads {
@@ -161,20 +160,13 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAlertChannels,
 ) -> Result<Page<AlertChannel>, AdminError> {
-    let (sort, by_name, descending) = order(list.sort.unwrap_or_default());
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = narrowed(scope, list.tenant_id) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let mut select = Entity::find().filter(scope.own(Column::TenantId));
-    if let Some(text) = &list.q {
-        select = select.filter(contains(Column::Name, text));
-    }
-    if let Some(kind) = list.kind {
-        select = select.filter(Column::Kind.eq(kind.as_str()));
-    }
-    let column = by_name.then_some(Column::Name);
-    let rows = position.apply(select, column, Column::Id).all(db).await?;
-    let key = |row: &Model| (if by_name { Key::Text(row.name.clone()) } else { Key::Id }, row.id.0);
-    Ok(position.page(rows, key, view))
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, AlertSort::Name | AlertSort::NameDescending).then_some(Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add_option(list.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
+        .add_option(list.q.as_deref().map(|text| contains(Column::Name, text)))
+        .add_option(list.kind.map(|kind| Column::Kind.eq(kind.as_str())));
+    let select = Entity::find().filter(Entity::visible(scope)).filter(asked);
+    Ok(position.page(db, select, Column::Id).await?.map(view))
 }

@@ -4,15 +4,15 @@ use admin_types::alerts::{AlertDelivery, AlertMessage, DeliveryStatus, ListAlert
 use admin_types::page::Page;
 use entities::alert_delivery::{ActiveModel, Column, Entity, Model};
 use entities::{Id, alert_channel, alert_event};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{Scope, stored};
-use super::{events, narrowed, time_order};
+use super::events;
 use crate::alerts::Outcome;
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown.
 pub(crate) fn view(row: Model) -> AlertDelivery {
@@ -115,20 +115,13 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAlertDeliveries,
 ) -> Result<Page<AlertDelivery>, AdminError> {
-    let (sort, descending) = time_order(list.sort.unwrap_or_default());
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = narrowed(scope, list.tenant_id) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let mut select = Entity::find().filter(scope.own(Column::TenantId));
-    for (column, wanted) in [(Column::EventId, list.alert_id), (Column::ChannelId, list.channel_id)] {
-        if let Some(wanted) = wanted {
-            select = select.filter(column.eq(Id(wanted)));
-        }
-    }
-    if let Some(status) = list.status {
-        select = select.filter(Column::Status.eq(status.as_str()));
-    }
-    let rows = position.apply(select, None, Column::Id).all(db).await?;
-    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+    let sort = list.sort.unwrap_or_default().as_str();
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, None)?;
+    let asked = Condition::all()
+        .add_option(list.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
+        .add_option(list.alert_id.map(|alert| Column::EventId.eq(Id(alert))))
+        .add_option(list.channel_id.map(|channel| Column::ChannelId.eq(Id(channel))))
+        .add_option(list.status.map(|status| Column::Status.eq(status.as_str())));
+    let select = Entity::find().filter(scope.own(Column::TenantId)).filter(asked);
+    Ok(position.page(db, select, Column::Id).await?.map(view))
 }

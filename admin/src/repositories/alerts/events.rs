@@ -6,18 +6,18 @@ use entities::alert_event::{ActiveModel, Column, Entity, Model};
 use entities::{Id, alert_rule};
 use rust_decimal::Decimal;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    QueryOrder,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::resource::locked;
-use super::super::{Scope, stored};
-use super::{narrowed, time_order};
+use super::super::{Scope, is_there, stored};
 use crate::alerts::Reading;
 use crate::alerts::message::summary;
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// It has not lasted long enough to fire. Nobody sees it yet.
 const PENDING: &str = "pending";
@@ -54,6 +54,11 @@ pub(crate) fn is_firing(row: &Model) -> bool {
     row.state == AlertState::Firing.as_str()
 }
 
+/// The alerts that the caller may see.
+fn visible(scope: Scope) -> Condition {
+    scope.own(Column::TenantId).add(Column::State.ne(PENDING))
+}
+
 /// One page of the alerts that the caller may see.
 ///
 /// # Errors
@@ -63,32 +68,17 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAlerts,
 ) -> Result<Page<Alert>, AdminError> {
-    let (sort, descending) = time_order(list.sort.unwrap_or_default());
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = narrowed(scope, list.tenant_id) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let mut select = Entity::find().filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
-    let words = [
-        (Column::State, list.state.map(AlertState::as_str)),
-        (Column::Severity, list.severity.map(Severity::as_str)),
-        (Column::Kind, list.kind.map(AlertKind::as_str)),
-    ];
-    for (column, word) in words {
-        if let Some(word) = word {
-            select = select.filter(column.eq(word));
-        }
-    }
-    if let Some(rule) = list.rule_id {
-        select = select.filter(Column::RuleId.eq(Id(rule)));
-    }
-    select = match list.acknowledged {
-        Some(true) => select.filter(Column::AcknowledgedAt.is_not_null()),
-        Some(false) => select.filter(Column::AcknowledgedAt.is_null()),
-        None => select,
-    };
-    let rows = position.apply(select, None, Column::Id).all(db).await?;
-    Ok(position.page(rows, |row| (Key::Id, row.id.0), view))
+    let sort = list.sort.unwrap_or_default().as_str();
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort, None)?;
+    let asked = Condition::all()
+        .add_option(list.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
+        .add_option(list.state.map(|state| Column::State.eq(state.as_str())))
+        .add_option(list.severity.map(|severity| Column::Severity.eq(severity.as_str())))
+        .add_option(list.kind.map(|kind| Column::Kind.eq(kind.as_str())))
+        .add_option(list.rule_id.map(|rule| Column::RuleId.eq(Id(rule))))
+        .add_option(is_there(Column::AcknowledgedAt, list.acknowledged));
+    let select = Entity::find().filter(visible(scope)).filter(asked);
+    Ok(position.page(db, select, Column::Id).await?.map(view))
 }
 
 /// One alert that the caller may see. Locked until the transaction ends, where it is for a change.
@@ -101,7 +91,7 @@ pub(crate) async fn find(
     id: Uuid,
     for_change: bool,
 ) -> Result<Model, AdminError> {
-    let find = Entity::find_by_id(Id(id)).filter(scope.own(Column::TenantId)).filter(Column::State.ne(PENDING));
+    let find = Entity::find_by_id(Id(id)).filter(visible(scope));
     let find = if for_change { locked(db, find) } else { find };
     find.one(db).await?.ok_or(AdminError::NotFound)
 }

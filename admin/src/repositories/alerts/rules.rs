@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use admin_types::alerts::{AlertKind, AlertRule, Condition, ListAlertRules, Severity};
+use admin_types::alerts::{AlertKind, AlertRule, AlertSort, Condition, ListAlertRules, Severity};
 use admin_types::page::Page;
 use entities::alert_rule::{Column, Entity, Model};
 use entities::{Id, alert_channel, alert_rule_channel};
@@ -14,9 +14,8 @@ use uuid::Uuid;
 
 use super::super::resource::{Head, Resource, owner};
 use super::super::{Scope, contains};
-use super::{narrowed, order};
 use crate::error::AdminError;
-use crate::paging::{Key, Position};
+use crate::paging::Position;
 
 /// A row as it is shown.
 ///
@@ -82,28 +81,20 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAlertRules,
 ) -> Result<Page<AlertRule>, AdminError> {
-    let (sort, by_name, descending) = order(list.sort.unwrap_or_default());
-    let position = Position::new(list.limit, list.cursor.as_deref(), sort, descending)?;
-    let Some(scope) = narrowed(scope, list.tenant_id) else {
-        return Ok(Page { data: Vec::new(), next_cursor: None });
-    };
-    let mut select = Entity::find().filter(scope.own(Column::TenantId));
-    if let Some(text) = &list.q {
-        select = select.filter(contains(Column::Name, text));
-    }
-    if let Some(kind) = list.kind {
-        select = select.filter(Column::Kind.eq(kind.as_str()));
-    }
-    let column = by_name.then_some(Column::Name);
-    let rows = position.apply(select, column, Column::Id).all(db).await?;
-    let mut channels = channels_of(db, rows.iter().map(|row| row.id)).await?;
-    let key = |row: &Model| (if by_name { Key::Text(row.name.clone()) } else { Key::Id }, row.id.0);
-    let page = position.page(rows, key, |row| {
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, AlertSort::Name | AlertSort::NameDescending).then_some(Column::Name);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = sea_orm::Condition::all()
+        .add_option(list.tenant_id.map(|tenant| Column::TenantId.eq(Id(tenant))))
+        .add_option(list.q.as_deref().map(|text| contains(Column::Name, text)))
+        .add_option(list.kind.map(|kind| Column::Kind.eq(kind.as_str())));
+    let select = Entity::find().filter(Entity::visible(scope)).filter(asked);
+    let page = position.page(db, select, Column::Id).await?;
+    let mut channels = channels_of(db, page.data.iter().map(|row| row.id)).await?;
+    page.try_map(|row| {
         let channels = channels.remove(&row.id).unwrap_or_default();
         view(row, channels)
-    });
-    let data = page.data.into_iter().collect::<Result<_, _>>()?;
-    Ok(Page { data, next_cursor: page.next_cursor })
+    })
 }
 
 /// The channels of these rules.
