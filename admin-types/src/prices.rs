@@ -144,7 +144,28 @@ macro_rules! with_filters {
             pub q: Option<String>,
             $($more)*
         }
+
+        impl From<&$name> for PriceFilter {
+            fn from(asked: &$name) -> Self {
+                Self {
+                    tenant_id: asked.tenant_id,
+                    platform: asked.platform,
+                    provider_kind: asked.provider_kind.clone(),
+                    model: asked.model.clone(),
+                    operation: asked.operation.clone(),
+                    unit: asked.unit.clone(),
+                    in_force_at: asked.in_force_at,
+                    managed_by: asked.managed_by.clone(),
+                    q: asked.q.clone(),
+                }
+            }
+        }
     };
+}
+
+with_filters! {
+    /// Which prices are meant.
+    PriceFilter {}
 }
 
 with_filters! {

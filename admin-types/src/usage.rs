@@ -91,55 +91,92 @@ pub struct FailedAttempt {
     pub error: String,
 }
 
-/// Which records are listed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ListUsage {
-    /// Of one tenant.
-    pub tenant_id: Option<Uuid>,
-    /// Of one key.
-    pub key_id: Option<Uuid>,
-    /// Of one `x-antiphon-user`.
-    #[param(max_length = 512)]
-    pub user: Option<String>,
-    /// With one of `x-antiphon-tags`, such as `team=a`.
-    #[param(max_length = 512)]
-    pub tag: Option<String>,
-    /// Of one provider, by its configured name.
-    #[param(max_length = 255)]
-    pub provider: Option<String>,
-    /// Of one model, asked for or served.
-    #[param(max_length = 255)]
-    pub model: Option<String>,
-    /// Of one operation.
-    #[param(max_length = 64)]
-    pub operation: Option<String>,
-    /// That ended so.
-    #[param(max_length = 64)]
-    pub status: Option<String>,
-    /// Of one realtime session.
-    pub session_id: Option<Uuid>,
-    /// Of one request.
-    pub request_id: Option<Uuid>,
-    /// With a known cost, or without.
-    pub priced: Option<bool>,
-    /// Begun at this moment or later, to the second.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub from: Option<OffsetDateTime>,
-    /// Begun before this moment, to the second.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub to: Option<OffsetDateTime>,
-    /// `-time` (newest first, as told nothing), `time`; `-cost` and `-latency` for at most 7 days between
-    /// `from` and `to`, the first without records whose cost is not known.
-    #[param(inline)]
-    pub sort: Option<UsageSort>,
-    /// Entries of a page; 50 unless told. With `tag` a page may have fewer.
-    #[param(minimum = 1, maximum = 500)]
-    pub limit: Option<u16>,
-    /// `next_cursor` of the page before.
-    #[param(max_length = 1000)]
-    pub cursor: Option<String>,
+macro_rules! with_filters {
+    ($(#[$doc:meta])* $name:ident { $($first:tt)* } { $($last:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+        #[into_params(parameter_in = Query)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($first)*
+            /// Of one tenant.
+            pub tenant_id: Option<Uuid>,
+            /// Of one key.
+            pub key_id: Option<Uuid>,
+            /// Of one `x-antiphon-user`.
+            #[param(max_length = 512)]
+            pub user: Option<String>,
+            /// With one of `x-antiphon-tags`, such as `team=a`.
+            #[param(max_length = 512)]
+            pub tag: Option<String>,
+            /// Of one provider, by its configured name.
+            #[param(max_length = 255)]
+            pub provider: Option<String>,
+            /// Of one model, asked for or served.
+            #[param(max_length = 255)]
+            pub model: Option<String>,
+            /// Of one operation.
+            #[param(max_length = 64)]
+            pub operation: Option<String>,
+            /// That ended so.
+            #[param(max_length = 64)]
+            pub status: Option<String>,
+            /// Of one realtime session.
+            pub session_id: Option<Uuid>,
+            /// Of one request.
+            pub request_id: Option<Uuid>,
+            /// With a known cost, or without.
+            pub priced: Option<bool>,
+            /// Begun at this moment or later, to the second.
+            #[serde(default, with = "time::serde::rfc3339::option")]
+            pub from: Option<OffsetDateTime>,
+            /// Begun before this moment, to the second.
+            #[serde(default, with = "time::serde::rfc3339::option")]
+            pub to: Option<OffsetDateTime>,
+            $($last)*
+        }
+
+        impl From<&$name> for UsageFilter {
+            fn from(asked: &$name) -> Self {
+                Self {
+                    tenant_id: asked.tenant_id,
+                    key_id: asked.key_id,
+                    user: asked.user.clone(),
+                    tag: asked.tag.clone(),
+                    provider: asked.provider.clone(),
+                    model: asked.model.clone(),
+                    operation: asked.operation.clone(),
+                    status: asked.status.clone(),
+                    session_id: asked.session_id,
+                    request_id: asked.request_id,
+                    priced: asked.priced,
+                    from: asked.from,
+                    to: asked.to,
+                }
+            }
+        }
+    };
+}
+
+with_filters! {
+    /// Which records are meant.
+    UsageFilter {} {}
+}
+
+with_filters! {
+    /// Which records are listed.
+    ListUsage {} {
+        /// `-time` (newest first, as told nothing), `time`; `-cost` and `-latency` for at most 7 days between
+        /// `from` and `to`, the first without records whose cost is not known.
+        #[param(inline)]
+        pub sort: Option<UsageSort>,
+        /// Entries of a page; 50 unless told. With `tag` a page may have fewer.
+        #[param(minimum = 1, maximum = 500)]
+        pub limit: Option<u16>,
+        /// `next_cursor` of the page before.
+        #[param(max_length = 1000)]
+        pub cursor: Option<String>,
+    }
 }
 
 words! {
@@ -158,48 +195,13 @@ words! {
     }
 }
 
-/// Which records are exported: all that [`ListUsage`] would list, the oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ExportUsage {
-    /// `csv` unless told, `json` (one list) or `jsonl` (one object a line).
-    #[param(inline)]
-    pub format: Option<ExportFormat>,
-    /// Of one tenant.
-    pub tenant_id: Option<Uuid>,
-    /// Of one key.
-    pub key_id: Option<Uuid>,
-    /// Of one `x-antiphon-user`.
-    #[param(max_length = 512)]
-    pub user: Option<String>,
-    /// With one of `x-antiphon-tags`, such as `team=a`.
-    #[param(max_length = 512)]
-    pub tag: Option<String>,
-    /// Of one provider, by its configured name.
-    #[param(max_length = 255)]
-    pub provider: Option<String>,
-    /// Of one model, asked for or served.
-    #[param(max_length = 255)]
-    pub model: Option<String>,
-    /// Of one operation.
-    #[param(max_length = 64)]
-    pub operation: Option<String>,
-    /// That ended so.
-    #[param(max_length = 64)]
-    pub status: Option<String>,
-    /// Of one realtime session.
-    pub session_id: Option<Uuid>,
-    /// Of one request.
-    pub request_id: Option<Uuid>,
-    /// With a known cost, or without.
-    pub priced: Option<bool>,
-    /// Begun at this moment or later, to the second.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub from: Option<OffsetDateTime>,
-    /// Begun before this moment, to the second.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub to: Option<OffsetDateTime>,
+with_filters! {
+    /// Which records are exported: all that [`ListUsage`] would list, the oldest first.
+    ExportUsage {
+        /// `csv` unless told, `json` (one list) or `jsonl` (one object a line).
+        #[param(inline)]
+        pub format: Option<ExportFormat>,
+    } {}
 }
 
 /// How an export is written.

@@ -1,7 +1,7 @@
 //! Prices.
 
 use admin_types::page::Page;
-use admin_types::prices::{ExportPrices, ListPrices, Price, PriceSort};
+use admin_types::prices::{ListPrices, Price, PriceFilter, PriceSort};
 use domain::ids::TenantId;
 use entities::{Id, price, usage_record};
 use pricing_seed::PriceRow;
@@ -78,24 +78,13 @@ pub(crate) async fn list(
         PriceSort::EffectiveFrom | PriceSort::EffectiveFromDescending => Some(price::Column::EffectiveFrom),
     };
     let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
-    let wanted = ExportPrices {
-        tenant_id: list.tenant_id,
-        platform: list.platform,
-        provider_kind: list.provider_kind.clone(),
-        model: list.model.clone(),
-        operation: list.operation.clone(),
-        unit: list.unit.clone(),
-        in_force_at: list.in_force_at,
-        managed_by: list.managed_by.clone(),
-        q: list.q.clone(),
-        format: None,
-    };
-    let select = price::Entity::find().filter(which(scope, &wanted));
+    let select = price::Entity::find().filter(which(scope, list));
     Ok(position.page(db, select, price::Column::Id).await?.map(view))
 }
 
 /// The prices that the caller may see and asks for.
-pub(crate) fn which(scope: Scope, wanted: &ExportPrices) -> Condition {
+pub(crate) fn which(scope: Scope, wanted: impl Into<PriceFilter>) -> Condition {
+    let wanted = wanted.into();
     let column = |column: price::Column, text: &Option<String>| text.as_ref().map(|text| column.eq(text.as_str()));
     let owner = is_there(price::Column::TenantId, wanted.platform.map(|platform| !platform));
     let text = wanted.q.as_ref().map(|text| {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use admin_types::page::Page;
-use admin_types::usage::{ExportUsage, FailedAttempt, ListUsage, UsageRecord, UsageSort};
+use admin_types::usage::{FailedAttempt, ListUsage, UsageFilter, UsageRecord, UsageSort};
 use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use domain::provider::Operation;
@@ -25,129 +25,64 @@ use crate::paging::Position;
 /// The longest time of which the dearest or the slowest records are found.
 const SORTED_DAYS: Duration = Duration::days(7);
 
-/// Which records are meant.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of one tenant.
-    pub tenant_id: Option<Uuid>,
-    /// Of one key.
-    pub key_id: Option<Uuid>,
-    /// Of one user.
-    pub user: Option<String>,
-    /// With one tag.
-    pub tag: Option<String>,
-    /// Of one provider.
-    pub provider: Option<String>,
-    /// Of one model, asked for or served.
-    pub model: Option<String>,
-    /// Of one operation.
-    pub operation: Option<String>,
-    /// That ended so.
-    pub status: Option<String>,
-    /// Of one session.
-    pub session_id: Option<Uuid>,
-    /// Of one request.
-    pub request_id: Option<Uuid>,
-    /// With a known cost, or without.
-    pub priced: Option<bool>,
-    /// Begun then or later.
-    pub from: Option<OffsetDateTime>,
-    /// Begun before.
-    pub to: Option<OffsetDateTime>,
+/// # Errors
+/// 422 for an operation or status that there is none of, and for a time that ends before it begins.
+pub(crate) fn check(filter: &UsageFilter) -> Result<(), AdminError> {
+    check_operation(filter.operation.as_deref())?;
+    if let Some(status) = &filter.status
+        && status.parse::<UsageStatus>().is_err()
+    {
+        return Err(AdminError::field("status", "is none that a record can have"));
+    }
+    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+        return Err(AdminError::field("from", "must be before `to`"));
+    }
+    Ok(())
 }
 
-macro_rules! filter_of {
-    ($asked:ident) => {
-        Filter {
-            tenant_id: $asked.tenant_id,
-            key_id: $asked.key_id,
-            user: $asked.user.clone(),
-            tag: $asked.tag.clone(),
-            provider: $asked.provider.clone(),
-            model: $asked.model.clone(),
-            operation: $asked.operation.clone(),
-            status: $asked.status.clone(),
-            session_id: $asked.session_id,
-            request_id: $asked.request_id,
-            priced: $asked.priced,
-            from: $asked.from,
-            to: $asked.to,
-        }
-    };
+/// The records that are meant and that the caller may see; with a tag some more, which
+/// [`means`] tells apart.
+fn select(filter: &UsageFilter, backend: DbBackend, scope: Scope) -> Result<Select<usage_record::Entity>, DbErr> {
+    use usage_record::Column;
+    let mut all = Condition::all().add(scope.own(Column::TenantId));
+    for (column, id) in [
+        (Column::TenantId, filter.tenant_id),
+        (Column::KeyId, filter.key_id),
+        (Column::SessionId, filter.session_id),
+        (Column::RequestId, filter.request_id),
+    ] {
+        all = all.add_option(id.map(|id| column.eq(Id(id))));
+    }
+    for (column, text) in [
+        (Column::UserTag, &filter.user),
+        (Column::Provider, &filter.provider),
+        (Column::Operation, &filter.operation),
+        (Column::Status, &filter.status),
+    ] {
+        all = all.add_option(text.as_deref().map(|text| column.eq(text)));
+    }
+    if let Some(model) = filter.model.as_deref() {
+        all = all.add(Column::ModelAsked.eq(model).or(Column::ModelServed.eq(model)));
+    }
+    if let Some(tag) = &filter.tag {
+        // Blanks may stand around commas and signs of equality.
+        let told = Func::cust("replace").arg(Column::Tags.into_expr()).arg(" ").arg("");
+        all = all.add(Expr::expr(told).like(containing(&tag.replace(' ', ""))));
+    }
+    all = all.add_option(is_there(Column::CostNanoUsd, filter.priced));
+    if let Some(from) = filter.from {
+        all = all.add(since(backend, from.unix_timestamp())?);
+    }
+    if let Some(to) = filter.to {
+        all = all.add(until(backend, to.unix_timestamp())?);
+    }
+    Ok(usage_record::Entity::find().filter(all))
 }
 
-impl From<&ListUsage> for Filter {
-    fn from(asked: &ListUsage) -> Self {
-        filter_of!(asked)
-    }
-}
-
-impl From<&ExportUsage> for Filter {
-    fn from(asked: &ExportUsage) -> Self {
-        filter_of!(asked)
-    }
-}
-
-impl Filter {
-    /// # Errors
-    /// 422 for an operation or status that there is none of, and for a time that ends before it begins.
-    pub(crate) fn check(&self) -> Result<(), AdminError> {
-        check_operation(self.operation.as_deref())?;
-        if let Some(status) = &self.status
-            && status.parse::<UsageStatus>().is_err()
-        {
-            return Err(AdminError::field("status", "is none that a record can have"));
-        }
-        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
-            return Err(AdminError::field("from", "must be before `to`"));
-        }
-        Ok(())
-    }
-
-    /// The records that are meant and that the caller may see; with a tag some more, which
-    /// [`Self::means`] tells apart.
-    fn select(&self, backend: DbBackend, scope: Scope) -> Result<Select<usage_record::Entity>, DbErr> {
-        use usage_record::Column;
-        let mut all = Condition::all().add(scope.own(Column::TenantId));
-        for (column, id) in [
-            (Column::TenantId, self.tenant_id),
-            (Column::KeyId, self.key_id),
-            (Column::SessionId, self.session_id),
-            (Column::RequestId, self.request_id),
-        ] {
-            all = all.add_option(id.map(|id| column.eq(Id(id))));
-        }
-        for (column, text) in [
-            (Column::UserTag, &self.user),
-            (Column::Provider, &self.provider),
-            (Column::Operation, &self.operation),
-            (Column::Status, &self.status),
-        ] {
-            all = all.add_option(text.as_deref().map(|text| column.eq(text)));
-        }
-        if let Some(model) = self.model.as_deref() {
-            all = all.add(Column::ModelAsked.eq(model).or(Column::ModelServed.eq(model)));
-        }
-        if let Some(tag) = &self.tag {
-            // Blanks may stand around commas and signs of equality.
-            let told = Func::cust("replace").arg(Column::Tags.into_expr()).arg(" ").arg("");
-            all = all.add(Expr::expr(told).like(containing(&tag.replace(' ', ""))));
-        }
-        all = all.add_option(is_there(Column::CostNanoUsd, self.priced));
-        if let Some(from) = self.from {
-            all = all.add(since(backend, from.unix_timestamp())?);
-        }
-        if let Some(to) = self.to {
-            all = all.add(until(backend, to.unix_timestamp())?);
-        }
-        Ok(usage_record::Entity::find().filter(all))
-    }
-
-    /// What the database cannot tell exactly: whether the tag is one of the record's.
-    fn means(&self, record: &usage_record::Model) -> bool {
-        let Some(tag) = &self.tag else { return true };
-        labels_of(None, record.tags.as_deref()).iter().any(|(_, label)| label == tag)
-    }
+/// What the database cannot tell exactly: whether the tag is one of the record's.
+fn means(filter: &UsageFilter, record: &usage_record::Model) -> bool {
+    let Some(tag) = &filter.tag else { return true };
+    labels_of(None, record.tags.as_deref()).iter().any(|(_, label)| label == tag)
 }
 
 /// # Errors
@@ -169,8 +104,8 @@ pub(crate) async fn list(
     list: &ListUsage,
 ) -> Result<Page<UsageRecord>, AdminError> {
     use usage_record::Column;
-    let filter = Filter::from(list);
-    filter.check()?;
+    let filter = UsageFilter::from(list);
+    check(&filter)?;
     let sort = list.sort.unwrap_or_default();
     let by = match sort {
         UsageSort::TimeDescending | UsageSort::Time => Column::StartedAt,
@@ -178,7 +113,7 @@ pub(crate) async fn list(
         UsageSort::LatencyDescending => Column::LatencyMs,
     };
     let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), Some(by))?;
-    let mut select = filter.select(db.get_database_backend(), scope)?;
+    let mut select = select(&filter, db.get_database_backend(), scope)?;
     if !matches!(by, Column::StartedAt) {
         let is_short = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= SORTED_DAYS);
         if !is_short {
@@ -187,7 +122,7 @@ pub(crate) async fn list(
         select = select.filter(by.is_not_null());
     }
     let Page { data, next_cursor } = position.page(db, select, Column::Id).await?;
-    Ok(Page { data: data.into_iter().filter(|row| filter.means(row)).map(view).collect(), next_cursor })
+    Ok(Page { data: data.into_iter().filter(|row| means(&filter, row)).map(view).collect(), next_cursor })
 }
 
 /// One record that the caller may see.
@@ -214,12 +149,12 @@ pub struct Place {
 pub async fn next_page(
     db: &impl ConnectionTrait,
     scope: Scope,
-    filter: &Filter,
+    filter: &UsageFilter,
     after: Option<Place>,
     size: u64,
 ) -> Result<Option<(Vec<UsageRecord>, Place)>, DbErr> {
     use usage_record::Column;
-    let mut select = filter.select(db.get_database_backend(), scope)?;
+    let mut select = select(filter, db.get_database_backend(), scope)?;
     if let Some(Place { started_at, id }) = after {
         let same = Column::StartedAt.eq(started_at).and(Column::Id.gt(id));
         // The first of these is what an index is walked by.
@@ -229,7 +164,7 @@ pub async fn next_page(
     }
     let rows = select.order_by_asc(Column::StartedAt).order_by_asc(Column::Id).limit(size).all(db).await?;
     let last = rows.last().map(|row| Place { started_at: row.started_at, id: row.id });
-    let records = rows.into_iter().filter(|row| filter.means(row)).map(view).collect();
+    let records = rows.into_iter().filter(|row| means(filter, row)).map(view).collect();
     Ok(last.map(|last| (records, last)))
 }
 

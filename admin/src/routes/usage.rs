@@ -6,7 +6,8 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::usage::{
-    AggregateUsage, CompareUsage, ExportFormat, ExportUsage, InvoiceComparison, ListUsage, UsageAggregates, UsageRecord,
+    AggregateUsage, CompareUsage, ExportFormat, ExportUsage, InvoiceComparison, ListUsage, UsageAggregates,
+    UsageFilter, UsageRecord,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -15,7 +16,7 @@ use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{PathId, Query};
-use crate::repositories::usage::{self, Filter};
+use crate::repositories::usage;
 use crate::usage::export::Export;
 use crate::usage::{invoice, sums};
 
@@ -96,8 +97,8 @@ pub(crate) async fn export_usage(
     actor: Actor,
     asked: Query<ExportUsage>,
 ) -> Result<HttpResponse, AdminError> {
-    let filter = Filter::from(&asked.0);
-    filter.check()?;
+    let filter = UsageFilter::from(&asked.0);
+    usage::check(&filter)?;
     let estimate = sums::estimate(&control.database, actor.scope(), &filter).await?;
     let format = asked.0.format.unwrap_or_default();
     let (kind, name) = match format {

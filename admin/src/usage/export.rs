@@ -5,12 +5,12 @@
 //! when it began later than where the export stands.
 
 use actix_web::web::Bytes;
-use admin_types::usage::{ExportFormat, UsageRecord};
+use admin_types::usage::{ExportFormat, UsageFilter, UsageRecord};
 use futures_util::{Stream, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 
 use crate::repositories::Scope;
-use crate::repositories::usage::{Filter, Place, next_page};
+use crate::repositories::usage::{Place, next_page};
 
 /// Records read at once.
 const PAGE: u64 = 1_000;
@@ -71,7 +71,7 @@ pub struct Export {
     /// What the caller may see.
     pub scope: Scope,
     /// Which of it.
-    pub filter: Filter,
+    pub filter: UsageFilter,
     /// How it is written.
     pub format: ExportFormat,
 }

@@ -209,7 +209,7 @@ fn moment(second: i64) -> Result<OffsetDateTime, AdminError> {
 pub(crate) async fn estimate(
     db: &impl ConnectionTrait,
     scope: Scope,
-    filter: &crate::repositories::usage::Filter,
+    filter: &admin_types::usage::UsageFilter,
 ) -> Result<Option<i64>, AdminError> {
     let by_rollup = filter.model.is_none()
         && filter.status.is_none()

@@ -4,9 +4,8 @@ use std::io::Write;
 use std::pin::pin;
 
 use admin::repositories::Scope;
-use admin::repositories::usage::Filter;
 use admin::usage::export::Export;
-use admin_types::usage::ExportFormat;
+use admin_types::usage::{ExportFormat, UsageFilter};
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use domain::ids::VirtualKeyId;
@@ -153,7 +152,7 @@ async fn export(db: DatabaseConnection, which: Which, as_json: bool) -> Result<(
         None if as_json => ExportFormat::Json,
         _ => ExportFormat::Csv,
     };
-    let filter = Filter {
+    let filter = UsageFilter {
         tenant_id,
         key_id: which.key.map(|key| key.0),
         user: which.user,
@@ -165,7 +164,7 @@ async fn export(db: DatabaseConnection, which: Which, as_json: bool) -> Result<(
         priced: which.unpriced.then_some(false),
         from: which.from,
         to: which.to,
-        ..Filter::default()
+        ..UsageFilter::default()
     };
     let mut pieces = pin!(Export { database: db, scope: Scope::All, filter, format }.pieces());
     let (mut records, mut told) = (0, 0);
