@@ -136,7 +136,7 @@ fn read_query<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, AdminEr
     if text.contains("%00") {
         return Err(AdminError::Malformed("the query holds the character U+0000".to_owned()));
     }
-    let parts = url_parts(text);
+    let parts = url_parts(text)?;
     check_lengths::<T>(&parts)?;
     let reader = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(
         parts.iter().map(|(name, value)| (name.as_str(), Part(value))),
@@ -147,8 +147,9 @@ fn read_query<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, AdminEr
     })
 }
 
-fn url_parts(text: &str) -> Vec<(String, String)> {
-    web::Query::<Vec<(String, String)>>::from_query(text).map(web::Query::into_inner).unwrap_or_default()
+fn url_parts(text: &str) -> Result<Vec<(String, String)>, AdminError> {
+    let parts = web::Query::<Vec<(String, String)>>::from_query(text);
+    parts.map(web::Query::into_inner).map_err(|error| AdminError::Malformed(error.to_string()))
 }
 
 /// A parameter's text, read as whatever the field wants.

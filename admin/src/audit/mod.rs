@@ -76,27 +76,33 @@ pub struct Change {
     pub before: Option<Value>,
     /// What is.
     pub after: Option<Value>,
+    /// Why what was or is cannot be written down. Such a change does not stand.
+    pub fault: Option<String>,
 }
 
 impl Change {
     /// A change of one object.
     #[must_use]
     pub fn of(action: &'static str, kind: &'static str, id: impl ToString, tenant: Option<TenantId>) -> Self {
-        Self { action, kind, id: Some(id.to_string()), tenant, before: None, after: None }
+        Self { action, kind, id: Some(id.to_string()), tenant, ..Self::default() }
     }
 
     /// With what was.
     #[must_use]
     pub fn before(mut self, view: &impl Serialize) -> Self {
-        self.before = serde_json::to_value(view).ok();
+        self.before = self.written(view);
         self
     }
 
     /// With what is.
     #[must_use]
     pub fn after(mut self, view: &impl Serialize) -> Self {
-        self.after = serde_json::to_value(view).ok();
+        self.after = self.written(view);
         self
+    }
+
+    fn written(&mut self, view: &impl Serialize) -> Option<Value> {
+        serde_json::to_value(view).map_err(|error| self.fault = Some(error.to_string())).ok()
     }
 }
 
@@ -116,6 +122,9 @@ pub async fn append_all(transaction: &DatabaseTransaction, by: &By, changes: Vec
     // In one order, so that two transactions that need the same chains wait for each other only once.
     let mut chains: BTreeMap<String, Vec<Change>> = BTreeMap::new();
     for change in changes {
+        if let Some(fault) = &change.fault {
+            return Err(AdminError::internal(fault));
+        }
         let chain = change.tenant.map_or_else(|| PLATFORM.to_owned(), |tenant| tenant.to_string());
         chains.entry(chain).or_default().push(change);
     }
@@ -230,6 +239,17 @@ fn masked(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_change_that_cannot_be_written_down_is_refused() {
+        // JSON has no keys but texts.
+        let unfit = BTreeMap::from([((1, 2), 3)]);
+        let change = Change::of("update", "tenant", 1, None).before(&unfit).after(&"fit");
+        let database = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
+        let transaction = crate::begin(&database).await.unwrap();
+        let refused = append(&transaction, &By::command_line(), change).await;
+        assert!(matches!(refused, Err(AdminError::Internal)), "{refused:?}");
+    }
 
     #[test]
     fn what_is_called_like_a_secret_is_masked_wherever_it_stands() {

@@ -10,8 +10,8 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Pagin
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Scope;
 use super::resource::{Head, Resource, owner};
+use super::{Scope, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -19,19 +19,26 @@ use crate::paging::Position;
 const SEALED_SETTING: &str = "key_pepper";
 
 /// A row as it is shown.
-pub(crate) fn view(row: provider_credential::Model) -> Credential {
-    Credential {
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: provider_credential::Model) -> Result<Credential, DbErr> {
+    let count = |column: &str, number: i64| u32::try_from(number).map_err(|_| unreadable(column));
+    Ok(Credential {
         id: row.id.0,
         provider_id: row.provider_id.0,
         label: row.label,
         last4: row.last4,
         fingerprint: row.fingerprint,
-        weight: u32::try_from(row.weight).unwrap_or_default(),
-        max_concurrent: row.max_concurrent.and_then(|most| u32::try_from(most).ok()),
+        weight: count("provider_credentials.weight", row.weight)?,
+        max_concurrent: row
+            .max_concurrent
+            .map(|most| count("provider_credentials.max_concurrent", most))
+            .transpose()?,
         enabled: row.enabled,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    }
+    })
 }
 
 impl Resource for provider_credential::Entity {
@@ -57,7 +64,7 @@ impl Resource for provider_credential::Entity {
         row: provider_credential::Model,
         _: Scope,
     ) -> Result<Credential, AdminError> {
-        Ok(view(row))
+        Ok(view(row)?)
     }
 }
 
@@ -72,7 +79,7 @@ pub(crate) async fn list(
 ) -> Result<Page<Credential>, AdminError> {
     let position = Position::new(list.limit, list.cursor.as_deref(), "created_at", None)?;
     let select = provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider));
-    Ok(position.page(db, select, provider_credential::Column::Id).await?.map(view))
+    Ok(position.page(db, select, provider_credential::Column::Id).await?.try_map(view)?)
 }
 
 /// How many credentials a provider has.

@@ -25,7 +25,7 @@ pub mod voices;
 use domain::ids::TenantId;
 use entities::Id;
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition};
+use sea_orm::{ColumnTrait, Condition, DbErr};
 use time::OffsetDateTime;
 
 /// What a caller may see.
@@ -82,6 +82,11 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
 /// Only the rows that have something in `column`, or only those that have nothing; nothing asked, all of them.
 pub(crate) fn is_there(column: impl ColumnTrait, wanted: Option<bool>) -> Option<SimpleExpr> {
     wanted.map(|wanted| if wanted { column.is_not_null() } else { column.is_null() })
+}
+
+/// A column holds what no version of this program writes there.
+pub(crate) fn unreadable(column: &str) -> DbErr {
+    DbErr::Type(format!("{column} holds what this version cannot read"))
 }
 
 /// A moment as both databases hold it: UTC, to the microsecond.

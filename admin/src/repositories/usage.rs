@@ -18,7 +18,7 @@ use time::{Duration, OffsetDateTime};
 use usage_store::{labels_of, since, until};
 use uuid::Uuid;
 
-use super::{Scope, is_there};
+use super::{Scope, is_there, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -122,7 +122,8 @@ pub(crate) async fn list(
         select = select.filter(by.is_not_null());
     }
     let Page { data, next_cursor } = position.page(db, select, Column::Id).await?;
-    Ok(Page { data: data.into_iter().filter(|row| means(&filter, row)).map(view).collect(), next_cursor })
+    let meant = data.into_iter().filter(|row| means(&filter, row)).collect();
+    Ok(Page { data: meant, next_cursor }.try_map(view)?)
 }
 
 /// One record that the caller may see.
@@ -132,7 +133,7 @@ pub(crate) async fn list(
 pub(crate) async fn find(db: &impl ConnectionTrait, scope: Scope, id: Uuid) -> Result<UsageRecord, AdminError> {
     let row =
         usage_record::Entity::find_by_id(Id(id)).filter(scope.own(usage_record::Column::TenantId)).one(db).await?;
-    row.map(view).ok_or(AdminError::NotFound)
+    Ok(view(row.ok_or(AdminError::NotFound)?)?)
 }
 
 /// Where an export stands: the last record that was read.
@@ -164,7 +165,7 @@ pub async fn next_page(
     }
     let rows = select.order_by_asc(Column::StartedAt).order_by_asc(Column::Id).limit(size).all(db).await?;
     let last = rows.last().map(|row| Place { started_at: row.started_at, id: row.id });
-    let records = rows.into_iter().filter(|row| means(filter, row)).map(view).collect();
+    let records = rows.into_iter().filter(|row| means(filter, row)).map(view).collect::<Result<_, _>>()?;
     Ok(last.map(|last| (records, last)))
 }
 
@@ -221,10 +222,14 @@ pub(crate) fn tenant_of(scope: Scope, asked: Option<Uuid>) -> Option<Scope> {
     scope.narrow(asked.map(TenantId))
 }
 
-fn view(row: usage_record::Model) -> UsageRecord {
-    let failed: Option<Vec<FailedAttempt>> =
-        row.failed_attempts.as_deref().and_then(|list| serde_json::from_str(list).ok());
-    UsageRecord {
+fn view(row: usage_record::Model) -> Result<UsageRecord, DbErr> {
+    let failed: Option<Vec<FailedAttempt>> = row
+        .failed_attempts
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| unreadable("usage_records.failed_attempts"))?;
+    Ok(UsageRecord {
         id: row.id.0,
         request_id: row.request_id.0,
         session_id: row.session_id.map(|id| id.0),
@@ -258,5 +263,5 @@ fn view(row: usage_record::Model) -> UsageRecord {
         latency_ms: row.latency_ms,
         started_at: row.started_at,
         ended_at: row.ended_at,
-    }
+    })
 }

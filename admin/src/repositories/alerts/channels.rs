@@ -6,12 +6,12 @@ use domain::ids::TenantId;
 use domain::seal::{SealingKey, binding};
 use entities::Id;
 use entities::alert_channel::{Column, Entity, Model};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::resource::{Head, Resource, owner};
-use super::super::{Scope, contains, stored};
+use super::super::{Scope, contains, stored, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -37,25 +37,32 @@ pub(crate) enum Leads {
 }
 
 /// A row as it is shown.
-pub(crate) fn view(row: Model) -> AlertChannel {
-    let kind = AlertChannelKind::named(&row.kind).unwrap_or(AlertChannelKind::Webhook);
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: Model) -> Result<AlertChannel, DbErr> {
+    let kind = AlertChannelKind::named(&row.kind).ok_or_else(|| unreadable("alert_channels.kind"))?;
     let is_email = kind == AlertChannelKind::Email;
-    AlertChannel {
+    Ok(AlertChannel {
         id: row.id.0,
         tenant_id: row.tenant_id.map(|id| id.0),
         name: row.name,
         kind,
-        to: if is_email { addresses(&row.target) } else { Vec::new() },
+        to: if is_email {
+            addresses(&row.target).ok_or_else(|| unreadable("alert_channels.target"))?
+        } else {
+            Vec::new()
+        },
         url: (!is_email).then_some(row.target),
         allow_insecure: row.allow_insecure,
         enabled: row.enabled,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    }
+    })
 }
 
-fn addresses(target: &str) -> Vec<String> {
-    serde_json::from_str(target).unwrap_or_default()
+fn addresses(target: &str) -> Option<Vec<String>> {
+    serde_json::from_str(target).ok()
 }
 
 /// A row that is not written yet.
@@ -117,7 +124,8 @@ fn place(id: Id) -> String {
 /// What is wrong with the row, fit to be shown.
 pub(crate) fn open(sealing: &SealingKey, row: &Model) -> Result<Leads, &'static str> {
     if row.kind == AlertChannelKind::Email.as_str() {
-        return Ok(Leads::Email { to: addresses(&row.target) });
+        let to = addresses(&row.target).ok_or("the channel's addresses are damaged")?;
+        return Ok(Leads::Email { to });
     }
     let sealed = row.sealed.as_deref().ok_or("the channel has no secret")?;
     let secret = sealing.open(sealed, &place(row.id)).map_err(|_| "the channel's secret cannot be opened")?;
@@ -147,7 +155,7 @@ impl Resource for Entity {
     }
 
     async fn view(_: &impl ConnectionTrait, row: Model, _: Scope) -> Result<AlertChannel, AdminError> {
-        Ok(view(row))
+        Ok(view(row)?)
     }
 }
 
@@ -168,5 +176,5 @@ pub(crate) async fn list(
         .add_option(list.q.as_deref().map(|text| contains(Column::Name, text)))
         .add_option(list.kind.map(|kind| Column::Kind.eq(kind.as_str())));
     let select = Entity::find().filter(Entity::visible(scope)).filter(asked);
-    Ok(position.page(db, select, Column::Id).await?.map(view))
+    Ok(position.page(db, select, Column::Id).await?.try_map(view)?)
 }

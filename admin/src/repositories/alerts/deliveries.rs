@@ -54,9 +54,9 @@ fn new_row(message: &AlertMessage, channel: Id, tenant: Option<Id>) -> Result<Mo
     })
 }
 
-fn message(event: MessageKind, alert: Option<&alert_event::Model>, now: OffsetDateTime) -> AlertMessage {
-    let alert = alert.map(|row| events::view(row.clone()));
-    AlertMessage { id: Uuid::now_v7(), event, created_at: stored(now), alert }
+fn message(event: MessageKind, alert: Option<&alert_event::Model>, now: OffsetDateTime) -> Result<AlertMessage, DbErr> {
+    let alert = alert.map(|row| events::view(row.clone())).transpose()?;
+    Ok(AlertMessage { id: Uuid::now_v7(), event, created_at: stored(now), alert })
 }
 
 /// Writes a message of an alert for each of these channels, to be sent once the transaction stands.
@@ -71,7 +71,7 @@ pub(crate) async fn enqueue(
     now: OffsetDateTime,
 ) -> Result<(), DbErr> {
     for channel in channels {
-        let row = new_row(&message(event, Some(alert), now), *channel, alert.tenant_id)?;
+        let row = new_row(&message(event, Some(alert), now)?, *channel, alert.tenant_id)?;
         Entity::insert(ActiveModel::from(row).reset_all()).exec_without_returning(db).await?;
     }
     Ok(())
@@ -82,7 +82,7 @@ pub(crate) async fn enqueue(
 /// # Errors
 /// It cannot be written as JSON.
 pub(crate) fn test(channel: &alert_channel::Model, now: OffsetDateTime) -> Result<Model, DbErr> {
-    new_row(&message(MessageKind::Test, None, now), channel.id, channel.tenant_id)
+    new_row(&message(MessageKind::Test, None, now)?, channel.id, channel.tenant_id)
 }
 
 /// Writes down how a test message fared.

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::resource::locked;
-use super::super::{Scope, is_there, stored};
+use super::super::{Scope, is_there, stored, unreadable};
 use crate::alerts::Reading;
 use crate::alerts::message::summary;
 use crate::error::AdminError;
@@ -23,18 +23,22 @@ use crate::paging::Position;
 const PENDING: &str = "pending";
 
 /// A row as it is shown.
-pub(crate) fn view(row: Model) -> Alert {
-    let kind = AlertKind::named(&row.kind).unwrap_or(AlertKind::Breaker);
-    let decimal = |text: &str| text.parse::<Decimal>().unwrap_or_default();
-    let (value, threshold) = (decimal(&row.value), decimal(&row.threshold));
-    Alert {
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: Model) -> Result<Alert, DbErr> {
+    let decimal = |column: &str, text: &str| text.parse::<Decimal>().map_err(|_| unreadable(column));
+    let kind = AlertKind::named(&row.kind).ok_or_else(|| unreadable("alert_events.kind"))?;
+    let value = decimal("alert_events.value", &row.value)?;
+    let threshold = decimal("alert_events.threshold", &row.threshold)?;
+    Ok(Alert {
         id: row.id.0,
         rule_id: row.rule_id.0,
         rule_name: row.rule_name,
         tenant_id: row.tenant_id.map(|id| id.0),
         kind,
-        severity: Severity::named(&row.severity).unwrap_or(Severity::Warning),
-        state: AlertState::named(&row.state).unwrap_or(AlertState::Firing),
+        severity: Severity::named(&row.severity).ok_or_else(|| unreadable("alert_events.severity"))?,
+        state: AlertState::named(&row.state).ok_or_else(|| unreadable("alert_events.state"))?,
         subject: row.subject,
         summary: summary(kind, &row.subject_name, value, threshold),
         subject_name: row.subject_name,
@@ -46,7 +50,7 @@ pub(crate) fn view(row: Model) -> Alert {
         notified_at: row.notified_at,
         acknowledged_by: row.acknowledged_by,
         acknowledged_at: row.acknowledged_at,
-    }
+    })
 }
 
 /// Whether it fires.
@@ -78,7 +82,7 @@ pub(crate) async fn list(
         .add_option(list.rule_id.map(|rule| Column::RuleId.eq(Id(rule))))
         .add_option(is_there(Column::AcknowledgedAt, list.acknowledged));
     let select = Entity::find().filter(visible(scope)).filter(asked);
-    Ok(position.page(db, select, Column::Id).await?.map(view))
+    Ok(position.page(db, select, Column::Id).await?.try_map(view)?)
 }
 
 /// One alert that the caller may see. Locked until the transaction ends, where it is for a change.

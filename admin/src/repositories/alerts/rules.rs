@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::resource::{Head, Resource, owner};
-use super::super::{Scope, contains};
+use super::super::{Scope, contains, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -28,7 +28,7 @@ pub(crate) fn view(row: Model, channel_ids: Vec<Uuid>) -> Result<AlertRule, Admi
         tenant_id: row.tenant_id.map(|id| id.0),
         name: row.name,
         condition,
-        severity: Severity::named(&row.severity).unwrap_or(Severity::Warning),
+        severity: Severity::named(&row.severity).ok_or_else(|| unreadable("alert_rules.severity"))?,
         enabled: row.enabled,
         muted_until: row.muted_until,
         channel_ids,

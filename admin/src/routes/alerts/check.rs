@@ -2,15 +2,15 @@
 
 use admin_types::alerts::{ChannelSettings, Condition};
 use domain::ids::TenantId;
-use entities::{Id, virtual_key};
+use entities::virtual_key;
 use lettre::Address;
 use rust_decimal::Decimal;
-use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use crate::error::AdminError;
 use crate::outgoing::check_url;
-use crate::repositories::Scope;
+use crate::repositories::{Scope, resource};
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_FILTER_CHARS: usize = 200;
@@ -100,10 +100,9 @@ pub(super) async fn key(
         return Ok(());
     };
     let scope = owner.map_or(Scope::All, Scope::Tenant);
-    let find = virtual_key::Entity::find_by_id(Id(*key)).filter(scope.own(virtual_key::Column::TenantId));
-    match find.one(db).await? {
-        Some(_) => Ok(()),
-        None => Err(AdminError::field("condition.key_id", "there is no such key")),
+    match resource::find::<virtual_key::Entity>(db, scope, *key).await {
+        Err(AdminError::NotFound) => Err(AdminError::field("condition.key_id", "there is no such key")),
+        found => found.map(drop),
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn list_alert_deliveries(
 #[get("/api/v1/alerts/{id}")]
 pub(crate) async fn get_alert(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
     let row = events::find(&control.database, actor.scope(), id.0, false).await?;
-    Ok(HttpResponse::Ok().json(events::view(row)))
+    Ok(HttpResponse::Ok().json(events::view(row)?))
 }
 
 /// Takes note of an alert: of one that nobody was told of yet nobody is told any more. Done twice, the first
@@ -77,12 +77,12 @@ pub(crate) async fn acknowledge_alert(
     let transaction = control.begin().await?;
     let row = events::find(&transaction, actor.scope(), id.0, true).await?;
     if row.acknowledged_at.is_some() {
-        return Ok(HttpResponse::Ok().json(events::view(row)));
+        return Ok(HttpResponse::Ok().json(events::view(row)?));
     }
-    let before = events::view(row.clone());
+    let before = events::view(row.clone())?;
     let row = events::acknowledge(&transaction, row, &actor.email, OffsetDateTime::now_utc()).await?;
     let tenant = row.tenant_id.map(|id| TenantId(id.0));
-    let after = events::view(row);
+    let after = events::view(row)?;
     let change = Change::of("acknowledge", "alert", id.0, tenant).before(&before).after(&after);
     audit::append(&transaction, &actor.by(), change).await?;
     transaction.commit().await?;
