@@ -56,6 +56,10 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// 408: the request did not arrive in time.
     RequestTimeout,
+    /// 409: a request with the same idempotency key is running, or its answer was not kept.
+    IdempotencyConflict,
+    /// 422: an idempotency key was used for another request before.
+    IdempotencyKeyReused,
     /// 413: over the upload limit.
     FileTooLarge,
     /// 415: not audio that any target takes, or an encoded body.
@@ -74,6 +78,8 @@ pub enum ErrorKind {
     NoHealthyTarget,
     /// 503: this gateway is full or draining.
     Overloaded,
+    /// 503: the gateway stops, and the session with it.
+    ServerDraining,
     /// 504: the provider did not answer in time.
     UpstreamTimeout,
     /// 500: a fault of ours.
@@ -96,6 +102,8 @@ impl ErrorKind {
             Self::NotFound => (404, BAD, "not_found"),
             Self::MethodNotAllowed => (405, BAD, "method_not_allowed"),
             Self::RequestTimeout => (408, BAD, "request_timeout"),
+            Self::IdempotencyConflict => (409, BAD, "idempotency_conflict"),
+            Self::IdempotencyKeyReused => (422, BAD, "idempotency_key_reused"),
             Self::FileTooLarge => (413, BAD, "file_too_large"),
             Self::UnsupportedAudio => (415, BAD, "unsupported_audio"),
             Self::RateLimitExceeded => (429, "rate_limit_error", "rate_limit_exceeded"),
@@ -105,6 +113,7 @@ impl ErrorKind {
             Self::UpstreamError => (502, "server_error", "upstream_error"),
             Self::NoHealthyTarget => (503, "service_unavailable_error", "no_healthy_target"),
             Self::Overloaded => (503, "service_unavailable_error", "overloaded"),
+            Self::ServerDraining => (503, "server_error", "server_draining"),
             Self::UpstreamTimeout => (504, "server_error", "upstream_timeout"),
             Self::Internal => (500, "server_error", "internal_error"),
         }

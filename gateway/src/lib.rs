@@ -19,15 +19,19 @@ use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::Reports;
-use crate::settings::GatewaySettings;
+use crate::http::wire::stream::Rules;
+use crate::idempotency::Idempotency;
+use crate::settings::{GatewayLimits, GatewaySettings, InForce, Timeouts};
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
 use crate::vendor::passes::Passes;
 
+mod drain;
 pub mod error;
 pub mod http;
+pub mod idempotency;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
@@ -56,6 +60,10 @@ pub struct Gateway {
     pub health: Health,
     /// As told at start.
     pub settings: GatewaySettings,
+    /// Bounds and clocks, which may change.
+    in_force: ArcSwap<InForce>,
+    /// What sockets that are opened next are held to.
+    rules: ArcSwap<Rules>,
     /// Read for `/v1/usage`; never on the way of an audio call.
     pub database: DatabaseConnection,
     /// Tokens for providers that take no key.
@@ -76,13 +84,43 @@ pub struct Gateway {
     pub reports: Reports,
     /// Calls in flight; closed when the process shall end.
     pub calls: TaskTracker,
-    /// Cancelled when the process shall end: no new sessions from then on.
+    /// Cancelled when the process shall end: it is not ready from then on, and takes no new sessions.
     pub draining: CancellationToken,
+    /// Cancelled some time later: work on new connections is refused from then on.
+    pub refusing: CancellationToken,
+    /// What repeated requests are answered with.
+    pub idempotency: Idempotency,
     /// Cancelled when the time for that is over: what still runs is cut.
     pub cut: CancellationToken,
 }
 
 impl Gateway {
+    /// How much clients may send and hold.
+    #[must_use]
+    pub fn bounds(&self) -> GatewayLimits {
+        self.in_force.load().bounds
+    }
+
+    /// How long things may take.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        self.in_force.load().timeouts
+    }
+
+    /// Puts other bounds and clocks in force: for whatever begins from now on, and in sessions and answers
+    /// that are open for what is looked up as they go. What is read once at the start stays: how long
+    /// connecting to providers takes at most, and the journal's size.
+    pub fn adjust(&self, bounds: GatewayLimits, timeouts: Timeouts) {
+        let now = InForce { bounds, timeouts };
+        self.rules.store(Arc::new(Rules::of(&now)));
+        self.in_force.store(Arc::new(now));
+    }
+
+    /// What a socket is held to that is opened now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
     /// Waits until no call and no session is left. Sessions may not be opened meanwhile, and answers
     /// close their connections.
     pub(crate) async fn idle(&self) {

@@ -17,9 +17,9 @@ pub struct GatewaySettings {
     pub workers: Option<usize>,
     /// Folder for the journal and for spooled uploads.
     pub data_dir: PathBuf,
-    /// Bounds.
+    /// Bounds to begin with; those in force are [`crate::Gateway::bounds`].
     pub limits: GatewayLimits,
-    /// Clocks.
+    /// Clocks to begin with; those in force are [`crate::Gateway::timeouts`].
     pub timeouts: Timeouts,
     /// Where realtime sessions are recorded, for debugging; `None` for nowhere.
     pub record_dir: Option<PathBuf>,
@@ -27,8 +27,17 @@ pub struct GatewaySettings {
     pub client_secret_key: [u8; 32],
 }
 
+/// What may change while the gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// Bounds.
+    pub bounds: GatewayLimits,
+    /// Clocks.
+    pub timeouts: Timeouts,
+}
+
 /// Bounds on what clients may send.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewayLimits {
     /// Bytes of an uploaded file, where the key says nothing.
     pub max_upload_bytes: u64,
@@ -45,7 +54,7 @@ pub struct GatewayLimits {
 }
 
 /// How long things may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a request's headers.
     pub header_read: Duration,
@@ -61,8 +70,10 @@ pub struct Timeouts {
     pub write: Duration,
     /// Between two pings.
     pub ping: Duration,
-    /// From SIGTERM to the end.
+    /// From SIGTERM, and what `drain_delay` adds, to the end.
     pub drain: Duration,
+    /// From SIGTERM, when readiness goes off, to the moment from which new connections are refused.
+    pub drain_delay: Duration,
     /// How long a vendor is asked what it bills for a session that is over.
     pub settle: Duration,
     /// How long a target that keeps failing is left alone before one call may try it again.
@@ -93,6 +104,7 @@ impl Default for Timeouts {
             write: Duration::from_secs(10),
             ping: Duration::from_secs(20),
             drain: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
             settle: Duration::from_secs(10),
             breaker_open: Duration::from_secs(10),
         }

@@ -26,8 +26,11 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
 
+use crate::drain::drain;
 use crate::error::GatewayError;
 use crate::http::extract::Arrival;
+use crate::http::wire::stream::Rules;
+use crate::idempotency::Idempotency;
 use crate::ledger::{JournalLimits, Ledger, LedgerError};
 use crate::limits::Limits;
 use crate::limits::past::{recall, recall_for_certain};
@@ -38,6 +41,7 @@ use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::minutes::Outcome;
 use crate::reports::{self, Reports};
+use crate::settings::InForce;
 use crate::snapshot::Snapshot;
 use crate::telemetry::names;
 use crate::upstream::client::UpstreamClient;
@@ -46,8 +50,8 @@ use crate::upstream::voices::Voices;
 use crate::vendor::passes::Passes;
 use crate::{Gateway, Worker, http, vendor};
 
-/// What is left for records when the time of a drain is over.
-const AFTERMATH: Duration = Duration::from_secs(5);
+/// What the database has for the last records, however late it is.
+const LEAST_FLUSH: Duration = Duration::from_millis(500);
 
 /// Why the data plane could not start.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +123,7 @@ impl Application {
         }
 
         let recorder = settings.record_dir.as_deref().map(Recorder::start).transpose()?;
+        let in_force = InForce { bounds: settings.limits, timeouts: settings.timeouts };
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             pepper,
@@ -136,7 +141,11 @@ impl Application {
             reports: Reports::new(),
             calls: TaskTracker::new(),
             draining: CancellationToken::new(),
+            refusing: CancellationToken::new(),
+            idempotency: Idempotency::default(),
             cut: CancellationToken::new(),
+            rules: ArcSwap::from_pointee(Rules::of(&in_force)),
+            in_force: ArcSwap::from_pointee(in_force),
             settings: settings.clone(),
         });
         let (listener, address) = listen(settings.bind)?;
@@ -169,14 +178,18 @@ impl Application {
         Arc::clone(&self.gateway)
     }
 
-    /// Serves until `stop` resolves, then drains: no new sessions, open ones told and closed with a
-    /// frame, requests in flight finished or cut at the deadline, the journal flushed. The listener
-    /// stays open meanwhile, so that readiness can say what happens.
+    /// Serves until `stop` resolves, then drains: readiness goes off, no new sessions, requests in flight are
+    /// finished, sessions told and closed with a frame near the deadline, what is left then cut, the journal
+    /// flushed. The listener stays open meanwhile, so that readiness can say what happens. Once `hurry`
+    /// is cancelled, everything that is open is ended at once; its records are in the journal all the same.
     ///
     /// # Errors
     /// The server failed.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let drain = self.gateway.settings.timeouts.drain;
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: CancellationToken,
+    ) -> Result<(), StartError> {
         let handle = self.server.handle();
         let metrics = self.metrics.map(|metrics| {
             let handle = metrics.handle();
@@ -187,25 +200,12 @@ impl Application {
         let silence = CancellationToken::new();
         let reporter = tokio::spawn(reports::run(Arc::clone(&self.gateway), silence.clone()));
         stop.await;
-        tracing::info!("draining");
-        let deadline = Instant::now() + drain;
-        self.gateway.draining.cancel();
-        let finished = tokio::time::timeout_at(deadline, self.gateway.idle()).await.is_ok();
-        if finished {
-            // The last answers leave, and idle connections are closed.
-            handle.stop(true).await;
-        } else {
-            tracing::warn!(
-                sessions = self.gateway.sessions.len(),
-                calls = self.gateway.calls.len(),
-                "still open at the end of the drain, and cut"
-            );
-            self.gateway.cut.cancel();
-            handle.stop(false).await;
-            // What was cut is recorded by the threads that served it.
-            tokio::time::timeout(AFTERMATH, self.gateway.idle()).await.unwrap_or(());
-        }
-        let health = self.gateway.ledger.close(deadline.saturating_duration_since(Instant::now()).max(AFTERMATH)).await;
+        let gone = drain(&self.gateway, &handle, &hurry).await;
+        let left = gone.saturating_duration_since(Instant::now()).max(LEAST_FLUSH);
+        let health = tokio::select! {
+            health = self.gateway.ledger.close(left) => health,
+            () = hurry.cancelled() => self.gateway.ledger.close(LEAST_FLUSH).await,
+        };
         if health.pending_records > 0 {
             tracing::warn!(records = health.pending_records, "usage records stay in the journal for the next start");
         }
@@ -272,9 +272,9 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> 
 
 fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySettings) -> Result<Server, StartError> {
     let connect = settings.timeouts.connect;
-    let draining = gateway.draining.clone();
+    let of_app = Arc::clone(&gateway);
     let app = move || {
-        let worker = Data::new(Worker { gateway: Arc::clone(&gateway), client: UpstreamClient::new(connect) });
+        let worker = Data::new(Worker { gateway: Arc::clone(&of_app), client: UpstreamClient::new(connect) });
         App::new()
             .app_data(worker)
             .configure(routes)
@@ -283,7 +283,7 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySetting
             // Outermost, so that every answer carries its request id, refusals too.
             .wrap(from_fn(identify))
     };
-    Ok(http::listener::serve(settings, listener, draining, app)?)
+    Ok(http::listener::serve(settings, listener, gateway, app)?)
 }
 
 /// Everything below `/v1` and the vendors' prefixes authenticates in its handler, through the one function

@@ -28,7 +28,7 @@ pub async fn read_json(worker: &Worker, request: &HttpRequest, payload: Payload)
     if announced.and_then(|value| value.parse::<usize>().ok()).is_some_and(|length| length > MAX_JSON_BYTES) {
         return Err(too_long());
     }
-    let mut body = Watched::new(payload, worker.gateway.settings.timeouts.body_idle);
+    let mut body = Watched::new(payload, worker.gateway.timeouts().body_idle);
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(chunk) = body.next().await {

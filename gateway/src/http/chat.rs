@@ -8,6 +8,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
 use crate::http::extract::{caller, with_deployment};
+use crate::idempotency::{self, Asked};
 use crate::pipeline::call::Call;
 use crate::pipeline::json::forward_json;
 
@@ -43,5 +44,9 @@ async fn create(
 ) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, request, operation)?;
     let body = with_deployment(request, read_json(&worker, request, payload).await?)?;
-    Call::attend(worker, caller, |call, facts| forward_json(call, facts, body)).await
+    let Some(named) = idempotency::named(request)? else {
+        return Call::attend(worker, caller, |call, facts| forward_json(call, facts, body)).await;
+    };
+    let asked = Asked::json(&body);
+    idempotency::once(worker, caller, (named, asked), |call, facts| forward_json(call, facts, body)).await
 }

@@ -12,9 +12,9 @@ use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
 use actix_web::dev::ServiceResponse;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
-use crate::http::wire::stream::{GuardedStream, Rules};
+use crate::Gateway;
+use crate::http::wire::stream::GuardedStream;
 use crate::settings::GatewaySettings;
 
 /// How long a connection may be quiet between two requests.
@@ -24,14 +24,14 @@ const LAST_BYTES_S: u64 = 5;
 /// How long a client that is still sending may take to read an early answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves `app` on a listener. Connections that are opened after `draining` are told to come back.
+/// Serves `app` on a listener. Connections that are opened once the gateway refuses work are told to come back.
 ///
 /// # Errors
 /// The listener cannot be used.
 pub fn serve<F, I, S, B>(
     settings: &GatewaySettings,
     listener: TcpListener,
-    draining: CancellationToken,
+    gateway: Arc<Gateway>,
     app: F,
 ) -> io::Result<Server>
 where
@@ -42,13 +42,6 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let timeouts = &settings.timeouts;
-    let rules = Arc::new(Rules {
-        max_head: settings.limits.max_header_bytes,
-        header_read: timeouts.header_read,
-        body_idle: timeouts.body_idle,
-        write: timeouts.write,
-    });
     let mut builder = Server::build()
         .disable_signals()
         .shutdown_timeout(LAST_BYTES_S)
@@ -58,7 +51,7 @@ where
     }
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
-        let (rules, draining, stopping) = (Arc::clone(&rules), draining.clone(), stopping.clone());
+        let (gateway, stopping) = (Arc::clone(&gateway), stopping.clone());
         let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
@@ -73,7 +66,7 @@ where
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            let guarded = guard(io, &rules, &draining);
+            let guarded = guard(io, &gateway);
             std::future::ready(guarded.map(|stream| (stream, Protocol::Http1, peer)).map_err(Into::into))
         })
         .and_then(http)
@@ -81,7 +74,7 @@ where
     Ok(builder.listen("gateway", listener, service)?.run())
 }
 
-fn guard(io: TcpStream, rules: &Arc<Rules>, draining: &CancellationToken) -> io::Result<GuardedStream> {
+fn guard(io: TcpStream, gateway: &Gateway) -> io::Result<GuardedStream> {
     io.set_nodelay(true)?;
-    Ok(GuardedStream::new(io, Arc::clone(rules), draining.is_cancelled()))
+    Ok(GuardedStream::new(io, gateway.rules(), gateway.refusing.is_cancelled()))
 }

@@ -9,6 +9,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::body::read_json;
 use crate::http::extract::{caller, with_deployment};
+use crate::idempotency::{self, Asked};
 use crate::pipeline::call::Call;
 use crate::pipeline::speech::speak;
 
@@ -33,5 +34,8 @@ pub async fn create_speech(
         return Err(GatewayError::invalid("input", "`input` is empty."));
     }
     caller.facts.model_asked.clone_from(&speech.model);
-    Call::attend(worker, caller, |call, facts| speak(call, facts, speech)).await
+    let Some(named) = idempotency::named(&request)? else {
+        return Call::attend(worker, caller, |call, facts| speak(call, facts, speech)).await;
+    };
+    idempotency::once(worker, caller, (named, Asked::json(&body)), |call, facts| speak(call, facts, speech)).await
 }

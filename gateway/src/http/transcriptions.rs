@@ -8,6 +8,7 @@ use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{caller, deployment};
 use crate::http::upload::Upload;
+use crate::idempotency::{self, Asked};
 use crate::pipeline::call::Call;
 use crate::pipeline::transcription::transcribe;
 
@@ -42,10 +43,14 @@ async fn create(
     operation: Operation,
 ) -> Result<HttpResponse, GatewayError> {
     let caller = caller(&worker, request, operation)?;
-    let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.settings.limits.max_upload_bytes);
+    let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.bounds().max_upload_bytes);
     let mut upload = Upload::open(&worker.gateway, limit, request, payload)?;
     if let Some(deployment) = deployment(request) {
         upload.set_model(deployment);
     }
-    Call::attend(worker, caller, |call, facts| transcribe(call, facts, upload)).await
+    let Some(named) = idempotency::named(request)? else {
+        return Call::attend(worker, caller, |call, facts| transcribe(call, facts, upload)).await;
+    };
+    let asked = Asked::form(&mut upload).await?;
+    idempotency::once(worker, caller, (named, asked), |call, facts| transcribe(call, facts, upload)).await
 }

@@ -76,7 +76,7 @@ impl Upload {
         if content_length.is_some_and(|length: u64| length > max_file_bytes + FORM_OVERHEAD_BYTES) {
             return Err(too_large(max_file_bytes, content_length));
         }
-        let watched = Watched::new(payload, gateway.settings.timeouts.body_idle);
+        let watched = Watched::new(payload, gateway.timeouts().body_idle);
         let ended = Rc::clone(&watched.ended);
         Ok(Self {
             form: Multipart::new(request.headers(), watched),

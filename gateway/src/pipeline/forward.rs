@@ -98,7 +98,7 @@ pub async fn judge(
 ) -> Result<Response<Incoming>, GatewayError> {
     let gateway = call.gateway();
     let dispatched = Instant::now();
-    let answer = tokio::time::timeout(gateway.settings.timeouts.first_byte, answer).await;
+    let answer = tokio::time::timeout(gateway.timeouts().first_byte, answer).await;
     call.progress.waited(dispatched.elapsed());
     match answer {
         Ok(Ok(response)) if response.status().is_success() => Ok(response),
@@ -129,7 +129,7 @@ pub fn content_type_of(answer: &Response<Incoming>) -> &str {
 /// What a provider's answer means that is not a success.
 pub async fn refusal(gateway: &Gateway, candidate: &Candidate, response: Response<Incoming>) -> GatewayError {
     let (head, body) = response.into_parts();
-    let time = gateway.settings.timeouts.idle.min(MAX_REFUSAL_TIME);
+    let time = gateway.timeouts().idle.min(MAX_REFUSAL_TIME);
     let body = tokio::time::timeout(time, collect(body, MAX_REFUSAL_BYTES, time)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     refused(gateway, candidate, head.status, &head.headers, &body)

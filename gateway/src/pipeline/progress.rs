@@ -68,6 +68,12 @@ impl Progress {
         self.in_flight.set(true);
     }
 
+    /// Whether a provider has the whole request and has not failed: it bills.
+    #[must_use]
+    pub fn is_dispatched(&self) -> bool {
+        self.in_flight.get()
+    }
+
     /// That provider failed: nobody works on the call now.
     pub fn failed(&self) {
         self.in_flight.set(false);
@@ -132,7 +138,7 @@ impl<F: Future + 'static> Drop for Attended<F> {
         let worker = self.worker.clone();
         actix_web::rt::spawn(async move {
             tokio::select! {
-                finished = tokio::time::timeout(worker.gateway.settings.timeouts.first_byte, exchange) => {
+                finished = tokio::time::timeout(worker.gateway.timeouts().first_byte, exchange) => {
                     if finished.is_err() {
                         tracing::warn!("the client left, and the provider did not finish in time");
                     }

@@ -73,7 +73,7 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
     let request = forward::post(call.gateway(), candidate, &form.endpoint, &envelope.content_type, body, None).await?;
     let answer = call.worker.client.send(candidate.account.allow_insecure, request);
     let mut answer = std::pin::pin!(answer);
-    let idle = call.gateway().settings.timeouts.idle;
+    let idle = call.gateway().timeouts().idle;
 
     let mut waiting: Vec<Bytes> =
         upload.spool_mut().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();

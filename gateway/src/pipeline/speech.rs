@@ -53,7 +53,7 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
         match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
             Ok(Served::Provider(answer, more, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
-                let idle = call.gateway().settings.timeouts.idle;
+                let idle = call.gateway().timeouts().idle;
                 return Ok(finish_response(response, streamed_in_parts(answer, more, tap, meter, idle)));
             }
             Ok(Served::Local(output, tap)) => {

@@ -62,7 +62,7 @@ impl Begun {
     /// The provider breaks off or stalls before it, or ends without any: another target may do better.
     pub async fn wait(call: &Call, mut body: Incoming) -> Result<Self, GatewayError> {
         let since = Instant::now();
-        let first = tokio::time::timeout(call.gateway().settings.timeouts.first_byte, first_piece(&mut body)).await;
+        let first = tokio::time::timeout(call.gateway().timeouts().first_byte, first_piece(&mut body)).await;
         call.progress.waited(since.elapsed());
         Ok(Self { first: first.map_err(|_| stalled())??, body })
     }
@@ -80,7 +80,7 @@ impl Begun {
             if !audio.is_empty() || seen.len() > MAX_UPSTREAM_MESSAGE_BYTES {
                 return Ok(Self { first: seen.freeze(), ..self });
             }
-            let more = tokio::time::timeout(call.gateway().settings.timeouts.idle, next_piece(&mut self.body)).await;
+            let more = tokio::time::timeout(call.gateway().timeouts().idle, next_piece(&mut self.body)).await;
             next = more.map_err(|_| stalled())??;
         }
         decoder.finish(&mut audio)?;

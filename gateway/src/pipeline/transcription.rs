@@ -299,7 +299,7 @@ fn respond_stream(call: &Call, candidate: &Candidate, answer: Begun, tap: EventT
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    response.streaming(streamed(answer, tap, meter, call.gateway().settings.timeouts.idle))
+    response.streaming(streamed(answer, tap, meter, call.gateway().timeouts().idle))
 }
 
 /// Passes events on as they are and reads the usage of the last.

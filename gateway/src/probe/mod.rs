@@ -147,8 +147,8 @@ impl FailureKind {
 }
 
 impl Outbound for Prober {
-    fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     fn tokens(&self) -> &Tokens {

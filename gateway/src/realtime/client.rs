@@ -209,12 +209,10 @@ impl Client {
         self.queue.borrow_mut().push(code, payload)
     }
 
-    /// Sends an event if it need not wait.
-    pub fn text_if_room(&mut self, text: &str) {
-        let mut queue = self.queue.borrow_mut();
-        if queue.has_room()
-            && let Err(error) = queue.push(OpCode::Text, text.as_bytes())
-        {
+    /// Sends the event that says why the session ends, right before the goodbye: behind what still waits,
+    /// whether there is room or not.
+    pub fn last_text(&mut self, text: &str) {
+        if let Err(error) = self.queue.borrow_mut().push(OpCode::Text, text.as_bytes()) {
             tracing::debug!(?error, "the client was gone before it was told");
         }
     }

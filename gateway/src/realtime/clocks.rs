@@ -1,4 +1,4 @@
-//! When something is due in a session: pings, idleness, age, the end of a drain.
+//! When something is due in a session: pings, idleness, age.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,12 @@ use crate::settings::{GatewayLimits, Timeouts};
 
 /// Pings without an answer after which a peer is dead.
 const MISSED_PINGS: u32 = 2;
-/// How soon before the end of a drain the client is told.
-const DRAIN_NOTICE: Duration = Duration::from_secs(5);
 
 /// What a session has to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// Nothing yet.
     Nothing,
-    /// Tell the client that the gateway restarts.
-    Drain,
     /// End: it has lasted as long as it may.
     TooOld,
     /// End: nobody has said anything for too long.
@@ -39,7 +35,6 @@ pub struct Clocks {
     next_ping: Instant,
     client_pings: u32,
     upstream_pings: u32,
-    drain_at: Option<Instant>,
 }
 
 impl Clocks {
@@ -55,7 +50,6 @@ impl Clocks {
             next_ping: now + timeouts.ping,
             client_pings: 0,
             upstream_pings: 0,
-            drain_at: None,
         }
     }
 
@@ -70,15 +64,11 @@ impl Clocks {
     #[must_use]
     pub fn next(&self) -> Instant {
         let age = self.opened + self.max_age;
-        let drain = self.drain_at.unwrap_or(age);
-        self.next_ping.min(self.last_frame + self.idle).min(age).min(drain)
+        self.next_ping.min(self.last_frame + self.idle).min(age)
     }
 
     /// What is due, the most urgent first. A [`Due::Ping`] is counted as sent to the client.
     pub fn due(&mut self, now: Instant) -> Due {
-        if self.drain_at.is_some_and(|at| at <= now) {
-            return Due::Drain;
-        }
         if self.opened + self.max_age <= now {
             return Due::TooOld;
         }
@@ -125,17 +115,6 @@ impl Clocks {
     pub fn upstream_pinged(&mut self) {
         self.upstream_pings += 1;
     }
-
-    /// The gateway stops in `drain` from now.
-    pub fn drain(&mut self, now: Instant, drain: Duration) {
-        self.drain_at = Some(now + drain.saturating_sub(DRAIN_NOTICE));
-    }
-
-    /// Whether the gateway stops.
-    #[must_use]
-    pub fn draining(&self) -> bool {
-        self.drain_at.is_some()
-    }
 }
 
 #[cfg(test)]
@@ -173,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_age_and_a_drain_end_a_session() {
+    fn silence_and_age_end_a_session() {
         let start = Instant::now();
         assert_eq!(clocks(start).due(start + 60 * SECOND), Due::Idle);
         assert_eq!(clocks(start).due(start + 100 * SECOND), Due::TooOld);
@@ -181,9 +160,5 @@ mod tests {
         assert_eq!(silent.next(), start + 20 * SECOND);
         assert_eq!(clocks(start).never_idle().due(start + 99 * SECOND), Due::Ping);
         assert_eq!(clocks(start).never_idle().due(start + 100 * SECOND), Due::TooOld);
-        let mut draining = clocks(start);
-        draining.drain(start, 12 * SECOND);
-        assert!(draining.draining());
-        assert_eq!((draining.next(), draining.due(start + 7 * SECOND)), (start + 7 * SECOND, Due::Drain));
     }
 }

@@ -242,7 +242,7 @@ async fn ask<T>(
     let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
     let request = forward::post(&worker.gateway, candidate, endpoint, content_type, body, Some(length)).await?;
     let sent = worker.client.send(candidate.account.allow_insecure, request);
-    let answer = tokio::time::timeout(worker.gateway.settings.timeouts.first_byte, sent).await;
+    let answer = tokio::time::timeout(worker.gateway.timeouts().first_byte, sent).await;
     let answer = answer
         .map_err(|_| GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time."))??;
     if !answer.status().is_success() {

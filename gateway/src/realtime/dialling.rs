@@ -58,7 +58,7 @@ pub(super) fn ask(worker: &Worker, candidate: &Candidate, endpoint: Endpoint, bo
 pub(super) fn join(worker: &Worker, candidate: &Candidate, address: String) -> Dial {
     let (worker, candidate) = (worker.clone(), candidate.clone());
     Box::pin(async move {
-        let (timeouts, asked) = (&worker.gateway.settings.timeouts, Instant::now());
+        let (timeouts, asked) = (worker.gateway.timeouts(), Instant::now());
         let joined = joined(&address, candidate.account.allow_insecure);
         let joined = tokio::time::timeout(timeouts.connect + timeouts.connect, joined).await;
         let joined = joined.unwrap_or_else(|_| Err(late("The provider did not accept the session in time.")));
@@ -83,7 +83,7 @@ async fn answer(
         None => forward::get(gateway, candidate, endpoint).await?,
     };
     let sent = worker.client.send(candidate.account.allow_insecure, request);
-    let answer = tokio::time::timeout(gateway.settings.timeouts.first_byte, sent).await;
+    let answer = tokio::time::timeout(gateway.timeouts().first_byte, sent).await;
     let answer = answer.map_err(|_| late("The provider did not answer in time."))??;
     if !answer.status().is_success() {
         return Err(forward::refusal(gateway, candidate, answer).await);

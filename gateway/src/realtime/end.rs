@@ -19,12 +19,13 @@ const CANCEL_ID: &str = "event_gateway_cancel";
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 impl Session {
-    /// It is ended from outside. A client that does not read learns it from the close code alone.
+    /// It is ended from outside.
     pub(super) fn ended(&mut self, why: &Why) -> Ending {
         let error = why.error();
         names::failed(error.kind());
         let event = error.event(&self.event_id());
-        self.client.text_if_room(&event);
+        self.note(From::ToClient, || Recorded::Text(event.clone().into()));
+        self.client.last_text(&event);
         why.ending()
     }
 
@@ -39,7 +40,7 @@ impl Session {
         if let Some(pending) = &mut self.upstream {
             // The provider learns what the client said, and nothing of what we had against it.
             let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
-            pending.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
+            pending.leg.close(code, self.worker.gateway.timeouts().write).await;
         }
         names::frames(self.frames.0, self.frames.1);
         if ending.by == By::Provider && !ending.in_order() {

@@ -47,6 +47,8 @@ pub enum Why {
     Revoked,
     /// An administrator wants it, for this reason.
     Terminated(String),
+    /// The gateway stops.
+    Draining,
 }
 
 impl Why {
@@ -59,6 +61,9 @@ impl Why {
                 let message = format!("The session was ended by an administrator: {reason}");
                 GatewayError::caller(ErrorKind::SessionTerminated, message)
             }
+            Self::Draining => {
+                GatewayError::caller(ErrorKind::ServerDraining, "The gateway is restarting: open a new session.")
+            }
         }
     }
 
@@ -68,6 +73,7 @@ impl Why {
         match self {
             Self::Revoked => Ending::policy(1008, "the key was revoked or has expired"),
             Self::Terminated(reason) => Ending::policy(1008, &format!("ended by an administrator: {reason}")),
+            Self::Draining => Ending::policy(1001, "the gateway is restarting"),
         }
     }
 }

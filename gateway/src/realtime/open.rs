@@ -72,7 +72,9 @@ pub async fn create_session(
     // From here on the session counts, and ends with its key: also while its provider is asked.
     let kind = if asked.transcription { live::Kind::Transcription } else { live::Kind::Realtime };
     let live = Live::new(session, kind, &caller.facts, request.peer_addr());
-    let entered = gateway.sessions.enter(live, gateway.settings.limits.max_sessions).ok_or_else(full)?;
+    let entered = gateway.sessions.enter(live, gateway.bounds().max_sessions);
+    // Asked again now that it counts: a gateway that stops ends those that count, and no more come.
+    let entered = entered.filter(|_| !gateway.draining.is_cancelled()).ok_or_else(full)?;
     let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(Arc::clone(&entered.live)));
     let upstream = match candidates {
         Some(candidates) => Upstream::Connected(Box::new(

@@ -70,6 +70,13 @@ impl Sessions {
         }
     }
 
+    /// Ends every session that is open now.
+    pub fn end_all(&self, why: &Why) {
+        for live in self.open.iter() {
+            live.end(why.clone());
+        }
+    }
+
     /// Waits until every session has ended. None may be entered meanwhile.
     pub async fn ended(&self) {
         self.tracker.close();

@@ -18,7 +18,6 @@ use domain::usage::UsageStatus;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::Worker;
 use crate::error::GatewayError;
@@ -112,7 +111,6 @@ enum Happened {
     Client(FromClient),
     Upstream(FromUpstream),
     Tick,
-    Drain,
 }
 
 impl Session {
@@ -127,8 +125,7 @@ impl Session {
         upstream: Upstream,
         asked: Kind,
     ) -> Self {
-        let settings = &worker.gateway.settings;
-        let clocks = Clocks::new(Instant::now(), &settings.limits, &settings.timeouts);
+        let clocks = Clocks::new(Instant::now(), &worker.gateway.bounds(), &worker.gateway.timeouts());
         let (upstream, had) = match upstream {
             Upstream::Connected(pending) => (Some(pending), Vec::new()),
             Upstream::Awaited => (None, vec!["session.created".into()]),
@@ -173,21 +170,16 @@ impl Session {
                 return ending;
             }
         }
-        let mut draining = pin!(self.worker.gateway.draining.clone().cancelled_owned());
         let mut timer = pin!(sleep_until(self.clocks.next().into()));
         loop {
-            let happened = self.wait(draining.as_mut(), timer.as_mut()).await;
+            let happened = self.wait(timer.as_mut()).await;
             if let Err(ending) = self.handle(happened).await {
                 return ending;
             }
         }
     }
 
-    async fn wait(
-        &mut self,
-        draining: Pin<&mut WaitForCancellationFutureOwned>,
-        mut timer: Pin<&mut Sleep>,
-    ) -> Happened {
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Happened {
         // Frames move most of what is due into the future: a timer that fires too early is set again
         // then, rather than at every frame.
         let next = self.clocks.next().into();
@@ -202,7 +194,6 @@ impl Session {
         };
         // Not biased: a provider that never pauses must not keep the client's `response.cancel` waiting.
         tokio::select! {
-            () = draining, if !self.clocks.draining() => Happened::Drain,
             () = timer => Happened::Tick,
             frame = upstream => Happened::Upstream(frame),
             message = self.client.next() => Happened::Client(message),
@@ -215,10 +206,6 @@ impl Session {
             Happened::Upstream(frame) => self.on_upstream(frame).await,
             Happened::Client(message) => self.on_client(message).await,
             Happened::Tick => self.tick().await,
-            Happened::Drain => {
-                self.clocks.drain(Instant::now(), self.worker.gateway.settings.timeouts.drain);
-                if self.turns.open() { Ok(()) } else { self.drained().await }
-            }
         }
     }
 
@@ -230,7 +217,7 @@ impl Session {
                 return self.tell(&GatewayError::invalid("event", message)).await;
             }
             FromClient::Ping(payload) => {
-                let write = self.worker.gateway.settings.timeouts.write;
+                let write = self.worker.gateway.timeouts().write;
                 return self.client.pong(&payload, write).await.map_err(client_lost);
             }
             FromClient::Pong => {
@@ -374,7 +361,6 @@ impl Session {
         match self.clocks.due(Instant::now()) {
             Due::Nothing => Ok(()),
             Due::Ping => self.ping().await,
-            Due::Drain => self.drained().await,
             Due::TooOld => {
                 self.tell(&expired("The session has reached its maximum age.")).await?;
                 Err(Ending::policy(1008, "the session is too old"))
@@ -389,7 +375,7 @@ impl Session {
     }
 
     async fn ping(&mut self) -> Result<(), Ending> {
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         self.client.ping(write).await.map_err(client_lost)?;
         if let Some(pending) = &mut self.upstream
             && pending.leg.answers_pings()
@@ -398,13 +384,6 @@ impl Session {
             pending.leg.ping(write).await.map_err(upstream_lost)?;
         }
         Ok(())
-    }
-
-    async fn drained(&mut self) -> Result<(), Ending> {
-        let event = json!({"type": "error", "event_id": self.event_id(), "error": {"type": "server_error", "code": "server_draining",
-            "message": "The gateway is restarting: open a new session.", "param": null, "event_id": null}});
-        self.send_client(event.to_string().into()).await?;
-        Err(Ending::policy(1001, "the gateway is restarting"))
     }
 
     pub(super) async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
@@ -421,14 +400,14 @@ impl Session {
         };
         self.frames.1 += 1;
         self.note(From::ToClient, || Recorded::Text(text.as_bytes().clone()));
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         self.client.text(&text, write).await.map_err(client_lost)
     }
 
     pub(super) async fn send_upstream(&mut self, text: Bytes) -> Result<(), Ending> {
         self.frames.0 += 1;
         self.note(From::ToUpstream, || Recorded::Text(text.clone()));
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         match &mut self.upstream {
             Some(pending) => pending.leg.send(text, write).await.map_err(upstream_lost),
             None => Ok(()),

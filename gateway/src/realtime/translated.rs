@@ -321,7 +321,7 @@ impl Task {
             Ok(Reached::Socket(socket)) => {
                 self.socket = Some(Wire::Socket(socket));
                 self.missed_pings = 0;
-                self.next_ping = Instant::now() + self.worker.gateway.settings.timeouts.ping;
+                self.next_ping = Instant::now() + self.worker.gateway.timeouts().ping;
                 self.opened(effects);
             }
             Ok(Reached::Answer(body)) => self.session.answered(&body, self.now_ms(), effects),
@@ -357,7 +357,7 @@ impl Task {
                 return self.lost(1006, "", effects);
             }
             self.missed_pings += 1;
-            self.next_ping = now + self.worker.gateway.settings.timeouts.ping;
+            self.next_ping = now + self.worker.gateway.timeouts().ping;
             self.frames.push_back(Frame::Ping);
         }
         self.session.tick(self.now_ms(), effects);

@@ -250,7 +250,7 @@ pub(super) async fn open_socket(
     candidate: &Candidate,
     endpoint: &Endpoint,
 ) -> Result<Socket, GatewayError> {
-    let (timeouts, asked) = (&gateway.settings.timeouts, Instant::now());
+    let (timeouts, asked) = (gateway.timeouts(), Instant::now());
     let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, endpoint));
     let dialled = match dial.await {
         Ok(outcome) => outcome,

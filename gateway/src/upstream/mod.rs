@@ -14,15 +14,15 @@ use crate::upstream::credentials::Tokens;
 /// Whoever asks providers: the gateway for its callers, and a probe for an operator.
 pub trait Outbound {
     /// How long providers may take.
-    fn timeouts(&self) -> &Timeouts;
+    fn timeouts(&self) -> Timeouts;
 
     /// The tokens that credentials were exchanged for.
     fn tokens(&self) -> &Tokens;
 }
 
 impl Outbound for Gateway {
-    fn timeouts(&self) -> &Timeouts {
-        &self.settings.timeouts
+    fn timeouts(&self) -> Timeouts {
+        Self::timeouts(self)
     }
 
     fn tokens(&self) -> &Tokens {
@@ -31,7 +31,7 @@ impl Outbound for Gateway {
 }
 
 impl<T: Outbound> Outbound for Arc<T> {
-    fn timeouts(&self) -> &Timeouts {
+    fn timeouts(&self) -> Timeouts {
         T::timeouts(self)
     }
 

@@ -209,7 +209,7 @@ async fn read(
     candidate: &Candidate,
     directory: &'static dyn VoiceDirectory,
 ) -> Result<Vec<ListedVoice>, GatewayError> {
-    let patience = worker.gateway.settings.timeouts.first_byte.min(PATIENCE);
+    let patience = worker.gateway.timeouts().first_byte.min(PATIENCE);
     let pages = async {
         let (mut voices, mut next): (Vec<ListedVoice>, Option<String>) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {

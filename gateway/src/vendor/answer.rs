@@ -47,7 +47,7 @@ pub(super) async fn judge(
         return Ok(Verdict::Good(answer));
     }
     let (head, body) = answer.into_parts();
-    let body = collect(body, MAX_REFUSAL_BYTES, call.gateway().settings.timeouts.idle).await?;
+    let body = collect(body, MAX_REFUSAL_BYTES, call.gateway().timeouts().idle).await?;
     let (response, error) = refusal(call.gateway(), surface, candidate, &head, body)?;
     Ok(Verdict::Refused(response, error))
 }

@@ -78,7 +78,7 @@ impl Arriving {
             return Err(too_large(limit));
         }
         Ok(Self::Raw(Box::new(Raw {
-            body: Watched::new(payload, gateway.settings.timeouts.body_idle),
+            body: Watched::new(payload, gateway.timeouts().body_idle),
             spool: Spool::new(&gateway.settings.data_dir.join("spool"), announced),
             received: 0,
             announced,

@@ -59,7 +59,7 @@ pub(super) fn bounded(
     asked_ms: u64,
     mut body: Map<String, Value>,
 ) -> Bytes {
-    let age = call.gateway().settings.limits.session_max_age.as_millis();
+    let age = call.gateway().bounds().session_max_age.as_millis();
     let most_ms = asked_ms.min(u64::try_from(age).unwrap_or(u64::MAX));
     (how.bind)(&mut body, paid_for(call, facts, candidate, permit, how.step_ms, most_ms));
     Value::Object(body).to_string().into()
@@ -97,7 +97,7 @@ pub(super) async fn settle(
     session: &Session,
     at_once: bool,
 ) -> Option<u64> {
-    let most = worker.gateway.settings.timeouts.settle;
+    let most = worker.gateway.timeouts().settle;
     let asking = Asking { worker, surface, candidate, session, each: most / 2 };
     let mut runs = true;
     let billed = tokio::time::timeout(most, asking.until_billed(at_once, &mut runs)).await.ok();

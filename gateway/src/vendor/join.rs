@@ -76,7 +76,7 @@ pub(super) async fn make(
         };
         drop(permit);
         let (head, body) = answer.into_parts();
-        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.settings.timeouts.idle).await?;
+        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.timeouts().idle).await?;
         let mut told: Value = serde_json::from_slice(&answer::scrubbed(candidate.account.api_key.as_ref(), body))
             .map_err(|_| GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is not JSON."))?;
         // Without the address nobody can join, and with the vendor's the session would go around this gateway.

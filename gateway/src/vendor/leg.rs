@@ -66,7 +66,7 @@ impl Leg {
         address: &str,
         with_credential: bool,
     ) -> Result<Self, NoLeg> {
-        let connect = gateway.settings.timeouts.connect;
+        let connect = gateway.timeouts().connect;
         let dial = tokio::time::timeout(connect + connect, dial(gateway, candidate, address, with_credential));
         dial.await.unwrap_or_else(|_| {
             let message = "The provider did not accept the session in time.";

@@ -12,7 +12,6 @@ use domain::ids::SessionId;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use memchr::memmem;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::account;
 use super::answer::scrubbed;
@@ -79,16 +78,14 @@ enum Happened {
     Vendor(FromVendor),
     Tick,
     Beat,
-    Drain,
 }
 
 impl Relay {
     /// A session whose client has just been accepted.
     pub(super) fn new(opening: Opening, id: SessionId, client: Client, leg: Leg, meter: Meter) -> Self {
         let Opening { worker, caller, surface, candidate, counter, followed } = opening;
-        let settings = &worker.gateway.settings;
         let opened = Instant::now();
-        let mut clocks = Clocks::new(opened, &settings.limits, &settings.timeouts);
+        let mut clocks = Clocks::new(opened, &worker.gateway.bounds(), &worker.gateway.timeouts());
         if followed.as_ref().is_some_and(|session| session.without_sound) {
             clocks = clocks.never_idle();
         }
@@ -122,7 +119,7 @@ impl Relay {
         };
         let ending = ended.unwrap_or_else(|why| {
             if let Some(event) = self.event(&why.error()) {
-                self.client.text_if_room(&event);
+                self.client.last_text(&event);
             }
             why.ending()
         });
@@ -130,24 +127,18 @@ impl Relay {
     }
 
     async fn drive(&mut self) -> Ending {
-        let mut draining = pin!(self.worker.gateway.draining.clone().cancelled_owned());
         let mut timer = pin!(sleep_until(self.clocks.next().into()));
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let happened = self.wait(draining.as_mut(), timer.as_mut(), &mut beat).await;
+            let happened = self.wait(timer.as_mut(), &mut beat).await;
             if let Err(ending) = self.handle(happened).await {
                 return ending;
             }
         }
     }
 
-    async fn wait(
-        &mut self,
-        draining: Pin<&mut WaitForCancellationFutureOwned>,
-        mut timer: Pin<&mut Sleep>,
-        beat: &mut Interval,
-    ) -> Happened {
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>, beat: &mut Interval) -> Happened {
         // Messages move most of what is due into the future: a timer that fires too early is set again
         // then, rather than at every message.
         let next = self.clocks.next().into();
@@ -155,7 +146,6 @@ impl Relay {
             timer.as_mut().reset(next);
         }
         tokio::select! {
-            () = draining, if !self.clocks.draining() => Happened::Drain,
             () = timer => Happened::Tick,
             _ = beat.tick() => Happened::Beat,
             message = self.leg.next() => Happened::Vendor(message),
@@ -174,15 +164,11 @@ impl Relay {
                 self.meter.note_again();
                 Ok(())
             }
-            Happened::Drain => {
-                self.clocks.drain(Instant::now(), self.worker.gateway.settings.timeouts.drain);
-                Ok(())
-            }
         }
     }
 
     async fn on_client(&mut self, message: FromClient) -> Result<(), Ending> {
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         match message {
             FromClient::Text(text) => {
                 self.clocks.client_spoke(Instant::now());
@@ -211,7 +197,7 @@ impl Relay {
     }
 
     async fn on_vendor(&mut self, message: FromVendor) -> Result<(), Ending> {
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         match message {
             FromVendor::Text(text) => {
                 self.clocks.upstream_spoke(Instant::now());
@@ -300,12 +286,11 @@ impl Relay {
         match self.clocks.due(Instant::now()) {
             Due::Nothing => Ok(()),
             Due::Ping => {
-                let write = self.worker.gateway.settings.timeouts.write;
+                let write = self.worker.gateway.timeouts().write;
                 self.client.ping(write).await.map_err(client_lost)?;
                 self.clocks.upstream_pinged();
                 self.leg.ping(write).await.map_err(vendor_lost)
             }
-            Due::Drain => Err(Ending::policy(1001, "the gateway is restarting")),
             Due::TooOld => {
                 self.tell(&expired("The session has reached its maximum age.")).await?;
                 Err(Ending::policy(1008, "the session is too old"))
@@ -326,7 +311,7 @@ impl Relay {
 
     async fn tell(&mut self, error: &GatewayError) -> Result<(), Ending> {
         let Some(event) = self.event(error) else { return Ok(()) };
-        let write = self.worker.gateway.settings.timeouts.write;
+        let write = self.worker.gateway.timeouts().write;
         self.client.text(&event, write).await.map_err(client_lost)
     }
 
@@ -356,7 +341,7 @@ impl Relay {
         self.client.close(&ending);
         // The vendor learns what the client said, and nothing of what we had against it.
         let code = if ending.by == By::Client && ending.is_told() { ending.code } else { 1000 };
-        self.leg.close(code, self.worker.gateway.settings.timeouts.write).await;
+        self.leg.close(code, self.worker.gateway.timeouts().write).await;
         names::frames(self.frames.0, self.frames.1);
         // Neither side waits for what is asked now.
         drop((self.client, self.leg));

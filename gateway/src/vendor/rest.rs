@@ -57,7 +57,7 @@ pub(super) async fn read(taken: Taken) -> Result<HttpResponse, GatewayError> {
             Verdict::Refused(response, _) => return Ok(response),
         };
         let (head, body) = answer.into_parts();
-        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.settings.timeouts.idle).await?;
+        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.timeouts().idle).await?;
         drop(permit);
         let body = answer::scrubbed(candidate.account.api_key.as_ref(), body);
         Ok(answer::begin(vendor.surface, &head).body(body))
@@ -104,7 +104,7 @@ pub(super) async fn transcribe(
 ) -> Result<HttpResponse, GatewayError> {
     let Taken { vendor, worker, mut caller, asked, route } = taken;
     let gateway = &worker.gateway;
-    let limit = caller.principal.key.max_upload_bytes.unwrap_or(gateway.settings.limits.max_upload_bytes);
+    let limit = caller.principal.key.max_upload_bytes.unwrap_or(gateway.bounds().max_upload_bytes);
     let mut source = match route.model.place {
         Place::Form(_) => Source::Arriving(Arriving::form(gateway, limit, request, payload)?),
         _ if asked.is_json() => Source::Whole(read_json(&worker, request, payload).await?),
@@ -151,7 +151,7 @@ pub(super) async fn transcribe(
             Err(refusal) => return Ok(refusal),
         };
         let (head, body) = answer.into_parts();
-        let idle = call.gateway().settings.timeouts.idle;
+        let idle = call.gateway().timeouts().idle;
         let body = match collect(body, MAX_UPSTREAM_JSON_BYTES, idle).await {
             Ok(body) => body,
             Err(error) => return Err(call.failed(&mut meter, &candidate, error).unwrap_or_else(|error| error)),
@@ -183,7 +183,7 @@ pub(super) async fn pass(
     payload: Payload,
     asked: Asked,
 ) -> Result<HttpResponse, GatewayError> {
-    let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.settings.limits.max_upload_bytes);
+    let limit = caller.principal.key.max_upload_bytes.unwrap_or(worker.gateway.bounds().max_upload_bytes);
     let has_body = asked.content_type.is_some() || asked.method == http::Method::POST;
     let mut arriving = Arriving::raw(&worker.gateway, limit, request, payload)?;
     caller.facts.model_asked = PASSED.to_owned();
@@ -337,7 +337,7 @@ async fn stream(
     meter.set_usage(usage, source);
     crate::http::headers::served(&mut response, candidate, &meter);
     let passing = Passing::new(candidate, &head, usage, source);
-    Ok(response.streaming(streamed(begun, passing, meter, call.gateway().settings.timeouts.idle)))
+    Ok(response.streaming(streamed(begun, passing, meter, call.gateway().timeouts().idle)))
 }
 
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, GatewayError> {

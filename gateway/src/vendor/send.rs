@@ -154,7 +154,7 @@ pub(super) async fn pass(
     let request = request(call, surface, candidate, origin, asked, Some(&content_type), body).await?;
     let answer = call.worker.client.send(candidate.account.allow_insecure, request);
     let mut answer = std::pin::pin!(answer);
-    let idle = call.gateway().settings.timeouts.idle;
+    let idle = call.gateway().timeouts().idle;
     let mut waiting = arriving.begun();
     waiting.reverse();
     loop {
@@ -209,7 +209,7 @@ async fn wait(
     answer: impl Future<Output = Result<Response<Incoming>, GatewayError>>,
 ) -> Result<Response<Incoming>, GatewayError> {
     let since = Instant::now();
-    let answer = tokio::time::timeout(call.gateway().settings.timeouts.first_byte, answer).await;
+    let answer = tokio::time::timeout(call.gateway().timeouts().first_byte, answer).await;
     call.progress.waited(since.elapsed());
     answer.unwrap_or_else(|_| {
         Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time."))

@@ -107,7 +107,7 @@ impl Opening {
         let gateway = &self.worker.gateway;
         let session = SessionId(Uuid::now_v7());
         let live = Live::new(session, Kind::Vendor, &self.caller.facts, request.peer_addr());
-        let entered = gateway.sessions.enter(live, gateway.settings.limits.max_sessions);
+        let entered = gateway.sessions.enter(live, gateway.bounds().max_sessions);
         let Some(entered) = entered.filter(|_| !gateway.draining.is_cancelled()) else {
             let message = "The gateway takes no more sessions at the moment.";
             return Err(GatewayError::caller(ErrorKind::Overloaded, message).with_retry_after(5));
@@ -153,7 +153,7 @@ impl Opening {
         if head.status.is_server_error() {
             health.failed(&self.candidate, operation, took);
         }
-        let body = collect(body, answer::MAX_REFUSAL_BYTES, self.worker.gateway.settings.timeouts.idle).await?;
+        let body = collect(body, answer::MAX_REFUSAL_BYTES, self.worker.gateway.timeouts().idle).await?;
         answer::refusal(&self.worker.gateway, self.surface, &self.candidate, &head, body).map(|(response, _)| response)
     }
 }

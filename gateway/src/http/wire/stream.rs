@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::wire::chunks::Chunks;
 use crate::http::wire::head::{Framing, HeadFault, Target, has_end, read};
+use crate::settings::InForce;
 
 /// Bytes taken from the socket at once while a head is gathered.
 const GATHER: usize = 4096;
@@ -33,6 +34,20 @@ pub struct Rules {
     pub body_idle: Duration,
     /// Longest time in which a client takes not one byte of its answer.
     pub write: Duration,
+}
+
+impl Rules {
+    /// As the settings in force say.
+    #[must_use]
+    pub fn of(now: &InForce) -> Self {
+        let InForce { bounds, timeouts } = now;
+        Self {
+            max_head: bounds.max_header_bytes,
+            header_read: timeouts.header_read,
+            body_idle: timeouts.body_idle,
+            write: timeouts.write,
+        }
+    }
 }
 
 /// What the next byte from the client belongs to.
