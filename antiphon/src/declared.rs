@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
+use arc_swap::ArcSwap;
 use domain::ids::{ProviderId, TenantId, VirtualKeyId};
 use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
@@ -14,7 +16,7 @@ use gateway::repositories::keys::{self, StoredKey};
 use gateway::repositories::{ManagedBy, models, providers, tenants};
 use gateway::snapshot::load::{LoadError, load, load_for, load_provider};
 use gateway::snapshot::{Budget, Key, Pool, ProviderAccount, Route, Snapshot};
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -24,13 +26,21 @@ use crate::config::{Config, KeyConfig, ProviderConfig};
 use crate::sealed::Opener;
 use crate::{master_key, store};
 
-/// Providers, models and voices of the configuration.
+/// Providers, models and voices of the configuration in force.
 #[derive(Debug)]
 pub(crate) struct Declared {
+    contents: ArcSwap<Contents>,
+    /// Raised when the contents are exchanged.
+    revision: AtomicU64,
+    opener: Opener,
+}
+
+/// Providers, models and voices of one configuration.
+#[derive(Debug, Default)]
+struct Contents {
     providers: Vec<Pool>,
     models: Vec<Arc<Route>>,
     voices: BTreeMap<String, BTreeMap<String, String>>,
-    opener: Opener,
 }
 
 /// Writes what is declared, and removes or revokes what the file no longer declares.
@@ -40,41 +50,51 @@ pub(crate) async fn apply(
     pepper: &Pepper,
     sealing_key: SealingKey,
 ) -> Result<Declared> {
-    write_keys(config, db, pepper).await?;
-    let mut models = Vec::with_capacity(config.models.len());
+    let contents = ArcSwap::from_pointee(write(config, db, pepper).await?);
+    Ok(Declared { contents, revision: AtomicU64::new(0), opener: Opener::new(sealing_key) })
+}
+
+/// Writes all that is declared, or nothing.
+async fn write(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<Contents> {
+    let now = OffsetDateTime::now_utc();
+    let transaction = store::begin_writing(db).await?;
+    write_keys(config, &transaction, pepper, now).await?;
+    let mut contents = Contents::default();
     for model in &config.models {
         let tenant = match &model.tenant {
-            Some(name) => Some(tenant_of(db, name).await?),
+            Some(name) => Some(tenant_of(&transaction, name).await?),
             None => None,
         };
-        models.push(Arc::new(Route {
+        contents.models.push(Arc::new(Route {
             name: model.name.clone(),
             tenant,
             strategy: model.strategy,
             targets: model.targets.clone(),
         }));
     }
-    let voices = config.voices.iter().map(|voice| (voice.name.clone(), voice.map.clone())).collect();
-    let mut declared = Declared { providers: Vec::new(), models, voices, opener: Opener::new(sealing_key) };
-    declared.write(config, db).await?;
-    Ok(declared)
+    contents.voices = config.voices.iter().map(|voice| (voice.name.clone(), voice.map.clone())).collect();
+    contents.write(config, &transaction, now).await?;
+    changes::announce(&transaction).await?;
+    transaction.commit().await?;
+    Ok(contents)
 }
 
-async fn write_keys(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<()> {
-    let now = OffsetDateTime::now_utc();
-    let transaction = store::begin_writing(db).await?;
+async fn write_keys(
+    config: &Config,
+    transaction: &DatabaseTransaction,
+    pepper: &Pepper,
+    now: OffsetDateTime,
+) -> Result<()> {
     let mut hashes = Vec::new();
     for tenant in &config.tenants {
-        let id = tenants::upsert_tenant(&transaction, &tenant.name, false, ManagedBy::File, now).await?;
+        let id = tenants::upsert_tenant(transaction, &tenant.name, false, ManagedBy::File, now).await?;
         for key in &tenant.keys {
             let stored = stored_key(key, id, pepper, now);
             hashes.push(stored.hash);
-            keys::upsert_key(&transaction, &stored).await?;
+            keys::upsert_key(transaction, &stored).await?;
         }
     }
-    keys::revoke_undeclared_keys(&transaction, &hashes, now).await?;
-    changes::announce(&transaction).await?;
-    transaction.commit().await?;
+    keys::revoke_undeclared_keys(transaction, &hashes, now).await?;
     Ok(())
 }
 
@@ -121,36 +141,58 @@ fn account(provider: &ProviderConfig) -> ProviderAccount {
     }
 }
 
-impl Declared {
+impl Contents {
     /// Writes the rows of providers, models and voices. A provider is known by its row from then on, at the
     /// next start too.
-    async fn write(&mut self, config: &Config, db: &DatabaseConnection) -> Result<()> {
-        let now = OffsetDateTime::now_utc();
-        let transaction = store::begin_writing(db).await?;
+    async fn write(&mut self, config: &Config, transaction: &DatabaseTransaction, now: OffsetDateTime) -> Result<()> {
         for managed_by in [ManagedBy::File, ManagedBy::Environment] {
             let undeclared = managed_by == ManagedBy::Environment;
             let mut names = Vec::new();
             for provider in config.providers.iter().filter(|provider| provider.is_undeclared() == undeclared) {
                 let mut account = account(provider);
-                account.id = providers::upsert_provider(&transaction, &account, managed_by, now).await?;
+                account.id = providers::upsert_provider(transaction, &account, managed_by, now).await?;
                 names.push(account.name.clone());
                 self.providers.push(account.into());
             }
-            providers::delete_undeclared_providers(&transaction, managed_by, &names).await?;
+            providers::delete_undeclared_providers(transaction, managed_by, &names).await?;
         }
         for route in &self.models {
-            models::upsert_model(&transaction, route, ManagedBy::File, now).await?;
+            models::upsert_model(transaction, route, ManagedBy::File, now).await?;
         }
         let names: Vec<_> = self.models.iter().map(|route| (route.name.clone(), route.tenant)).collect();
-        models::delete_undeclared_models(&transaction, ManagedBy::File, &names).await?;
+        models::delete_undeclared_models(transaction, ManagedBy::File, &names).await?;
         for (name, map) in &self.voices {
-            models::upsert_voice(&transaction, name, map, ManagedBy::File).await?;
+            models::upsert_voice(transaction, name, map, ManagedBy::File).await?;
         }
         let names: Vec<String> = self.voices.keys().cloned().collect();
-        models::delete_undeclared_voices(&transaction, ManagedBy::File, &names).await?;
-        changes::announce(&transaction).await?;
-        transaction.commit().await?;
+        models::delete_undeclared_voices(transaction, ManagedBy::File, &names).await?;
         Ok(())
+    }
+
+    fn lay_over(&self, snapshot: &mut Snapshot) {
+        for provider in &self.providers {
+            snapshot.insert_provider(provider.clone());
+        }
+        for model in &self.models {
+            snapshot.insert_route(Arc::clone(model));
+        }
+        snapshot.voices.extend(self.voices.clone());
+    }
+}
+
+impl Declared {
+    /// Writes what another configuration declares, and puts it in the place of what was declared. Where that
+    /// fails nothing changes.
+    pub(crate) async fn replace(&self, config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<()> {
+        let contents = write(config, db, pepper).await?;
+        self.contents.store(Arc::new(contents));
+        self.revision.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Another one after each [`Self::replace`]: views that were loaded before are outdated then.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// A view of the database with what is declared on top: a declared name goes before a stored one.
@@ -158,7 +200,7 @@ impl Declared {
         let opening = self.opener.begin();
         let mut snapshot = load(db, &|binding, sealed| opening.open(binding, sealed)).await?;
         opening.end();
-        self.lay_over(&mut snapshot);
+        self.contents.load().lay_over(&mut snapshot);
         Ok(snapshot)
     }
 
@@ -174,7 +216,7 @@ impl Declared {
         let opening = self.opener.begin();
         let open = |binding: &str, sealed: &[u8]| opening.open(binding, sealed);
         let mut snapshot = load_for(db, &open, tenant, model, key).await?;
-        self.lay_over(&mut snapshot);
+        self.contents.load().lay_over(&mut snapshot);
         Ok(snapshot)
     }
 
@@ -184,21 +226,11 @@ impl Declared {
         db: &DatabaseConnection,
         id: ProviderId,
     ) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
-        if let Some(declared) = self.providers.iter().find(|pool| pool.account().id == id) {
+        if let Some(declared) = self.contents.load().providers.iter().find(|pool| pool.account().id == id) {
             return Ok(Some(Arc::clone(declared.account())));
         }
         let opening = self.opener.begin();
         let found = load_provider(db, &|binding, sealed| opening.open(binding, sealed), id).await?;
         Ok(found.map(|pool| Arc::clone(pool.account())))
-    }
-
-    fn lay_over(&self, snapshot: &mut Snapshot) {
-        for provider in &self.providers {
-            snapshot.insert_provider(provider.clone());
-        }
-        for model in &self.models {
-            snapshot.insert_route(Arc::clone(model));
-        }
-        snapshot.voices.extend(self.voices.clone());
     }
 }

@@ -5,9 +5,12 @@ mod config;
 mod copy_db;
 mod declared;
 mod first_run;
+mod logging;
 mod master_key;
 mod ports;
+mod reload;
 mod sealed;
+mod signals;
 mod store;
 mod upkeep;
 
@@ -24,7 +27,7 @@ fn main() -> ExitCode {
     spare_huge_pages();
     let arguments = cli::Arguments::parse();
     match actix_web::rt::System::new().block_on(cli::run(arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error),
     }
 }

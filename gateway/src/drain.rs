@@ -55,7 +55,11 @@ pub(crate) async fn drain(gateway: &Gateway, server: &ServerHandle, hurry: &Canc
     gateway.draining.cancel();
     // From here on answers close their connections.
     gateway.calls.close();
-    tracing::info!(sessions = gateway.sessions.len(), calls = gateway.calls.len(), "draining; a second signal leaves at once");
+    tracing::info!(
+        sessions = gateway.sessions.len(),
+        calls = gateway.calls.len(),
+        "draining; a second signal leaves at once"
+    );
     let (finished, gone) = tokio::select! {
         finished = in_order(gateway, &plan) => (finished, plan.gone),
         () = hurry.cancelled() => (in_haste(gateway).await, Instant::now()),

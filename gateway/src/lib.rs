@@ -12,6 +12,8 @@ use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http::wire::stream::Rules;
+use crate::idempotency::Idempotency;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::pipeline::health::Health;
@@ -19,8 +21,6 @@ use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::Reports;
-use crate::http::wire::stream::Rules;
-use crate::idempotency::Idempotency;
 use crate::settings::{GatewayLimits, GatewaySettings, InForce, Timeouts};
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;

@@ -185,11 +185,7 @@ impl Application {
     ///
     /// # Errors
     /// The server failed.
-    pub async fn run_until(
-        self,
-        stop: impl Future<Output = ()>,
-        hurry: CancellationToken,
-    ) -> Result<(), StartError> {
+    pub async fn run_until(self, stop: impl Future<Output = ()>, hurry: CancellationToken) -> Result<(), StartError> {
         let handle = self.server.handle();
         let metrics = self.metrics.map(|metrics| {
             let handle = metrics.handle();

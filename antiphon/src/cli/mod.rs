@@ -13,6 +13,7 @@ mod serve;
 mod usage;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
 }
 
 /// What every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
     /// Configuration file; antiphon.yaml in the working directory unless told
     #[arg(long, global = true, value_name = "FILE")]
@@ -85,16 +86,16 @@ enum Command {
     Usage(usage::Usage),
 }
 
-/// Runs what was asked for.
+/// Runs what was asked for. Gives how the process ends.
 ///
 /// # Errors
 /// Whatever prevents it, told in one line.
-pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { common, command } = arguments;
-    match command {
-        Command::Serve(Serve { gateway, admin }) => serve::run(Some(gateway), Some(admin), &common).await,
-        Command::Gateway(gateway) => serve::run(Some(gateway), None, &common).await,
-        Command::Admin(admin) => serve::run(None, Some(admin), &common).await,
+    let done = match command {
+        Command::Serve(Serve { gateway, admin }) => return serve::run(Some(gateway), Some(admin), &common).await,
+        Command::Gateway(gateway) => return serve::run(Some(gateway), None, &common).await,
+        Command::Admin(admin) => return serve::run(None, Some(admin), &common).await,
         Command::AdminUser(command) => admin_user::run(command, &common).await,
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,
@@ -104,7 +105,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::CopyDb(asked) => copy_db::run(&asked, &common).await,
         Command::Audit(command) => audit::run(&command, &common).await,
         Command::Usage(command) => usage::run(command, &common).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 impl Common {

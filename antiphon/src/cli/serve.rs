@@ -1,9 +1,8 @@
 //! `antiphon serve`, `gateway` and `admin`: from the configuration to planes that run until they are told to
 //! stop.
 
-use std::future::Future;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,16 +20,16 @@ use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::{Common, output};
-use crate::config::{Config, LogFormat, OidcConfig, Override, SmtpConfig, TelemetryConfig};
+use crate::config::{Config, OidcConfig, Override, SmtpConfig};
 use crate::declared::{self, Declared};
+use crate::logging::Log;
 use crate::master_key::{self, MasterKey};
 use crate::ports::Ports;
-use crate::{first_run, store, upkeep};
+use crate::reload::Reload;
+use crate::signals::Stop;
+use crate::{first_run, signals, store, upkeep};
 
 /// How often alert rules are looked at.
 const LOOK_AT_ALERT_RULES: Duration = Duration::from_secs(15);
@@ -63,16 +62,18 @@ pub(crate) struct ServeAdmin {
     admin_bind: Option<String>,
 }
 
-/// Runs the planes that are asked for, until the process is told to stop or one of them fails.
-pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>, common: &Common) -> Result<()> {
-    let config = common.load(overrides(gateway.as_ref(), admin.as_ref()))?;
-    start_logging(&config.telemetry)?;
+/// Runs the planes that are asked for, until the process is told to stop or one of them fails. Gives how the
+/// process ends.
+pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>, common: &Common) -> Result<ExitCode> {
+    let read = reader(common, overrides(gateway.as_ref(), admin.as_ref()));
+    let config = read()?;
+    let log = Log::start(&config.telemetry)?;
     master_key::require(&config)?;
     for note in config.notes() {
         tracing::warn!("{note}");
     }
     // Before anything is printed, so that a signal that comes early is not lost.
-    let stop = stop_signal()?;
+    let (stop, hang_ups) = (Stop::listen()?, signals::hang_ups()?);
     let db = store::open(&config.database).await?;
     pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?;
     let master_key = master_key::obtain(&config, &db).await?;
@@ -95,35 +96,73 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     };
     let admin_address = admin.as_ref().map(admin::startup::Application::address);
     let gateway = match gateway {
-        Some(_) => Some(DataPlane::build(&config, &master_key, pepper, &db, declared).await?),
+        Some(_) => {
+            let declared = Arc::clone(&declared);
+            Some(DataPlane::build(&config, &master_key, pepper.clone(), &db, declared).await?)
+        }
         None => None,
     };
     if let Some(gateway) = &gateway {
         in_process.get_or_init(|| gateway.application.gateway());
     }
     announce(gateway.as_ref(), admin_address, first.as_ref());
-    let serve_gateway = async {
-        let served = match gateway {
-            Some(gateway) => gateway.run_until(stop.cancelled(), changed).await,
-            None => Ok(()),
-        };
-        served.inspect_err(|_| stop.cancel())
-    };
-    let serve_admin = async {
-        let served = match admin {
-            Some(admin) => admin.run_until(stop.cancelled()).await,
-            None => Ok(()),
-        };
-        served.inspect_err(|_| stop.cancel())
-    };
     let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
     let retention = if admin_address.is_some() { config.usage.retention() } else { Retention::default() };
     let retaining = tokio::spawn(retention::run(db.clone(), retention));
-    let (served_gateway, served_admin) = tokio::join!(serve_gateway, serve_admin);
+    let drain_delay = config.timeouts.to_gateway().drain_delay;
+    let gateway_in_force = in_process.get().cloned();
+    let reload = Reload {
+        started: config,
+        read,
+        log,
+        db,
+        pepper,
+        declared,
+        gateway: gateway_in_force,
+        changed: changed.clone(),
+    };
+    let reloading = actix_web::rt::spawn(reload.run(hang_ups));
+    let (served_gateway, served_admin) =
+        tokio::join!(serve_gateway(gateway, &stop, changed), serve_admin(admin, &stop, drain_delay));
+    reloading.abort();
     summing.abort();
     retaining.abort();
     served_gateway?;
-    Ok(served_admin?)
+    served_admin?;
+    Ok(stop.exit_code())
+}
+
+/// What reads the configuration, now and whenever it is loaded again.
+fn reader(common: &Common, overrides: Vec<Override>) -> Box<dyn Fn() -> Result<Config>> {
+    let common = common.clone();
+    Box::new(move || common.load(overrides.clone()))
+}
+
+/// Serves until the process shall stop. Where it cannot, the other plane stops too.
+async fn serve_gateway(
+    gateway: Option<DataPlane>,
+    stop: &Stop,
+    changed: Signal,
+) -> Result<(), gateway::startup::StartError> {
+    let Some(gateway) = gateway else { return Ok(()) };
+    gateway.run_until(stop, changed).await.inspect_err(|_| stop.asked.cancel())
+}
+
+/// As [`serve_gateway`]. Whoever is sent here meanwhile is served for `drain_delay` more.
+async fn serve_admin(
+    admin: Option<admin::startup::Application>,
+    stop: &Stop,
+    drain_delay: Duration,
+) -> Result<(), admin::startup::StartError> {
+    let Some(admin) = admin else { return Ok(()) };
+    let stopped = async {
+        stop.asked.cancelled().await;
+        tokio::time::sleep(drain_delay).await;
+    };
+    tokio::select! {
+        served = admin.run_until(stopped) => served.inspect_err(|_| stop.asked.cancel()),
+        () = stop.hurry.cancelled() => Ok(()),
+    }
 }
 
 fn overrides(gateway: Option<&ServeGateway>, admin: Option<&ServeAdmin>) -> Vec<Override> {
@@ -183,16 +222,12 @@ impl DataPlane {
         Ok(Self { application, demo_key, declared, db: db.clone(), version })
     }
 
-    async fn run_until(
-        self,
-        stop: impl Future<Output = ()>,
-        changed: Signal,
-    ) -> Result<(), gateway::startup::StartError> {
+    async fn run_until(self, stop: &Stop, changed: Signal) -> Result<(), gateway::startup::StartError> {
         // Whatever makes changes in this process wakes it, and so does the database.
         let listener = tokio::spawn(changes::listen(self.db.clone(), changed.clone()));
         let watcher = watch(self.application.gateway(), self.declared, self.db, self.version, changed.wakes());
         let watcher = tokio::spawn(watcher);
-        let served = self.application.run_until(stop).await;
+        let served = self.application.run_until(stop.asked.cancelled(), stop.hurry.clone()).await;
         watcher.abort();
         listener.abort();
         served
@@ -241,7 +276,7 @@ async fn watch(
     version: Option<String>,
     mut wakes: Wakes,
 ) {
-    let mut seen = Seen { version, spend_is_known: false };
+    let mut seen = Seen { version, revision: 0, spend_is_known: false };
     let mut failing = false;
     loop {
         wakes.next().await;
@@ -260,38 +295,24 @@ async fn watch(
 /// What has been taken over already.
 struct Seen {
     version: Option<String>,
+    /// Of what is declared.
+    revision: u64,
     /// Every budget of the view in force knows what was spent before it.
     spend_is_known: bool,
 }
 
 async fn refresh(gateway: &Gateway, declared: &Declared, db: &DatabaseConnection, seen: &mut Seen) -> Result<()> {
     end_terminated(gateway).await?;
-    let version = changes::version(db).await?;
-    if version != seen.version {
+    let (version, revision) = (changes::version(db).await?, declared.revision());
+    if version != seen.version || revision != seen.revision {
         adopt_snapshot(gateway, declared.load(db).await?).await?;
-        *seen = Seen { version, spend_is_known: false };
+        *seen = Seen { version, revision, spend_is_known: false };
         tracing::info!("changes are in force");
     }
     if !seen.spend_is_known {
         seen.spend_is_known = catch_up(gateway).await?;
     }
     Ok(())
-}
-
-/// Cancelled when the process is asked to end, by SIGTERM or by Ctrl-C.
-fn stop_signal() -> Result<CancellationToken> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        asked.cancel();
-    });
-    Ok(stop)
 }
 
 fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySettings> {
@@ -317,20 +338,4 @@ fn host_name() -> String {
 #[cfg(not(target_os = "linux"))]
 fn host_name() -> String {
     "localhost".to_owned()
-}
-
-/// Logs to the standard error, so that what commands print stays apart.
-fn start_logging(config: &TelemetryConfig) -> Result<()> {
-    // The server's own report of its threads would push the demo key off the screen.
-    let log = if config.log == "info" { "info,actix_server=warn" } else { &config.log };
-    let filter = EnvFilter::try_new(log).context("telemetry.log (or ANTIPHON_LOG)")?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let started = match config.format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }

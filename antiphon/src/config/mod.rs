@@ -13,6 +13,7 @@ mod providers;
 mod reader;
 mod realtime;
 mod redis;
+mod restart;
 mod secrets;
 mod server;
 mod smtp;
@@ -217,6 +218,12 @@ impl Config {
             .as_ref()
             .map(|_| "redis has no effect: this version counts rates, sessions and budgets in each process by itself");
         redis.into_iter().collect()
+    }
+
+    /// What `newer` says in another way than this and a process takes over at its start alone, by the names of
+    /// the fields.
+    pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        restart::differing(self, newer)
     }
 
     /// Who is made where there is no user yet.

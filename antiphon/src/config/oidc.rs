@@ -33,7 +33,7 @@ pub(crate) struct OidcConfig {
 }
 
 /// What a claim's value gives.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OidcRoleConfig {
     /// `platform_admin`, `tenant_admin` or `tenant_viewer`.

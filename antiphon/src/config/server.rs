@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 /// Listeners and the folder for local files.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServerConfig {
     /// The data plane. Default `127.0.0.1:8080`.
@@ -28,7 +28,7 @@ impl Default for ServerConfig {
 }
 
 /// The listener of the admin plane.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdminListener {
     /// Address and port; port 0 takes a free one.
@@ -40,7 +40,7 @@ pub(crate) struct AdminListener {
 }
 
 /// One listener.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
     /// Address and port; port 0 takes a free one.

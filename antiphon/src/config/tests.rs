@@ -303,3 +303,30 @@ fn an_identity_provider_is_encrypted_and_its_roles_fit_their_tenants() {
         assert!(refusal(&wrong).contains(told), "{wrong}: {}", refusal(&wrong));
     }
 }
+
+#[test]
+fn what_needs_a_restart_is_named_and_nothing_else() {
+    let oidc = "oidc: { issuer: \"https://login.example.com/\", client_id: c, client_secret: one }\n";
+    let started = parse(oidc).unwrap();
+    let changes = "limits: { max_sessions: 3 }\ntimeouts: { drain: 5s, write: 1s }\ntelemetry: { log: debug }\n\
+                   tenants: [{ name: acme }]\nmodels: []\n";
+    let none: [&str; 0] = [];
+    assert_eq!(started.needs_restart(&parse(&format!("{oidc}{changes}")).unwrap()), none);
+    let newer = "server: { gateway: { bind: \"127.0.0.1:1\" }, data_dir: other }\ndatabase: { url: \"sqlite://x.db\" }\n\
+                 timeouts: { connect: 1s }\ntelemetry: { format: json }\nusage: { retention_days: 40 }\n\
+                 realtime: { record_dir: here }\nredis: { url: \"redis://one\" }\n";
+    let other = parse(&format!("{}{newer}", oidc.replace("one", "two"))).unwrap();
+    let named = [
+        "server.gateway",
+        "server.data_dir",
+        "database",
+        "redis",
+        "realtime.record_dir",
+        "timeouts.connect",
+        "telemetry.format",
+        "oidc",
+        "usage",
+    ];
+    assert_eq!(started.needs_restart(&other), named);
+    assert_eq!(started.needs_restart(&parse("").unwrap()), ["oidc"]);
+}

@@ -30,24 +30,38 @@ pub(crate) struct TimeoutsConfig {
     /// Between two pings of a realtime session. Default `20s`.
     #[serde(deserialize_with = "super::value::duration")]
     pub(crate) ping: Duration,
-    /// From SIGTERM to the end of what is in flight. Default `30s`.
+    /// From SIGTERM, and what `drain_delay` adds, to the end of what is in flight. Default `30s`.
     #[serde(deserialize_with = "super::value::duration")]
     pub(crate) drain: Duration,
+    /// From SIGTERM, when readiness goes off, until new connections are refused. Default `0s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) drain_delay: Duration,
 }
 
 impl Default for TimeoutsConfig {
     /// The gateway's own.
     fn default() -> Self {
-        let Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain, .. } =
+        let Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain, drain_delay, .. } =
             Timeouts::default();
-        Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain }
+        Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain, drain_delay }
     }
 }
 
 impl TimeoutsConfig {
     /// As the gateway takes them.
     pub(crate) fn to_gateway(&self) -> Timeouts {
-        let Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain } = *self;
-        Timeouts { header_read, body_idle, connect, first_byte, idle, write, ping, drain, ..Timeouts::default() }
+        let Self { header_read, body_idle, connect, first_byte, idle, write, ping, drain, drain_delay } = *self;
+        Timeouts {
+            header_read,
+            body_idle,
+            connect,
+            first_byte,
+            idle,
+            write,
+            ping,
+            drain,
+            drain_delay,
+            ..Timeouts::default()
+        }
     }
 }

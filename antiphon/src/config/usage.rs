@@ -7,7 +7,7 @@ use serde::Deserialize;
 pub(super) const MIN_RETENTION_DAYS: u32 = 32;
 
 /// What goes after a while; the admin plane deletes it. Sums by day are kept for ever.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UsageConfig {
     /// Days that usage records are kept, 32 or more. Default null, which is for ever.

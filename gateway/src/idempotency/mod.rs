@@ -160,12 +160,8 @@ where
         Before::Running => return Err(running()),
         Before::Spent => return Err(spent()),
     }
-    let claim = Claim {
-        gateway: Arc::clone(&worker.gateway),
-        scope,
-        progress: Rc::clone(&caller.progress),
-        is_settled: false,
-    };
+    let claim =
+        Claim { gateway: Arc::clone(&worker.gateway), scope, progress: Rc::clone(&caller.progress), is_settled: false };
     Call::attend(worker, caller, |call, facts| {
         let running = run(call, facts);
         async move {

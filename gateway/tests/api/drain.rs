@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use domain::usage::UsageStatus;
+use entities::usage_record;
 use gateway::repositories::usage::find_by_request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use loadtest::upstream::{Fault, Rule};
+use sea_orm::EntityTrait;
+use serde_json::json;
 
 use crate::helpers::{KEY, Setup, TestApp, get, post_json, soon, speech};
 
@@ -97,4 +100,58 @@ async fn what_is_not_finished_in_time_is_cut_and_recorded() {
     let key = app.gateway.snapshot.load().keys.values().next().unwrap().id;
     let records = find_by_request(&app.gateway.database, key, id).await.unwrap();
     assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [UsageStatus::EndedByPolicy]);
+}
+
+#[tokio::test]
+async fn before_new_connections_are_refused_there_is_time_to_send_them_elsewhere() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain_delay = Duration::from_secs(3600);
+    let mut app = setup.start().await;
+    app.begin_drain();
+    soon(app.gateway.draining.cancelled()).await;
+    assert_eq!(app.call(get("/readyz", "")).await.status, 503);
+    assert_eq!(app.refused("model=live", KEY).await, (503, "overloaded".to_owned()), "sessions would be cut short");
+    let served = app.call(speech(KEY, "tts", "Hello")).await;
+    assert_eq!((served.status, served.header("connection")), (200, "close"));
+    app.hurry();
+    app.ended().await;
+    assert!(tokio::net::TcpStream::connect(app.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_session_goes_on_until_near_the_deadline() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain = Duration::from_secs(6);
+    let mut app = setup.start().await;
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    app.begin_drain();
+    soon(app.gateway.draining.cancelled()).await;
+    session.say(&json!({"type": "response.create"})).await;
+    session.until("response.done").await;
+    let error = session.until("error").await;
+    assert_eq!((&error["error"]["code"], &error["error"]["type"]), (&"server_draining".into(), &"server_error".into()));
+    assert_eq!(session.closed_for().await, (1001, "the gateway is restarting".to_owned()));
+    app.ended().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_everything_at_once_and_loses_no_record() {
+    let mut setup = Setup::new().await;
+    setup.settings.timeouts.drain = Duration::from_secs(3600);
+    let mut app = setup.start().await;
+    app.one.script(Rule::once("audio/speech", Fault { bytes: Some(1 << 30), ..Fault::default() }));
+    let mut endless = app.open(speech(KEY, "tts", "An endless story")).await.into_body();
+    soon(endless.frame()).await.unwrap().unwrap();
+    let mut session = app.realtime("model=live", KEY).await.unwrap();
+    session.until("session.created").await;
+    app.begin_drain();
+    soon(app.gateway.draining.cancelled()).await;
+    app.hurry();
+    assert_eq!(session.until("error").await["error"]["code"], "server_draining");
+    assert_eq!(session.closed().await, 1001);
+    app.ended().await;
+    let in_journal = app.gateway.ledger.health().pending_records;
+    let written = usage_record::Entity::find().all(&app.gateway.database).await.unwrap();
+    assert_eq!(written.len() as u64 + in_journal, 1, "what was spoken is billed, now or at the next start");
 }

@@ -18,6 +18,7 @@ mod forms;
 mod hangups;
 mod health;
 mod helpers;
+mod idempotency;
 mod listings;
 mod live;
 mod probes;

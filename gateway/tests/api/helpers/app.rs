@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
 
 use super::requests::KEY;
 use super::setup::{Setup, pepper};
@@ -50,6 +51,7 @@ pub(crate) struct TestApp {
     pub(crate) one: UpstreamHandle,
     pub(crate) two: UpstreamHandle,
     stop: Option<oneshot::Sender<()>>,
+    hurry: CancellationToken,
     ended: Option<oneshot::Receiver<()>>,
     folder: tempfile::TempDir,
 }
@@ -64,11 +66,11 @@ impl TestApp {
         gateway: Arc<Gateway>,
         prices: Vec<ListedPrice>,
         [one, two]: [UpstreamHandle; 2],
-        (stop, ended): (oneshot::Sender<()>, oneshot::Receiver<()>),
+        (stop, hurry, ended): (oneshot::Sender<()>, CancellationToken, oneshot::Receiver<()>),
         folder: tempfile::TempDir,
     ) -> Self {
         let address = address.unwrap();
-        Self { address, metrics, gateway, prices, one, two, stop: Some(stop), ended: Some(ended), folder }
+        Self { address, metrics, gateway, prices, one, two, stop: Some(stop), hurry, ended: Some(ended), folder }
     }
 
     /// The view in force, with one key changed.
@@ -96,6 +98,11 @@ impl TestApp {
     /// What SIGTERM does.
     pub(crate) fn begin_drain(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// What a second SIGTERM does.
+    pub(crate) fn hurry(&self) {
+        self.hurry.cancel();
     }
 
     /// Waits for the end of the drain.

@@ -19,6 +19,7 @@ use loadtest::upstream::{self, UpstreamHandle};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::app::{TestApp, soon};
@@ -216,6 +217,8 @@ impl Setup {
         let (started, start) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel();
+        let hurry = CancellationToken::new();
+        let hurried = hurry.clone();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let database = repositories::connect(&url).await.unwrap();
@@ -223,12 +226,12 @@ impl Setup {
                 let application = Application::build(settings, database, snapshot, pepper()).await.unwrap();
                 let addresses = [Some(application.address()), application.metrics_address()];
                 assert!(started.send((addresses, application.gateway())).is_ok());
-                application.run_until(async move { drop(stopped.await) }).await.unwrap();
+                application.run_until(async move { drop(stopped.await) }, hurried).await.unwrap();
                 ending.send(()).unwrap_or(());
             });
         });
         let (addresses, gateway) = soon(start).await.unwrap();
-        TestApp::running(addresses, gateway, prices, [one, two], (stop, ended), folder)
+        TestApp::running(addresses, gateway, prices, [one, two], (stop, hurry, ended), folder)
     }
 }
 
