@@ -21,7 +21,7 @@ SESSIONS = int(os.environ.get("DRAIN_SESSIONS", "50"))
 TALKING = 10
 CALLERS, LONG_CALLS = 16, 8
 # A long story takes about so long; its length is what must arrive.
-STORY_PIECES, PIECE_BYTES, PIECE_MS = 60, 8_000, 100
+STORY_PIECES, PIECE_BYTES, PIECE_MS = 40, 8_000, 100
 STORY = f"script:bytes={STORY_PIECES * PIECE_BYTES} script:chunk_bytes={PIECE_BYTES} script:chunk_ms={PIECE_MS}"
 VOICE_MODEL = "openai/gpt-realtime-2.1"
 BEARER = {"authorization": f"Bearer {KEY}"}
@@ -61,7 +61,8 @@ async def keep_calling(url, client, answers):
 async def tell_story(url, client):
     body = {"model": "openai/tts-1", "voice": "alloy", "input": STORY, "response_format": "pcm"}
     async with client.stream("POST", f"{url}/v1/audio/speech", json=body) as answer:
-        return answer.status_code, answer.headers["x-request-id"], sum([len(piece) async for piece in answer.aiter_bytes()])
+        heard = sum([len(piece) async for piece in answer.aiter_bytes()])
+        return answer.status_code, answer.headers["x-request-id"], heard
 
 
 async def stop_in_the_middle(gateway):
@@ -84,7 +85,7 @@ async def stop_in_the_middle(gateway):
 
 
 def test_nothing_in_flight_is_cut_and_every_session_is_told(tmp_path, all_upstreams):
-    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 20s }\n")
+    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 16s }\n")
     sessions, answers, stories = asyncio.run(stop_in_the_middle(gateway))
     assert gateway.process.wait(PATIENCE_S) == 0
     log = gateway.log.read_text()

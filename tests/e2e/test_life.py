@@ -129,7 +129,7 @@ def stopping(gateway):
 
 
 def test_a_stopped_gateway_says_so_and_finishes_what_it_began(tmp_path, all_upstreams):
-    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 20s }\n")
+    gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 12s }\n")
     with (
         gateway.client() as client,
         httpx2.Client(base_url=gateway.url) as used,

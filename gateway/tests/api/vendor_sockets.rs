@@ -272,6 +272,20 @@ async fn a_revoked_key_and_a_drain_end_sessions_which_are_billed_for_what_they_u
 }
 
 #[tokio::test]
+async fn a_drain_is_told_in_the_vendor_s_shape() {
+    let (mut app, mut vendor) = start(|_| {}).await;
+    let path = "/elevenlabs/v1/text-to-speech/v1/stream-input?model_id=eleven_flash_v2_5";
+    let mut client = app.dial(path, &[("xi-api-key", KEY)]).await.unwrap();
+    let _theirs = vendor.next().await;
+    app.begin_drain();
+    let Message::Text(event) = client.next().await else { panic!("it is told") };
+    let event: Value = serde_json::from_str(&event).unwrap();
+    assert_eq!(event["error"], "server_draining", "{event}");
+    assert_eq!(client.closed().await, (1001, "the gateway is restarting".to_owned()));
+    app.ended().await;
+}
+
+#[tokio::test]
 async fn an_administrator_ends_a_session_which_is_billed_for_what_it_used() {
     let (app, mut vendor) = start(|_| {}).await;
     let path = "/elevenlabs/v1/text-to-speech/v1/stream-input?model_id=eleven_flash_v2_5";
