@@ -1,10 +1,10 @@
-# run: build and serve · test: everything that is tested · test-long: what takes minutes · lint: what reviews need not look at
+# run: build and serve · test: everything that is tested · lint: what reviews need not look at
 # bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test test-long lint bench fuzz
+.PHONY: help setup run build test lint bench fuzz
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -22,10 +22,6 @@ run: setup
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
-
-# What `make test` does in small, at full size; after it, since that builds the programs.
-test-long:
-	DRAIN_SESSIONS=500 CARGO_TARGET_DIR=$$(scripts/target-dir.sh) .venv/bin/python -m pytest tests/e2e/test_drain.py -q
 
 lint:
 	cargo fmt --all --check

@@ -1,12 +1,8 @@
-"""A gateway that is told to stop in the middle of its work: many live sessions and steady HTTP load.
-
-`DRAIN_SESSIONS` sets how many sessions there are; 500 is the full size.
-"""
+"""A gateway that is told to stop in the middle of its work: many live sessions and steady HTTP load."""
 
 import asyncio
 import contextlib
 import json
-import os
 import signal
 
 import httpx2
@@ -16,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from conftest import KEY, PATIENCE_S, Gateway, wait_for
 
-SESSIONS = int(os.environ.get("DRAIN_SESSIONS", "50"))
+SESSIONS = 500
 # So many of the sessions are in the middle of a turn at any time.
 TALKING = 10
 CALLERS, LONG_CALLS = 16, 8

@@ -191,7 +191,7 @@ async fn a_provider_that_does_not_answer_is_not_waited_for() {
         let hang = operation != Operation::Realtime;
         openai.script(Rule::once("", Fault { hang, delay_ms: Some(60_000), ..Fault::default() }));
         let at = account(ProviderKind::Openai, &openai.base_url());
-        let probed = probe_within(short.clone(), at, operation, Ask::default()).await;
+        let probed = probe_within(short, at, operation, Ask::default()).await;
         assert_eq!(failed(&probed).kind, FailureKind::Timeout, "{probed:?}");
     }
     // Bound and dropped: nobody listens there.
