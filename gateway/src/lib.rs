@@ -28,6 +28,7 @@ use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
 use crate::vendor::passes::Passes;
 
+mod clock;
 mod drain;
 pub mod error;
 pub mod http;
@@ -40,6 +41,8 @@ pub mod realtime;
 pub mod reports;
 pub mod repositories;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 pub mod startup;
 pub mod telemetry;

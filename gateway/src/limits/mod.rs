@@ -31,6 +31,7 @@ pub use self::permit::Permit;
 pub use self::rate::RateState;
 use self::rate::{Bucket, TooFast};
 use self::sessions::Slots;
+use crate::clock;
 use crate::snapshot::{Budget, BudgetWindow, Key};
 
 /// Below this number of keys nobody looks for idle ones.
@@ -85,7 +86,7 @@ impl Limits {
     /// # Errors
     /// The first limit that does not hold the request: sessions, budget, rate.
     pub fn admit(&self, key: &Key, want: &Want, now: OffsetDateTime, mono: Instant) -> Result<Permit, Refusal> {
-        let entry = self.entry(key.id, now, mono, Uuid::now_v7);
+        let entry = self.entry(key.id, now, mono, clock::id);
         let (rate, reserved) = entry.lock().admit(key, want, now, mono)?;
         Ok(Permit::new(entry, key.budget, now, reserved, want.session, rate))
     }
@@ -98,7 +99,7 @@ impl Limits {
         now: OffsetDateTime,
         mono: Instant,
     ) -> Vec<(VirtualKeyId, Uuid)> {
-        let opened = Uuid::now_v7();
+        let opened = clock::id();
         let mut found = Vec::new();
         for key in keys.filter(|key| key.budget.is_some()) {
             let entry = self.entry(key.id, now, mono, || opened);
@@ -115,7 +116,7 @@ impl Limits {
     /// `certain` says that nothing of it was still on its way into the ledger. It replaces, it never
     /// adds, so setting it twice is harmless.
     pub fn set_past(&self, key: VirtualKeyId, past: PastSpend, certain: bool, now: OffsetDateTime) {
-        let entry = self.entry(key, now, Instant::now(), Uuid::now_v7);
+        let entry = self.entry(key, now, clock::mono(), clock::id);
         let mut state = entry.lock();
         state.pinned = true;
         state.past_is_known |= certain;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::rate::RateState;
 use super::{KeyUse, Refusal, budget};
+use crate::clock;
 use crate::snapshot::Budget;
 
 /// A reservation and, for a realtime session, its slot. Dropping it returns what was not settled and
@@ -32,7 +33,7 @@ impl Permit {
         session: bool,
         rate: Option<RateState>,
     ) -> Self {
-        Self { entry, budget, admitted_at, admitted: Instant::now(), reserved, session, rate }
+        Self { entry, budget, admitted_at, admitted: clock::mono(), reserved, session, rate }
     }
 
     /// The rate as it stood after this request, where the key has one.
@@ -86,8 +87,8 @@ impl Permit {
     /// Wall time, taken from the admission's and a clock that never jumps: a session reserves in the
     /// window it has lived into.
     fn now(&self) -> OffsetDateTime {
-        self.admitted_at
-            .saturating_add(time::Duration::try_from(self.admitted.elapsed()).unwrap_or(time::Duration::ZERO))
+        let lived = clock::mono().saturating_duration_since(self.admitted);
+        self.admitted_at.saturating_add(time::Duration::try_from(lived).unwrap_or(time::Duration::ZERO))
     }
 }
 

@@ -4,8 +4,8 @@ use domain::ids::{PriceId, UsageRecordId};
 use domain::money::NanoUsd;
 use domain::pricing::Cost;
 use domain::usage::{Usage, UsageSource};
-use uuid::Uuid;
 
+use crate::clock;
 use crate::ledger::OpenCall;
 
 /// A call, a turn or an utterance, from the moment that a provider may bill it to its record.
@@ -28,7 +28,7 @@ pub(super) struct Entry {
 impl Entry {
     /// A new one under this number.
     pub(super) fn new(sequence: u32) -> Self {
-        Self { id: UsageRecordId(Uuid::now_v7()), sequence, unconfirmed: false }
+        Self { id: UsageRecordId(clock::id()), sequence, unconfirmed: false }
     }
 }
 

@@ -11,6 +11,7 @@ use domain::provider::Operation;
 use domain::routing::health::Look;
 use domain::routing::{Draws, TargetHealth};
 
+use crate::clock;
 use crate::pipeline::route::Candidate;
 use crate::pipeline::seats::Seats;
 
@@ -64,12 +65,12 @@ impl Health {
     /// Nothing known yet. A breaker that opens refuses for `open_for` at first, then lets one call probe.
     #[must_use]
     pub fn new(open_for: Duration) -> Self {
-        let (started, targets) = (Instant::now(), DashMap::new());
+        let (started, targets) = (clock::mono(), DashMap::new());
         Self { open_for, started, targets, draws: AtomicU64::new(0), seats: Seats::default() }
     }
 
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        clock::mono().saturating_duration_since(self.started)
     }
 
     /// What is known of a target for an operation. Looking takes nothing: a call that is refused afterwards, or

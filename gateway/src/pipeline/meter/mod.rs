@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Gateway;
+use crate::clock;
 use crate::ledger::{FailedAttempt, Note, UsageRecord};
 use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate::{self, Input};
@@ -137,7 +138,7 @@ impl Meter {
     /// One more target is tried.
     pub fn attempt(&mut self) {
         self.attempts += 1;
-        self.asked = Instant::now();
+        self.asked = clock::mono();
         self.heard = None;
     }
 
@@ -161,7 +162,7 @@ impl Meter {
     /// `candidate` is about to have the whole request: should nothing more be heard of it, `input` is
     /// billed, even if this process is killed, from the moment that the note is written.
     pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, input: &Input) -> Note {
-        self.asked = Instant::now();
+        self.asked = clock::mono();
         let served = self.serving(snapshot, candidate);
         let (usage, source) = input.billed(&served.prices);
         self.set_usage(usage, source);
@@ -220,19 +221,19 @@ impl Meter {
     /// How long ago the target that is tried was asked.
     #[must_use]
     pub fn waited(&self) -> Duration {
-        self.asked.elapsed()
+        clock::mono().saturating_duration_since(self.asked)
     }
 
     /// The target that is tried has begun to answer. Where this is not said, it begins with what makes
     /// it the one that serves.
     pub fn heard(&mut self) {
-        self.heard = Some(self.asked.elapsed());
+        self.heard = Some(clock::mono().saturating_duration_since(self.asked));
     }
 
     /// `candidate` accepted the call: from now on it is billed. What counts as its latency begins when
     /// it had the whole request: neither a client's upload nor a target that failed is its own.
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
-        let ttfb = self.heard.unwrap_or_else(|| self.asked.elapsed());
+        let ttfb = self.heard.unwrap_or_else(|| clock::mono().saturating_duration_since(self.asked));
         self.gateway.health.succeeded(candidate, self.facts.operation, ttfb);
         self.entrusted_to(snapshot, candidate);
     }
@@ -266,7 +267,7 @@ impl Meter {
     /// The answer's first byte is about to leave.
     pub fn first_byte(&mut self) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(self.facts.started.elapsed());
+            self.first_byte = Some(self.lived());
         }
     }
 
@@ -377,6 +378,11 @@ impl Meter {
         }
     }
 
+    /// Since the call arrived, or the turn began.
+    fn lived(&self) -> Duration {
+        clock::mono().saturating_duration_since(self.facts.started)
+    }
+
     fn describe(
         &self,
         entry: Entry,
@@ -385,7 +391,7 @@ impl Meter {
         bill: Bill,
         status: UsageStatus,
     ) -> UsageRecord {
-        let latency = self.facts.started.elapsed();
+        let latency = self.lived();
         let facts = &self.facts;
         UsageRecord {
             id: entry.id,
@@ -435,7 +441,7 @@ impl Meter {
             record.operation,
             &record.provider,
             status.as_str(),
-            self.facts.started.elapsed(),
+            self.lived(),
             self.first_byte,
             bill.cost.map(|cost| cost.0),
         );

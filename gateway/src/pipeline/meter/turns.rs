@@ -1,13 +1,12 @@
 //! The account of a session: its turns and its utterances, each of which is one record.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use domain::pricing::{Price, cost};
 use domain::usage::{Usage, UsageSource, UsageStatus};
-use time::OffsetDateTime;
 
 use super::Meter;
+use crate::clock;
 use crate::pipeline::flight::{Bill, Entry, Flight};
 
 /// Utterances of a session that are noted against a kill while their transcripts are awaited.
@@ -121,8 +120,8 @@ impl Meter {
         let open = if model.is_none() { Some(std::mem::take(&mut self.flight)) } else { self.utterances.pop_front() };
         self.land(open.unwrap_or_default(), &served.candidate, model, bill, status);
         // The next turn begins where this one ended: its times and its day are its own.
-        self.facts.started = Instant::now();
-        self.facts.started_at = OffsetDateTime::now_utc();
+        self.facts.started = clock::mono();
+        self.facts.started_at = clock::wall();
         self.first_byte = None;
         self.served = Some(served);
     }
