@@ -48,6 +48,9 @@ pub(super) struct Account {
     month: (Date, Sum),
 }
 
+/// A day and the first day of a month.
+pub(super) type Windows = (Date, Date);
+
 /// Two parts that never overlap, so that the past can be set again at any time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -100,11 +103,18 @@ impl Account {
         self.reserved -= amount;
     }
 
-    /// Adds what a call cost that began at `started_at`. What began in a window that is over counts
-    /// in all and in no window that came after it.
-    pub(super) fn spend(&mut self, amount: i128, started_at: OffsetDateTime) {
+    /// The windows that the account is in: first days of them.
+    pub(super) fn windows(&self) -> Windows {
+        (self.day.0, self.month.0)
+    }
+
+    /// Adds what a call cost that began at `started_at`, when the account was in the windows `begun_in`.
+    /// What began in a window that is over counts in all and in no window that came after it. A clock
+    /// that was set back brings no window back: what begins then counts in those that had begun.
+    pub(super) fn spend(&mut self, amount: i128, started_at: OffsetDateTime, begun_in: Windows) {
         self.roll(started_at);
         let (day, month) = starts(started_at);
+        let (day, month) = (day.max(begun_in.0), month.max(begun_in.1));
         self.total.here += amount;
         if day == self.day.0 {
             self.day.1.here += amount;
@@ -237,14 +247,15 @@ mod tests {
     fn a_call_counts_in_the_windows_of_its_start_whenever_it_settles() {
         let (before, after) = (datetime!(2026-11-30 23:59 UTC), datetime!(2026-12-01 0:00 UTC));
         let mut account = Account::new(before, Uuid::nil());
-        account.spend(5, before);
+        let yesterday = account.windows();
+        account.spend(5, before, yesterday);
         account.roll(after);
-        account.spend(7, after);
-        account.spend(20, before);
+        account.spend(7, after, account.windows());
+        account.spend(20, before, yesterday);
         assert_eq!(spent(&account, after), [7, 7, 32]);
         let later = datetime!(2026-12-02 1:00 UTC);
         assert_eq!(spent(&account, later), [0, 7, 32]);
-        account.spend(1, later);
+        account.spend(1, later, account.windows());
         assert_eq!(spent(&account, later), [1, 8, 33], "a window begins with the first call in it too");
     }
 
@@ -252,7 +263,7 @@ mod tests {
     fn the_past_is_set_and_never_added_and_stays_out_of_windows_that_came_after_it() {
         let now = datetime!(2026-11-30 12:00 UTC);
         let mut account = Account::new(now, Uuid::nil());
-        account.spend(1, now);
+        account.spend(1, now, account.windows());
         let past = PastSpend { total: NanoUsd(900), month: NanoUsd(90), day: NanoUsd(9) };
         account.set_past(past, now);
         account.set_past(past, now);

@@ -25,7 +25,7 @@ use domain::money::NanoUsd;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::budget::Account;
+use self::budget::{Account, Windows};
 pub use self::budget::{KeySpend, PastSpend, bounds};
 pub use self::permit::Permit;
 pub use self::rate::RateState;
@@ -87,8 +87,8 @@ impl Limits {
     /// The first limit that does not hold the request: sessions, budget, rate.
     pub fn admit(&self, key: &Key, want: &Want, now: OffsetDateTime, mono: Instant) -> Result<Permit, Refusal> {
         let entry = self.entry(key.id, now, mono, clock::id);
-        let (rate, reserved) = entry.lock().admit(key, want, now, mono)?;
-        Ok(Permit::new(entry, key.budget, now, reserved, want.session, rate))
+        let taken = entry.lock().admit(key, want, now, mono)?;
+        Ok(Permit::new(entry, key.budget, now, want.session, taken))
     }
 
     /// The keys with a budget whose past is not known for certain yet, each with the id below which
@@ -175,6 +175,14 @@ impl Limits {
     }
 }
 
+/// What an admission took.
+#[derive(Debug)]
+struct Taken {
+    rate: Option<RateState>,
+    reserved: i128,
+    begun_in: Windows,
+}
+
 /// One key's use behind its lock.
 #[derive(Debug)]
 struct KeyUse(Mutex<KeyState>);
@@ -212,13 +220,7 @@ struct KeyState {
 impl KeyState {
     /// Asks every limit, then takes. The rate is asked last because its question and its taking are
     /// one step; after it nothing can refuse any more.
-    fn admit(
-        &mut self,
-        key: &Key,
-        want: &Want,
-        now: OffsetDateTime,
-        mono: Instant,
-    ) -> Result<(Option<RateState>, i128), Refusal> {
+    fn admit(&mut self, key: &Key, want: &Want, now: OffsetDateTime, mono: Instant) -> Result<Taken, Refusal> {
         self.pinned |= key.budget.is_some();
         self.account.roll(now);
         if want.session && !self.slots.has_room(key.max_concurrent_sessions) {
@@ -233,7 +235,7 @@ impl KeyState {
         if want.session {
             self.slots.take();
         }
-        Ok((rate, reserved))
+        Ok(Taken { rate, reserved, begun_in: self.account.windows() })
     }
 
     fn check_budget(&self, budget: Budget, want: Option<NanoUsd>, now: OffsetDateTime) -> Result<(), Refusal> {

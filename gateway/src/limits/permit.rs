@@ -6,8 +6,9 @@ use std::time::Instant;
 use domain::money::NanoUsd;
 use time::OffsetDateTime;
 
+use super::budget::Windows;
 use super::rate::RateState;
-use super::{KeyUse, Refusal, budget};
+use super::{KeyUse, Refusal, Taken, budget};
 use crate::clock;
 use crate::snapshot::Budget;
 
@@ -19,6 +20,8 @@ pub struct Permit {
     budget: Option<Budget>,
     admitted_at: OffsetDateTime,
     admitted: Instant,
+    /// The windows that the account was in when what is settled next began.
+    begun_in: Windows,
     reserved: i128,
     session: bool,
     rate: Option<RateState>,
@@ -29,11 +32,10 @@ impl Permit {
         entry: Arc<KeyUse>,
         budget: Option<Budget>,
         admitted_at: OffsetDateTime,
-        reserved: i128,
         session: bool,
-        rate: Option<RateState>,
+        Taken { rate, reserved, begun_in }: Taken,
     ) -> Self {
-        Self { entry, budget, admitted_at, admitted: clock::mono(), reserved, session, rate }
+        Self { entry, budget, admitted_at, admitted: clock::mono(), begun_in, reserved, session, rate }
     }
 
     /// The rate as it stood after this request, where the key has one.
@@ -72,9 +74,10 @@ impl Permit {
         let actual = actual.map_or(0, budget::positive);
         let release = actual.min(self.reserved);
         let mut state = self.entry.lock();
-        state.account.spend(actual, started_at);
+        state.account.spend(actual, started_at, self.begun_in);
         state.account.release(release);
         self.reserved -= release;
+        self.begun_in = state.account.windows();
     }
 
     /// The session is over; what is reserved for it is kept until its bill is known.

@@ -131,6 +131,19 @@ fn a_call_across_midnight_is_paid_out_of_the_day_it_began_in() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_over_midnight_does_not_open_the_budget() {
+    let limits = Limits::new();
+    let key = Key { budget: Some(Budget { amount: NanoUsd(100), window: BudgetWindow::Daily }), ..key() };
+    let (morning, set_back) = (datetime!(2026-11-22 0:10 UTC), datetime!(2026-11-21 23:10 UTC));
+    limits.admit(&key, &want(40), morning, Instant::now()).unwrap().settle_part(Some(NanoUsd(40)), morning);
+    limits.admit(&key, &want(60), set_back, Instant::now()).unwrap().settle_part(Some(NanoUsd(60)), set_back);
+    assert_eq!(limits.spend(&key, set_back).spent, NanoUsd(100), "the day that had begun goes on");
+    limits.admit(&key, &want(1), set_back, Instant::now()).unwrap_err();
+    limits.admit(&key, &want(1), morning, Instant::now()).unwrap_err();
+    limits.admit(&key, &want(100), datetime!(2026-11-23 0:00 UTC), Instant::now()).unwrap();
+}
+
+#[test]
 fn a_past_is_asked_for_until_it_is_certain() {
     let limits = Limits::new();
     let (budgeted, free) = (Key { budget: total(100), ..key() }, Key { id: VirtualKeyId(Uuid::nil()), ..key() });

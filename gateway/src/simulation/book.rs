@@ -33,6 +33,14 @@ impl Tariff {
 /// A process: its machine and how often that has started one.
 pub(super) type Process = (usize, u32);
 
+/// Whose call it is: by which key, at which process, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose {
+    pub(super) key: usize,
+    pub(super) process: Process,
+    pub(super) called: u64,
+}
+
 /// One promised record.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -43,6 +51,8 @@ pub(super) struct Entry {
     noted: Option<i64>,
     /// Its provider still works on it.
     pub(super) open: bool,
+    /// When the client called, in milliseconds of the world.
+    pub(super) called: u64,
     /// When it was recorded, in milliseconds of the world.
     pub(super) at: u64,
     /// The power went before the disk had it.
@@ -57,8 +67,10 @@ pub(super) struct Book {
 
 impl Book {
     /// A provider has it whole: should nothing more happen, this is what is recorded.
-    pub(super) fn noted(&mut self, id: (RequestId, u32), key: usize, process: Process, cost: Option<i64>, at: u64) {
-        let entry = Entry { key, process, costs: vec![cost], noted: cost, open: true, at, may_be_lost: false };
+    pub(super) fn noted(&mut self, id: (RequestId, u32), whose: Whose, cost: Option<i64>, now: u64) {
+        let Whose { key, process, called } = whose;
+        let entry =
+            Entry { key, process, costs: vec![cost], noted: cost, open: true, called, at: now, may_be_lost: false };
         self.entries.insert(id, entry);
     }
 

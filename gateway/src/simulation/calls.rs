@@ -10,6 +10,7 @@ use domain::ids::RequestId;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
+use super::book::Whose;
 use super::machine::FIRST_BYTE;
 use super::setup::{MODELS, Model, TENANT, key_id, tariff};
 use super::world::{Event, Mode, Plant, World};
@@ -45,6 +46,7 @@ pub(super) struct Call {
     pub(super) machine: usize,
     pub(super) key: usize,
     request: RequestId,
+    called: u64,
     snapshot: Arc<Snapshot>,
     operation: Operation,
     left: VecDeque<Candidate>,
@@ -141,10 +143,11 @@ impl World {
         if self.rng.percent(3) {
             self.store.lock().unwrap().refuses.insert(request);
         }
-        let call = Call {
+        let call = Box::new(Call {
             machine,
             key,
             request,
+            called: self.now,
             meter: Some(Meter::open(&gateway, facts, permit, None)),
             snapshot,
             operation: model.operation,
@@ -160,7 +163,7 @@ impl World {
             expected,
             out: 0,
             pieces: 0,
-        };
+        });
         if self.rng.percent(40) {
             self.later(6_000, Event::CallLeft(id));
         }
@@ -168,7 +171,7 @@ impl World {
     }
 
     /// Asks the next target that may be asked, or ends the call.
-    fn next_target(&mut self, id: u32, mut call: Call) {
+    fn next_target(&mut self, id: u32, mut call: Box<Call>) {
         let gateway = self.machines[call.machine].serving().unwrap();
         while let Some(candidate) = call.left.pop_front() {
             if !gateway.health.may_ask(&candidate) {
@@ -190,7 +193,7 @@ impl World {
         self.say(|| format!("c{id} has no target left"));
     }
 
-    fn goes_on(&mut self, id: u32, mut call: Call, within: u64) {
+    fn goes_on(&mut self, id: u32, mut call: Box<Call>, within: u64) {
         call.step += 1;
         self.later(within, Event::Call(id, call.step));
         self.calls.insert(id, call);
@@ -210,7 +213,7 @@ impl World {
     }
 
     /// The last bytes of the request go out, or do not fit the socket yet.
-    fn uploaded(&mut self, id: u32, mut call: Call) {
+    fn uploaded(&mut self, id: u32, mut call: Box<Call>) {
         let (Some(note), Some(candidate)) = (&call.note, call.candidate.clone()) else { return };
         note.write();
         if self.rng.percent(10) {
@@ -220,7 +223,8 @@ impl World {
         let sent = if call.operation == Operation::Chat { call.sent } else { spoken(&call.sent) };
         let bill = tariff(&candidate.target.model).bill(&sent);
         let process = self.machines[call.machine].process();
-        self.book.noted((call.request, 0), call.key, process, bill, self.now);
+        let whose = Whose { key: call.key, process, called: call.called };
+        self.book.noted((call.request, 0), whose, bill, self.now);
         (call.fate, call.phase) = (self.fate(&candidate), Phase::Waiting);
         self.say(|| format!("c{id} is with {candidate:?} whole, noted at {bill:?}"));
         match call.fate {
@@ -233,7 +237,7 @@ impl World {
         }
     }
 
-    fn answered(&mut self, id: u32, mut call: Call) {
+    fn answered(&mut self, id: u32, mut call: Box<Call>) {
         let gateway = self.machines[call.machine].serving().unwrap();
         let (Some(meter), Some(candidate)) = (&mut call.meter, call.candidate.clone()) else { return };
         let fate = call.fate;
@@ -261,7 +265,7 @@ impl World {
         self.goes_on(id, call, 500);
     }
 
-    fn streamed(&mut self, id: u32, mut call: Call) {
+    fn streamed(&mut self, id: u32, mut call: Box<Call>) {
         if call.pieces == 0 {
             return self.call_ends(id, call);
         }
@@ -284,7 +288,7 @@ impl World {
     }
 
     /// The provider is done, or has broken off.
-    fn call_ends(&mut self, id: u32, mut call: Call) {
+    fn call_ends(&mut self, id: u32, mut call: Box<Call>) {
         let Some(mut meter) = call.meter.take() else { return };
         let usage = used(&call);
         let status = match (call.fate, call.client_left) {

@@ -9,12 +9,13 @@ use domain::ids::{RequestId, UsageRecordId};
 use domain::money::NanoUsd;
 use domain::usage::Usage;
 
+use super::machine::Past;
 use super::setup::{MODELS, bare_key, key_id};
 use super::world::{Event, World};
 use crate::ledger::{Ledger, LedgerError, Recovery, UsageRecord};
 use crate::limits::{Permit, Refusal, Want, bounds};
 use crate::pipeline::route::route;
-use crate::snapshot::{BudgetWindow, Key};
+use crate::snapshot::{Budget, BudgetWindow, Key};
 
 /// What a key has at one gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,17 +88,12 @@ impl World {
         self.holdings(machine)
     }
 
-    fn policy(&self, machine: usize, key: usize) -> Key {
-        let view = self.machines[machine].gateway.as_ref().map(|gateway| gateway.snapshot.load_full());
-        let known = view.and_then(|view| view.key_by_id(key_id(key)).map(|key| Key::clone(key)));
-        known.unwrap_or_else(|| bare_key(key))
-    }
-
     fn holdings(&self, machine: usize) -> Before {
         let at = &self.machines[machine];
         let Some(gateway) = &at.gateway else { return Before::default() };
+        let now = self.wall(machine);
         let holding = |key: usize| {
-            let spend = gateway.limits.spend(&self.policy(machine, key), self.wall(machine));
+            let spend = gateway.limits.spend(&at.keys[key], now);
             let sessions = gateway.limits.open_sessions(key_id(key));
             Holding { spent: spend.spent.0, reserved: spend.reserved.0, sessions }
         };
@@ -254,8 +250,8 @@ impl World {
 
     /// What the limits of a gateway say is spent is what it was told of the past and what it has recorded since.
     fn check_spent(&mut self, machine: usize, rows: &BTreeMap<UsageRecordId, UsageRecord>) {
-        let (at, now) = (&self.machines[machine], self.wall(machine));
-        let (Some(gateway), process) = (at.serving(), at.process()) else { return };
+        let at = &self.machines[machine];
+        let Some(gateway) = at.serving() else { return };
         let view = gateway.snapshot.load_full();
         let mut wrong = Vec::new();
         for (key, past) in &at.pasts {
@@ -263,32 +259,50 @@ impl World {
             if !past.certain {
                 wrong.push(format!("m{machine} key{key} never got a certain past"));
             }
-            let is_own = |row: &UsageRecord| {
-                let entry = self.book.entries.get(&(row.request_id, row.sequence));
-                row.id.0 > past.opened && entry.is_some_and(|entry| entry.process == process)
-            };
             for window in [BudgetWindow::Total, BudgetWindow::Daily, BudgetWindow::Monthly] {
-                let begun = |moment| bounds(window, moment).map(|(start, _)| start);
-                // A clock that was set back does not bring a window back that has begun since.
-                if begun(now) != begun(at.latest_wall) {
-                    continue;
-                }
-                let counts = |row: &&UsageRecord| {
-                    let told = past.rows.contains(&row.id) && begun(past.at) == begun(now);
-                    row.key_id == key_id(*key)
-                        && (told || is_own(row))
-                        && begun(now).is_none_or(|at| row.started_at >= at)
-                };
-                let costs = rows.values().filter(counts).filter_map(|row| row.cost);
-                let recorded: i64 = costs.map(|cost| cost.0).sum();
-                let of = Key { budget: Some(crate::snapshot::Budget { window, ..budget }), ..bare_key(*key) };
-                let NanoUsd(spent) = gateway.limits.spend(&of, now).spent;
-                if spent != recorded {
-                    wrong.push(format!("m{machine} key{key} has spent {spent} and recorded {recorded}: {window:?}"));
+                let of = Key { budget: Some(Budget { window, ..budget }), ..bare_key(*key) };
+                let NanoUsd(spent) = gateway.limits.spend(&of, self.wall(machine)).spent;
+                let (least, most) = self.recorded(machine, *key, past, window, rows);
+                if spent < least || most.is_some_and(|most| spent > most) {
+                    wrong.push(format!("m{machine} key{key} has spent {spent} and recorded {least}: {window:?}"));
                 }
             }
         }
         wrong.into_iter().for_each(|wrong| self.broken(wrong));
+    }
+
+    /// What a gateway must count as spent in a window, at least and at most. A clock that was set back does not bring
+    /// a window back: where that has happened limits and records may part, but nothing may be forgotten that was
+    /// called for since.
+    fn recorded(
+        &self,
+        machine: usize,
+        key: usize,
+        past: &Past,
+        window: BudgetWindow,
+        rows: &BTreeMap<UsageRecordId, UsageRecord>,
+    ) -> (i64, Option<i64>) {
+        let (at, now) = (&self.machines[machine], self.wall(machine));
+        let begun = |moment| bounds(window, moment).map(|(start, _)| start);
+        let sum = |counts: &dyn Fn(&UsageRecord, Option<u64>) -> bool| -> i64 {
+            let rows = rows.values().filter(|row| row.key_id == key_id(key)).filter(|row| {
+                let entry = self.book.entries.get(&(row.request_id, row.sequence));
+                let own = entry.filter(|entry| entry.process == at.process() && row.id.0 > past.opened);
+                counts(row, own.map(|entry| entry.called))
+            });
+            rows.filter_map(|row| row.cost).map(|cost| cost.0).sum()
+        };
+        if begun(now) != begun(self.furthest(machine)) {
+            let called_since = |_: &UsageRecord, called: Option<u64>| {
+                called.zip(at.set_back_at).is_some_and(|(called, set)| called > set)
+            };
+            return (sum(&called_since), None);
+        }
+        let in_window = sum(&|row, called| {
+            let told = past.rows.contains(&row.id) && begun(past.at) == begun(now);
+            (told || called.is_some()) && begun(now).is_none_or(|start| row.started_at >= start)
+        });
+        (in_window, (!at.was_set_back).then_some(in_window))
     }
 
     /// Once providers are well, and nothing was asked of them for longer than they are ever left alone, every model

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::book::Process;
 use super::rng::Rng;
-use super::setup::key_id;
+use super::setup::{bare_key, key_id};
 use super::store::{Line, Store, Weather};
 use super::world::{Event, World};
 use crate::Gateway;
@@ -33,7 +33,7 @@ use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::Reports;
 use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
-use crate::snapshot::{BudgetWindow, Snapshot};
+use crate::snapshot::{BudgetWindow, Key, Snapshot};
 use crate::startup::swap_snapshot;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
@@ -72,10 +72,17 @@ pub(super) struct Machine {
     /// Bytes of each journal file that the disk has, and when that was found.
     synced: (u64, BTreeMap<PathBuf, u64>),
     pub(super) clock_offset: time::Duration,
-    pub(super) latest_wall: OffsetDateTime,
+    /// The largest that it was while this process ran.
+    pub(super) furthest_offset: time::Duration,
     last_ms: u64,
     made: u32,
     pub(super) pasts: BTreeMap<usize, Past>,
+    /// The keys as the view in force has them, without limits where it has them no more.
+    pub(super) keys: Vec<Arc<Key>>,
+    /// This process's wall clock was set back.
+    pub(super) was_set_back: bool,
+    /// When this process's wall clock was set back, if that was its last change.
+    pub(super) set_back_at: Option<u64>,
 }
 
 impl Machine {
@@ -97,11 +104,22 @@ impl Machine {
             opened_at: 0,
             synced: (0, BTreeMap::new()),
             clock_offset: time::Duration::ZERO,
-            latest_wall: OffsetDateTime::UNIX_EPOCH,
+            furthest_offset: time::Duration::ZERO,
             last_ms: 0,
             made: 0,
             pasts: BTreeMap::new(),
+            keys: Vec::new(),
+            was_set_back: false,
+            set_back_at: None,
         }
+    }
+
+    /// Takes the keys of the view in force.
+    fn take_keys(&mut self, count: usize) {
+        let Some(gateway) = &self.gateway else { return };
+        let view = gateway.snapshot.load();
+        let known = |key| view.key_by_id(key_id(key)).cloned().unwrap_or_else(|| Arc::new(bare_key(key)));
+        self.keys = (0..count).map(known).collect();
     }
 
     pub(super) fn process(&self) -> Process {
@@ -109,9 +127,17 @@ impl Machine {
     }
 
     /// The process's clock; its ids go on where they were.
-    pub(super) fn clock(&self, mono: Instant) -> Clock {
+    pub(super) fn clock(&self, mono: Instant, wall: OffsetDateTime) -> Clock {
         let process = u32::try_from(self.index).unwrap() << 16 | self.generation;
-        Clock { mono, wall: self.latest_wall, process, last_ms: self.last_ms, made: self.made }
+        Clock { mono, wall, process, last_ms: self.last_ms, made: self.made }
+    }
+
+    /// Somebody sets the wall clock.
+    pub(super) fn set_clock(&mut self, hours: i64, now: u64) {
+        self.clock_offset += time::Duration::hours(hours);
+        self.furthest_offset = self.furthest_offset.max(self.clock_offset);
+        self.was_set_back |= hours < 0;
+        self.set_back_at = (hours < 0).then_some(now);
     }
 
     pub(super) fn keep(&mut self, clock: &Clock) {
@@ -158,7 +184,6 @@ impl World {
         }
         at.generation += 1;
         (at.last_ms, at.made, at.opened_at) = (0, 0, now);
-        at.latest_wall = OffsetDateTime::UNIX_EPOCH;
         at.synced = (now, BTreeMap::new());
         at.pasts.clear();
         self.rates.restarted(machine);
@@ -172,6 +197,8 @@ impl World {
         let flushed = ledger.clone();
         at.waits = Some((tokio::spawn(async move { flushed.flush().await }), now + START_PATIENCE));
         at.gateway = Some(Arc::new(gateway(ledger, snapshot)));
+        at.take_keys(self.policies.keys.len());
+        (at.furthest_offset, at.was_set_back, at.set_back_at) = (at.clock_offset, false, None);
         // What was taken over from the last run is synced before anything else happens.
         let length = |path: PathBuf| fs::metadata(&path).map(|file| (path, file.len())).ok();
         at.synced.1 = journal_files(&at.dir).into_iter().filter_map(length).collect();
@@ -229,6 +256,7 @@ impl World {
             return self.after(500, Event::Adopt(machine));
         }
         swap_snapshot(&gateway, snapshot);
+        self.machines[machine].take_keys(self.policies.keys.len());
         self.say(|| format!("m{machine} takes the view"));
         self.end_revoked(machine);
         self.after(500, Event::CatchUp(machine));

@@ -10,6 +10,7 @@ use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
+use super::book::Whose;
 use super::calls::{Fate, facts, question};
 use super::setup::{MODELS, key_id, tariff};
 use super::world::{Event, World};
@@ -36,6 +37,7 @@ pub(super) struct Session {
     pub(super) machine: usize,
     pub(super) key: usize,
     request: RequestId,
+    called: u64,
     snapshot: Arc<Snapshot>,
     entered: Entered,
     pub(super) meter: Meter,
@@ -78,10 +80,11 @@ impl World {
         let live = Live::new(SessionId(clock::id()), Kind::Realtime, &facts, None);
         let entered = gateway.sessions.enter(live, 1_000).unwrap();
         let meter = Meter::open(&gateway, facts, permit, Some(Arc::clone(&entered.live)));
-        let session = Session {
+        let session = Box::new(Session {
             machine,
             key,
             request,
+            called: self.now,
             snapshot,
             entered,
             meter,
@@ -94,12 +97,12 @@ impl World {
             pieces: 0,
             used: Usage::default(),
             sequence: 0,
-        };
+        });
         self.later(40_000, Event::SessionLeft(id));
         self.session_goes_on(id, session, 500);
     }
 
-    fn session_goes_on(&mut self, id: u32, mut session: Session, within: u64) {
+    fn session_goes_on(&mut self, id: u32, mut session: Box<Session>, within: u64) {
         session.step += 1;
         self.later(within, Event::Session(id, session.step));
         self.sessions.insert(id, session);
@@ -120,7 +123,7 @@ impl World {
     }
 
     /// Asks one target; the next one is asked in the next step.
-    fn connect(&mut self, id: u32, mut session: Session) {
+    fn connect(&mut self, id: u32, mut session: Box<Session>) {
         let gateway = self.machines[session.machine].serving().unwrap();
         let Some(candidate) = session.left.pop_front() else {
             return self.say(|| format!("s{id} has no target left"));
@@ -153,7 +156,7 @@ impl World {
     }
 
     /// The client asks for a turn, or the provider begins one by itself.
-    fn turn_begins(&mut self, id: u32, mut session: Session) {
+    fn turn_begins(&mut self, id: u32, mut session: Box<Session>) {
         if session.turns == 0 {
             return self.session_ends(id, session, UsageStatus::Ok);
         }
@@ -166,12 +169,13 @@ impl World {
             session.meter.turn_begun();
         }
         let process = self.machines[session.machine].process();
-        self.book.noted((session.request, session.sequence), session.key, process, None, self.now);
+        let whose = Whose { key: session.key, process, called: session.called };
+        self.book.noted((session.request, session.sequence), whose, None, self.now);
         session.phase = if asked { Phase::Asked } else { Phase::Responding };
         self.session_goes_on(id, session, 1_000);
     }
 
-    fn turn_is_answered(&mut self, id: u32, mut session: Session) {
+    fn turn_is_answered(&mut self, id: u32, mut session: Box<Session>) {
         if self.rng.percent(15) {
             self.say(|| format!("s{id} is refused a turn"));
             session.meter.turn_refused();
@@ -184,7 +188,7 @@ impl World {
         self.session_goes_on(id, session, 500);
     }
 
-    fn turn_goes_on(&mut self, id: u32, mut session: Session) {
+    fn turn_goes_on(&mut self, id: u32, mut session: Box<Session>) {
         if session.pieces > 0 {
             session.pieces -= 1;
             session.used = session.used.plus(&Usage {
@@ -232,7 +236,7 @@ impl World {
     }
 
     /// What is open is billed by the provider's last report or by what has passed, or is dropped where it stands.
-    fn session_ends(&mut self, id: u32, mut session: Session, status: UsageStatus) {
+    fn session_ends(&mut self, id: u32, mut session: Box<Session>, status: UsageStatus) {
         self.say(|| format!("s{id} ends: {status:?}"));
         let turn = (session.request, session.sequence);
         if session.phase == Phase::Responding && self.rng.percent(10) {

@@ -80,8 +80,8 @@ pub(super) struct World {
     pub(super) store: Arc<Mutex<Store>>,
     pub(super) policies: Policies,
     pub(super) modes: [Mode; PROVIDERS],
-    pub(super) calls: BTreeMap<u32, Call>,
-    pub(super) sessions: BTreeMap<u32, Session>,
+    pub(super) calls: BTreeMap<u32, Box<Call>>,
+    pub(super) sessions: BTreeMap<u32, Box<Session>>,
     made: u32,
     pub(super) book: Book,
     pub(super) rates: Rates,
@@ -115,7 +115,7 @@ impl World {
             wall: rng.pick(&BEGINNINGS),
             queue: BTreeMap::new(),
             queued: 0,
-            closes_at: rng.between(10_000, 60_000),
+            closes_at: rng.between(5_000, 45_000),
             dir: dir.unwrap(),
             machines: Vec::new(),
             store: Arc::new(Mutex::new(Store::new(seed))),
@@ -227,12 +227,17 @@ impl World {
         self.wall + Duration::from_millis(self.now) + self.machines[machine].clock_offset
     }
 
+    /// The furthest that anything on a machine believes it is: what was admitted before a clock was set back goes by
+    /// the time that has passed since.
+    pub(super) fn furthest(&self, machine: usize) -> OffsetDateTime {
+        self.wall + Duration::from_millis(self.now) + self.machines[machine].furthest_offset
+    }
+
     /// From now on this thread sees a machine's clocks.
     pub(super) fn enter_clock(&mut self, machine: usize) {
         let (mono, wall) = (self.mono(), self.wall(machine));
         let at = &mut self.machines[machine];
-        at.latest_wall = at.latest_wall.max(wall);
-        simulated::set(Some(simulated::Clock { mono, wall, ..at.clock(mono) }));
+        simulated::set(Some(at.clock(mono, wall)));
     }
 
     pub(super) fn leave(&mut self, machine: usize) {
@@ -293,12 +298,12 @@ impl World {
         }
         self.check_step(machine, event, &before);
         self.leave(machine);
-        self.later(1_200, event);
+        self.later(1_000, event);
     }
 
     fn clock_set(&mut self, machine: usize) {
         let hours = self.rng.pick(&[-1, 1]);
-        self.machines[machine].clock_offset += time::Duration::hours(hours);
+        self.machines[machine].set_clock(hours, self.now);
         self.say(|| format!("m{machine} its wall clock is set by {hours} h"));
         self.again(60_000, Event::ClockSet(machine));
     }
