@@ -33,7 +33,7 @@ use crate::http::wire::stream::Rules;
 use crate::idempotency::Idempotency;
 use crate::ledger::{JournalLimits, Ledger, LedgerError};
 use crate::limits::Limits;
-use crate::limits::past::{recall, recall_for_certain};
+use crate::limits::past::{recall, recall_at_start};
 use crate::pipeline::health::Health;
 use crate::realtime::open::create_session;
 use crate::realtime::recording::Recorder;
@@ -118,7 +118,7 @@ impl Application {
         sweep(&spool).map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         // What the last run left in the journal counts as spent before anything is admitted.
         let limits = Limits::new();
-        if !recall_for_certain(&limits, &ledger, &database, &snapshot, Duration::from_secs(10)).await? {
+        if !recall_at_start(&limits, &ledger, &database, &snapshot, Duration::from_secs(10)).await? {
             tracing::warn!("records of the last run are still on their way; budgets count them when they arrive");
         }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Limits, bounds};
 use crate::Gateway;
@@ -26,7 +27,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// The database's.
 pub async fn recall(limits: &Limits, database: &DatabaseConnection, view: &Snapshot) -> Result<(), DbErr> {
-    read(limits, database, view, false).await
+    read(limits, database, view, Upto::Opened, false).await
+}
+
+/// Reads the past of every budget in `view` before anything is admitted, once `ledger` has delivered what the last
+/// run left or `patience` is over; gives whether it has. All that was recorded is the past then, also under the ids
+/// of a clock that was ahead of this one.
+///
+/// # Errors
+/// The database's.
+pub async fn recall_at_start(
+    limits: &Limits,
+    ledger: &Ledger,
+    database: &DatabaseConnection,
+    view: &Snapshot,
+    patience: Duration,
+) -> Result<bool, DbErr> {
+    recall_delivered(limits, ledger, database, view, Upto::Now, patience).await
 }
 
 /// As [`recall`], and for certain once `ledger` has delivered what was on its way. Does nothing when
@@ -41,13 +58,33 @@ pub async fn recall_for_certain(
     view: &Snapshot,
     patience: Duration,
 ) -> Result<bool, DbErr> {
+    recall_delivered(limits, ledger, database, view, Upto::Opened, patience).await
+}
+
+/// Which records are the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upto {
+    /// Those made before the account was opened.
+    Opened,
+    /// All: the account has counted none yet.
+    Now,
+}
+
+async fn recall_delivered(
+    limits: &Limits,
+    ledger: &Ledger,
+    database: &DatabaseConnection,
+    view: &Snapshot,
+    upto: Upto,
+    patience: Duration,
+) -> Result<bool, DbErr> {
     let now = OffsetDateTime::now_utc();
     let keys = view.keys.values().map(Arc::as_ref);
     if limits.without_past(keys, now, Instant::now()).is_empty() {
         return Ok(true);
     }
     let delivered = tokio::time::timeout(patience, ledger.flush()).await.is_ok();
-    read(limits, database, view, delivered).await?;
+    read(limits, database, view, upto, delivered).await?;
     Ok(delivered)
 }
 
@@ -60,11 +97,20 @@ pub async fn catch_up(gateway: &Gateway) -> Result<bool, DbErr> {
     recall_for_certain(&gateway.limits, &gateway.ledger, &gateway.database, &view, PATIENCE).await
 }
 
-async fn read(limits: &Limits, database: &DatabaseConnection, view: &Snapshot, certain: bool) -> Result<(), DbErr> {
+async fn read(
+    limits: &Limits,
+    database: &DatabaseConnection,
+    view: &Snapshot,
+    upto: Upto,
+    certain: bool,
+) -> Result<(), DbErr> {
     let now = OffsetDateTime::now_utc();
-    let missing = limits.without_past(view.keys.values().map(Arc::as_ref), now, Instant::now());
+    let mut missing = limits.without_past(view.keys.values().map(Arc::as_ref), now, Instant::now());
     if missing.is_empty() {
         return Ok(());
+    }
+    if upto == Upto::Now {
+        missing.iter_mut().for_each(|(_, bound)| *bound = Uuid::max());
     }
     let start = |window| bounds(window, now).map_or(OffsetDateTime::UNIX_EPOCH, |(start, _)| start);
     let (day, month) = (start(BudgetWindow::Daily), start(BudgetWindow::Monthly));

@@ -1,6 +1,6 @@
 //! What must hold after every step, and once everything has settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,7 +224,7 @@ impl World {
     fn check_records(&mut self, rows: &BTreeMap<UsageRecordId, UsageRecord>) {
         let mut by_turn: BTreeMap<(RequestId, u32), Vec<&UsageRecord>> = BTreeMap::new();
         for row in rows.values() {
-            by_turn.entry((row.request_id, row.sequence)).or_default().push(row);
+            by_turn.entry(turn(row)).or_default().push(row);
         }
         let mut wrong = Vec::new();
         for (turn, found) in &by_turn {
@@ -245,6 +245,22 @@ impl World {
                 wrong.push(format!("{turn:?} has no record: {entry:?}"));
             }
         }
+        wrong.into_iter().for_each(|wrong| self.broken(wrong));
+    }
+
+    /// A gateway that starts counts what its former runs on this machine have recorded, whatever became of the clock.
+    pub(super) fn check_past(&mut self, machine: usize) {
+        let store = self.store.lock().unwrap();
+        let mut wrong = Vec::new();
+        for (key, past) in &self.machines[machine].pasts {
+            let told: BTreeSet<_> = past.rows.iter().filter_map(|id| store.rows.get(id)).map(turn).collect();
+            let promised =
+                self.book.entries.iter().filter(|(_, entry)| (entry.key, entry.process.0) == (*key, machine));
+            let kept = promised.filter(|((request, _), of)| !of.may_be_lost && !store.refuses.contains(request));
+            let missed = kept.filter(|(turn, _)| !told.contains(turn));
+            wrong.extend(missed.map(|(turn, entry)| format!("m{machine} does not count {turn:?} as past: {entry:?}")));
+        }
+        drop(store);
         wrong.into_iter().for_each(|wrong| self.broken(wrong));
     }
 
@@ -286,7 +302,7 @@ impl World {
         let begun = |moment| bounds(window, moment).map(|(start, _)| start);
         let sum = |counts: &dyn Fn(&UsageRecord, Option<u64>) -> bool| -> i64 {
             let rows = rows.values().filter(|row| row.key_id == key_id(key)).filter(|row| {
-                let entry = self.book.entries.get(&(row.request_id, row.sequence));
+                let entry = self.book.entries.get(&turn(row));
                 let own = entry.filter(|entry| entry.process == at.process() && row.id.0 > past.opened);
                 counts(row, own.map(|entry| entry.called))
             });
@@ -343,6 +359,11 @@ impl World {
             self.broken(format!("m{machine} stopped in order and left {left:?}"));
         }
     }
+}
+
+/// What a record is one of.
+fn turn(row: &UsageRecord) -> (RequestId, u32) {
+    (row.request_id, row.sequence)
 }
 
 /// Why a refusal is wrong.

@@ -211,10 +211,13 @@ impl World {
     pub(super) fn started(&mut self, machine: usize) {
         let Some((flush, until)) = &self.machines[machine].waits else { return };
         let delivered = flush.is_finished();
-        if (!delivered && self.now < *until) || !self.reads_past(machine, None, delivered) {
+        if (!delivered && self.now < *until) || !self.reads_past(machine, None, true, delivered) {
             return self.after(100, Event::Started(machine));
         }
         self.say(|| format!("m{machine} serves; the past is certain: {delivered}"));
+        if delivered {
+            self.check_past(machine);
+        }
         let at = &mut self.machines[machine];
         (at.waits, at.serves) = (None, true);
         // Views that came meanwhile.
@@ -224,9 +227,9 @@ impl World {
         }
     }
 
-    /// Reads the pasts that are not known, for a view that is coming or for the one in force. `false` while the
-    /// database is away.
-    fn reads_past(&mut self, machine: usize, view: Option<&Snapshot>, certain: bool) -> bool {
+    /// Reads the pasts that are not known, for a view that is coming or for the one in force: at a start of all that
+    /// was recorded, else of what was before the accounts were opened. `false` while the database is away.
+    fn reads_past(&mut self, machine: usize, view: Option<&Snapshot>, all: bool, certain: bool) -> bool {
         let (now, mono) = (self.wall(machine), self.mono());
         let Some(gateway) = self.machines[machine].gateway.clone() else { return true };
         let in_force = gateway.snapshot.load_full();
@@ -239,8 +242,9 @@ impl World {
         let start = |window| bounds(window, now).map(|(start, _)| start);
         let (day, month) = (start(BudgetWindow::Daily), start(BudgetWindow::Monthly));
         for (key, opened) in missing {
-            gateway.limits.set_past(key, store.spent_before(key, opened, day, month), certain, now);
-            let rows = store.rows.values().filter(|row| row.key_id == key && row.id.0 < opened);
+            let bound = if all { Uuid::max() } else { opened };
+            gateway.limits.set_past(key, store.spent_before(key, bound, day, month), certain, now);
+            let rows = store.rows.values().filter(|row| row.key_id == key && row.id.0 < bound);
             let past = Past { opened, rows: rows.map(|row| row.id).collect(), at: now, certain };
             let index = (0..self.policies.keys.len()).find(|index| key_id(*index) == key).unwrap();
             self.machines[machine].pasts.insert(index, past);
@@ -252,7 +256,7 @@ impl World {
     pub(super) fn adopt(&mut self, machine: usize) {
         let Some(gateway) = self.machines[machine].serving() else { return };
         let snapshot = self.policies.snapshot();
-        if !self.reads_past(machine, Some(&snapshot), false) {
+        if !self.reads_past(machine, Some(&snapshot), false, false) {
             return self.after(500, Event::Adopt(machine));
         }
         swap_snapshot(&gateway, snapshot);
@@ -281,7 +285,7 @@ impl World {
             return self.after(100, Event::CatchUp(machine));
         }
         self.machines[machine].waits = None;
-        if !(self.reads_past(machine, None, delivered) && delivered) {
+        if !(self.reads_past(machine, None, false, delivered) && delivered) {
             self.after(500, Event::CatchUp(machine));
         }
     }
