@@ -1,10 +1,10 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
+# test-long: ten thousand simulated worlds · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test lint bench fuzz
+.PHONY: help setup run build test test-long lint bench fuzz
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -22,6 +22,9 @@ run: setup
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+test-long:
+	@scripts/test-long.sh
 
 lint:
 	cargo fmt --all --check

@@ -120,3 +120,45 @@ async fn read(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::key::KeyHash;
+    use domain::money::NanoUsd;
+    use serde_json::json;
+
+    use crate::ledger::{JournalLimits, UsageRecord};
+    use crate::repositories::tenants::upsert_tenant;
+    use crate::repositories::{ManagedBy, connect};
+    use crate::snapshot::{Budget, Key};
+
+    #[tokio::test]
+    async fn a_start_counts_what_a_clock_that_was_ahead_has_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = connect(&format!("sqlite://{}/a.db", folder.path().display())).await.unwrap();
+        migration::up(&db).await.unwrap();
+        let (now, id) = (OffsetDateTime::now_utc(), Uuid::now_v7());
+        let tenant = upsert_tenant(&db, "acme", false, ManagedBy::File, now).await.unwrap();
+        let budget = Some(Budget { amount: NanoUsd(1_000), window: BudgetWindow::Total });
+        let key = Key { tenant, budget, ..crate::simulation::bare_key(0) };
+        let ahead = u64::try_from(now.unix_timestamp() + 3_600).unwrap();
+        let ahead = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, ahead, 0));
+        let record: UsageRecord = serde_json::from_value(json!({
+            "id": ahead, "request_id": id, "sequence": 0, "tenant_id": tenant, "key_id": key.id,
+            "operation": "speech", "model_asked": "tts-1", "provider_kind": "openai", "provider": "openai",
+            "model_served": "tts-1", "usage": {}, "usage_source": "measured", "cost": 700, "status": "ok",
+            "attempts": 1, "latency_ms": 1,
+            "started_at": "2026-11-21T12:00:00Z", "ended_at": "2026-11-21T12:00:01Z",
+        }))
+        .unwrap();
+        usage::insert_batch(&db, &[record]).await.unwrap();
+
+        let mut view = Snapshot::default();
+        view.insert_key(KeyHash([0; 32]), key.clone());
+        let ledger = Ledger::open(&folder.path().join("journal"), JournalLimits::default(), db.clone()).unwrap();
+        let limits = Limits::new();
+        assert!(recall_at_start(&limits, &ledger, &db, &view, Duration::from_secs(10)).await.unwrap());
+        assert_eq!(limits.spend(&key, now).spent, NanoUsd(700));
+    }
+}

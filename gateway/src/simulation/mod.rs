@@ -22,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use self::setup::bare_key;
 use self::world::{Plant, Trace, World};
 use crate::clock::simulated;
 

@@ -155,7 +155,7 @@ pub(super) fn key_id(index: usize) -> VirtualKeyId {
 }
 
 /// A key without limits.
-pub(super) fn bare_key(index: usize) -> Key {
+pub(crate) fn bare_key(index: usize) -> Key {
     Key {
         id: key_id(index),
         tenant: TENANT,
