@@ -133,7 +133,7 @@ impl World {
             decide(&question(&gateway, &snapshot, &facts), &expected, |_| Ok::<_, DialectError>(Asked), &mut ());
         let (planned, cost) = match decided {
             Ok(decided) => decided,
-            Err(error) => return self.say(|| format!("c{id} m{machine} {} is not routed: {error:?}", model.name)),
+            Err(error) => return self.say(|| format!("c{id} m{machine} {} is not routed: {error}", model.name)),
         };
         if let Err(error) = gateway.ledger.accepts() {
             return self.say(|| format!("c{id} m{machine} is refused by the journal: {error}"));

@@ -129,6 +129,34 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
+/// What has to happen somewhere, or the worlds would prove little.
+const HAPPENS: [&str; 15] = [
+    "is killed by a loss of power",
+    "in_flight: 1",
+    "the past is certain: false",
+    "the database is Away",
+    "wall clock is set by -1 h",
+    "requests per minute",
+    "realtime sessions at once",
+    "budget of",
+    "is left by its client while Uploading",
+    "is left by its client while Waiting",
+    "is left by its client while Streaming",
+    "is left by its client while Responding",
+    "is over: This key's",
+    "ends: UpstreamError",
+    "is revoked",
+];
+
+#[test]
+fn worlds_are_eventful() {
+    let traces = each(0..60, |seed| Some(run(seed, Plant::Nothing).trace.join("\n"))).join("\n");
+    let missing: Vec<_> = HAPPENS.into_iter().filter(|what| !traces.contains(what)).collect();
+    assert_eq!(missing, [""; 0], "in no world");
+    let torn = traces.split("torn_bytes: ").skip(1).any(|rest| !rest.starts_with('0'));
+    assert!(torn, "no journal was torn");
+}
+
 #[test]
 fn what_is_planted_is_found() {
     let plants = [

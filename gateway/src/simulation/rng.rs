@@ -1,4 +1,4 @@
-//! Chance that a seed decides: SplitMix64, small and the same everywhere.
+//! Chance that a seed decides: `SplitMix64`, small and the same everywhere.
 
 /// A stream of numbers.
 #[derive(Debug, Clone)]

@@ -69,7 +69,7 @@ impl World {
         let asked = question(&gateway, &snapshot, &facts);
         let candidates = match route(&asked, &window, &mut ()) {
             Ok(candidates) => candidates,
-            Err(error) => return self.say(|| format!("s{id} m{machine} is not routed: {error:?}")),
+            Err(error) => return self.say(|| format!("s{id} m{machine} is not routed: {error}")),
         };
         let window = candidates.iter().filter_map(|candidate| asked.price(candidate, &window)).max();
         if let Err(error) = gateway.ledger.accepts() {

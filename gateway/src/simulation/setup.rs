@@ -174,7 +174,7 @@ pub(crate) fn bare_key(index: usize) -> Key {
 
 fn draw_key(rng: &mut Rng, index: usize) -> Key {
     Key {
-        requests_per_minute: rng.pick(&[None, Some(12), Some(60), Some(300)]),
+        requests_per_minute: rng.pick(&[None, Some(3), Some(12), Some(300)]),
         max_concurrent_sessions: rng.pick(&[None, Some(1), Some(2)]),
         budget: draw_budget(rng),
         refuse_unpriced: rng.percent(10),
@@ -195,7 +195,7 @@ pub(super) fn draw_budget(rng: &mut Rng) -> Option<Budget> {
 }
 
 pub(super) fn draw_amount(rng: &mut Rng) -> NanoUsd {
-    NanoUsd(rng.pick(&[20_000_000, 60_000_000, 150_000_000, 500_000_000, 3_000_000_000]))
+    NanoUsd(rng.pick(&[20_000_000, 150_000_000, 500_000_000, 3_000_000_000, 50_000_000_000]))
 }
 
 fn account(provider: usize) -> ProviderAccount {

@@ -73,6 +73,8 @@ pub(super) struct World {
     wall: OffsetDateTime,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
+    /// The longest time between two calls.
+    gap: u64,
     /// Nobody calls after this.
     pub(super) closes_at: u64,
     pub(super) dir: tempfile::TempDir,
@@ -108,6 +110,8 @@ impl World {
         let memory = std::path::Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let machines = rng.between(1, 3);
+        // In busy worlds breakers open and rates are reached, in quiet ones clocks and days go on.
+        let gap = rng.pick(&[300, 1_000]);
         let mut world = Self {
             now: 0,
             jump: Duration::ZERO,
@@ -115,7 +119,8 @@ impl World {
             wall: rng.pick(&BEGINNINGS),
             queue: BTreeMap::new(),
             queued: 0,
-            closes_at: rng.between(5_000, 45_000),
+            gap,
+            closes_at: gap * rng.between(5, 45),
             dir: dir.unwrap(),
             machines: Vec::new(),
             store: Arc::new(Mutex::new(Store::new(seed))),
@@ -298,7 +303,7 @@ impl World {
         }
         self.check_step(machine, event, &before);
         self.leave(machine);
-        self.later(1_000, event);
+        self.later(self.gap, event);
     }
 
     fn clock_set(&mut self, machine: usize) {
@@ -313,7 +318,7 @@ impl World {
         let mode = if self.now < self.closes_at { self.rng.pick(&modes) } else { Mode::Well };
         self.modes[provider] = mode;
         self.say(|| format!("provider{provider} is {mode:?}"));
-        self.again(10_000, Event::ProviderMode(provider));
+        self.again(20_000, Event::ProviderMode(provider));
     }
 
     fn change_weather(&mut self) {
@@ -329,7 +334,7 @@ impl World {
         let index = self.rng.below(self.policies.keys.len());
         let what = self.rng.below(10);
         let (amount, budget) = (draw_amount(&mut self.rng), draw_budget(&mut self.rng));
-        let (rate, sessions) = (self.rng.pick(&[None, Some(20), Some(100)]), self.rng.pick(&[None, Some(1), Some(3)]));
+        let (rate, sessions) = (self.rng.pick(&[None, Some(6), Some(100)]), self.rng.pick(&[None, Some(1), Some(3)]));
         if let Some(key) = &mut self.policies.keys[index] {
             match (what, &mut key.budget) {
                 (0, _) => self.policies.keys[index] = None,
