@@ -26,13 +26,15 @@ use super::store::{Line, Store, Weather};
 use super::world::{Event, World};
 use crate::Gateway;
 use crate::clock::simulated::Clock;
+use crate::http::wire::stream::Rules;
+use crate::idempotency::Idempotency;
 use crate::ledger::{JournalLimits, Ledger};
 use crate::limits::{Limits, bounds};
 use crate::pipeline::health::Health;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::Reports;
-use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
+use crate::settings::{GatewayLimits, GatewaySettings, InForce, Timeouts};
 use crate::snapshot::{BudgetWindow, Key, Snapshot};
 use crate::startup::swap_snapshot;
 use crate::upstream::credentials::Tokens;
@@ -372,6 +374,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         record_dir: None,
         client_secret_key: [0; 32],
     };
+    let in_force = InForce { bounds: settings.limits, timeouts: settings.timeouts };
     Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         pepper: Pepper::new(&[0; 32]),
@@ -389,7 +392,11 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         reports: Reports::new(),
         calls: TaskTracker::new(),
         draining: CancellationToken::new(),
+        refusing: CancellationToken::new(),
+        idempotency: Idempotency::default(),
         cut: CancellationToken::new(),
+        rules: ArcSwap::from_pointee(Rules::of(&in_force)),
+        in_force: ArcSwap::from_pointee(in_force),
         settings,
     }
 }
