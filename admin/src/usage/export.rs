@@ -12,8 +12,8 @@ use sea_orm::{DatabaseConnection, DbErr};
 use crate::repositories::Scope;
 use crate::repositories::usage::{Place, next_page};
 
-/// Records read at once.
-const PAGE: u64 = 1_000;
+/// Records read at once: a row costs kilobytes while it is read, and more at once is hardly quicker.
+const PAGE: u64 = 200;
 
 /// The first line of a CSV export.
 pub const COLUMNS: [&str; 33] = [
