@@ -1,0 +1,48 @@
+# syntax=docker/dockerfile:1
+# The gateway's image: one program, the libraries that it loads, certificates. No shell, no package manager.
+#
+#   docker build -t antiphon .
+#   docker build -t antiphon:speech --build-arg WITH=speech .      also flite and PocketSphinx
+#   docker run --rm --read-only --tmpfs /tmp -v antiphon:/var/lib/antiphon -p 8080:8080 -p 8081:8081 antiphon
+#
+# Dependencies are compiled in a layer of their own, which stays while Cargo.toml and Cargo.lock do.
+
+ARG RUST=1.94
+
+FROM rust:${RUST}-bookworm AS tools
+WORKDIR /build
+RUN cargo install --locked --version 0.1.78 cargo-chef
+
+FROM tools AS plan
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+FROM tools AS build
+COPY --from=plan /build/recipe.json recipe.json
+RUN cargo chef cook --release --locked --package antiphon --recipe-path recipe.json
+COPY . .
+RUN cargo build --release --locked --package antiphon
+
+# Debian's libraries of the same release as the builder's.
+FROM debian:bookworm-slim AS tree
+ARG WITH=""
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils ca-certificates \
+       $([ "$WITH" != speech ] || echo flite pocketsphinx pocketsphinx-en-us) \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY LICENSE LICENSE
+COPY scripts/image-tree.sh scripts/image-tree.sh
+COPY --from=build /build/target/release/antiphon antiphon
+RUN scripts/image-tree.sh ./antiphon /image $WITH
+
+FROM scratch
+COPY --from=tree /image /
+ENV PATH=/usr/bin
+USER 65532:65532
+# What is written goes to the folders data and below; they are on a volume, for the root is read-only.
+WORKDIR /var/lib/antiphon
+EXPOSE 8080 8081 9464
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/antiphon"]
+CMD ["serve", "--bind", "0.0.0.0:8080", "--admin-bind", "0.0.0.0:8081", "--metrics-bind", "0.0.0.0:9464"]
