@@ -1,10 +1,10 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# test-long: ten thousand simulated worlds · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
+# chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test test-long lint bench fuzz
+.PHONY: help setup run build test chart-test test-long lint bench fuzz
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -23,7 +23,15 @@ test:
 	@scripts/setup.sh test
 	@scripts/test.sh
 
+# The gateway judges the configuration that the chart writes; ANTIPHON_BIN may name one that is built already.
+chart-test:
+	@scripts/setup.sh chart
+	@[ -n "$${ANTIPHON_BIN:-}" ] || cargo build --locked -p antiphon
+	@export ANTIPHON_BIN=$${ANTIPHON_BIN:-$$(scripts/target-dir.sh)/debug/antiphon}; \
+	for part in chart image; do .venv/chart/bin/python -m pytest tests/$$part -q; done
+
 test-long:
+	@scripts/setup.sh test
 	@scripts/test-long.sh
 
 lint:

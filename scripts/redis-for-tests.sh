@@ -3,11 +3,12 @@
 #
 #   eval "$(scripts/redis-for-tests.sh start)"    sets ANTIPHON_TEST_REDIS_URL and ANTIPHON_TEST_REDIS_DIR
 #   eval "$(scripts/redis-for-tests.sh cluster)"  the same for a cluster of three nodes and a replica of the first
+#   eval "$(scripts/redis-for-tests.sh sentinel)" the same for a server, a replica, and a sentinel that watches both
 #   scripts/redis-for-tests.sh stop "$ANTIPHON_TEST_REDIS_DIR"
 set -eu
 
 usage() {
-    echo "usage: $0 start | cluster | stop DIR" >&2
+    echo "usage: $0 start | cluster | sentinel | stop DIR" >&2
     exit 2
 }
 
@@ -19,8 +20,8 @@ new_dir() {
     mktemp -d /tmp/antiphon-redis.XXXXXX
 }
 
-# Gives the port of a new server, whose files are in a folder of that name below the one given. A port may be taken
-# between choosing and binding it, so a few are tried.
+# Gives the port of a new server, whose files are in a folder of that name below the one given, with the file `config`
+# where there is one. A port may be taken between choosing and binding it, so a few are tried.
 server() {
     dir=$1
     shift
@@ -29,7 +30,7 @@ server() {
         port=$(od -An -N2 -tu2 /dev/urandom | awk '{print 20000 + $1 % 20000}')
         mkdir "$dir/$port"
         # What runs in the background must not keep the caller's output open.
-        redis-server --port "$port" --bind 127.0.0.1 --dir "$dir/$port" --save '' --appendonly no \
+        redis-server ${config:+"$config"} --port "$port" --bind 127.0.0.1 --dir "$dir/$port" --save '' --appendonly no \
             --daemonize yes --pidfile "$dir/$port/pid" --logfile "$dir/$port/log" "$@" >/dev/null
         for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             if [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ] && [ -f "$dir/$port/pid" ]; then
@@ -73,6 +74,22 @@ cluster() {
     told "redis-cluster://127.0.0.1:$one?node=127.0.0.1:$two&node=127.0.0.1:$three" "$dir" | sed 's/&/\\\&/'
 }
 
+sentinel() {
+    dir=$(new_dir)
+    one=$(server "$dir" --repl-diskless-sync-delay 0) || give_up "$dir"
+    two=$(server "$dir" --replicaof 127.0.0.1 "$one") || give_up "$dir"
+    until redis-cli -p "$two" role | grep -q '^connected'; do sleep 0.1; done
+    # It keeps what it learns in this file.
+    cat >"$dir/sentinel.conf" <<END
+sentinel monitor main 127.0.0.1 $one 1
+sentinel down-after-milliseconds main 500
+sentinel failover-timeout main 2000
+END
+    watching=$(config=$dir/sentinel.conf server "$dir" --sentinel) || give_up "$dir"
+    until redis-cli -p "$watching" sentinel replicas main | grep -q "^$two$"; do sleep 0.1; done
+    told "redis-sentinel://127.0.0.1:$watching?sentinelServiceName=main" "$dir"
+}
+
 give_up() {
     cat "$1"/*/log >&2 || true
     stop "$1"
@@ -85,10 +102,11 @@ stop() {
     /tmp/antiphon-redis.??????) ;;
     *) echo "$1 was not made by $0" >&2 && exit 2 ;;
     esac
-    for pid in "$1"/*/pid; do
-        [ -f "$pid" ] || continue
-        kill "$(cat "$pid")" 2>/dev/null || true
-        while kill -0 "$(cat "$pid" 2>/dev/null || echo x)" 2>/dev/null; do sleep 0.05; done
+    for file in "$1"/*/pid; do
+        # The server removes the file some time before it ends.
+        pid=$(cat "$file" 2>/dev/null) || continue
+        kill "$pid" 2>/dev/null || true
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
     done
     rm -rf "$1"
 }
@@ -96,6 +114,7 @@ stop() {
 case "${1:-}" in
 start) start ;;
 cluster) cluster ;;
+sentinel) sentinel ;;
 stop) [ $# -eq 2 ] || usage && stop "$2" ;;
 *) usage ;;
 esac

@@ -2,7 +2,9 @@
 # Installs what is missing, says what it does, and is quick when there is nothing to do.
 #
 #   scripts/setup.sh run    what serving needs: a C compiler for the build, flite and PocketSphinx
-#   scripts/setup.sh test   also PostgreSQL and Redis, and the official SDKs for Python and Node
+#   scripts/setup.sh test   also PostgreSQL, Redis and a clock that can be set, and the official SDKs for Python and Node
+#   scripts/setup.sh chart  of that only what the tests of the Helm chart and the image need: Helm's engine for Python,
+#                           Prometheus and a sandbox
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -33,9 +35,17 @@ postgresql_is_there() {
     command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null
 }
 
+python_makes_places() {
+    python3 -c 'import venv, ensurepip' 2>/dev/null
+}
+
 # What is looked for is the thing itself, so that one installed by other means will do.
 missing_packages() {
     c_compiles || echo gcc libc6-dev
+    if [ "$what" != run ]; then
+        command -v bwrap >/dev/null || echo bubblewrap
+        python_makes_places || echo python3-venv
+    fi
     command -v flite >/dev/null || echo flite
     command -v pocketsphinx_continuous >/dev/null || echo pocketsphinx
     [ -f /usr/share/pocketsphinx/model/en-us/en-us/mdef ] || echo pocketsphinx-en-us
@@ -44,7 +54,7 @@ missing_packages() {
     # For the certificate of that server.
     command -v openssl >/dev/null || echo openssl
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server
-    python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo faketime
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
 }
@@ -120,9 +130,32 @@ install_node_packages() {
     cp "$folder/package-lock.json" "$folder/node_modules/.installed"
 }
 
+# The package itself would start a server on this machine, so only the programs are taken out of it. They are optional:
+# where they are missing, the tests that need them say so.
+install_prometheus() {
+    local place=$PWD/.venv/chart/bin folder
+    if [ -x "$place/prometheus" ] || command -v prometheus >/dev/null || ! command -v apt-get >/dev/null; then
+        return 0
+    fi
+    say "fetching Prometheus into $place"
+    folder=$(mktemp -d)
+    (
+        cd "$folder"
+        apt-get -qq download prometheus || { apt update && apt-get -qq download prometheus; }
+        dpkg-deb -x prometheus_*.deb .
+        install -m 755 usr/bin/promtool usr/bin/prometheus "$place"
+    ) >"$folder/log" 2>&1 || say "going on without Prometheus: $(tail -n 1 "$folder/log")"
+    rm -rf "$folder"
+}
+
+install_for_chart() {
+    install_python_packages tests/chart/requirements.txt .venv/chart
+    install_prometheus
+}
+
 case "$what" in
-run | test) ;;
-*) stop "usage: $0 run | test" ;;
+run | test | chart) ;;
+*) stop "usage: $0 run | test | chart" ;;
 esac
 check_rust
 install_missing
@@ -131,4 +164,7 @@ if [ "$what" = test ]; then
     # Its libraries are older than those of the other SDKs.
     install_python_packages tests/e2e/ultravox/requirements.txt .venv/ultravox
     install_node_packages
+fi
+if [ "$what" != run ]; then
+    install_for_chart
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that is tested: unit, golden, property, contract and integration tests (on SQLite and on
-# a PostgreSQL and a Redis server of their own), then end to end with the official SDKs.
+# a PostgreSQL and a Redis server of their own), then the Helm chart and the image, then end to end with the official SDKs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,5 +25,8 @@ LOADTEST_BIN=$target/debug/loadtest
 export ANTIPHON_BIN LOADTEST_BIN
 OPENAI_API_KEY=sk-example AZURE_OPENAI_API_KEY=example GROQ_API_KEY=gsk_example \
     ACME_KEY=example-key-of-acme-0123456789 "$ANTIPHON_BIN" config check antiphon.example.yaml
+echo "test: the Helm chart with its alert rules and dashboards, and the image"
+.venv/chart/bin/python -m pytest tests/chart -q
+.venv/chart/bin/python -m pytest tests/image -q
 echo "test: end to end, with the official SDKs for Python and Node"
 .venv/bin/python -m pytest tests/e2e -q

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::{Strategies, Strategy};
+use domain::routing::{Strategies, Strategy, hedge};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::given;
 use crate::words::words;
 
 /// A model name with what serves it.
@@ -27,6 +28,8 @@ pub struct Model {
     pub strategy: Strategies,
     /// What serves it.
     pub targets: Vec<ModelTarget>,
+    /// Whether a second target is asked beside a first one that is slow to speak; `null` where none is.
+    pub hedge: Option<ModelHedge>,
     /// `file`, `api` or `cli`; what the configuration file declares is changed there alone.
     pub managed_by: String,
     /// When it was made.
@@ -35,6 +38,21 @@ pub struct Model {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// A second target is asked as well where the first one has not begun to speak in the time in which it nearly always
+/// does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelHedge {
+    /// Milliseconds that the first target has while too few of its times are known.
+    #[serde(default = "unmeasured_ms")]
+    #[schema(format = Int64, minimum = 10, maximum = 60_000)]
+    pub unmeasured_ms: u32,
+}
+
+const fn unmeasured_ms() -> u32 {
+    hedge::UNMEASURED_MS
 }
 
 /// One provider and its model.
@@ -88,10 +106,13 @@ pub struct CreateModel {
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Vec<ModelTarget>,
+    /// Whether a second target is asked beside a first one that is slow to speak; none unless told.
+    #[serde(default)]
+    pub hedge: Option<ModelHedge>,
 }
 
 /// One strategy, or a list of them.
-fn strategies() -> Schema {
+pub(crate) fn strategies() -> Schema {
     either().build().into()
 }
 
@@ -137,6 +158,9 @@ pub struct ReplaceModel {
     /// What serves it.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Vec<ModelTarget>,
+    /// Whether a second target is asked beside a first one that is slow to speak; none unless told.
+    #[serde(default)]
+    pub hedge: Option<ModelHedge>,
 }
 
 /// What changes of a model; what is absent stays.
@@ -152,6 +176,10 @@ pub struct UpdateModel {
     /// What serves it: all of its targets, in the place of those that it has.
     #[schema(min_items = 1, max_items = 64)]
     pub targets: Option<Vec<ModelTarget>>,
+    /// Whether a second target is asked beside a first one that is slow to speak; `null` for none.
+    #[serde(default, deserialize_with = "given::or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ModelHedge>, required = false)]
+    pub hedge: Option<Option<ModelHedge>>,
 }
 
 /// Which models are listed.

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::given;
 use crate::words::words;
 
 /// An organisation.
@@ -16,6 +17,9 @@ pub struct Tenant {
     pub name: String,
     /// Models without a price are refused for every key of the tenant.
     pub refuse_unpriced: bool,
+    /// What holds for its keys with limits while the gateways' Redis is away; null for what the gateways are
+    /// configured with.
+    pub when_away: Option<WhenAway>,
     /// Since then nobody of the tenant is served.
     #[serde(with = "time::serde::rfc3339::option")]
     pub suspended_at: Option<OffsetDateTime>,
@@ -41,6 +45,10 @@ pub struct CreateTenant {
     /// Models without a price are refused for every key of the tenant.
     #[serde(default)]
     pub refuse_unpriced: bool,
+    /// What holds for its keys with limits while the gateways' Redis is away; null for what the gateways are
+    /// configured with.
+    #[serde(default)]
+    pub when_away: Option<WhenAway>,
 }
 
 /// What changes of a tenant; what is absent stays.
@@ -52,6 +60,11 @@ pub struct UpdateTenant {
     pub name: Option<String>,
     /// Models without a price are refused for every key of the tenant.
     pub refuse_unpriced: Option<bool>,
+    /// What holds for its keys with limits while the gateways' Redis is away; null for what the gateways are
+    /// configured with.
+    #[serde(default, deserialize_with = "given::or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<WhenAway>, required = false)]
+    pub when_away: Option<Option<WhenAway>>,
 }
 
 /// Why a tenant is suspended.
@@ -82,6 +95,18 @@ pub struct ListTenants {
     /// `next_cursor` of the page before.
     #[param(max_length = 1000)]
     pub cursor: Option<String>,
+}
+
+words! {
+    /// What holds for keys with limits while gateways cannot count together.
+    WhenAway {
+        /// Each gateway gives its part of each limit.
+        LocalShare = "local_share",
+        /// Nothing is limited; what is spent counts later.
+        Open = "open",
+        /// Nothing is admitted that a limit is set for.
+        Closed = "closed",
+    }
 }
 
 words! {

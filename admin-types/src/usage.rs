@@ -1,10 +1,12 @@
 //! Usage: records, their sums, and how they compare with a provider's invoice.
 
+use domain::routing::Strategies;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::models::strategies;
 use crate::words::words;
 
 /// One billed operation, or one turn of a realtime session.
@@ -66,6 +68,8 @@ pub struct UsageRecord {
     pub attempts: i64,
     /// Those that failed before another served.
     pub failed_attempts: Vec<FailedAttempt>,
+    /// How the call was routed, where its route had a choice; a session's first record tells it.
+    pub routing: Option<Routing>,
     /// Cache result.
     pub cache: Option<String>,
     /// Milliseconds to the first byte.
@@ -80,15 +84,49 @@ pub struct UsageRecord {
     pub ended_at: OffsetDateTime,
 }
 
-/// A target that was asked and failed, so that another was.
+/// A target that was asked and did not serve, so that another did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailedAttempt {
     /// Configured name of the provider.
     pub provider: String,
     /// That provider's model.
     pub model: String,
-    /// The code of the error, as clients get it.
+    /// The code of the error, as clients get it; `hedge_lost` for one that was slower than another asked beside it.
     pub error: String,
+}
+
+/// How a call was routed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Routing {
+    /// By which strategies the targets were ordered: one, or a list where each decides what the one before it leaves
+    /// about equal.
+    #[schema(schema_with = strategies)]
+    pub strategy: Strategies,
+    /// The route's targets: those that could serve in the order in which they were to be tried, then those that were
+    /// left out.
+    pub candidates: Vec<RoutedCandidate>,
+}
+
+/// What was decided about one target of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoutedCandidate {
+    /// Configured name of the provider.
+    pub provider: String,
+    /// That provider's model.
+    pub model: String,
+    /// Why it was left out, by the codes of a simulated call; `null` where it was not.
+    pub dropped: Option<String>,
+    /// Typical time to first byte that was known, in milliseconds.
+    pub ttfb_ms: Option<u32>,
+    /// What the call was expected to cost there, in nano-dollars, where the order asked for it.
+    #[serde(alias = "expected_cost")]
+    pub expected_cost_nano_usd: Option<i64>,
+    /// It went first to be measured, and not because it was the best.
+    #[serde(default)]
+    pub to_measure: bool,
+    /// It had failed too often of late, and was kept because too few others were left.
+    #[serde(default)]
+    pub ejected: bool,
 }
 
 macro_rules! with_filters {

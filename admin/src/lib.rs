@@ -29,6 +29,7 @@ pub mod openapi;
 mod outgoing;
 mod paging;
 pub mod ports;
+mod probes;
 pub mod publish;
 pub mod repositories;
 mod resource;

@@ -4,7 +4,7 @@
 use admin_types::page::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sea_orm::sea_query::{ExprTrait, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, ModelTrait, Order, QueryFilter, QueryOrder, QuerySelect,
     Select, Value,
@@ -112,12 +112,22 @@ impl<C: ColumnTrait> Position<C> {
     pub(crate) async fn page<E: EntityTrait<Column = C>>(
         &self,
         db: &impl ConnectionTrait,
+        select: Select<E>,
+        id: C,
+    ) -> Result<Page<E::Model>, AdminError> {
+        self.rows(db, select.filter(self.behind(id)), id).await
+    }
+
+    /// As [`page`](Self::page), of a selection that begins with [`behind`](Self::behind).
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn rows<E: EntityTrait<Column = C>>(
+        &self,
+        db: &impl ConnectionTrait,
         mut select: Select<E>,
         id: C,
     ) -> Result<Page<E::Model>, AdminError> {
-        if let Some(after) = &self.after {
-            select = select.filter(self.beyond(after, id));
-        }
         let order = if self.is_descending() { Order::Desc } else { Order::Asc };
         if let Some(by) = self.by {
             select = select.order_by(by, order.clone());
@@ -132,21 +142,23 @@ impl<C: ColumnTrait> Position<C> {
         Ok(Page { data, next_cursor })
     }
 
-    fn is_descending(&self) -> bool {
-        self.sort.starts_with('-')
+    /// The rows behind the page before; all of them for the first page. Where the rows are many and the list
+    /// is also bounded in what it is sorted by, this has to be the first condition: of two bounds SQLite walks
+    /// its index from the one that it reads first.
+    pub(crate) fn behind(&self, id: C) -> Condition {
+        let Some(after) = &self.after else { return Condition::all() };
+        let last = SimpleExpr::from(after.id.as_str());
+        let (row, place) = match (self.by, after.key.value()) {
+            (Some(by), Some(key)) => {
+                (Expr::tuple([by.into_expr(), id.into_expr()]), Expr::tuple([SimpleExpr::from(key), last]))
+            }
+            _ => (id.into_expr(), last),
+        };
+        Condition::all().add(if self.is_descending() { row.lt(place) } else { row.gt(place) })
     }
 
-    fn beyond(&self, after: &Cursor, id: C) -> Condition {
-        let past = |column: C, value: Value| -> SimpleExpr {
-            if self.is_descending() { column.lt(value) } else { column.gt(value) }
-        };
-        let by_id = past(id, after.id.as_str().into());
-        match (self.by, after.key.value()) {
-            (Some(column), Some(value)) => {
-                Condition::any().add(past(column, value.clone())).add(column.eq(value).and(by_id))
-            }
-            _ => Condition::all().add(by_id),
-        }
+    fn is_descending(&self) -> bool {
+        self.sort.starts_with('-')
     }
 
     fn cursor<M: ModelTrait<Entity: EntityTrait<Column = C>>>(&self, row: &M, id: C) -> Result<String, AdminError> {

@@ -3,7 +3,7 @@
 
 use admin_types::models::{Simulate, Simulation};
 use admin_types::provider_tests::OperationTest;
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{ProviderId, SessionId, TenantId, VirtualKeyId};
 use domain::provider::Operation;
 use futures_util::future::BoxFuture;
 
@@ -14,6 +14,10 @@ pub trait DataPlane: Send + Sync {
     /// Something that gateways must notice has been committed. Gateways of other processes learn it from
     /// the database; one of this process shall look at once.
     fn changed(&self);
+
+    /// That a session shall end has been committed: its gateway shall hear of it by the shortest way, also where
+    /// the database does not answer it.
+    fn terminated(&self, tenant: TenantId, session: SessionId, reason: &str);
 
     /// Which target would serve a call, and why: by the code that decides for calls that are made.
     ///

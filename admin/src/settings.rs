@@ -17,7 +17,9 @@ pub struct AdminSettings {
     /// The address that people's browsers use, such as `https://antiphon.example.com`, for links and
     /// redirects; without it the listener's own address.
     pub public_url: Option<String>,
-    /// From SIGTERM to the end.
+    /// After SIGTERM, how long it still serves, while it says that it is not ready.
+    pub drain_delay: Duration,
+    /// How long requests in flight have after that.
     pub drain: Duration,
     /// The server that e-mail goes through; without it none is sent.
     pub smtp: Option<SmtpSettings>,
@@ -91,6 +93,7 @@ impl AdminSettings {
             bind,
             workers: None,
             public_url: None,
+            drain_delay: Duration::ZERO,
             drain: Duration::from_secs(30),
             smtp: None,
             alerts_every: Duration::from_secs(30),

@@ -16,7 +16,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::alerts::{Alerts, MailError};
 use crate::error::AdminError;
 use crate::openapi::{self, Document};
+use crate::probes::{self, Draining};
 use crate::session_events::Streams;
+use crate::settings::AdminSettings;
 use crate::{Control, access, auth, extract, http, routes};
 
 /// For a request's headers.
@@ -48,6 +50,8 @@ pub struct Application {
     streams: Streams,
     alerts: Data<Alerts>,
     alerts_every: Duration,
+    draining: Draining,
+    drain_delay: Duration,
     drain: Duration,
 }
 
@@ -73,12 +77,13 @@ impl Application {
         // Port 0 has become one, which links name.
         control.settings.bind = address;
         let streams = Streams::default();
-        let (alerts_every, drain) = (control.settings.alerts_every, control.settings.drain);
+        let draining = Draining::default();
+        let AdminSettings { alerts_every, drain_delay, drain, .. } = control.settings;
         let sealing = control.secrets.sealing.clone();
         let alerts = Alerts::new(control.database.clone(), sealing, control.settings.smtp.as_ref())?;
         let alerts = Data::new(alerts);
-        let server = serve(control, streams.clone(), alerts.clone(), listener)?;
-        Ok(Self { server, address, streams, alerts, alerts_every, drain })
+        let server = serve(control, streams.clone(), alerts.clone(), draining.clone(), listener)?;
+        Ok(Self { server, address, streams, alerts, alerts_every, draining, drain_delay, drain })
     }
 
     /// Where it listens.
@@ -87,8 +92,8 @@ impl Application {
         self.address
     }
 
-    /// Serves and watches over alert rules until `stop` resolves; requests and messages in flight are
-    /// finished.
+    /// Serves and watches over alert rules until `stop` resolves, and for the delay that is set; requests and
+    /// messages in flight are finished.
     ///
     /// # Errors
     /// The server failed.
@@ -101,6 +106,8 @@ impl Application {
             tokio::spawn(async move { alerts.run(every, stopping).await })
         };
         stop.await;
+        self.draining.0.cancel();
+        tokio::time::sleep(self.drain_delay).await;
         // They would hold the end up for as long as somebody watches.
         self.streams.stop();
         stopping.cancel();
@@ -123,25 +130,28 @@ fn serve(
     control: Control,
     streams: Streams,
     alerts: Data<Alerts>,
+    draining: Draining,
     listener: TcpListener,
 ) -> Result<Server, StartError> {
     let document = openapi::document();
     let text = document.to_json().map_err(io::Error::other)?;
     let served = Data::new(Document { text: text.into() });
     let (workers, drain) = (control.settings.workers, control.settings.drain);
-    let (control, streams) = (Data::new(control), Data::new(streams));
+    let (control, streams, draining) = (Data::new(control), Data::new(streams), Data::new(draining));
     let app = move || {
         App::new()
             .app_data(control.clone())
             .app_data(alerts.clone())
             .app_data(served.clone())
             .app_data(streams.clone())
+            .app_data(draining.clone())
             .app_data(web::PayloadConfig::new(extract::MAX_BODY_BYTES))
             .into_utoipa_app()
             .configure(routes::configure)
             .into_app()
             .service(SwaggerUi::new("/docs/{_:.*}").url("/api/v1/openapi.json", document.clone()))
             .route("/docs", web::get().to(to_docs))
+            .configure(probes::configure)
             .default_service(web::to(not_found))
             // Inside: nothing below /api is reached but by a row of the table of routes.
             .wrap(from_fn(auth::authorise))

@@ -70,6 +70,7 @@ async fn write(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Res
             tenant,
             strategy: model.strategy,
             targets: model.targets.clone(),
+            hedge: model.hedge,
         }));
     }
     contents.voices = config.voices.iter().map(|voice| (voice.name.clone(), voice.map.clone())).collect();
@@ -88,6 +89,7 @@ async fn write_keys(
     let mut hashes = Vec::new();
     for tenant in &config.tenants {
         let id = tenants::upsert_tenant(transaction, &tenant.name, false, ManagedBy::File, now).await?;
+        tenants::set_when_away(transaction, id, tenant.when_away.map(Into::into)).await?;
         for key in &tenant.keys {
             let stored = stored_key(key, id, pepper, now);
             hashes.push(stored.hash);

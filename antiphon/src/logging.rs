@@ -19,7 +19,9 @@ impl Log {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(levels(config)?)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal());
+            .with_ansi(std::io::stderr().is_terminal())
+            // It would tell on the same standard error that this takes nothing, and panic where it does so.
+            .log_internal_errors(false);
         let fail = |error| anyhow::anyhow!("logging cannot be started: {error}");
         match config.format {
             LogFormat::Pretty => {

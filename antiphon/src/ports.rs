@@ -9,6 +9,7 @@ use admin_types::provider_tests::{OperationTest, TestError, TestSpeech};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use changes::Signal;
+use domain::ids::{SessionId, TenantId};
 use domain::provider::Operation;
 use domain::routing::{Strategies, Target};
 use futures_util::future::BoxFuture;
@@ -20,6 +21,7 @@ use gateway::repositories::models;
 use gateway::settings::Timeouts;
 use gateway::snapshot::load::{LoadError, load_prices};
 use gateway::snapshot::{ProviderAccount, Snapshot};
+use replicas::Replicas;
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 
@@ -36,6 +38,8 @@ pub(crate) struct Ports {
     prober: Prober,
     /// What is known of targets where no gateway runs here: nothing.
     unmeasured: Health,
+    /// By which gateways of other processes are told, where there is a Redis.
+    teller: Option<Replicas>,
 }
 
 impl Ports {
@@ -48,7 +52,12 @@ impl Ports {
         timeouts: Timeouts,
     ) -> Self {
         let unmeasured = Health::new(timeouts.breaker_open);
-        Self { changed, gateway, declared, db, prober: Prober::new(timeouts), unmeasured }
+        Self { changed, gateway, declared, db, prober: Prober::new(timeouts), unmeasured, teller: None }
+    }
+
+    /// Tells gateways of other processes through Redis as well.
+    pub(crate) fn telling(self, teller: Option<Replicas>) -> Self {
+        Self { teller, ..self }
     }
 
     async fn decide(&self, asked: SimulatedCall) -> Result<Simulation, PortError> {
@@ -114,6 +123,24 @@ type Options = std::collections::BTreeMap<String, String>;
 impl DataPlane for Ports {
     fn changed(&self) {
         self.changed.wake();
+        let Some(teller) = self.teller.clone() else { return };
+        tokio::spawn(async move {
+            // What is not told is looked for: gateways ask the database twice a second.
+            if let Err(error) = teller.tell_change("").await {
+                tracing::debug!(%error, "Redis could not tell gateways of a change");
+            }
+        });
+    }
+
+    fn terminated(&self, tenant: TenantId, session: SessionId, reason: &str) {
+        let Some(teller) = self.teller.clone() else { return };
+        let reason = reason.to_owned();
+        tokio::spawn(async move {
+            // Its row says so as well, for a gateway that does not hear of it here.
+            if let Err(error) = teller.terminate(tenant, session, &reason).await {
+                tracing::debug!(%error, %session, "Redis could not tell that a session shall end");
+            }
+        });
     }
 
     fn simulate(&self, asked: SimulatedCall) -> BoxFuture<'_, Result<Simulation, PortError>> {

@@ -5,11 +5,13 @@
 
 pub mod audio;
 pub mod error;
+pub mod fair_queue;
 pub mod ids;
 pub mod key;
 pub mod language;
 pub mod limits;
 pub mod money;
+pub mod overload;
 pub mod price_list;
 pub mod pricing;
 pub mod provider;

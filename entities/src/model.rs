@@ -19,6 +19,9 @@ pub struct Model {
     pub strategy: String,
     /// JSON array of targets.
     pub targets: String,
+    /// How long the first target has while its times are not known, in milliseconds, before a second one is asked as
+    /// well; null where none is.
+    pub hedge_ms: Option<i32>,
     /// `file`, `api` or `cli`.
     pub managed_by: String,
     /// When it was made.

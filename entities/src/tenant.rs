@@ -15,6 +15,8 @@ pub struct Model {
     pub name: String,
     /// Models without a price are refused for every key of the tenant.
     pub refuse_unpriced: bool,
+    /// `local_share`, `open` or `closed`: what holds for its keys while Redis is away; null for what holds for all.
+    pub when_away: Option<String>,
     /// `file`, `api` or `cli`.
     pub managed_by: String,
     /// When it was made.

@@ -63,6 +63,8 @@ pub struct Model {
     pub attempts: i64,
     /// Targets that failed before another served: a list of objects as JSON.
     pub failed_attempts: Option<String>,
+    /// How the call was routed, where there was a choice: an object as JSON.
+    pub routing: Option<String>,
     /// Cache result.
     pub cache: Option<String>,
     /// Milliseconds to the first byte.

@@ -1,6 +1,7 @@
 //! The one place that turns a failure into a status, a body or a close code.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
@@ -29,9 +30,24 @@ struct Facts {
     message: String,
     param: Option<String>,
     retry_after_s: Option<u64>,
+    mend: Mend,
     rate: Option<RateState>,
     /// The vendor in whose shape it is told, and to whom.
     shape: Option<(&'static Surface, RequestId)>,
+}
+
+/// Whether the same target may do better when it is asked again, as far as its failure tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mend {
+    /// It does not look so.
+    #[default]
+    Never,
+    /// It was not reached at all, so it has done nothing.
+    Unreached,
+    /// The connection broke before anything of an answer came.
+    Broken,
+    /// It said that it cannot now, and where it did, for how long.
+    Refused(Option<Duration>),
 }
 
 impl fmt::Debug for Facts {
@@ -49,7 +65,17 @@ impl fmt::Debug for Facts {
 impl GatewayError {
     fn new(kind: ErrorKind, origin: Origin, retry: Retry, message: impl Into<String>) -> Self {
         let message = message.into();
-        let facts = Facts { kind, origin, retry, message, param: None, retry_after_s: None, rate: None, shape: None };
+        let facts = Facts {
+            kind,
+            origin,
+            retry,
+            message,
+            param: None,
+            retry_after_s: None,
+            mend: Mend::Never,
+            rate: None,
+            shape: None,
+        };
         Self(Box::new(facts))
     }
 
@@ -111,6 +137,19 @@ impl GatewayError {
         self
     }
 
+    /// Says that the same target may do better when it is asked again.
+    #[must_use]
+    pub fn mended_by(mut self, mend: Mend) -> Self {
+        self.0.mend = mend;
+        self
+    }
+
+    /// Whether the same target may do better when it is asked again.
+    #[must_use]
+    pub fn mend(&self) -> Mend {
+        self.0.mend
+    }
+
     /// Tells it as a vendor would: the request came by one of its own paths.
     #[must_use]
     pub fn in_shape_of(mut self, surface: &'static Surface, request_id: RequestId) -> Self {
@@ -136,6 +175,13 @@ impl GatewayError {
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.0.origin
+    }
+
+    /// Whether it says something against the target: it failed, or did not answer in time.
+    #[must_use]
+    pub fn speaks_against_target(&self) -> bool {
+        self.0.origin == Origin::Upstream
+            && matches!(self.0.kind, ErrorKind::UpstreamError | ErrorKind::UpstreamTimeout)
     }
 
     /// Whether the next target may succeed.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use domain::key::Pepper;
+use domain::provider::Operation;
 use local_speech::LocalSpeech;
+use replicas::Replicas;
 use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,12 +18,14 @@ use crate::http::wire::stream::Rules;
 use crate::idempotency::Idempotency;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
+use crate::limits::shared::Shared;
+use crate::overload::{Overload, Pace};
 use crate::pipeline::health::Health;
 use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::Reports;
-use crate::settings::{GatewayLimits, GatewaySettings, InForce, Timeouts};
+use crate::settings::{GatewayLimits, GatewaySettings, InForce, Phases, Timeouts};
 use crate::snapshot::Snapshot;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
@@ -35,6 +39,7 @@ pub mod http;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;
+pub mod overload;
 pub mod pipeline;
 pub mod probe;
 pub mod realtime;
@@ -57,6 +62,8 @@ pub struct Gateway {
     pub pepper: Pepper,
     /// Rates, budgets, sessions.
     pub limits: Limits,
+    /// The same over several gateways, where they share a Redis.
+    pub shared: Option<Shared>,
     /// Usage records.
     pub ledger: Ledger,
     /// Breakers and latencies.
@@ -83,6 +90,8 @@ pub struct Gateway {
     pub recorder: Option<Recorder>,
     /// Open realtime sessions.
     pub sessions: Sessions,
+    /// How much there is to do.
+    pub overload: Arc<Overload>,
     /// What the control plane is told of this process.
     pub reports: Reports,
     /// Calls in flight; closed when the process shall end.
@@ -108,6 +117,12 @@ impl Gateway {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         self.in_force.load().timeouts
+    }
+
+    /// How long a provider may take over the phases of a call of this operation.
+    #[must_use]
+    pub fn phases(&self, operation: Operation) -> Phases {
+        self.in_force.load().timeouts.phases(operation)
     }
 
     /// Puts other bounds and clocks in force: for whatever begins from now on, and in sessions and answers
@@ -145,4 +160,8 @@ pub struct Worker {
     pub gateway: Arc<Gateway>,
     /// This thread's pools.
     pub client: UpstreamClient,
+    /// This thread's connection to Redis, where gateways share one.
+    pub replicas: Option<Replicas>,
+    /// How late this thread is.
+    pub pace: Arc<Pace>,
 }

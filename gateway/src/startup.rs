@@ -16,6 +16,7 @@ use actix_web::{App, HttpMessage, HttpServer};
 use arc_swap::ArcSwap;
 use domain::error::ErrorKind;
 use domain::key::Pepper;
+use domain::overload::Gauge;
 use local_speech::{LocalLimits, LocalSpeech};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sea_orm::DatabaseConnection;
@@ -34,10 +35,12 @@ use crate::idempotency::Idempotency;
 use crate::ledger::{JournalLimits, Ledger, LedgerError};
 use crate::limits::Limits;
 use crate::limits::past::{recall, recall_at_start};
+use crate::limits::shared::{Delivered, Shared};
 use crate::pipeline::health::Health;
 use crate::realtime::open::create_session;
 use crate::realtime::recording::Recorder;
 use crate::realtime::registry::Sessions;
+use crate::realtime::replicated;
 use crate::realtime::secrets::ClientSecrets;
 use crate::reports::minutes::Outcome;
 use crate::reports::{self, Reports};
@@ -48,7 +51,7 @@ use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
 use crate::vendor::passes::Passes;
-use crate::{Gateway, Worker, http, vendor};
+use crate::{Gateway, Worker, http, overload, vendor};
 
 /// What the database has for the last records, however late it is.
 const LEAST_FLUSH: Duration = Duration::from_millis(500);
@@ -78,6 +81,9 @@ pub enum StartError {
     /// The database does not answer.
     #[error("cannot read the database: {0}")]
     Database(#[from] sea_orm::DbErr),
+    /// Redis cannot be used as it is configured.
+    #[error("{0}")]
+    Redis(#[from] replicas::ReplicasError),
     /// The server failed while it ran.
     #[error("the server failed: {0}")]
     Serve(#[from] io::Error),
@@ -113,7 +119,13 @@ impl Application {
         std::fs::create_dir_all(&spool)
             .map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         let journal = JournalLimits { max_bytes: settings.limits.max_journal_bytes, ..JournalLimits::default() };
-        let ledger = Ledger::open(&settings.data_dir.join("journal"), journal, database.clone())?;
+        let (shared, sink) = match &settings.shared {
+            Some(shared) => {
+                Box::pin(Shared::connect(shared, database.clone())).await.map(|(shared, sink)| (Some(shared), sink))?
+            }
+            None => (None, Delivered::new(database.clone(), None)),
+        };
+        let ledger = Ledger::open(&settings.data_dir.join("journal"), journal, sink)?;
         // The journal's lock says that no other gateway uses this folder.
         sweep(&spool).map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
         // What the last run left in the journal counts as spent before anything is admitted.
@@ -128,6 +140,7 @@ impl Application {
             snapshot: ArcSwap::from_pointee(snapshot),
             pepper,
             limits,
+            shared,
             ledger,
             health: Health::new(settings.timeouts.breaker_open),
             tokens: Tokens::default(),
@@ -138,6 +151,7 @@ impl Application {
             local: LocalSpeech::detect(LocalLimits::default()),
             recorder,
             sessions: Sessions::default(),
+            overload: Arc::default(),
             reports: Reports::new(),
             calls: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -195,6 +209,7 @@ impl Application {
         let observer = actix_web::rt::spawn(observe(Arc::clone(&self.gateway)));
         let silence = CancellationToken::new();
         let reporter = tokio::spawn(reports::run(Arc::clone(&self.gateway), silence.clone()));
+        let teller = tokio::spawn(replicated::tell(Arc::clone(&self.gateway), silence.clone()));
         stop.await;
         let gone = drain(&self.gateway, &handle, &hurry).await;
         let left = gone.saturating_duration_since(Instant::now()).max(LEAST_FLUSH);
@@ -205,8 +220,12 @@ impl Application {
         if health.pending_records > 0 {
             tracing::warn!(records = health.pending_records, "usage records stay in the journal for the next start");
         }
+        if let Some(shared) = &self.gateway.shared {
+            shared.close().await;
+        }
         observer.abort();
         silence.cancel();
+        teller.await.map_err(io::Error::other)?;
         reporter.await.map_err(io::Error::other)?;
         if let Some((handle, task)) = metrics {
             handle.stop(false).await;
@@ -228,9 +247,14 @@ fn sweep(spool: &Path) -> io::Result<()> {
 /// Keeps gauges current.
 async fn observe(gateway: Arc<Gateway>) {
     let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let (mut memory, began) = (Gauge::default(), Instant::now());
     loop {
         beat.tick().await;
+        gateway.overload.look_at_memory(&mut memory, &gateway.bounds().overload, began.elapsed());
         names::journal_pending(gateway.ledger.health().pending_records);
+        if let Some(shared) = &gateway.shared {
+            shared.observe();
+        }
         // Keys expire without anybody swapping a snapshot.
         gateway.sessions.end_revoked(&gateway.snapshot.load(), OffsetDateTime::now_utc());
     }
@@ -243,6 +267,7 @@ pub fn swap_snapshot(gateway: &Gateway, snapshot: Snapshot) {
     // or finds that its key is gone.
     gateway.snapshot.store(Arc::clone(&snapshot));
     gateway.health.seats.keep(&snapshot);
+    gateway.health.retries.keep(&snapshot);
     gateway.sessions.end_revoked(&snapshot, OffsetDateTime::now_utc());
 }
 
@@ -270,7 +295,12 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySetting
     let connect = settings.timeouts.connect;
     let of_app = Arc::clone(&gateway);
     let app = move || {
-        let worker = Data::new(Worker { gateway: Arc::clone(&of_app), client: UpstreamClient::new(connect) });
+        let pace = of_app.overload.worker();
+        // This runs once on each worker's own thread.
+        actix_web::rt::spawn(overload::watch_worker(Arc::downgrade(&of_app), Arc::clone(&pace)));
+        let client = UpstreamClient::new(connect);
+        let replicas = of_app.shared.as_ref().map(|shared| shared.replicas().with_own_connection());
+        let worker = Data::new(Worker { gateway: Arc::clone(&of_app), client, replicas, pace });
         App::new()
             .app_data(worker)
             .configure(routes)
@@ -364,7 +394,9 @@ async fn identify(
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    if let Some(timing) = http::headers::server_timing(arrival.at.elapsed(), arrival.progress.upstream()) {
+    let progress = &arrival.progress;
+    let timing = http::headers::server_timing(arrival.at.elapsed(), progress.upstream(), progress.in_queue());
+    if let Some(timing) = timing {
         headers.insert(HeaderName::from_static("server-timing"), timing);
     }
     Ok(response)

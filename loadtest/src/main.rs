@@ -107,6 +107,9 @@ struct BenchArgs {
     /// Only what translated conversations cost beside sessions that are passed through.
     #[arg(long)]
     conversations: bool,
+    /// Only what limits in Redis add.
+    #[arg(long, conflicts_with = "conversations")]
+    shared: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -155,12 +158,25 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 async fn compare(args: BenchArgs) -> anyhow::Result<()> {
-    let table = if args.conversations {
-        bench::conversations(&args.antiphon, args.rounds).await?
+    let mut tables = Vec::new();
+    if args.conversations {
+        tables.push(bench::conversations(&args.antiphon, args.rounds).await?);
+    } else if !args.shared {
+        tables.push(bench::run(&args.antiphon, args.rounds).await?);
+    }
+    if !args.conversations {
+        match bench::shared(&args.antiphon, args.rounds).await? {
+            Some(table) => tables.push(table),
+            None => complain("redis-server is not installed: what limits in Redis cost is left out"),
+        }
+    }
+    if args.json {
+        say(&serde_json::to_string(&tables)?);
     } else {
-        bench::run(&args.antiphon, args.rounds).await?
-    };
-    say(&if args.json { serde_json::to_string(&table)? } else { table.text() });
+        for table in &tables {
+            say(&table.text());
+        }
+    }
     Ok(())
 }
 
@@ -182,6 +198,11 @@ async fn serve_live(args: LiveArgs) -> anyhow::Result<()> {
     say(&format!("live upstream listening on http://{}", handle.addr));
     tokio::signal::ctrl_c().await?;
     Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "a command line program tells on its standard error what it leaves out")]
+fn complain(line: &str) {
+    eprintln!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "a command line program answers on its standard output")]

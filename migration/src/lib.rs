@@ -16,6 +16,9 @@ mod m20261122_000009_corrections;
 mod m20261122_000010_alerts;
 mod m20261122_000013_keys;
 mod m20261122_000014_coarse_rollups;
+mod m20261122_000015_hedges;
+mod m20261122_000020_tenant_when_away;
+mod m20261122_000021_routing;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -43,6 +46,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000010_alerts::Migration),
             Box::new(m20261122_000013_keys::Migration),
             Box::new(m20261122_000014_coarse_rollups::Migration),
+            Box::new(m20261122_000015_hedges::Migration),
+            Box::new(m20261122_000020_tenant_when_away::Migration),
+            Box::new(m20261122_000021_routing::Migration),
         ]
     }
 }

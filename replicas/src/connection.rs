@@ -22,13 +22,18 @@ const MOST_FENCES: usize = 65_536;
 
 /// The counts that gateways share. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Replicas(Arc<Inner>);
+pub struct Replicas {
+    inner: Arc<Inner>,
+    /// A connection that only this one and its clones use.
+    own: Option<WithOptions<Client>>,
+}
 
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
     keys: Keys,
     builder: Builder,
+    options: Options,
     clients: Vec<WithOptions<Client>>,
     next: AtomicUsize,
     up: AtomicBool,
@@ -36,6 +41,14 @@ struct Inner {
     /// The highest fence that Redis has given for a key: data with a lower one has gone back.
     fences: DashMap<VirtualKeyId, u64>,
     counters: Counters,
+}
+
+/// A client that connects in the background, for as long as it takes.
+fn connect(builder: &Builder, options: &Options) -> Result<WithOptions<Client>, ReplicasError> {
+    let client = builder.build().map_err(ReplicasError::from)?;
+    // The task goes on by itself; it ends with the client.
+    drop(client.connect());
+    Ok(client.with_options(options))
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +61,7 @@ struct Counters {
     lost_leases: AtomicU64,
     late_records: AtomicU64,
     dropped: AtomicU64,
+    dead_sessions: AtomicU64,
 }
 
 /// What has happened since the start; for metrics.
@@ -69,6 +83,8 @@ pub struct Counts {
     pub late_records: u64,
     /// What a keeper had no room for: it comes by the database, and by the end of its lease.
     pub dropped: u64,
+    /// Sessions that this process found listed though their gateway had died.
+    pub dead_sessions: u64,
 }
 
 /// One of [`Counts`].
@@ -80,6 +96,7 @@ pub(crate) enum Count {
     LostLease,
     LateRecords,
     Dropped,
+    DeadSessions,
 }
 
 impl Replicas {
@@ -98,43 +115,63 @@ impl Replicas {
         };
         let mut clients = Vec::with_capacity(settings.connections);
         for _ in 0..settings.connections {
-            let client = builder.build().map_err(ReplicasError::from)?;
-            // The task goes on by itself; it ends with the client.
-            drop(client.connect());
-            clients.push(client.with_options(&options));
+            clients.push(connect(&builder, &options)?);
         }
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             keys: Keys::new(&settings.prefix),
             settings,
             builder,
+            options,
             clients,
             next: AtomicUsize::new(0),
             up: AtomicBool::new(false),
             gateways: AtomicU32::new(1),
             fences: DashMap::new(),
             counters: Counters::default(),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), own: None })
+    }
+
+    /// The same, with a connection of its own that the runtime of whoever calls this drives: a call from there wakes
+    /// no other thread, neither on its way nor on its way back. Until that connection stands, and whenever it does
+    /// not, the common ones are used. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn with_own_connection(&self) -> Self {
+        let own = connect(&self.inner.builder, &self.inner.options);
+        if let Err(error) = &own {
+            tracing::warn!(%error, "a thread has no connection to Redis of its own and uses the common ones");
+        }
+        Self { inner: Arc::clone(&self.inner), own: own.ok() }
     }
 
     /// Waits until Redis can be asked, at most for `patience`; gives whether it can.
     pub async fn wait_until_up(&self, patience: Duration) -> bool {
-        let all = self.0.clients.iter().map(|client| client.wait_for_connect());
+        let all = self.inner.clients.iter().map(|client| client.wait_for_connect());
         let up = matches!(tokio::time::timeout(patience, futures_util::future::try_join_all(all)).await, Ok(Ok(_)));
-        self.0.up.store(up, Ordering::Relaxed);
+        self.inner.up.store(up, Ordering::Relaxed);
         up
     }
 
     /// Whether the last call was answered.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.0.up.load(Ordering::Relaxed)
+        self.inner.up.load(Ordering::Relaxed)
     }
 
     /// What has happened since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let Counters { calls, failures, gone_back, unknown_pasts, restored_leases, lost_leases, late_records, dropped } =
-            &self.0.counters;
+        let Counters {
+            calls,
+            failures,
+            gone_back,
+            unknown_pasts,
+            restored_leases,
+            lost_leases,
+            late_records,
+            dropped,
+            dead_sessions,
+        } = &self.inner.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             calls: read(calls),
@@ -145,35 +182,42 @@ impl Replicas {
             lost_leases: read(lost_leases),
             late_records: read(late_records),
             dropped: read(dropped),
+            dead_sessions: read(dead_sessions),
         }
     }
 
     /// Ends the connections.
     pub async fn close(&self) {
-        for client in &self.0.clients {
+        for client in &self.inner.clients {
             // A connection that is gone already has nothing to say goodbye to.
             drop(client.quit().await);
         }
     }
 
+    /// How often a gateway says that it and what it holds live.
+    #[must_use]
+    pub fn beats(&self) -> Duration {
+        self.inner.settings.lease_ttl / 3
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.inner.settings
     }
 
     pub(crate) fn keys(&self) -> &Keys {
-        &self.0.keys
+        &self.inner.keys
     }
 
     pub(crate) fn builder(&self) -> &Builder {
-        &self.0.builder
+        &self.inner.builder
     }
 
     pub(crate) fn gateways(&self) -> &AtomicU32 {
-        &self.0.gateways
+        &self.inner.gateways
     }
 
     pub(crate) fn add(&self, what: Count, number: u64) {
-        let counters = &self.0.counters;
+        let counters = &self.inner.counters;
         let counter = match what {
             Count::GoneBack => &counters.gone_back,
             Count::UnknownPast => &counters.unknown_pasts,
@@ -181,27 +225,31 @@ impl Replicas {
             Count::LostLease => &counters.lost_leases,
             Count::LateRecords => &counters.late_records,
             Count::Dropped => &counters.dropped,
+            Count::DeadSessions => &counters.dead_sessions,
         };
         counter.fetch_add(number, Ordering::Relaxed);
     }
 
     /// The highest fence that this process has seen of a key; 0 where it has seen none.
     pub(crate) fn seen_fence(&self, key: VirtualKeyId) -> u64 {
-        self.0.fences.get(&key).map_or(0, |fence| *fence)
+        self.inner.fences.get(&key).map_or(0, |fence| *fence)
     }
 
     pub(crate) fn see_fence(&self, key: VirtualKeyId, fence: u64) {
-        if self.0.fences.len() >= MOST_FENCES {
-            self.0.fences.clear();
+        if self.inner.fences.len() >= MOST_FENCES {
+            self.inner.fences.clear();
         }
-        let mut seen = self.0.fences.entry(key).or_insert(fence);
+        let mut seen = self.inner.fences.entry(key).or_insert(fence);
         *seen = fence.max(*seen);
     }
 
     /// A connection that stands, if any does.
     pub(crate) fn client(&self) -> Result<&WithOptions<Client>, ReplicasError> {
-        let clients = &self.0.clients;
-        let first = self.0.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(own) = self.own.as_ref().filter(|own| own.is_connected()) {
+            return Ok(own);
+        }
+        let clients = &self.inner.clients;
+        let first = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let in_turn =
             (0..clients.len()).filter_map(|at| clients.get(first.wrapping_add(at).checked_rem(clients.len())?));
         in_turn
@@ -226,7 +274,7 @@ impl Replicas {
         &self,
         call: impl Future<Output = Result<T, ReplicasError>>,
     ) -> Result<T, ReplicasError> {
-        let outcome = tokio::time::timeout(self.0.settings.call_timeout, call).await;
+        let outcome = tokio::time::timeout(self.inner.settings.call_timeout, call).await;
         self.note(outcome.unwrap_or_else(|_| Err(ReplicasError::Away { reason: "no answer in time".to_owned() })))
     }
 
@@ -258,11 +306,11 @@ impl Replicas {
 
     /// Notes how a call went, and tells the log when Redis goes and comes.
     fn note<T>(&self, outcome: Result<T, ReplicasError>) -> Result<T, ReplicasError> {
-        self.0.counters.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.counters.calls.fetch_add(1, Ordering::Relaxed);
         if outcome.is_err() {
-            self.0.counters.failures.fetch_add(1, Ordering::Relaxed);
+            self.inner.counters.failures.fetch_add(1, Ordering::Relaxed);
         }
-        let was_up = self.0.up.swap(outcome.is_ok(), Ordering::Relaxed);
+        let was_up = self.inner.up.swap(outcome.is_ok(), Ordering::Relaxed);
         match &outcome {
             Err(error) if was_up => tracing::error!(%error, "Redis cannot be asked: gateways count by themselves"),
             Ok(_) if !was_up => tracing::info!("Redis answers"),

@@ -78,6 +78,15 @@ impl Keeper {
         self.shared.leases.len()
     }
 
+    /// Renews everything that is kept, now and not at the next third of a lease's time: for a gateway that held calls
+    /// while Redis was away.
+    ///
+    /// # Errors
+    /// `Away`: then some may have been renewed.
+    pub async fn renew(&self) -> Result<(), ReplicasError> {
+        self.shared.renew().await
+    }
+
     /// Waits until what was noted so far has been sent, at most for `patience`; gives whether it has.
     pub async fn flush(&self, patience: Duration) -> bool {
         let (reached, wait) = oneshot::channel();
@@ -172,6 +181,15 @@ impl Drop for Held {
 }
 
 impl Shared {
+    async fn renew(&self) -> Result<(), ReplicasError> {
+        let leases: Vec<Lease> = self.leases.iter().map(|lease| lease.clone()).collect();
+        let renewal = self.replicas.renew(&leases).await?;
+        if !renewal.restored.is_empty() {
+            tracing::warn!(calls = renewal.restored.len(), "Redis did not have leases of open calls");
+        }
+        Ok(())
+    }
+
     fn note(&self, lease: Lease, records: Vec<Record>, keeps: Keeps) {
         if self.queue.try_send(Note::Settle { lease, records, keeps }).is_err() {
             self.replicas.add(Count::Dropped, 1);
@@ -229,13 +247,8 @@ async fn renew(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let leases: Vec<Lease> = shared.leases.iter().map(|lease| lease.clone()).collect();
-        match shared.replicas.renew(&leases).await {
-            Ok(renewal) if !renewal.restored.is_empty() => {
-                tracing::warn!(calls = renewal.restored.len(), "Redis had lost leases of open calls");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "leases could not be renewed"),
+        if let Err(error) = shared.renew().await {
+            tracing::debug!(%error, "leases could not be renewed");
         }
     }
 }

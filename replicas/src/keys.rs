@@ -31,10 +31,10 @@ impl Keys {
         self.tagged(&format!("tenant:{tenant}"), &["sessions", "sessions-by-key", "beats", "told", "ending"])
     }
 
-    /// The gateways that live and the tenants that have sessions.
+    /// The gateways that live, the tenants that have sessions, and who looks for dead ones among these.
     #[must_use]
     pub fn of_gateways(&self) -> Vec<String> {
-        self.tagged("gateways", &["live", "tenants"])
+        self.tagged("gateways", &["live", "tenants", "looking"])
     }
 
     /// The channel on which changes are told.

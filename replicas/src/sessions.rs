@@ -5,7 +5,7 @@ use domain::ids::{SessionId, TenantId, VirtualKeyId};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
-use crate::connection::Replicas;
+use crate::connection::{Count, Replicas};
 use crate::messages::Termination;
 use crate::{ReplicasError, script};
 
@@ -44,7 +44,7 @@ impl Replicas {
                 ]);
             }
             let answer = self.run(&script::LIVE_BEAT, self.keys().of_sessions(tenant), args).await?;
-            for pair in answer.chunks_exact(2) {
+            for pair in self.without_dead(&answer).chunks_exact(2) {
                 let [session, reason] = pair else { continue };
                 if let Ok(session) = session.parse() {
                     ends.push(Termination { session, reason: reason.clone() });
@@ -61,7 +61,8 @@ impl Replicas {
     pub async fn end_sessions(&self, sessions: &[LiveSession]) -> Result<(), ReplicasError> {
         for (tenant, some) in by_tenant(sessions) {
             let args = some.iter().flat_map(|session| [session.id.to_string(), session.key.to_string()]).collect();
-            self.run(&script::LIVE_END, self.keys().of_sessions(tenant), args).await?;
+            let answer = self.run(&script::LIVE_END, self.keys().of_sessions(tenant), args).await?;
+            self.without_dead(&answer);
         }
         Ok(())
     }
@@ -80,7 +81,7 @@ impl Replicas {
         let text = |id: Option<String>| id.unwrap_or_default();
         let args = vec![text(key.map(|key| key.to_string())), text(after.map(|id| id.to_string())), most.to_string()];
         let answer = self.run(&script::LIVE_LIST, self.keys().of_sessions(tenant), args).await?;
-        Ok(answer.chunks_exact(2).filter_map(|pair| told(tenant, pair)).collect())
+        Ok(self.without_dead(&answer).chunks_exact(2).filter_map(|pair| told(tenant, pair)).collect())
     }
 
     /// The tenants that have sessions, in no order.
@@ -88,7 +89,7 @@ impl Replicas {
     /// # Errors
     /// `Away`.
     pub async fn tenants_with_sessions(&self) -> Result<Vec<TenantId>, ReplicasError> {
-        let [_, tenants] = self.keys().of_gateways().try_into().unwrap_or_default();
+        let [_, tenants, _] = self.keys().of_gateways().try_into().unwrap_or_default();
         let words: Vec<Value> = vec![tenants.into(), "0".into(), "-1".into()];
         let range = CustomCommand::new_static("ZRANGE", ClusterHash::FirstKey, false);
         let answer = async { Ok(self.client()?.custom(range, words).await?) };
@@ -104,11 +105,30 @@ impl Replicas {
     pub async fn terminate(&self, tenant: TenantId, session: SessionId, reason: &str) -> Result<bool, ReplicasError> {
         let args = vec![session.to_string(), reason.to_owned()];
         let answer = self.run(&script::LIVE_TERMINATE, self.keys().of_sessions(tenant), args).await?;
-        if answer.first().is_none_or(|lives| lives != "1") {
+        if self.without_dead(&answer).first().is_none_or(|lives| lives != "1") {
             return Ok(false);
         }
         self.tell_termination(&Termination { session, reason: reason.to_owned() }).await?;
         Ok(true)
+    }
+
+    /// Looks at every tenant's sessions, which forgets the dead ones.
+    pub(crate) async fn forget_dead_sessions(&self) -> Result<(), ReplicasError> {
+        for tenant in self.tenants_with_sessions().await? {
+            self.list_sessions(tenant, None, None, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts the dead sessions that a script has forgotten, which it says first, and gives the rest of its answer.
+    fn without_dead<'a>(&self, answer: &'a [String]) -> &'a [String] {
+        let Some((dead, rest)) = answer.split_first() else { return &[] };
+        let dead = dead.parse().unwrap_or(0);
+        if dead > 0 {
+            self.add(Count::DeadSessions, dead);
+            tracing::warn!(sessions = dead, "sessions of a gateway that died were forgotten");
+        }
+        rest
     }
 }
 

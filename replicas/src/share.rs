@@ -45,7 +45,8 @@ impl LocalShare {
 
 impl Replicas {
     /// Says that `gateway` lives and has sessions of `tenants`, and gives how many gateways do; to be called each
-    /// third of the time of a lease, after which a gateway that said nothing is forgotten.
+    /// third of the time of a lease, after which a gateway that said nothing is forgotten. In that time one of
+    /// those that call it forgets the sessions of gateways that died, and counts them.
     ///
     /// # Errors
     /// `Away`; the number that was heard last stays.
@@ -55,6 +56,9 @@ impl Replicas {
         let answer = self.run(&script::BEAT, self.keys().of_gateways(), args).await?;
         let live: u32 = answer.first().and_then(|live| live.parse().ok()).ok_or_else(|| unexpected(&answer))?;
         self.gateways().store(live.max(1), Ordering::Relaxed);
+        if answer.get(1).is_some_and(|looks| looks == "1") {
+            self.forget_dead_sessions().await?;
+        }
         Ok(live)
     }
 

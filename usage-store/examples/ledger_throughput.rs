@@ -46,6 +46,7 @@ fn record(number: usize, now: OffsetDateTime) -> usage_record::Model {
         status: "ok".to_owned(),
         attempts: 1,
         failed_attempts: None,
+        routing: None,
         cache: None,
         ttfb_ms: Some(80 + n % 300),
         latency_ms: 300 + n % 2_000,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use admin_types::models::{ListModels, Model, ModelSort, ModelTarget};
+use admin_types::models::{ListModels, Model, ModelHedge, ModelSort, ModelTarget};
 use admin_types::page::Page;
 use domain::ids::TenantId;
 use domain::routing::{Strategies, Target};
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource, owner};
-use super::{Scope, contains, stored};
+use super::{Scope, contains, stored, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -22,12 +22,14 @@ use crate::paging::Position;
 /// The row holds what no version of this program writes there.
 pub(crate) fn view(row: model::Model) -> Result<Model, AdminError> {
     let targets: Vec<Target> = serde_json::from_str(&row.targets).map_err(|error| AdminError::internal(&error))?;
+    let unmeasured_ms = row.hedge_ms.map(u32::try_from).transpose().map_err(|_| unreadable("models.hedge_ms"))?;
     Ok(Model {
         id: row.id.0,
         name: row.name,
         tenant_id: row.tenant_id.map(|id| id.0),
         strategy: row.strategy.parse().map_err(|error| AdminError::internal(&error))?,
         targets: targets.into_iter().map(shown).collect(),
+        hedge: unmeasured_ms.map(|unmeasured_ms| ModelHedge { unmeasured_ms }),
         managed_by: row.managed_by,
         created_at: row.created_at,
         updated_at: row.updated_at.unwrap_or(row.created_at),
@@ -37,6 +39,11 @@ pub(crate) fn view(row: model::Model) -> Result<Model, AdminError> {
 fn shown(target: Target) -> ModelTarget {
     let Target { provider, model, weight, priority, quality, region, options } = target;
     ModelTarget { provider, model, weight, priority, quality, region, options }
+}
+
+/// A hedge as it is kept.
+pub(crate) fn kept_hedge(hedge: Option<ModelHedge>) -> Option<i32> {
+    hedge.map(|hedge| i32::try_from(hedge.unmeasured_ms).unwrap_or(i32::MAX))
 }
 
 /// Targets as they are kept.
@@ -114,6 +121,7 @@ pub(crate) fn fresh(
     name: String,
     strategy: Strategies,
     targets: String,
+    hedge: Option<ModelHedge>,
     now: OffsetDateTime,
 ) -> model::Model {
     let now = stored(now);
@@ -123,6 +131,7 @@ pub(crate) fn fresh(
         tenant_id: owner.map(|tenant| Id(tenant.0)),
         strategy: strategy.to_string(),
         targets,
+        hedge_ms: kept_hedge(hedge),
         managed_by: "api".to_owned(),
         created_at: now,
         version: 1,

@@ -1,6 +1,6 @@
 //! Tenants.
 
-use admin_types::tenants::{ListTenants, Tenant, TenantSort};
+use admin_types::tenants::{CreateTenant, ListTenants, Tenant, TenantSort, WhenAway};
 use domain::ids::TenantId;
 use entities::{Id, tenant};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -8,22 +8,28 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource};
-use super::{Scope, contains, is_there, stored};
+use super::{Scope, contains, is_there, stored, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
 /// A row as it is shown.
-pub(crate) fn view(row: tenant::Model) -> Tenant {
-    Tenant {
+///
+/// # Errors
+/// The row holds what no version of this program writes there.
+pub(crate) fn view(row: tenant::Model) -> Result<Tenant, DbErr> {
+    let when_away =
+        row.when_away.as_deref().map(|word| WhenAway::named(word).ok_or_else(|| unreadable("tenants.when_away")));
+    Ok(Tenant {
         id: row.id.0,
         name: row.name,
         refuse_unpriced: row.refuse_unpriced,
+        when_away: when_away.transpose()?,
         suspended_at: row.suspended_at,
         suspended_reason: row.suspended_reason,
         managed_by: row.managed_by,
         created_at: row.created_at,
         updated_at: row.updated_at.unwrap_or(row.created_at),
-    }
+    })
 }
 
 impl Resource for tenant::Entity {
@@ -46,7 +52,7 @@ impl Resource for tenant::Entity {
     }
 
     async fn view(_: &impl ConnectionTrait, row: tenant::Model, _: Scope) -> Result<Tenant, AdminError> {
-        Ok(view(row))
+        Ok(view(row)?)
     }
 }
 
@@ -66,7 +72,7 @@ pub(crate) async fn list(
         .add_option(list.q.as_deref().map(|text| contains(tenant::Column::Name, text)))
         .add_option(is_there(tenant::Column::SuspendedAt, list.suspended));
     let select = tenant::Entity::find().filter(tenant::Entity::visible(scope)).filter(asked);
-    Ok(position.page(db, select, tenant::Column::Id).await?.map(view))
+    Ok(position.page(db, select, tenant::Column::Id).await?.try_map(view)?)
 }
 
 /// The tenant of this name.
@@ -87,12 +93,13 @@ pub(crate) async fn is_served(db: &impl ConnectionTrait, id: TenantId) -> Result
 }
 
 /// A tenant that is not kept yet.
-pub(crate) fn fresh(name: String, refuse_unpriced: bool, now: OffsetDateTime) -> tenant::Model {
+pub(crate) fn fresh(asked: CreateTenant, now: OffsetDateTime) -> tenant::Model {
     let now = stored(now);
     tenant::Model {
         id: Id(Uuid::now_v7()),
-        name,
-        refuse_unpriced,
+        name: asked.name,
+        refuse_unpriced: asked.refuse_unpriced,
+        when_away: asked.when_away.map(word),
         suspended_at: None,
         suspended_reason: None,
         version: 1,
@@ -100,6 +107,11 @@ pub(crate) fn fresh(name: String, refuse_unpriced: bool, now: OffsetDateTime) ->
         managed_by: "api".to_owned(),
         created_at: now,
     }
+}
+
+/// As the table has it.
+pub(crate) fn word(when_away: WhenAway) -> String {
+    when_away.as_str().to_owned()
 }
 
 /// # Errors

@@ -11,8 +11,7 @@ use domain::usage::UsageStatus;
 use entities::{Id, tenant, usage_record, virtual_key};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
 };
 use time::{Duration, OffsetDateTime};
 use usage_store::{labels_of, since, until};
@@ -42,7 +41,7 @@ pub(crate) fn check(filter: &UsageFilter) -> Result<(), AdminError> {
 
 /// The records that are meant and that the caller may see; with a tag some more, which
 /// [`means`] tells apart.
-fn select(filter: &UsageFilter, backend: DbBackend, scope: Scope) -> Result<Select<usage_record::Entity>, DbErr> {
+fn meant(filter: &UsageFilter, backend: DbBackend, scope: Scope) -> Result<Condition, DbErr> {
     use usage_record::Column;
     let mut all = Condition::all().add(scope.own(Column::TenantId));
     for (column, id) in [
@@ -76,7 +75,7 @@ fn select(filter: &UsageFilter, backend: DbBackend, scope: Scope) -> Result<Sele
     if let Some(to) = filter.to {
         all = all.add(until(backend, to.unix_timestamp())?);
     }
-    Ok(usage_record::Entity::find().filter(all))
+    Ok(all)
 }
 
 /// What the database cannot tell exactly: whether the tag is one of the record's.
@@ -113,7 +112,9 @@ pub(crate) async fn list(
         UsageSort::LatencyDescending => Column::LatencyMs,
     };
     let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), Some(by))?;
-    let mut select = select(&filter, db.get_database_backend(), scope)?;
+    let behind = position.behind(Column::Id);
+    let mut select =
+        usage_record::Entity::find().filter(behind).filter(meant(&filter, db.get_database_backend(), scope)?);
     if !matches!(by, Column::StartedAt) {
         let is_short = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= SORTED_DAYS);
         if !is_short {
@@ -121,7 +122,7 @@ pub(crate) async fn list(
         }
         select = select.filter(by.is_not_null());
     }
-    let Page { data, next_cursor } = position.page(db, select, Column::Id).await?;
+    let Page { data, next_cursor } = position.rows(db, select, Column::Id).await?;
     let meant = data.into_iter().filter(|row| means(&filter, row)).collect();
     Ok(Page { data: meant, next_cursor }.try_map(view)?)
 }
@@ -155,13 +156,14 @@ pub async fn next_page(
     size: u64,
 ) -> Result<Option<(Vec<UsageRecord>, Place)>, DbErr> {
     use usage_record::Column;
-    let mut select = select(filter, db.get_database_backend(), scope)?;
+    // The place takes the room of `from`: of two lower bounds SQLite may walk its index from the lower one, past
+    // all that has been read.
+    let from = if after.is_some() { None } else { filter.from };
+    let rest = meant(&UsageFilter { from, ..filter.clone() }, db.get_database_backend(), scope)?;
+    let mut select = usage_record::Entity::find().filter(rest);
     if let Some(Place { started_at, id }) = after {
-        let same = Column::StartedAt.eq(started_at).and(Column::Id.gt(id));
-        // The first of these is what an index is walked by.
-        select = select
-            .filter(Column::StartedAt.gte(started_at))
-            .filter(Condition::any().add(Column::StartedAt.gt(started_at)).add(same));
+        let row = Expr::tuple([Column::StartedAt.into_expr(), Column::Id.into_expr()]);
+        select = select.filter(row.gt(Expr::tuple([Value::from(started_at).into(), Value::from(id).into()])));
     }
     let rows = select.order_by_asc(Column::StartedAt).order_by_asc(Column::Id).limit(size).all(db).await?;
     let last = rows.last().map(|row| Place { started_at: row.started_at, id: row.id });
@@ -229,6 +231,8 @@ fn view(row: usage_record::Model) -> Result<UsageRecord, DbErr> {
         .map(serde_json::from_str)
         .transpose()
         .map_err(|_| unreadable("usage_records.failed_attempts"))?;
+    let routing = row.routing.as_deref().map(serde_json::from_str).transpose();
+    let routing = routing.map_err(|_| unreadable("usage_records.routing"))?;
     Ok(UsageRecord {
         id: row.id.0,
         request_id: row.request_id.0,
@@ -258,6 +262,7 @@ fn view(row: usage_record::Model) -> Result<UsageRecord, DbErr> {
         status: row.status,
         attempts: row.attempts,
         failed_attempts: failed.unwrap_or_default(),
+        routing,
         cache: row.cache,
         ttfb_ms: row.ttfb_ms,
         latency_ms: row.latency_ms,

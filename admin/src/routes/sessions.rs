@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use admin_types::sessions::{ListSessions, Session, SessionDetails, TerminateSession, WatchSessions};
-use domain::ids::TenantId;
+use domain::ids::{SessionId, TenantId};
 use serde_json::json;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -122,6 +122,12 @@ pub(crate) async fn terminate_session(
         changes::nudge(&transaction).await?;
     }
     control.commit(transaction).await?;
+    // Also where it was asked before: whoever asks again may wait for it in vain.
+    control.data_plane.terminated(
+        TenantId(row.tenant_id.0),
+        SessionId(row.id.0),
+        row.terminate_reason.as_deref().unwrap_or(reason),
+    );
     Ok(HttpResponse::Accepted().json(sessions::view((row, gateway))))
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn create_tenant(
     let asked = body.value;
     check_name(&asked.name)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
-        let row = tenants::fresh(asked.name, asked.refuse_unpriced, OffsetDateTime::now_utc());
+        let row = tenants::fresh(asked, OffsetDateTime::now_utc());
         let row = resource::insert(transaction, row).await?;
         created::<tenant::Entity>(transaction, &actor, row, "/api/v1/tenants").await
     })
@@ -100,6 +100,9 @@ pub(crate) async fn update_tenant(one: One, body: Body<UpdateTenant>) -> Result<
         is_not_declared(row)?;
         row.name = asked.name.unwrap_or_else(|| row.name.clone());
         row.refuse_unpriced = asked.refuse_unpriced.unwrap_or(row.refuse_unpriced);
+        if let Some(when_away) = asked.when_away {
+            row.when_away = when_away.map(tenants::word);
+        }
         Ok(())
     })
     .await

@@ -11,6 +11,7 @@ use admin::{Control, Secrets};
 use admin_types::models::Simulation;
 use admin_types::provider_tests::OperationTest;
 use admin_types::role::Role;
+use domain::ids::{SessionId, TenantId};
 use domain::key::{ACCESS_TOKEN_PREFIX, KeyHash, Pepper, format_as};
 use domain::seal::SealingKey;
 use entities::{Id, access_token, provider, tenant, user};
@@ -117,6 +118,8 @@ impl Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Silent {
     changes: AtomicUsize,
+    /// Sessions whose gateways were told to end them, and why.
+    pub(crate) terminated: Mutex<Vec<(SessionId, String)>>,
     /// Calls that were simulated.
     pub(crate) simulated: Mutex<Vec<SimulatedCall>>,
     /// What was tried at providers.
@@ -126,6 +129,10 @@ pub(crate) struct Silent {
 impl DataPlane for Silent {
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn terminated(&self, _: TenantId, session: SessionId, reason: &str) {
+        self.terminated.lock().unwrap().push((session, reason.to_owned()));
     }
 
     fn simulate(&self, asked: SimulatedCall) -> BoxFuture<'_, Result<Simulation, PortError>> {
@@ -206,6 +213,7 @@ impl TestApp {
             bind: "127.0.0.1:0".parse().unwrap(),
             workers: Some(1),
             public_url: None,
+            drain_delay: std::time::Duration::ZERO,
             drain: std::time::Duration::from_secs(1),
             smtp: None,
             // Tests look for themselves, at the time they want.
@@ -230,8 +238,13 @@ impl TestApp {
         Self { database, secrets, data_plane, base, client, stop: Some(stop), running, cleanup }
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// As SIGTERM does.
+    pub(crate) fn tell_to_stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.tell_to_stop();
         self.running.await.unwrap();
         self.database.close().await.unwrap();
         if let Cleanup::Database { server, name } = self.cleanup {
@@ -427,5 +440,10 @@ impl TestApp {
     /// How often the data plane was told to look for changes.
     pub(crate) fn changes(&self) -> usize {
         self.data_plane.changes.load(Ordering::Relaxed)
+    }
+
+    /// The sessions that the data plane was told to end, and why.
+    pub(crate) fn terminated(&self) -> Vec<(SessionId, String)> {
+        self.data_plane.terminated.lock().unwrap().clone()
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod models;
 mod objects;
 mod prices;
+mod probes;
 mod provider_tests;
 mod providers;
 mod sessions;

@@ -82,7 +82,7 @@ both! {
         app.provider("groq", "groq").await;
         let admin = app.platform().await;
         let whole = json!({
-            "name": "stt", "strategy": "weighted", "targets": [
+            "name": "stt", "strategy": "weighted", "hedge": { "unmeasured_ms": 800 }, "targets": [
                 { "provider": "openai", "model": "whisper-1", "weight": 3, "priority": -1, "quality": 0.5,
                   "region": "eu", "options": { "deployment": "d" } },
                 target("groq", "whisper-large-v3"),
@@ -96,23 +96,31 @@ both! {
             "quality": null, "region": null, "options": {} });
         assert_eq!(shown["targets"][1], second, "what is not said has its default");
         assert_eq!((&shown["tenant_id"], &shown["managed_by"]), (&Value::Null, &json!("api")));
+        assert_eq!(shown["hedge"], whole["hedge"]);
         assert_eq!(app.get(&path, &admin).await.json(), shown);
         assert_eq!(app.post(MODELS, &admin, whole).await.problem(), "already_exists");
 
         let patched = app.patch(&path, &admin, json!({ "strategy": "latency" })).await;
         assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"2\""), "{patched:?}");
         assert_eq!((&patched.json()["strategy"], &patched.json()["targets"]), (&json!("latency"), &shown["targets"]));
+        assert_eq!(patched.json()["hedge"], shown["hedge"], "what is not said stays");
         let put = json!({ "name": "stt-2", "strategy": "cost", "targets": [target("groq", "whisper-large-v3")] });
         let with = |tag: &'static str| [("if-match", tag)];
         let stale = app.send(Method::PUT, &path, &admin, &with("\"1\""), Some(put.clone())).await;
         assert_eq!((stale.status, stale.problem().as_str()), (412, "stale"));
         let replaced = app.send(Method::PUT, &path, &admin, &with("\"2\""), Some(put)).await.json();
         assert_eq!((&replaced["name"], replaced["targets"].as_array().unwrap().len()), (&json!("stt-2"), 1));
+        assert_eq!(replaced["hedge"], Value::Null, "said anew without it");
         assert_eq!(app.changes(), 3, "gateways are told of each");
+        for (hedge, shown) in
+            [(json!({}), json!({ "unmeasured_ms": 1000 })), (json!({ "unmeasured_ms": 10 }), json!({ "unmeasured_ms": 10 })), (Value::Null, Value::Null)]
+        {
+            assert_eq!(app.patch(&path, &admin, json!({ "hedge": hedge })).await.json()["hedge"], shown);
+        }
         assert_eq!(app.send(Method::DELETE, &path, &admin, &with("\"2\""), None).await.problem(), "stale");
         assert_eq!(app.delete(&path, &admin).await.status, 204);
         assert_eq!(app.get(&path, &admin).await.status, 404);
-        let done = ["create", "update", "update", "delete"].map(|action| (action.to_owned(), None));
+        let done = ["create", "update", "update", "update", "update", "update", "delete"].map(|action| (action.to_owned(), None));
         assert_eq!(audited(app).await, done);
     }
 }
@@ -137,6 +145,8 @@ both! {
             (json!({ "name": "a", "targets": [{ "provider": "openai", "model": "m", "region": "", "options": { "": "x" } }] }),
                 vec!["targets[0].region", "targets[0].options"]),
             (json!({ "name": "a", "strategy": "best", "targets": [ok] }), vec!["strategy"]),
+            (json!({ "name": "a", "hedge": { "unmeasured_ms": 9 }, "targets": [ok] }), vec!["hedge.unmeasured_ms"]),
+            (json!({ "name": "a", "hedge": { "after": 9 }, "targets": [ok] }), vec!["hedge.after"]),
             (json!({ "name": "a", "strategy": ["cost", "cost"], "targets": [ok] }), vec!["strategy"]),
             (json!({ "name": "a", "strategy": [], "targets": [ok] }), vec!["strategy"]),
             (json!({ "name": "a", "targets": [{ "provider": "openai", "model": "m", "colour": 1 }] }), vec!["targets[0].colour"]),

@@ -71,6 +71,7 @@ fn record(tenant: Uuid, provider: &str, model: &str, at: OffsetDateTime) -> usag
         status: "ok".to_owned(),
         attempts: 1,
         failed_attempts: None,
+        routing: None,
         cache: None,
         ttfb_ms: None,
         latency_ms: 5,

@@ -1,6 +1,7 @@
 //! Sessions: who sees which, how one is ended, and how a dashboard follows them.
 
 use admin_types::role::Role;
+use domain::ids::SessionId;
 use entities::{Id, access_token, audit_entry, gateway_instance, live_session, model, target_health, usage_record};
 use http::Method;
 use http_body_util::BodyExt;
@@ -95,6 +96,7 @@ async fn turn(app: &TestApp, session: Uuid, tenant: Uuid, sequence: i64, cost_na
         status: "ok".to_owned(),
         attempts: 1,
         failed_attempts: None,
+        routing: None,
         cache: None,
         ttfb_ms: Some(120),
         latency_ms: 900,
@@ -200,6 +202,8 @@ both! {
         assert_eq!(app.changes(), before + 1, "its gateway is woken");
         let again = app.post(&path, &admin, json!({ "reason": "another" })).await.json();
         assert_eq!(again, ended.json(), "the first reason stands");
+        let told = (SessionId(id), "it went on for hours".to_owned());
+        assert_eq!(app.terminated(), [told.clone(), told], "its gateway is told besides, each time");
 
         let row = live_session::Entity::find_by_id(Id(id)).one(&app.database).await.unwrap().unwrap();
         assert_eq!(row.terminate_reason.as_deref(), Some("it went on for hours"));

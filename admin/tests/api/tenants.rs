@@ -23,6 +23,14 @@ both! {
         assert_eq!((answer.status, answer.json()), (200, changed.clone()));
         assert_eq!(app.get(&path, &admin).await.json(), changed);
         assert_eq!(app.changes(), 2, "gateways are told");
+        for (asked, kept) in [(json!("closed"), json!("closed")), (json!(null), json!(null)), (json!("open"), json!("open"))] {
+            let answer = app.patch(&path, &admin, json!({ "when_away": asked })).await;
+            assert_eq!((answer.status, &answer.json()["when_away"]), (200, &kept));
+        }
+        let kept = app.patch(&path, &admin, json!({ "refuse_unpriced": false })).await;
+        assert_eq!(kept.json()["when_away"], "open", "what is not told stays");
+        let unknown = app.patch(&path, &admin, json!({ "when_away": "ajar" })).await;
+        assert_eq!((unknown.status, unknown.problem().as_str()), (422, "invalid"));
 
         let stale = app.send(Method::PATCH, &path, &admin, &[("if-match", "\"1\"")], Some(json!({ "name": "x" }))).await;
         assert_eq!((stale.status, stale.problem().as_str()), (412, "stale"));

@@ -6,7 +6,7 @@ use admin::usage::retention::{Retention, sweep};
 use admin_types::role::Role;
 use entities::{Id, usage_record};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -16,6 +16,11 @@ use crate::helpers::{Answer, TestApp, both};
 const START: OffsetDateTime = datetime!(2026-10-31 22:00 UTC);
 /// Whole days around all of the records.
 const ALL: &str = "from=2026-10-31T00:00:00Z&to=2026-11-03T00:00:00Z";
+
+/// As gateways write it down.
+const ROUTING: &str = r#"{"strategy":["geographic","cost"],"candidates":[
+    {"provider":"groq","model":"whisper","ttfb_ms":90,"expected_cost":1200},
+    {"provider":"openai","model":"tts-1","dropped":"breaker_open"}]}"#;
 
 pub(crate) fn record(number: u128, tenant: Uuid) -> usage_record::Model {
     let n = i64::try_from(number).unwrap();
@@ -48,6 +53,7 @@ pub(crate) fn record(number: u128, tenant: Uuid) -> usage_record::Model {
         status: pick(["ok", "ok", "upstream_error"]),
         attempts: 2,
         failed_attempts: Some(r#"[{"provider":"groq","model":"whisper","error":"upstream_timeout"}]"#.to_owned()),
+        routing: Some(ROUTING.to_owned()),
         cache: None,
         ttfb_ms: Some(20),
         latency_ms: 1 + n,
@@ -206,6 +212,10 @@ both! {
         }
         let detail = app.get(&format!("/api/v1/usage/records/{}", Uuid::from_u128(12)), &token).await.json();
         assert_eq!(detail["failed_attempts"][0]["error"], "upstream_timeout");
+        let (kept, dropped) = (&detail["routing"]["candidates"][0], &detail["routing"]["candidates"][1]);
+        assert_eq!(detail["routing"]["strategy"], json!(["geographic", "cost"]));
+        assert_eq!((&kept["ttfb_ms"], &kept["expected_cost_nano_usd"]), (&json!(90), &json!(1200)));
+        assert_eq!((&kept["dropped"], &dropped["dropped"]), (&Value::Null, &json!("breaker_open")));
         assert_eq!(detail["cost_usd"], "0.013580238");
 
         for (query, field) in [

@@ -10,6 +10,7 @@ mod migrate;
 mod output;
 mod prices;
 mod serve;
+mod sessions;
 mod usage;
 
 use std::path::PathBuf;
@@ -81,6 +82,9 @@ enum Command {
     /// Look at the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// List and end realtime sessions by what Redis has of them, while the database is away too
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Usage records and their sums
     #[command(subcommand)]
     Usage(usage::Usage),
@@ -104,6 +108,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Prices(command) => prices::run(command, &common).await,
         Command::CopyDb(asked) => copy_db::run(&asked, &common).await,
         Command::Audit(command) => audit::run(&command, &common).await,
+        Command::Sessions(command) => sessions::run(command, &common).await,
         Command::Usage(command) => usage::run(command, &common).await,
     };
     done.map(|()| ExitCode::SUCCESS)

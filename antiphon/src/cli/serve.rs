@@ -10,11 +10,12 @@ use admin::settings::AdminSettings;
 use admin::usage::retention::{self, Retention};
 use admin::users::MadeUser;
 use admin::{Control, Secrets};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use changes::{Signal, Wakes};
 use domain::key::Pepper;
 use gateway::Gateway;
 use gateway::limits::past::catch_up;
+use gateway::realtime::replicated;
 use gateway::reports::end_terminated;
 use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use sea_orm::DatabaseConnection;
@@ -22,7 +23,7 @@ use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
 use super::{Common, output};
-use crate::config::{Config, OidcConfig, Override, SmtpConfig};
+use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig};
 use crate::declared::{self, Declared};
 use crate::logging::Log;
 use crate::master_key::{self, MasterKey};
@@ -31,6 +32,8 @@ use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::{first_run, signals, store, upkeep};
 
+/// How long one look for changes may take: a server that has vanished without a word never answers.
+const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often alert rules are looked at.
 const LOOK_AT_ALERT_RULES: Duration = Duration::from_secs(15);
 
@@ -89,7 +92,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         Some(_) => {
             let secrets = master_key.admin_secrets(&db).await?;
             let (of_gateway, timeouts) = (Arc::clone(&in_process), config.timeouts.to_gateway());
+            let teller = config.redis.as_ref().map(RedisConfig::teller).transpose()?;
             let ports = Ports::new(changed.clone(), of_gateway, Arc::clone(&declared), db.clone(), timeouts);
+            let ports = ports.telling(teller);
             Some(control_plane(&config, secrets, &db, ports)?)
         }
         None => None,
@@ -109,7 +114,6 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
     let retention = if admin_address.is_some() { config.usage.retention() } else { Retention::default() };
     let retaining = tokio::spawn(retention::run(db.clone(), retention));
-    let drain_delay = config.timeouts.to_gateway().drain_delay;
     let gateway_in_force = in_process.get().cloned();
     let reload = Reload {
         started: config,
@@ -123,7 +127,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     };
     let reloading = actix_web::rt::spawn(reload.run(hang_ups));
     let (served_gateway, served_admin) =
-        tokio::join!(serve_gateway(gateway, &stop, changed), serve_admin(admin, &stop, drain_delay));
+        tokio::join!(serve_gateway(gateway, &stop, changed), serve_admin(admin, &stop));
     reloading.abort();
     summing.abort();
     retaining.abort();
@@ -148,19 +152,14 @@ async fn serve_gateway(
     gateway.run_until(stop, changed).await.inspect_err(|_| stop.asked.cancel())
 }
 
-/// As [`serve_gateway`]. Whoever is sent here meanwhile is served for `drain_delay` more.
+/// As [`serve_gateway`].
 async fn serve_admin(
     admin: Option<admin::startup::Application>,
     stop: &Stop,
-    drain_delay: Duration,
 ) -> Result<(), admin::startup::StartError> {
     let Some(admin) = admin else { return Ok(()) };
-    let stopped = async {
-        stop.asked.cancelled().await;
-        tokio::time::sleep(drain_delay).await;
-    };
     tokio::select! {
-        served = admin.run_until(stopped) => served.inspect_err(|_| stop.asked.cancel()),
+        served = admin.run_until(stop.asked.cancelled()) => served.inspect_err(|_| stop.asked.cancel()),
         () = stop.hurry.cancelled() => Ok(()),
     }
 }
@@ -182,11 +181,13 @@ fn control_plane(
     ports: Ports,
 ) -> Result<admin::startup::Application> {
     let bind = config.server.admin.bind.parse().context("server.admin.bind")?;
+    let timeouts = config.timeouts.to_gateway();
     let settings = AdminSettings {
         bind,
         workers: None,
         public_url: config.server.admin.public_url.clone(),
-        drain: config.timeouts.to_gateway().drain,
+        drain_delay: timeouts.drain_delay,
+        drain: timeouts.drain,
         smtp: config.smtp.as_ref().map(SmtpConfig::to_settings),
         alerts_every: LOOK_AT_ALERT_RULES,
         oidc: config.oidc.as_ref().map(OidcConfig::to_admin),
@@ -225,11 +226,14 @@ impl DataPlane {
     async fn run_until(self, stop: &Stop, changed: Signal) -> Result<(), gateway::startup::StartError> {
         // Whatever makes changes in this process wakes it, and so does the database.
         let listener = tokio::spawn(changes::listen(self.db.clone(), changed.clone()));
+        let heard = replicated::hear(self.application.gateway(), changed.clone());
+        let hearer = tokio::spawn(heard);
         let watcher = watch(self.application.gateway(), self.declared, self.db, self.version, changed.wakes());
         let watcher = tokio::spawn(watcher);
         let served = self.application.run_until(stop.asked.cancelled(), stop.hurry.clone()).await;
         watcher.abort();
         listener.abort();
+        hearer.abort();
         served
     }
 }
@@ -280,7 +284,8 @@ async fn watch(
     let mut failing = false;
     loop {
         wakes.next().await;
-        match refresh(&gateway, &declared, &db, &mut seen).await {
+        let looked = tokio::time::timeout(LOOK_PATIENCE, refresh(&gateway, &declared, &db, &mut seen)).await;
+        match looked.unwrap_or_else(|_| Err(anyhow!("the database does not answer"))) {
             Ok(()) => failing = false,
             // Said once and not twice a second: readiness tells the rest.
             Err(error) if !failing => {
@@ -325,6 +330,7 @@ fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySetti
         limits: config.limits.to_gateway(),
         timeouts: config.timeouts.to_gateway(),
         record_dir: config.realtime.record_dir.clone(),
+        shared: config.redis.as_ref().map(RedisConfig::to_gateway),
         client_secret_key,
     })
 }

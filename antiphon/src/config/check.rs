@@ -87,9 +87,8 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_database(config: &Config) -> Result<(), ConfigError> {
-    let redis = config.redis.as_ref().map(|redis| redis.url.expose_secret());
-    if redis.is_some_and(|url| !url.starts_with("redis://") && !url.starts_with("rediss://")) {
-        return Err(ConfigError::of("redis.url: expected redis://… or rediss://…"));
+    if let Some(redis) = &config.redis {
+        redis.check().map_err(ConfigError::of)?;
     }
     let database = &config.database;
     if database.is_postgres() || database.url.starts_with("sqlite:") {
@@ -124,6 +123,13 @@ fn check_bounds(config: &Config) -> Result<(), ConfigError> {
     ];
     if let Some((name, _)) = durations.into_iter().find(|(_, duration)| *duration == Duration::ZERO) {
         return Err(ConfigError::of(format!("{name}: must be longer than nothing")));
+    }
+    timeouts.check_phases().map_err(ConfigError::of)?;
+    if limits.overload_memory_percent > 100 {
+        return Err(ConfigError::of("limits.overload_memory_percent: expected 0 to 100"));
+    }
+    if limits.memory_mib == Some(0) {
+        return Err(ConfigError::of("limits.memory_mib: must be more than nothing"));
     }
     // Above this an upload limit in bytes would not fit, and no provider takes as much.
     if !(1..=1024 * 1024).contains(&limits.max_upload_mib) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gateway::overload::OverloadBounds;
+use gateway::pipeline::queue::QueueBounds;
 use gateway::settings::GatewayLimits;
 use serde::Deserialize;
 
@@ -24,6 +26,20 @@ pub(crate) struct LimitsConfig {
     /// A realtime session in which nothing happens this long is ended. Default `5m`.
     #[serde(deserialize_with = "super::value::duration")]
     pub(crate) session_idle: Duration,
+    /// How long a call waits at most for a provider whose credentials are all in use; `0s` for not at all.
+    /// Default `2s`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) queue_wait: Duration,
+    /// How many calls wait at one provider. Default 1000.
+    pub(crate) max_queued: usize,
+    /// New work is refused while a worker is late by this all the time, the dearest first; `0s` for never.
+    /// Default `250ms`.
+    #[serde(deserialize_with = "super::value::duration")]
+    pub(crate) overload_delay: Duration,
+    /// The same from this share of `memory_mib`, in percent; 0 for never. Default 85.
+    pub(crate) overload_memory_percent: u8,
+    /// Memory in MiB that this process may have. Default: what its control group may, where that is limited.
+    pub(crate) memory_mib: Option<u64>,
 }
 
 impl Default for LimitsConfig {
@@ -36,6 +52,11 @@ impl Default for LimitsConfig {
             max_sessions: limits.max_sessions,
             session_max_age: limits.session_max_age,
             session_idle: limits.session_idle,
+            queue_wait: limits.queue.longest,
+            max_queued: limits.queue.most,
+            overload_delay: limits.overload.longest_delay,
+            overload_memory_percent: limits.overload.memory_percent,
+            memory_mib: None,
         }
     }
 }
@@ -49,6 +70,12 @@ impl LimitsConfig {
             max_sessions: self.max_sessions,
             session_max_age: self.session_max_age,
             session_idle: self.session_idle,
+            queue: QueueBounds { longest: self.queue_wait, most: self.max_queued },
+            overload: OverloadBounds {
+                longest_delay: self.overload_delay,
+                memory_percent: self.overload_memory_percent,
+                memory_bytes: self.memory_mib.map(|mib| mib.saturating_mul(MIB)),
+            },
             ..GatewayLimits::default()
         }
     }

@@ -211,13 +211,13 @@ impl Config {
         folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from("data"))
     }
 
-    /// What is accepted and has no effect in this version, each in one line.
+    /// What is accepted and of no use here, each in one line.
     pub(crate) fn notes(&self) -> Vec<&'static str> {
-        let redis = self
-            .redis
-            .as_ref()
-            .map(|_| "redis has no effect: this version counts rates, sessions and budgets in each process by itself");
-        redis.into_iter().collect()
+        let alone = self.redis.is_some() && !self.database.is_postgres();
+        alone
+            .then_some("redis is of no use on SQLite: it is for several gateways, which need PostgreSQL")
+            .into_iter()
+            .collect()
     }
 
     /// What `newer` says in another way than this and a process takes over at its start alone, by the names of

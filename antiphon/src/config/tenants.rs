@@ -7,12 +7,18 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
+use super::redis::Away;
+
 /// One organisation.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantConfig {
     /// Its name, unique.
     pub(crate) name: String,
+    /// What holds for its keys with limits while Redis is away: `local_share`, `open` or `closed`. Default:
+    /// `redis.when_away`.
+    #[serde(default)]
+    pub(crate) when_away: Option<Away>,
     /// Its keys. A key that is dropped from the file is revoked at the next start.
     #[serde(default)]
     pub(crate) keys: Vec<KeyConfig>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::provider::Operation;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -88,6 +89,56 @@ fn a_model_takes_one_strategy_or_several() {
         let message = strategy(text).unwrap_err().to_string();
         assert!(message.starts_with("line 2: "), "{text}: {message}");
     }
+}
+
+#[test]
+fn a_model_is_hedged_where_it_says_so() {
+    let hedge = |text: &str| {
+        let model = format!("{{ name: m, hedge: {text}, targets: [{{ provider: local, model: flite }}] }}");
+        parse(&format!("models:\n  - {model}\n"))
+    };
+    for (text, wanted) in [
+        ("true", Some(1000)),
+        ("false", None),
+        ("null", None),
+        ("{}", Some(1000)),
+        ("{ unmeasured: 250ms }", Some(250)),
+    ] {
+        let told = hedge(text).unwrap().models[0].hedge.map(|hedge| hedge.unmeasured_ms);
+        assert_eq!(told, wanted, "{text}");
+    }
+    for (text, why) in [("p95", "expected `true`"), ("{ unmeasured: 2m }", "10ms to 60s"), ("{ after: 1s }", "`after`")]
+    {
+        let message = hedge(text).unwrap_err().to_string();
+        assert!(message.starts_with("line 2: ") && message.contains(why), "{text}: {message}");
+    }
+}
+
+#[test]
+fn phases_of_calls_are_told_for_all_and_for_single_operations() {
+    let file = "timeouts:\n  total: 2m\n  operations:\n    speech: { first_byte: 10s, connect: 1s }\n    \
+                transcription: { first_byte: 5m, total: 15m }\n";
+    let timeouts = parse(file).unwrap().timeouts.to_gateway();
+    let seconds = Duration::from_secs;
+    let speech = timeouts.phases(Operation::Speech);
+    assert_eq!((speech.connect, speech.first_byte, speech.total), (Some(seconds(1)), seconds(10), Some(seconds(120))));
+    assert_eq!(timeouts.phases(Operation::Transcription).total, Some(seconds(900)));
+    let chat = timeouts.phases(Operation::Chat);
+    assert_eq!((chat.connect, chat.first_byte, chat.idle), (None, seconds(60), seconds(60)));
+    for (operations, why) in [
+        (
+            "speech: { first_byte: 10s, total: 5s }",
+            "timeouts.operations.speech.total: must not be shorter than its first_byte",
+        ),
+        ("speech: { idle: 0s }", "timeouts.operations.speech.idle: must be longer than nothing"),
+        ("chat: { connect: 4s }", "timeouts.operations.chat.connect: must not be longer than timeouts.connect"),
+        ("realtime: { total: 5s }", "`realtime`"),
+        ("speech: { write: 5s }", "`write`"),
+    ] {
+        let message = refusal(&format!("timeouts:\n  operations:\n    {operations}\n"));
+        assert!(message.contains(why), "{message}");
+    }
+    assert!(refusal("timeouts:\n  total: 0s\n").contains("timeouts.total: must be longer than nothing"));
 }
 
 #[test]

@@ -13,6 +13,11 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
         .ok_or_else(|| serde::de::Error::custom("expected a duration such as \"500ms\", \"10s\", \"5m\" or \"2h\""))
 }
 
+/// Reads a duration that may be left out.
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 /// Reads an RFC 3339 moment such as `2027-06-30T00:00:00Z`.
 pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };

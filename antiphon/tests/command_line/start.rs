@@ -158,7 +158,7 @@ fn a_wrong_file_is_refused_with_its_name_and_line() {
 }
 
 #[test]
-fn what_is_accepted_without_effect_is_said() {
+fn what_is_accepted_and_of_no_use_is_said() {
     let machine = Machine::new();
     let check = |text: &str| {
         std::fs::write(machine.path().join("antiphon.yaml"), text).unwrap();
@@ -175,5 +175,5 @@ fn what_is_accepted_without_effect_is_said() {
     // A start says them too, here before it fails.
     let output = machine.run(&["serve", "--bind", "127.0.0.1:0", "--data-dir", "antiphon.yaml/x"]);
     let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.contains("redis has no effect"), "{log}");
+    assert!(log.contains("redis is of no use on SQLite"), "{log}");
 }

@@ -82,6 +82,12 @@ impl TargetHealth {
         self.latency_mut(operation).failed(took, now);
     }
 
+    /// It had not answered an operation after `took`, when its call was given up since another target had. That speaks
+    /// for it to be slow, and neither for nor against that it works.
+    pub fn outrun(&mut self, operation: Operation, took: Duration, now: Duration) {
+        self.latency_mut(operation).answered(took, now);
+    }
+
     fn latency(&self, operation: Operation) -> Option<&Latency> {
         self.latencies.iter().find(|(of, _)| *of == operation).map(|(_, latency)| latency)
     }

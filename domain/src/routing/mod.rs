@@ -12,6 +12,7 @@
 
 pub mod breaker;
 pub mod health;
+pub mod hedge;
 pub mod latency;
 pub mod order;
 pub mod region;
@@ -22,6 +23,7 @@ pub mod strategy;
 use serde::{Deserialize, Serialize};
 
 pub use self::health::TargetHealth;
+pub use self::hedge::Hedge;
 pub use self::order::{Draws, Order, Seen, order};
 pub use self::strategy::{Strategies, StrategiesError, Strategy};
 

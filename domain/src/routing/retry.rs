@@ -37,6 +37,12 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
+    /// One that begins at `now`.
+    #[must_use]
+    pub fn starting(now: Duration) -> Self {
+        Self { at: now, ..Self::default() }
+    }
+
     /// A call comes in.
     pub fn called(&mut self, now: Duration) {
         self.fill(now);

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::Worker;
 use crate::error::GatewayError;
+use crate::overload;
 use crate::pipeline::authenticate::{Principal, authenticate};
 use crate::pipeline::meter::CallFacts;
 use crate::pipeline::progress::Progress;
@@ -67,11 +68,18 @@ pub struct Caller {
     pub progress: Rc<Progress>,
 }
 
-/// Authenticates a request.
+/// Authenticates a request for new work.
 ///
 /// # Errors
-/// `InvalidApiKey`; `OperationNotAllowed` for a client secret, which opens sessions and nothing else.
+/// `InvalidApiKey`; `OperationNotAllowed` for a client secret, which opens sessions and nothing else; `Overloaded`
+/// where there is too much to do.
 pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
+    let caller = known(worker, request, operation)?;
+    worker.pace.admit(overload::work(request, operation))?;
+    Ok(caller)
+}
+
+fn known(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
     let gateway = &worker.gateway;
     caller_by(worker, request, operation, |snapshot, now| {
         authenticate(snapshot, &gateway.pepper, &gateway.secrets, request.headers(), now)
@@ -81,9 +89,9 @@ pub fn caller(worker: &Worker, request: &HttpRequest, operation: Operation) -> R
 /// Authenticates a request that looks something up and asks no provider.
 ///
 /// # Errors
-/// As [`caller`]'s.
+/// As [`caller`]'s, but for the last: this is served always.
 pub fn reader(worker: &Worker, request: &HttpRequest, operation: Operation) -> Result<Caller, GatewayError> {
-    caller(worker, request, operation).inspect(|caller| caller.progress.looks_up())
+    known(worker, request, operation).inspect(|caller| caller.progress.looks_up())
 }
 
 /// The caller of a request whose credential is looked for by `identify`.

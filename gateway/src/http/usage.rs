@@ -22,7 +22,8 @@ use crate::repositories::usage::StoredUsage;
 pub async fn get_usage(worker: Data<Worker>, request: HttpRequest) -> Result<HttpResponse, GatewayError> {
     let caller = reader(&worker, &request, Operation::Chat)?;
     let key = &caller.principal.key;
-    let spend = worker.gateway.limits.spend(key, OffsetDateTime::now_utc());
+    let spend = worker.gateway.spend(key, OffsetDateTime::now_utc()).await;
+    let spend = spend.map_err(|error| GatewayError::internal(&error))?;
     let budget = key.budget.map(|budget| {
         let left = budget.amount.0.saturating_sub(spend.spent.0).saturating_sub(spend.reserved.0).max(0);
         json!({"usd": budget.amount.to_string(), "remaining_usd": domain::money::NanoUsd(left).to_string()})
@@ -62,6 +63,7 @@ fn describe(record: &StoredUsage) -> Value {
         "operation": record.operation.as_str(), "model": record.model_asked, "provider": record.provider,
         "model_served": record.model_served, "usage": record.usage, "usage_source": record.usage_source.as_str(),
         "cost_usd": record.cost.map(|cost| cost.to_string()), "status": record.status.as_str(),
-        "attempts": record.attempts, "failed_attempts": record.failed_attempts, "ttfb_ms": record.ttfb_ms, "latency_ms": record.latency_ms,
+        "attempts": record.attempts, "failed_attempts": record.failed_attempts,
+        "ttfb_ms": record.ttfb_ms, "latency_ms": record.latency_ms,
     })
 }

@@ -135,16 +135,10 @@ impl Journal {
         written
     }
 
-    /// After a failed append, whether the disk takes bytes again: while it does not, no work must be
-    /// begun that could not be recorded. Costs nothing otherwise.
-    pub(super) fn probe(&self) -> Result<(), LedgerError> {
-        if !self.failing.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let path = self.dir.join("probe");
-        std::fs::write(&path, [0; 4096]).and_then(|()| std::fs::remove_file(&path)).map_err(LedgerError::io(&path))?;
-        self.failing.store(false, Ordering::Relaxed);
-        Ok(())
+    /// After a failed append, what `again` says: while the disk takes nothing, no work must be begun that
+    /// could not be recorded. Costs nothing otherwise.
+    pub(super) fn probe(&self, again: impl FnOnce() -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        if self.failing.load(Ordering::Relaxed) { again() } else { Ok(()) }
     }
 
     /// Reads records after `from`, at most `most` of them and not beyond `last`.

@@ -3,12 +3,14 @@
 //! A record is in the journal before the client has its last byte, reaches the database in batches,
 //! and is replayed after a crash: its id makes a second insert do nothing. `Ledger::settle` is
 //! synchronous, so that a guard's drop can call it. Nothing leaves the journal before the database
-//! has answered for it; what it refuses for good is set aside in a file. What a call would leave if the process died before its record is complete
+//! has answered for it; what it refuses for good is set aside in a file, and what the disk does not take is kept until
+//! it does. What a call would leave if the process died before its record is complete
 //! stands in a slot of its own from the moment that a provider is about to have the call whole.
 
 mod database;
 mod journal;
 mod open_calls;
+mod queue;
 mod record;
 mod refused;
 mod segment;
@@ -16,7 +18,6 @@ mod segment;
 mod tests;
 mod writer;
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +28,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use self::journal::Recovery;
-use self::journal::{Batch, Journal, Position};
+use self::journal::{Journal, Position};
 use self::open_calls::OpenCalls;
 pub use self::open_calls::{Note, OpenCall};
-pub use self::record::{FailedAttempt, UsageRecord};
-use self::writer::BATCH_RECORDS;
+use self::queue::{Kept, Queue};
+pub use self::record::{FailedAttempt, RoutedCandidate, Routing, UsageRecord};
 pub use self::writer::{InsertError, Sink};
 
 /// Bounds of a journal and its queue.
@@ -153,20 +154,6 @@ struct Shared {
     database_ok: AtomicBool,
 }
 
-/// What waits for the writer, in the order of the journal: first `memory`, then, when `spilled`, what
-/// stands in the journal after it.
-#[derive(Debug)]
-struct Queue {
-    memory: VecDeque<(Position, UsageRecord)>,
-    spilled: bool,
-    /// Up to where the writer has taken.
-    taken: Position,
-    /// The end of the last record.
-    last: Position,
-    appended: u64,
-    inserted: u64,
-}
-
 impl Ledger {
     /// Opens the journal in `dir`, begins to replay what an earlier process left in it, and starts the
     /// writer. Must be called inside a tokio runtime.
@@ -182,15 +169,7 @@ impl Ledger {
         if recovery.in_flight > 0 {
             tracing::warn!(calls = recovery.in_flight, "calls were in flight at a kill: recorded as estimated");
         }
-        let queue = Queue {
-            memory: VecDeque::new(),
-            // Damage alone counts as well: it is passed over like records, so that its segment can go.
-            spilled: journal.end() > Position::default(),
-            taken: Position::default(),
-            last: journal.end(),
-            appended: recovery.records + recovery.in_flight,
-            inserted: 0,
-        };
+        let queue = Queue::new(journal.end(), recovery.records + recovery.in_flight);
         let shared = Arc::new(Shared {
             journal,
             open_calls: Arc::new(open_calls),
@@ -238,8 +217,8 @@ impl Ledger {
     /// the process cannot lose the record.
     ///
     /// # Errors
-    /// The journal is full or the file system failed. A claimed call keeps its slot then, with this
-    /// record in it for the next start; another's record is lost.
+    /// The journal is full or the file system failed. The record is kept then, in memory and in a slot for
+    /// the next start, and is appended as soon as that can be.
     pub fn settle(&self, call: &mut OpenCall, record: UsageRecord) -> Result<(), LedgerError> {
         call.take_back();
         segment::encode(&record, &mut call.entry)?;
@@ -251,7 +230,7 @@ impl Ledger {
             let place = match shared.journal.append(&call.entry) {
                 Ok(place) => place,
                 Err(error) => {
-                    shared.open_calls.keep(call);
+                    queue.keep(&shared.open_calls, call, record, shared.limits.max_queued);
                     return Err(error);
                 }
             };
@@ -267,7 +246,7 @@ impl Ledger {
     /// Appends the record of something that was never claimed; else as [`Ledger::settle`].
     ///
     /// # Errors
-    /// The journal is full or the file system failed; the record is not kept then.
+    /// As [`Ledger::settle`].
     pub fn record(&self, record: UsageRecord) -> Result<(), LedgerError> {
         self.settle(&mut OpenCall::default(), record)
     }
@@ -278,7 +257,7 @@ impl Ledger {
     /// # Errors
     /// `Full`, or `Io` while the disk takes nothing; a client sees either as 503 `overloaded`.
     pub fn accepts(&self) -> Result<(), LedgerError> {
-        self.0.shared.journal.probe()?;
+        self.0.shared.journal.probe(|| self.0.shared.append_kept())?;
         let bytes = self.0.shared.journal.bytes();
         if bytes < self.0.shared.limits.refuse_work_from() {
             return Ok(());
@@ -292,7 +271,7 @@ impl Ledger {
         let shared = &self.0.shared;
         let pending_records = {
             let queue = shared.queue();
-            queue.appended.saturating_sub(queue.inserted)
+            queue.pending()
         };
         LedgerHealth {
             pending_records,
@@ -314,6 +293,9 @@ impl Ledger {
     /// Flushes until `deadline` has passed, then stops the writer. What is left stays in the journal
     /// for the next start, as does what is recorded after this.
     pub async fn close(&self, deadline: Duration) -> LedgerHealth {
+        if let Err(error) = self.0.shared.append_kept() {
+            tracing::error!(%error, "usage records that the journal does not take stay in their slots");
+        }
         let flushed = tokio::time::timeout(deadline, self.flush()).await.is_ok();
         self.0.stop();
         self.0.shared.open_calls.clear_ended();
@@ -353,54 +335,31 @@ impl Drop for Handle {
 }
 
 impl Shared {
+    /// Appends what the journal did not take when it was settled, as far as it takes it now.
+    fn append_kept(&self) -> Result<(), LedgerError> {
+        let mut wake = false;
+        let outcome = loop {
+            // For each anew, so that calls that settle meanwhile do not wait for all.
+            let mut queue = self.queue();
+            let Some(Kept { mut call, record }) = queue.kept.pop_front() else { break Ok(()) };
+            match self.journal.append(&call.entry) {
+                Ok(place) => {
+                    self.open_calls.ended(&mut call);
+                    wake |= queue.push(place, record, self.limits.max_queued);
+                }
+                Err(error) => {
+                    queue.kept.push_front(Kept { call, record });
+                    break Err(error);
+                }
+            }
+        };
+        if wake {
+            self.appended.notify_one();
+        }
+        outcome
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    /// Records that wait for the writer; a whole batch's worth when some are in the journal alone.
-    fn waiting(&self) -> usize {
-        if self.spilled { BATCH_RECORDS } else { self.memory.len() }
-    }
-
-    /// Whether the writer has something to wake up for: the first record of a batch or its last. A
-    /// wake-up of another thread for every record would cost more than the record.
-    fn push(&mut self, place: Position, record: UsageRecord, max_queued: usize) -> bool {
-        self.last = place;
-        self.appended += 1;
-        if self.spilled {
-            return false;
-        }
-        if self.memory.len() >= max_queued {
-            self.spilled = true;
-            return true;
-        }
-        self.memory.push_back((place, record));
-        self.memory.len() == 1 || self.memory.len() == BATCH_RECORDS
-    }
-
-    /// Up to `most` records out of memory; `None` when none are there.
-    fn pop(&mut self, most: usize) -> Option<Batch> {
-        let count = self.memory.len().min(most);
-        let (upto, _) = *self.memory.get(count.checked_sub(1)?).map(|(place, record)| (place, record)).as_ref()?;
-        let upto = *upto;
-        self.taken = upto;
-        Some(Batch { records: self.memory.drain(..count).map(|(_, record)| record).collect(), upto })
-    }
-
-    /// Notes what was read out of the journal.
-    fn took(&mut self, upto: Position) {
-        self.taken = upto;
-        self.spilled = upto < self.last;
-    }
-
-    /// Notes what the database answered for. At the end the count is exact again even where damage
-    /// made the journal give fewer records than were counted.
-    fn inserted(&mut self, count: usize, upto: Position) {
-        self.inserted += count as u64;
-        if upto >= self.last {
-            self.inserted = self.appended;
-        }
     }
 }

@@ -33,7 +33,7 @@ const FILE: &str = "open-calls";
 /// settle or withdraw, or the call counts as in flight for ever.
 #[derive(Debug, Default)]
 pub struct OpenCall {
-    slot: Option<u32>,
+    pub(super) slot: Option<u32>,
     /// The bytes of the record, in one allocation for all that is written of a call.
     pub(super) entry: Vec<u8>,
     pledge: Option<Arc<Pledge>>,
@@ -201,14 +201,6 @@ impl OpenCalls {
     pub(super) fn ended(&self, call: &mut OpenCall) {
         if let Some(slot) = call.slot.take() {
             self.slots().ended.push(slot);
-        }
-    }
-
-    /// The journal does not take the call's record: it stays in its slot for the next start.
-    pub(super) fn keep(&self, call: &mut OpenCall) {
-        if call.slot.is_some() {
-            self.claim(call);
-            call.slot = None;
         }
     }
 

@@ -1,8 +1,11 @@
 //! One row of the usage ledger, as the journal and the database hold it.
 
+use std::borrow::Cow;
+
 use domain::ids::{PriceId, RequestId, SessionId, TenantId, UsageRecordId, VirtualKeyId};
 use domain::money::NanoUsd;
 use domain::provider::{Operation, ProviderKind};
+use domain::routing::Strategies;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -59,6 +62,9 @@ pub struct UsageRecord {
     /// Those of them that failed before another served, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_attempts: Vec<FailedAttempt>,
+    /// How the call was routed, where its route had a choice; a session's first record tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Box<Routing>>,
     /// Cache result, where a cache was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
@@ -75,14 +81,48 @@ pub struct UsageRecord {
     pub ended_at: OffsetDateTime,
 }
 
-/// A target that was asked and failed, so that another was.
+/// How a call was routed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// By which strategies the targets were ordered, the first one first.
+    pub strategy: Strategies,
+    /// The route's targets: those that could serve in the order in which they were to be tried, then those that were
+    /// left out.
+    pub candidates: Vec<RoutedCandidate>,
+}
+
+/// What was decided about one target of a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoutedCandidate {
+    /// Configured name of the provider.
+    pub provider: String,
+    /// That provider's model.
+    pub model: String,
+    /// Why it was left out, by the codes of a simulated call; `None` where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Cow<'static, str>>,
+    /// Typical time to first byte that was known, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttfb_ms: Option<u32>,
+    /// What the call was expected to cost there, where the order asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_cost: Option<NanoUsd>,
+    /// It went first to be measured, and not because it was the best.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_measure: bool,
+    /// It had failed too often of late, and was kept because too few others were left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ejected: bool,
+}
+
+/// A target that was asked and did not serve, so that another did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAttempt {
     /// Configured name of the provider.
     pub provider: String,
     /// That provider's model.
     pub model: String,
-    /// The code of the error, as clients get it.
+    /// The code of the error, as clients get it; `hedge_lost` for one that was slower than another asked beside it.
     pub error: String,
 }
 

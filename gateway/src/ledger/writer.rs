@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,6 +20,12 @@ const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// Pauses between attempts while the database is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After so long without an answer the database counts as away. It is waited for all the same.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// After so long the attempt is given up: a server that vanished without a word never answers on its old connections,
+/// and the next attempt takes another. Doubles with each attempt, so that one that is only slow gets its time.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// How often the journal is synced: at most this much is lost with the machine's power.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -56,14 +63,19 @@ pub(super) async fn run(shared: Arc<Shared>, sink: impl Sink) {
     }
 }
 
-/// Asks the disk for everything appended, now and then.
+/// Asks the disk for everything appended, now and then, and appends what it did not take.
 pub(super) async fn sync_now_and_then(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(SYNC_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let shared = Arc::clone(&shared);
-        if let Err(error) = blocking(move || shared.journal.sync()).await {
+        let synced = move || {
+            // Whoever settled it has told of the error, and readiness does.
+            drop(shared.append_kept());
+            shared.journal.sync()
+        };
+        if let Err(error) = blocking(synced).await {
             tracing::error!(%error, "the journal could not be synced");
         }
     }
@@ -130,9 +142,9 @@ async fn insert(shared: &Arc<Shared>, sink: &impl Sink, records: &[UsageRecord])
 
 /// Inserts for as long as it takes, unless the database refuses what is in a record, and why.
 async fn insert_or_refuse(shared: &Shared, sink: &impl Sink, records: &[UsageRecord]) -> Result<(), String> {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut patience) = (FIRST_PAUSE, GIVE_UP_AFTER);
     loop {
-        let away = match sink.insert(records).await {
+        let away = match answer_within(patience, shared, sink, records).await {
             Err(InsertError::Away(error)) => error,
             inserted_or_refused => {
                 shared.database_ok.store(true, Ordering::Relaxed);
@@ -145,7 +157,25 @@ async fn insert_or_refuse(shared: &Shared, sink: &impl Sink, records: &[UsageRec
         shared.database_ok.store(false, Ordering::Relaxed);
         tracing::error!(error = %away, records = records.len(), "usage records could not be inserted; trying again");
         pause = pause_and_double(pause).await;
+        patience = patience.saturating_mul(2).min(LONGEST_WAIT);
     }
+}
+
+/// One attempt. What the database does with it after all changes nothing: the records come again with their ids.
+async fn answer_within(
+    patience: Duration,
+    shared: &Shared,
+    sink: &impl Sink,
+    records: &[UsageRecord],
+) -> Result<(), InsertError> {
+    let mut insert = pin!(sink.insert(records));
+    if let Ok(answer) = tokio::time::timeout(SILENT_AFTER, &mut insert).await {
+        return answer;
+    }
+    shared.database_ok.store(false, Ordering::Relaxed);
+    tracing::error!(records = records.len(), "the database does not answer; usage records wait for it");
+    let answer = tokio::time::timeout(patience.saturating_sub(SILENT_AFTER), insert).await;
+    answer.unwrap_or_else(|_| Err(InsertError::Away(format!("no answer within {} s", patience.as_secs()))))
 }
 
 /// Keeps a record beside the journal, which lets go of it then, for as long as it takes.

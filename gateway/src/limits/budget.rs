@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use domain::money::NanoUsd;
+use replicas::LocalShare;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 use uuid::Uuid;
 
@@ -93,6 +94,29 @@ impl Account {
         }
     }
 
+    /// A budget of which this gateway has only its part: what others spent before belongs to it whole, and of what
+    /// was left then its `share`.
+    pub(super) fn part(&self, budget: Budget, share: LocalShare) -> Budget {
+        let past = to_nano(self.sum(budget.window).past);
+        let left = share.of_money(NanoUsd(budget.amount.0.saturating_sub(past.0).max(0)));
+        Budget { amount: past.saturating_add(left), ..budget }
+    }
+
+    /// What was counted here, in all, in this month and today.
+    pub(super) fn here(&self) -> [(Date, i128); 3] {
+        [(Date::MIN, self.total.here), (self.month.0, self.month.1.here), (self.day.0, self.day.1.here)]
+    }
+
+    /// Takes out of what was counted here what the ledger counts by now; see [`Account::here`].
+    pub(super) fn forget_here(&mut self, [total, month, day]: [(Date, i128); 3]) {
+        self.total.here -= total.1;
+        for (sum, gone) in [(&mut self.month, month), (&mut self.day, day)] {
+            if sum.0 == gone.0 {
+                sum.1.here -= gone.1;
+            }
+        }
+    }
+
     /// Holds `amount` until it is settled or released.
     pub(super) fn reserve(&mut self, amount: i128) {
         self.reserved += amount;
@@ -161,10 +185,14 @@ impl Account {
     }
 
     fn spent(&self, window: BudgetWindow) -> i128 {
+        self.sum(window).all()
+    }
+
+    const fn sum(&self, window: BudgetWindow) -> Sum {
         match window {
-            BudgetWindow::Total => self.total.all(),
-            BudgetWindow::Daily => self.day.1.all(),
-            BudgetWindow::Monthly => self.month.1.all(),
+            BudgetWindow::Total => self.total,
+            BudgetWindow::Daily => self.day.1,
+            BudgetWindow::Monthly => self.month.1,
         }
     }
 }

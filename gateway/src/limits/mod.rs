@@ -3,13 +3,14 @@
 //! Everything about one key lies under one lock that is held for well under a microsecond: first
 //! every limit is asked, then everything is taken, so that a refusal by one limit consumes nothing
 //! of another and no two requests can be given the same room. What was taken lives in a `Permit`,
-//! whose drop gives it back however the request ends.
+//! whose drop gives it back however the request ends. Several gateways count together in [`shared`].
 
 mod budget;
 pub mod past;
 mod permit;
 mod rate;
 mod sessions;
+pub mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use dashmap::DashMap;
 use domain::error::ErrorKind;
 use domain::ids::VirtualKeyId;
 use domain::money::NanoUsd;
+use replicas::LocalShare;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -50,7 +52,7 @@ pub struct Want {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// `RateLimitExceeded`, `SessionLimitExceeded` or `BudgetExceeded`.
+    /// `RateLimitExceeded`, `SessionLimitExceeded` or `BudgetExceeded`; `Overloaded` where nobody can tell.
     pub kind: ErrorKind,
     /// When another try may succeed.
     pub retry_after: Duration,
@@ -89,6 +91,40 @@ impl Limits {
         let entry = self.entry(key.id, now, mono, clock::id);
         let taken = entry.lock().admit(key, want, now, mono)?;
         Ok(Permit::new(entry, key.budget, now, want.session, taken))
+    }
+
+    /// Admits one request by this gateway's part of each limit, as [`Limits::admit`] does by the whole.
+    fn admit_part(
+        &self,
+        key: &Key,
+        want: &Want,
+        now: OffsetDateTime,
+        mono: Instant,
+        share: LocalShare,
+    ) -> Result<Permit, Refusal> {
+        let entry = self.entry(key.id, now, mono, clock::id);
+        let mut state = entry.lock();
+        state.account.roll(now);
+        let part = Key {
+            requests_per_minute: key.requests_per_minute.map(|limit| share.of_count(limit)),
+            max_concurrent_sessions: key.max_concurrent_sessions.map(|limit| share.of_count(limit)),
+            budget: key.budget.map(|budget| state.account.part(budget, share)),
+            ..key.clone()
+        };
+        let taken = state.admit(&part, want, now, mono)?;
+        drop(state);
+        Ok(Permit::new(entry, key.budget, now, want.session, taken))
+    }
+
+    /// Notes a request that others have admitted, or that nobody limits.
+    fn take(&self, key: &Key, want: &Want, now: OffsetDateTime, mono: Instant, rate: Option<RateState>) -> Permit {
+        let entry = self.entry(key.id, now, mono, clock::id);
+        let mut state = entry.lock();
+        state.pinned |= key.budget.is_some();
+        state.account.roll(now);
+        let taken = Taken { rate, reserved: state.hold(want), begun_in: state.account.windows() };
+        drop(state);
+        Permit::new(entry, key.budget, now, want.session, taken)
     }
 
     /// The keys with a budget whose past is not known for certain yet, each with the id below which
@@ -195,6 +231,7 @@ impl KeyUse {
             slots: Slots::default(),
             pinned: false,
             past_is_known: false,
+            outage: 0,
         }))
     }
 
@@ -215,6 +252,8 @@ struct KeyState {
     pinned: bool,
     /// What the key spent before this account was opened has been read from the ledger.
     past_is_known: bool,
+    /// The last outage of Redis for which the past was read again.
+    outage: u64,
 }
 
 impl KeyState {
@@ -230,12 +269,17 @@ impl KeyState {
             self.check_budget(budget, want.cost, now)?;
         }
         let rate = self.take_rate(key.requests_per_minute, mono)?;
+        Ok(Taken { rate, reserved: self.hold(want), begun_in: self.account.windows() })
+    }
+
+    /// Takes what is wanted, and gives how much money that is.
+    fn hold(&mut self, want: &Want) -> i128 {
         let reserved = want.cost.map_or(0, budget::positive);
         self.account.reserve(reserved);
         if want.session {
             self.slots.take();
         }
-        Ok(Taken { rate, reserved, begun_in: self.account.windows() })
+        reserved
     }
 
     fn check_budget(&self, budget: Budget, want: Option<NanoUsd>, now: OffsetDateTime) -> Result<(), Refusal> {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::money::NanoUsd;
+use replicas::{Held, LocalShare, Record};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::budget::Windows;
+use super::budget::{Account, Windows};
 use super::rate::RateState;
 use super::{KeyUse, Refusal, Taken, budget};
 use crate::clock;
@@ -25,6 +27,8 @@ pub struct Permit {
     reserved: i128,
     session: bool,
     rate: Option<RateState>,
+    /// What is held in Redis for it.
+    held: Option<Held>,
 }
 
 impl Permit {
@@ -35,7 +39,7 @@ impl Permit {
         session: bool,
         Taken { rate, reserved, begun_in }: Taken,
     ) -> Self {
-        Self { entry, budget, admitted_at, admitted: clock::mono(), begun_in, reserved, session, rate }
+        Self { entry, budget, admitted_at, admitted: clock::mono(), begun_in, reserved, session, rate, held: None }
     }
 
     /// The rate as it stood after this request, where the key has one.
@@ -55,16 +59,53 @@ impl Permit {
     /// # Errors
     /// `BudgetExceeded`; what is held stays held.
     pub fn reserve_more(&mut self, more: NanoUsd) -> Result<(), Refusal> {
+        self.reserve_within(more, |_, budget| budget)
+    }
+
+    /// As [`Permit::reserve_more`], by this gateway's part of the budget.
+    pub(super) fn reserve_part(&mut self, more: NanoUsd, share: LocalShare) -> Result<(), Refusal> {
+        self.reserve_within(more, |account, budget| account.part(budget, share))
+    }
+
+    fn reserve_within(&mut self, more: NanoUsd, part: impl Fn(&Account, Budget) -> Budget) -> Result<(), Refusal> {
         let now = self.now();
         let mut state = self.entry.lock();
         state.account.roll(now);
         if let Some(budget) = self.budget {
-            state.check_budget(budget, Some(more), now)?;
+            state.check_budget(part(&state.account, budget), Some(more), now)?;
         }
         let more = budget::positive(more);
         state.account.reserve(more);
         self.reserved += more;
         Ok(())
+    }
+
+    /// Notes what others have let it reserve, or nobody limits.
+    pub(super) fn note_reserved(&mut self, more: NanoUsd) {
+        let more = budget::positive(more);
+        self.entry.lock().account.reserve(more);
+        self.reserved += more;
+    }
+
+    /// Keeps what is held in Redis for as long as this lives.
+    pub(super) fn with_held(mut self, held: Option<Held>) -> Self {
+        self.held = held;
+        self
+    }
+
+    /// What is held in Redis, and the budget that it is held of.
+    pub(super) fn held(&mut self) -> (Option<&mut Held>, Option<Budget>) {
+        (self.held.as_mut(), self.budget)
+    }
+
+    /// As [`Permit::settle_part`] with the cost of a record, which is told to Redis as well; does not wait. The
+    /// call's records with ids below `from` are all settled then.
+    pub fn settle_record(&mut self, record: Record, from: Uuid) {
+        self.settle_part(record.cost, record.started_at);
+        if let Some(held) = &mut self.held {
+            held.settled_below(from);
+            held.settle_part(record);
+        }
     }
 
     /// Counts `actual` as spent out of the reservation, in the windows that hold `started_at`, and
@@ -85,11 +126,14 @@ impl Permit {
         if std::mem::take(&mut self.session) {
             self.entry.lock().slots.free();
         }
+        if let Some(held) = &mut self.held {
+            held.free_session();
+        }
     }
 
     /// Wall time, taken from the admission's and a clock that never jumps: a session reserves in the
     /// window it has lived into.
-    fn now(&self) -> OffsetDateTime {
+    pub(super) fn now(&self) -> OffsetDateTime {
         let lived = clock::mono().saturating_duration_since(self.admitted);
         self.admitted_at.saturating_add(time::Duration::try_from(lived).unwrap_or(time::Duration::ZERO))
     }

@@ -164,6 +164,36 @@ fn a_past_is_asked_for_until_it_is_certain() {
 }
 
 #[test]
+fn alone_a_gateway_gives_its_part_of_what_is_left() {
+    let limits = Limits::new();
+    let key = Key { budget: total(100), max_concurrent_sessions: Some(6), requests_per_minute: Some(9), ..key() };
+    let past = PastSpend { total: NanoUsd(40), ..PastSpend::default() };
+    limits.set_past(key.id, past, true, NOW);
+    let mono = Instant::now();
+    let admit = |want: &Want| limits.admit_part(&key, want, NOW, mono, LocalShare::of(3));
+    let first = admit(&want(20)).unwrap();
+    assert_eq!(first.rate().unwrap().limit, 3);
+    assert_eq!(admit(&want(1)).unwrap_err().kind, ErrorKind::BudgetExceeded, "a third of 60 is held");
+    drop(first);
+    let _sessions = (admit(&SESSION).unwrap(), admit(&SESSION).unwrap());
+    assert_eq!(admit(&SESSION).unwrap_err().kind, ErrorKind::SessionLimitExceeded, "a third of 6");
+}
+
+#[test]
+fn what_the_ledger_has_delivered_is_not_counted_twice_alone() {
+    let limits = Limits::new();
+    let key = Key { budget: total(100), ..key() };
+    let mut permit = limits.admit(&key, &want(30), NOW, Instant::now()).unwrap();
+    permit.settle_part(Some(NanoUsd(10)), NOW);
+    let here = limits.here(key.id);
+    permit.settle_part(Some(NanoUsd(5)), NOW);
+    let past = PastSpend { total: NanoUsd(50), ..PastSpend::default() };
+    limits.count_alone(key.id, past, here, NOW, 1);
+    assert_eq!(sums(&limits, &key), (55, 15), "50 by all, and 5 that came since");
+    assert!(limits.knows_past_of(key.id, 1) && !limits.knows_past_of(key.id, 2), "each outage is read for");
+}
+
+#[test]
 fn a_session_settles_turn_by_turn_and_returns_the_rest() {
     let limits = Limits::new();
     let key = Key { budget: total(100), max_concurrent_sessions: Some(1), ..key() };

@@ -9,7 +9,9 @@ use domain::usage::Usage;
 use crate::error::GatewayError;
 use crate::limits::Want;
 use crate::pipeline::call::Call;
+use crate::pipeline::decision::Noting;
 use crate::pipeline::meter::{CallFacts, Meter};
+use crate::pipeline::queue;
 use crate::pipeline::route::{Candidate, Dropped, Question, Watch, route};
 
 /// A target in the order of the route, with the request in its own words.
@@ -30,23 +32,36 @@ pub trait Written {
 }
 
 /// Admits a call: finds the targets that can serve it and reserves what the dearest of them may cost,
-/// so that failover cannot break the budget.
+/// so that failover cannot break the budget. Where all of them are in use, it waits for one in turn.
 ///
 /// # Errors
-/// Nothing serves the model or the request, or a limit does not hold it. Nothing is held then.
-pub fn admit<R: Written>(
+/// Nothing serves the model or the request, all that does stays in use, or a limit does not hold it. Nothing is
+/// held then.
+pub async fn admit<R: Written>(
     call: &Call,
     facts: CallFacts,
     model: &str,
     expected: &Usage,
-    write: impl FnMut(&Candidate) -> Result<R, DialectError>,
+    mut write: impl FnMut(&Candidate) -> Result<R, DialectError>,
 ) -> Result<(Vec<Planned<R>>, Meter), GatewayError> {
     let gateway = call.gateway();
-    let (planned, cost) = decide(&question(call, &facts, model), expected, write, &mut ())?;
+    let tenant = call.principal.key.tenant;
+    let (planned, cost, routing) = queue::seated(gateway, &call.progress, tenant, |handed, in_use| {
+        let question = Question { handed, ..question(call, &facts, model) };
+        let mut noting = Noting::beside(in_use);
+        let (planned, cost) = decide(&question, expected, &mut write, &mut noting)?;
+        let able = planned.iter().filter(|target| target.request.is_some()).map(|target| &target.candidate);
+        let routing = noting.routing(able.clone().map(|candidate| candidate.place));
+        in_use.claim(&call.snapshot, tenant, able)?;
+        Ok((planned, cost, routing))
+    })
+    .await?;
     gateway.ledger.accepts()?;
     let want = Want { cost, session: false };
-    let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
-    Ok((planned, Meter::open(gateway, facts, permit, None)))
+    let permit = call.worker.admit(&call.principal.key, &want, &facts).await?;
+    let mut meter = Meter::open(gateway, facts, permit, None);
+    meter.routed(routing);
+    Ok((planned, meter))
 }
 
 /// Writes the requests of the targets that are left again, since what is asked has changed, and holds
@@ -54,7 +69,7 @@ pub fn admit<R: Written>(
 ///
 /// # Errors
 /// None of them can serve it now, or the budget does not hold it.
-pub fn admit_again<R: Written>(
+pub async fn admit_again<R: Written>(
     call: &Call,
     meter: &mut Meter,
     left: &mut [Planned<R>],
@@ -63,7 +78,7 @@ pub fn admit_again<R: Written>(
 ) -> Result<(), GatewayError> {
     let facts = meter.facts();
     let cost = plan(&question(call, facts, &facts.model_asked), left, expected, write, &mut ())?;
-    meter.keep_reserved(cost)?;
+    meter.keep_reserved(cost).await?;
     Ok(())
 }
 
@@ -96,6 +111,7 @@ fn question<'a>(call: &'a Call, facts: &'a CallFacts, model: &'a str) -> Questio
         conversation: facts.conversation,
         at: facts.started_at,
         refuses_unpriced: call.principal.key.refuse_unpriced,
+        handed: None,
     }
 }
 

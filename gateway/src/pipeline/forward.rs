@@ -14,8 +14,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 
 use crate::Gateway;
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Mend};
 use crate::pipeline::call::Call;
+use crate::pipeline::phases::Pace;
 use crate::pipeline::route::Candidate;
 use crate::pipeline::seats::REFUSED_FOR;
 use crate::telemetry::names;
@@ -96,16 +97,11 @@ pub async fn judge(
     candidate: &Candidate,
     answer: impl Future<Output = Result<Response<Incoming>, GatewayError>>,
 ) -> Result<Response<Incoming>, GatewayError> {
-    let gateway = call.gateway();
     let dispatched = Instant::now();
-    let answer = tokio::time::timeout(gateway.timeouts().first_byte, answer).await;
+    let answer = call.begun(answer).await;
     call.progress.waited(dispatched.elapsed());
-    match answer {
-        Ok(Ok(response)) if response.status().is_success() => Ok(response),
-        Ok(Ok(response)) => Err(refusal(gateway, candidate, response).await),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time.")),
-    }
+    let response = answer??;
+    if response.status().is_success() { Ok(response) } else { Err(refusal(call.gateway(), candidate, response).await) }
 }
 
 /// Sends and judges in one step.
@@ -117,7 +113,21 @@ pub async fn forward(
     candidate: &Candidate,
     request: Request<Body>,
 ) -> Result<Response<Incoming>, GatewayError> {
-    judge(call, candidate, call.worker.client.send(candidate.account.allow_insecure, request)).await
+    judge(call, candidate, send(call, candidate, request)).await
+}
+
+/// Sends a request of this call to a candidate.
+///
+/// # Errors
+/// As [`UpstreamClient::send`]'s.
+///
+/// [`UpstreamClient::send`]: crate::upstream::client::UpstreamClient::send
+pub async fn send(
+    call: &Call,
+    candidate: &Candidate,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, GatewayError> {
+    call.worker.client.send_within(call.phases.connect, candidate.account.allow_insecure, request).await
 }
 
 /// The content type of an answer; empty where it has none.
@@ -153,13 +163,25 @@ pub fn refused(
     }
     let told = fault.retry_after_s.map(|seconds| seconds.min(MAX_RETRY_AFTER_S));
     let error = GatewayError::from(fault).without(candidate.account.api_key.as_ref());
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after).or(told);
+    let error = error.mended_by(mend(status, after));
     if error.kind() != ErrorKind::UpstreamRateLimited {
         return error;
     }
-    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(parse_retry_after);
-    let after = after.or(told).unwrap_or(1);
+    let after = after.unwrap_or(1);
     candidate.set_aside(Duration::from_secs(after));
     error.with_retry_after(after)
+}
+
+/// Whether a refusal with this status may be another answer in a moment, or after so many seconds. A limit that does
+/// not say when it ends is taken for one that does not end soon.
+fn mend(status: StatusCode, after: Option<u64>) -> Mend {
+    let after = after.map(Duration::from_secs);
+    match status.as_u16() {
+        408 | 502..=504 => Mend::Refused(after),
+        429 if after.is_some() => Mend::Refused(after),
+        _ => Mend::Never,
+    }
 }
 
 /// Seconds of a `retry-after`, whether it gives seconds or a date, within sane bounds.
@@ -184,15 +206,13 @@ fn parse_retry_after(value: &str) -> u64 {
 /// Reads a whole answer, up to `limit` bytes.
 ///
 /// # Errors
-/// `UpstreamError` when it is longer or breaks off, `UpstreamTimeout` when it stalls.
-pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, GatewayError> {
+/// `UpstreamError` when it is longer or breaks off, `UpstreamTimeout` when it stalls or is too slow.
+pub async fn collect(mut body: Incoming, limit: usize, pace: impl Into<Pace>) -> Result<Bytes, GatewayError> {
+    let pace = pace.into();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
-        let frame = tokio::time::timeout(idle, body.frame()).await;
-        let frame =
-            frame.map_err(|_| GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider's answer stalled."))?;
-        let Some(frame) = frame else { break };
+        let Some(frame) = pace.next(body.frame()).await? else { break };
         let frame = frame.map_err(|error| cut(&error))?;
         let Ok(chunk) = frame.into_data() else { continue };
         if rest.len() + first.as_ref().map_or(0, Bytes::len) + chunk.len() > limit {

@@ -12,6 +12,7 @@ use domain::routing::health::Look;
 use domain::routing::{Draws, TargetHealth};
 
 use crate::clock;
+use crate::pipeline::retries::Retries;
 use crate::pipeline::route::Candidate;
 use crate::pipeline::seats::Seats;
 
@@ -33,6 +34,8 @@ pub struct Health {
     draws: AtomicU64,
     /// How often each credential is in use.
     pub seats: Seats,
+    /// How many calls may be made again.
+    pub retries: Retries,
 }
 
 /// How a target is, as people are told.
@@ -66,7 +69,8 @@ impl Health {
     #[must_use]
     pub fn new(open_for: Duration) -> Self {
         let (started, targets) = (clock::mono(), DashMap::new());
-        Self { open_for, started, targets, draws: AtomicU64::new(0), seats: Seats::default() }
+        let (seats, retries) = (Seats::default(), Retries::default());
+        Self { open_for, started, targets, draws: AtomicU64::new(0), seats, retries }
     }
 
     fn now(&self) -> Duration {
@@ -130,6 +134,12 @@ impl Health {
         }
         let now = self.now();
         self.noted(candidate, now).health.failed(operation, took, now, self.open_for);
+    }
+
+    /// A target had not answered after `took`, when another one had that was asked beside it.
+    pub fn outrun(&self, candidate: &Candidate, operation: Operation, took: Duration) {
+        let now = self.now();
+        self.noted(candidate, now).health.outrun(operation, took, now);
     }
 
     /// The record of a target, in which something is about to be noted.

@@ -8,6 +8,7 @@ use dialects::error::DialectError;
 use dialects::openai::json::{ChatSse, chat_stream_wants_usage};
 use dialects::openai::usage::json_usage;
 use domain::error::ErrorKind;
+use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use crate::pipeline::estimate::Input;
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::streamed::{Begun, Tap, streamed};
+use crate::pipeline::tries::{Then, Tries};
 use crate::pipeline::{estimate, forward, request_body};
 
 /// The few fields that decide something here; the rest travels as it came.
@@ -29,6 +31,8 @@ struct Asked {
     stream: Option<bool>,
     max_completion_tokens: Option<u64>,
     max_tokens: Option<u64>,
+    /// The provider keeps the answer.
+    store: Option<bool>,
     /// Answers to one question, each as long as may be.
     n: Option<u64>,
 }
@@ -48,20 +52,32 @@ pub async fn forward_json(call: Call, mut facts: CallFacts, body: Bytes) -> Resu
     let operation = facts.operation;
     call.principal.require(operation, &model)?;
     let expected = estimate::json(operation, body.len() as u64, max_tokens_out, answers);
-    let (planned, mut meter) = admit(&call, facts, &model, &expected, |candidate| write(candidate, operation, &body))?;
+    let (planned, mut meter) =
+        admit(&call, facts, &model, &expected, |candidate| write(candidate, operation, &body)).await?;
 
     let sent = estimate::undelivered(&expected);
     let serving = Serving { call: &call, expected, sent, body: &body, streams: asked.stream == Some(true) };
     let mut last: Option<GatewayError> = None;
-    for target in planned {
-        let Some(request) = target.request.filter(|_| call.may_ask(&target.candidate)) else { continue };
-        meter.attempt();
+    let mut tries = Tries::default();
+    tries.keeps = asked.store == Some(true);
+    let mut targets = planned.into_iter();
+    let mut again = None;
+    while let Some(mut target) = again.take().or_else(|| targets.next()) {
+        let may_ask = |_: &JsonRequest| tries.may_ask(&call, &target.candidate);
+        let Some(request) = target.request.take().filter(may_ask) else { continue };
+        tries.asks(&call, &mut meter, &target.candidate);
         match serving.serve(&target.candidate, request, &mut meter).await {
             Ok(Served::Whole(answer)) => return Ok(respond(&call, answer, &target.candidate, meter)),
             Ok(Served::Stream(answer)) => {
                 return Ok(respond_stream(&call, &target.candidate, answer, serving.tap(), meter));
             }
-            Err(error) => last = Some(call.failed(&mut meter, &target.candidate, error)?),
+            Err(error) => match tries.after(&call, &mut meter, &target.candidate, error, targets.as_slice()).await? {
+                Then::Another(error) => last = Some(error),
+                Then::Same => {
+                    target.request = Some(write(&target.candidate, operation, &body)?);
+                    again = Some(target);
+                }
+            },
         }
     }
     Err(last.unwrap_or_else(nothing_left))
@@ -113,7 +129,7 @@ impl Serving<'_> {
             return Ok(Served::Stream(answer));
         }
         meter.heard();
-        let bytes = forward::collect_json(call.gateway(), answer.into_body()).await?;
+        let bytes = forward::collect(answer.into_body(), MAX_UPSTREAM_JSON_BYTES, call.pace()).await?;
         if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
             return Err(GatewayError::upstream(ErrorKind::UpstreamError, "The provider's answer is not JSON."));
         }
@@ -151,7 +167,7 @@ fn respond_stream(call: &Call, candidate: &Candidate, answer: Begun, tap: ChatTa
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    response.streaming(streamed(answer, tap, meter, call.gateway().timeouts().idle))
+    response.streaming(streamed(answer, tap, meter, call.flowing()))
 }
 
 struct ChatTap {

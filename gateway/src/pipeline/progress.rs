@@ -29,8 +29,11 @@ pub struct Progress {
     in_flight: Cell<bool>,
     client_left: Cell<bool>,
     upstream: Cell<Duration>,
+    queued: Cell<Duration>,
     /// Whose call of what it is, once that is known and unless it is not counted.
     counted: Cell<Option<(TenantId, Operation)>>,
+    /// How long a provider may take to answer that the client does not wait for any more.
+    patience: Cell<Duration>,
     /// The provider that was asked last.
     asked: RefCell<Option<Arc<ProviderAccount>>>,
 }
@@ -50,6 +53,11 @@ impl Progress {
     #[must_use]
     pub fn counted(&self) -> Option<(TenantId, Operation)> {
         self.counted.get()
+    }
+
+    /// A provider may take so long to answer.
+    pub fn may_take(&self, time: Duration) {
+        self.patience.set(time);
     }
 
     /// A provider is asked next.
@@ -96,6 +104,17 @@ impl Progress {
         self.upstream.set(self.upstream.get() + time);
     }
 
+    /// A seat was waited for.
+    pub fn queued(&self, time: Duration) {
+        self.queued.set(self.queued.get() + time);
+    }
+
+    /// How long seats were waited for.
+    #[must_use]
+    pub fn in_queue(&self) -> Duration {
+        self.queued.get()
+    }
+
     /// How long providers were waited for, failed ones included.
     #[must_use]
     pub fn upstream(&self) -> Duration {
@@ -135,10 +154,10 @@ impl<F: Future + 'static> Drop for Attended<F> {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take().filter(|_| self.progress.in_flight.get()) else { return };
         self.progress.client_left.set(true);
-        let worker = self.worker.clone();
+        let (worker, patience) = (self.worker.clone(), self.progress.patience.get());
         actix_web::rt::spawn(async move {
             tokio::select! {
-                finished = tokio::time::timeout(worker.gateway.timeouts().first_byte, exchange) => {
+                finished = tokio::time::timeout(patience, exchange) => {
                     if finished.is_err() {
                         tracing::warn!("the client left, and the provider did not finish in time");
                     }

@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use crate::error::GatewayError;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
+use crate::pipeline::queue::Handed;
 use crate::pipeline::resolve::targets;
 use crate::pipeline::seats::Seat;
 use crate::snapshot::{Pool, ProviderAccount, Snapshot};
@@ -51,6 +52,13 @@ impl Candidate {
     pub fn set_aside(&self, time: Duration) {
         if let Some(seat) = &self.seat {
             seat.set_aside(time);
+        }
+    }
+
+    /// The call needs its seat at the credential no more.
+    pub fn unseat(&self) {
+        if let Some(seat) = &self.seat {
+            seat.give_back();
         }
     }
 
@@ -95,6 +103,8 @@ pub struct Question<'a> {
     pub at: OffsetDateTime,
     /// A target without a price is no answer to it.
     pub refuses_unpriced: bool,
+    /// The seat that the call has waited for, where it has.
+    pub handed: Option<&'a Handed>,
 }
 
 impl Question<'_> {
@@ -152,6 +162,9 @@ pub trait Watch {
     /// The target at this place is left out.
     fn dropped(&mut self, _place: usize, _why: Dropped<'_>) {}
 
+    /// A provider that could serve is in use as often as it may be.
+    fn in_use(&mut self, _pool: &Pool) {}
+
     /// A target is left, and this is known of it.
     fn measured(&mut self, _question: &Question<'_>, _candidate: &Candidate, _seen: &Seen) {}
 
@@ -179,7 +192,7 @@ pub fn route(
     expected: &Usage,
     watch: &mut impl Watch,
 ) -> Result<Vec<Candidate>, GatewayError> {
-    let Question { snapshot, health, tenant, operation, model, .. } = *question;
+    let Question { snapshot, health, tenant, operation, model, handed, .. } = *question;
     let (strategies, targets) = targets(question)?;
     watch.resolved(strategies, &targets);
     let mut candidates = Vec::with_capacity(targets.len());
@@ -213,9 +226,11 @@ pub fn route(
     }
     let counted = |candidate: &Candidate| counted(snapshot, tenant, candidate);
     candidates.retain(|candidate| {
-        let has_room = counted(candidate).is_none_or(|pool| health.seats.has_room(pool));
+        let Some(pool) = counted(candidate) else { return true };
+        let has_room = handed.is_some_and(|handed| handed.is_at(pool)) || health.seats.has_room(pool);
         if !has_room {
             watch.dropped(candidate.place, Dropped::InUse);
+            watch.in_use(pool);
         }
         has_room
     });
@@ -223,9 +238,14 @@ pub fn route(
         return Err(all_in_use());
     }
     if candidates.len() == 1 && !watch.measures_all() {
-        return Ok(seated(health, candidates, counted));
+        return Ok(seated(question, candidates, counted));
     }
-    Ok(seated(health, ordered(question, &strategies, candidates, expected, watch), counted))
+    let mut candidates = seated(question, ordered(question, &strategies, candidates, expected, watch), counted);
+    if let Some(handed) = handed {
+        // It is there by now, and the call has waited.
+        candidates.sort_by_key(|candidate| !handed.is_of(candidate));
+    }
+    Ok(candidates)
 }
 
 /// The candidates in the order of the route's strategies.
@@ -273,7 +293,7 @@ fn counted<'a>(snapshot: &'a Snapshot, tenant: TenantId, candidate: &Candidate) 
 
 /// The candidates with each credential that they may be tried with, one behind the other.
 fn seated<'a>(
-    health: &Health,
+    question: &Question<'_>,
     candidates: Vec<Candidate>,
     counted: impl Fn(&Candidate) -> Option<&'a Pool>,
 ) -> Vec<Candidate> {
@@ -287,7 +307,7 @@ fn seated<'a>(
             continue;
         };
         let mut measures = candidate.measures;
-        for (account, seat) in health.seats.places(pool) {
+        for (account, seat) in question.health.seats.places(pool, question.handed) {
             // Only the first of them measures: the next one is for when the provider refuses a credential.
             seated.push(Candidate { account, seat, measures: measures.take(), ..candidate.clone() });
         }

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use domain::ids::CredentialId;
+use domain::ids::{CredentialId, ProviderId};
 
+use crate::pipeline::queue::{Handed, Line};
 use crate::snapshot::{Credential, Pool, ProviderAccount, Snapshot};
 
 /// For how long a credential is left alone that the provider has refused.
@@ -21,29 +22,47 @@ pub const REFUSED_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Seats {
     credentials: DashMap<CredentialId, Arc<State>>,
+    lines: DashMap<ProviderId, Arc<Line>>,
     draws: AtomicU64,
 }
 
 /// What is known of one credential.
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     taken: AtomicU32,
+    /// Those who wait for a seat at the provider.
+    line: Arc<Line>,
     since: Instant,
     /// Milliseconds after `since` until which it is left alone.
     aside_until_ms: AtomicU64,
 }
 
 impl State {
-    fn new() -> Self {
-        Self { taken: AtomicU32::new(0), since: Instant::now(), aside_until_ms: AtomicU64::new(0) }
+    fn new(line: Arc<Line>) -> Self {
+        Self { taken: AtomicU32::new(0), line, since: Instant::now(), aside_until_ms: AtomicU64::new(0) }
     }
 
+    /// Whoever waits has what is free.
     fn has_room(&self, most: Option<u32>) -> bool {
-        most.is_none_or(|most| self.taken.load(Ordering::Relaxed) < most)
+        self.line.is_empty() && most.is_none_or(|most| self.taken.load(Ordering::Relaxed) < most)
+    }
+
+    /// One more, where there is room.
+    fn take(&self, most: Option<u32>) -> bool {
+        let room = |taken: u32| most.is_none_or(|most| taken < most).then(|| taken.saturating_add(1));
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_ok()
+    }
+
+    /// One less, which is for whoever waits.
+    fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::SeqCst);
+        if !self.line.is_empty() {
+            self.line.serve();
+        }
     }
 
     /// How long it is still left alone; nothing where it is not.
-    fn aside_ms(&self, now: Instant) -> u64 {
+    pub(super) fn aside_ms(&self, now: Instant) -> u64 {
         let past = u64::try_from(now.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX);
         self.aside_until_ms.load(Ordering::Relaxed).saturating_sub(past)
     }
@@ -52,6 +71,7 @@ impl State {
 /// A call's seat at one credential.
 #[derive(Debug)]
 pub struct Seat {
+    credential: CredentialId,
     state: Arc<State>,
     most: Option<u32>,
     taken: AtomicBool,
@@ -72,8 +92,7 @@ impl Seat {
         if self.taken.swap(true, Ordering::Relaxed) {
             return true;
         }
-        let room = |taken: u32| self.most.is_none_or(|most| taken < most).then(|| taken.saturating_add(1));
-        let took = self.state.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
+        let took = self.state.take(self.most);
         self.taken.store(took, Ordering::Relaxed);
         took
     }
@@ -81,8 +100,18 @@ impl Seat {
     /// Gives the seat back before the call ends.
     pub fn give_back(&self) {
         if self.taken.swap(false, Ordering::Relaxed) {
-            self.state.taken.fetch_sub(1, Ordering::Relaxed);
+            self.state.give_back();
         }
+    }
+
+    /// A seat that is taken, where there is room.
+    pub(super) fn taken(credential: Credential, state: Arc<State>, is_one_of_several: bool) -> Option<Self> {
+        let most = credential.max_concurrent;
+        let provider_failed = Arc::new(AtomicBool::new(false));
+        state.take(most).then(|| {
+            let taken = AtomicBool::new(true);
+            Self { credential: credential.id, state, most, taken, is_one_of_several, provider_failed }
+        })
     }
 
     /// The provider refuses this credential for a while. Without another one there is nothing better to do
@@ -122,6 +151,12 @@ impl Seats {
         pool.is_plain() || pool.accounts().any(|account| self.room_at(account))
     }
 
+    /// Places that are taken in queues for seats.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lines.iter().map(|line| line.len()).sum()
+    }
+
     fn room_at(&self, account: &ProviderAccount) -> bool {
         let Some(credential) = account.credential else { return true };
         let state = self.credentials.get(&credential.id);
@@ -130,18 +165,23 @@ impl Seats {
 
     /// The credentials of a provider that have room, in the order in which they are tried: the first is
     /// drawn by weight. Those that the provider has just refused are left out while there are others; where
-    /// there are none, the one is tried whose time ends first.
+    /// there are none, the one is tried whose time ends first. The seat that the call was `handed`, where it is at
+    /// this provider, comes before all.
     #[must_use]
-    pub fn places(&self, pool: &Pool) -> Vec<Place> {
+    pub fn places(&self, pool: &Pool, handed: Option<&Handed>) -> Vec<Place> {
         if pool.is_plain() {
             return vec![(Arc::clone(pool.account()), None)];
         }
+        let handed = handed.filter(|handed| handed.is_at(pool)).map(|handed| &handed.seat);
         let now = Instant::now();
         let mut open: Vec<(&Arc<ProviderAccount>, Credential, Arc<State>)> = Vec::new();
         let mut aside = Vec::new();
         for account in pool.accounts() {
             let Some(credential) = account.credential else { continue };
-            let state = self.state(credential.id);
+            if handed.is_some_and(|seat| seat.credential == credential.id) {
+                continue;
+            }
+            let state = self.state(account.id, credential.id);
             if !state.has_room(credential.max_concurrent) {
                 continue;
             }
@@ -161,8 +201,9 @@ impl Seats {
             open.insert(0, first);
         }
         let is_one_of_several = pool.accounts().nth(1).is_some();
-        let provider_failed = Arc::new(AtomicBool::new(false));
+        let provider_failed = handed.map_or_else(Arc::default, |seat| Arc::clone(&seat.provider_failed));
         let seat = |credential: Credential, state| Seat {
+            credential: credential.id,
             state,
             most: credential.max_concurrent,
             taken: AtomicBool::new(false),
@@ -172,22 +213,42 @@ impl Seats {
         let place = |(account, credential, state): (&Arc<ProviderAccount>, Credential, Arc<State>)| {
             (Arc::clone(account), Some(Arc::new(seat(credential, state))))
         };
-        open.into_iter().map(place).collect()
+        let with = |seat: &Arc<Seat>| {
+            let account = pool.accounts().find(|account| account.key().1 == Some(seat.credential))?;
+            Some((Arc::clone(account), Some(Arc::clone(seat))))
+        };
+        handed.and_then(with).into_iter().chain(open.into_iter().map(place)).collect()
     }
 
-    /// Forgets credentials that are in no view any more and in nobody's use.
+    /// The credentials of a provider, with what is known of each.
+    pub(super) fn credentials_of(&self, pool: &Pool) -> Vec<(Credential, Arc<State>)> {
+        let counted = pool.accounts().filter_map(|account| Some((account.id, account.credential?)));
+        counted.map(|(provider, credential)| (credential, self.state(provider, credential.id))).collect()
+    }
+
+    /// Those who wait at a provider.
+    pub(super) fn line(&self, provider: ProviderId) -> Arc<Line> {
+        Arc::clone(&self.lines.entry(provider).or_insert_with(|| Arc::new(Line::new(provider))))
+    }
+
+    /// Forgets credentials that are in no view any more and in nobody's use. Whoever waits may be served by what is
+    /// new in the view.
     pub fn keep(&self, snapshot: &Snapshot) {
         let pools = snapshot.providers.values().chain(snapshot.tenant_providers.values().flat_map(|own| own.values()));
         let known: std::collections::HashSet<CredentialId> =
             pools.flat_map(Pool::accounts).filter_map(|account| account.credential).map(|row| row.id).collect();
         self.credentials.retain(|id, state| known.contains(id) || Arc::strong_count(state) > 1);
+        self.lines.retain(|_, line| Arc::strong_count(line) > 1);
+        let waiting: Vec<Arc<Line>> = self.lines.iter().map(|line| Arc::clone(&line)).collect();
+        waiting.iter().filter(|line| !line.is_empty()).for_each(|line| line.serve());
     }
 
-    fn state(&self, id: CredentialId) -> Arc<State> {
+    fn state(&self, provider: ProviderId, id: CredentialId) -> Arc<State> {
         if let Some(state) = self.credentials.get(&id) {
             return Arc::clone(&state);
         }
-        Arc::clone(&self.credentials.entry(id).or_insert_with(|| Arc::new(State::new())))
+        let line = self.line(provider);
+        Arc::clone(&self.credentials.entry(id).or_insert_with(|| Arc::new(State::new(line))))
     }
 
     /// The next number from 0 to 1: shares come out exact over few calls as well.
@@ -251,21 +312,21 @@ mod tests {
     #[test]
     fn credentials_are_used_by_their_weight_and_one_without_weight_comes_last() {
         let (seats, pool) = (Seats::default(), pool(&[(1, 0, None), (2, 1, None), (3, 3, None)]));
-        let firsts: Vec<u128> = (0..400).map(|_| ids(&seats.places(&pool))[0]).collect();
+        let firsts: Vec<u128> = (0..400).map(|_| ids(&seats.places(&pool, None))[0]).collect();
         let count = |id| firsts.iter().filter(|first| **first == id).count();
         assert_eq!(count(1), 0);
         assert!((95..=105).contains(&count(2)) && (295..=305).contains(&count(3)), "{} {}", count(2), count(3));
-        assert_eq!(ids(&seats.places(&pool)).last(), Some(&1));
+        assert_eq!(ids(&seats.places(&pool, None)).last(), Some(&1));
     }
 
     #[test]
     fn a_seat_is_taken_once_and_free_again_when_its_last_holder_is_gone() {
         let (seats, pool) = (Seats::default(), pool(&[(1, 1, Some(1))]));
-        let places = seats.places(&pool);
-        let waiting = seats.places(&pool);
+        let places = seats.places(&pool, None);
+        let waiting = seats.places(&pool, None);
         let seat = places[0].1.clone().unwrap();
         assert!(seats.has_room(&pool) && seat.take() && seat.take(), "looking takes nothing; taking twice takes one");
-        assert!(!seats.has_room(&pool) && seats.places(&pool).is_empty());
+        assert!(!seats.has_room(&pool) && seats.places(&pool, None).is_empty());
         assert!(!waiting[0].1.as_ref().unwrap().take(), "whoever was drawn meanwhile finds it taken");
         drop(places);
         assert!(!seats.has_room(&pool), "the session still has it");
@@ -278,31 +339,31 @@ mod tests {
         let (seats, two, one) = (Seats::default(), pool(&[(1, 1, None), (2, 1, None)]), pool(&[(3, 1, Some(9))]));
         let set_aside = |id: u128, time| {
             let pool = if id == 3 { &one } else { &two };
-            let places = seats.places(pool);
+            let places = seats.places(pool, None);
             let place = places.iter().find(|(account, _)| account.credential.unwrap().id.0.as_u128() == id);
             place.unwrap().1.as_ref().unwrap().set_aside(time);
         };
         set_aside(1, Duration::from_secs(600));
-        assert_eq!(ids(&seats.places(&two)), [2]);
+        assert_eq!(ids(&seats.places(&two, None)), [2]);
         set_aside(2, Duration::from_secs(60));
-        assert_eq!(ids(&seats.places(&two)), [2], "none is left: whose time ends first");
+        assert_eq!(ids(&seats.places(&two, None)), [2], "none is left: whose time ends first");
         set_aside(3, Duration::from_secs(60));
-        assert!(!seats.places(&one)[0].1.as_ref().unwrap().is_aside(), "the only one is asked again");
+        assert!(!seats.places(&one, None)[0].1.as_ref().unwrap().is_aside(), "the only one is asked again");
     }
 
     #[test]
     fn a_provider_that_fails_one_credential_is_not_asked_with_the_next() {
         let (seats, pool) = (Seats::default(), pool(&[(1, 1, None), (2, 1, None)]));
-        let places = seats.places(&pool);
+        let places = seats.places(&pool, None);
         places[0].1.as_ref().unwrap().provider_failed();
         assert!(!places[1].1.as_ref().unwrap().take());
-        assert!(seats.places(&pool)[0].1.as_ref().unwrap().take(), "another call is not concerned");
+        assert!(seats.places(&pool, None)[0].1.as_ref().unwrap().take(), "another call is not concerned");
     }
 
     #[test]
     fn what_is_in_use_is_counted_on_when_the_configuration_changes() {
         let (seats, pool) = (Seats::default(), pool(&[(1, 1, Some(1))]));
-        let seat = seats.places(&pool).remove(0).1.unwrap();
+        let seat = seats.places(&pool, None).remove(0).1.unwrap();
         assert!(seat.take());
         seats.keep(&Snapshot::default());
         assert!(!seats.has_room(&pool));

@@ -4,7 +4,6 @@ use std::io;
 
 use bytes::Bytes;
 use dialects::contract::UploadRequest;
-use domain::error::ErrorKind;
 use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -19,6 +18,7 @@ use crate::pipeline::envelope::{Encoder, Encoding, Envelope};
 use crate::pipeline::estimate::Input;
 use crate::pipeline::forward;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::phases::Phase;
 use crate::pipeline::request_body::{self, Piece};
 use crate::pipeline::route::Candidate;
 use crate::upstream::client::Body;
@@ -71,9 +71,9 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
     let (sender, pieces) = mpsc::channel(UPLOAD_QUEUE);
     let body = request_body::arriving(pieces);
     let request = forward::post(call.gateway(), candidate, &form.endpoint, &envelope.content_type, body, None).await?;
-    let answer = call.worker.client.send(candidate.account.allow_insecure, request);
+    let answer = forward::send(call, candidate, request);
     let mut answer = std::pin::pin!(answer);
-    let idle = call.gateway().timeouts().idle;
+    let idle = call.phases.idle;
 
     let mut waiting: Vec<Bytes> =
         upload.spool_mut().in_memory().into_iter().map(|piece| encoder.piece(piece)).collect();
@@ -129,7 +129,7 @@ async fn pump(sending: Sending<'_>, upload: &mut Upload, meter: &mut Meter) -> R
 }
 
 fn unread() -> GatewayError {
-    GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider does not read the request.")
+    Phase::Idle.told("The provider does not read the request")
 }
 
 /// Judges what came before the provider had the whole form.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use bytes::Bytes;
-use dialects::contract::{JsonRequest, SpeechAnswer, SpeechPart, SpeechPlan};
+use dialects::contract::{JsonRequest, SpeechAnswer, SpeechAudio, SpeechPart, SpeechPlan};
 use dialects::error::DialectError;
 use domain::audio::{PCM_24K, RealtimeFormat, SpeechFormat};
 use domain::speech::{SpeechRequest, StreamFormat, Voice};
@@ -19,10 +19,12 @@ use crate::ledger::Note;
 use crate::pipeline::admit::{Written, admit, cannot, nothing_left};
 use crate::pipeline::call::Call;
 use crate::pipeline::estimate::Input;
+use crate::pipeline::hedge::{self, Race};
 use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::speech_way::{Way, not_audio};
 use crate::pipeline::streamed::{Begun, NextPart, Tap, streamed_in_parts};
+use crate::pipeline::tries::{Then, Tries};
 use crate::pipeline::{estimate, forward, request_body};
 use crate::snapshot::Snapshot;
 
@@ -34,33 +36,53 @@ pub async fn speak(call: Call, facts: CallFacts, request: SpeechRequest) -> Resu
     call.principal.require(facts.operation, &request.model)?;
     let expected = estimate::speech(request.characters());
     let (planned, mut meter) =
-        admit(&call, facts, &request.model, &expected, |candidate| write(&call.snapshot, candidate, &request))?;
+        admit(&call, facts, &request.model, &expected, |candidate| write(&call.snapshot, candidate, &request)).await?;
 
     let call = Rc::new(call);
     let sent = estimate::undelivered(&expected);
     let mut last: Option<GatewayError> = None;
-    for target in planned {
-        let Some(mut spoken) = target.request else { continue };
+    let mut tries = Tries::default();
+    let mut targets = planned.into_iter();
+    let mut again = None;
+    while let Some(mut target) = again.take().or_else(|| targets.next()) {
+        let Some(mut spoken) = target.request.take() else { continue };
         // A target without that voice was not tried; the next one may have it.
         if let Err(error) = find_voice(&call, &target.candidate, &mut spoken).await {
             last = Some(error);
             continue;
         }
-        if !call.may_ask(&target.candidate) {
+        if !tries.may_ask(&call, &target.candidate) {
             continue;
         }
-        meter.attempt();
-        match serve(&call, &target.candidate, spoken, &sent, &mut meter).await {
+        let home = tries.asks(&call, &mut meter, &target.candidate);
+        let hedged = (meter.attempts() == 1 && spoken.is_remote())
+            .then(|| hedge::patience(&call, &meter, &target.candidate, targets.as_slice()));
+        let served = match hedged.flatten() {
+            None => serve(&call, &target.candidate, spoken, &sent, &mut meter).await,
+            Some(patience) => {
+                let race = Race { call: &call, home, first: &target.candidate, sent: &sent, meter: &mut meter };
+                // Such calls are few, and those that are not hedged shall not be larger for them.
+                let (by, answer) = Box::pin(race.run(spoken, patience, targets.as_mut_slice())).await;
+                target.candidate = by.unwrap_or(target.candidate);
+                answer.and_then(|answer| answer.served(&call, &target.candidate, &sent, &mut meter))
+            }
+        };
+        match served {
             Ok(Served::Provider(answer, more, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
-                let idle = call.gateway().timeouts().idle;
-                return Ok(finish_response(response, streamed_in_parts(answer, more, tap, meter, idle)));
+                return Ok(finish_response(response, streamed_in_parts(answer, more, tap, meter, call.flowing())));
             }
             Ok(Served::Local(output, tap)) => {
                 let response = head(&tap, &target.candidate, &meter);
                 return Ok(finish_response(response, streamed_locally(output, tap, meter)));
             }
-            Err(error) => last = Some(call.failed(&mut meter, &target.candidate, error)?),
+            Err(error) => match tries.after(&call, &mut meter, &target.candidate, error, targets.as_slice()).await? {
+                Then::Another(error) => last = Some(error),
+                Then::Same => {
+                    target.request = Some(write(&call.snapshot, &target.candidate, &request)?);
+                    again = Some(target);
+                }
+            },
         }
     }
     Err(last.unwrap_or_else(nothing_left))
@@ -74,6 +96,13 @@ pub(super) struct Spoken {
 }
 
 impl Written for Spoken {}
+
+impl Spoken {
+    /// Whether a provider is asked, and not this machine.
+    pub(super) fn is_remote(&self) -> bool {
+        self.plan.is_some()
+    }
+}
 
 /// What a target is asked.
 ///
@@ -97,7 +126,7 @@ pub(super) fn write(
 }
 
 /// A voice that the provider calls by an id is looked up by its name in the account, and asked for by it.
-async fn find_voice(call: &Call, candidate: &Candidate, spoken: &mut Spoken) -> Result<(), GatewayError> {
+pub(super) async fn find_voice(call: &Call, candidate: &Candidate, spoken: &mut Spoken) -> Result<(), GatewayError> {
     let (Some(directory), Some(dialect)) = (candidate.row.voices_api, candidate.row.speech) else { return Ok(()) };
     let Voice::Name(name) = &spoken.request.voice else { return Ok(()) };
     if directory.is_id(name) {
@@ -122,9 +151,9 @@ async fn serve(
     sent: &Usage,
     meter: &mut Meter,
 ) -> Result<Served, GatewayError> {
-    let Spoken { request, plan } = spoken;
-    let wanted = request.stream_format.unwrap_or_default();
-    let Some(plan) = plan else {
+    if !spoken.is_remote() {
+        let request = spoken.request;
+        let wanted = request.stream_format.unwrap_or_default();
         let output = call.gateway().local.speak(&request).await?;
         meter.served_by(&call.snapshot, candidate);
         // A request that names no format gets what this machine makes; the others were refused by name.
@@ -132,19 +161,84 @@ async fn serve(
         let format = if is_pcm { SpeechFormat::Pcm } else { SpeechFormat::Wav };
         let tap = SpeechTap::new(Way::packed(StreamFormat::Audio, wanted), wanted, format, sent, meter);
         return Ok(Served::Local(output, tap));
-    };
-    let mut parts = plan.parts.into_iter();
-    let Some(SpeechPart { request: first, characters }) = parts.next() else { return Err(nothing_left()) };
-    let input = Input { counted: Some(counted(&Usage { characters, ..*sent })), estimated: *sent };
-    let note = call.dispatched(meter, candidate, &input);
-    let (answer, is_events) = ask(call, candidate, first, plan.answer, note).await?;
-    meter.served_by(&call.snapshot, candidate);
-    let way = Way::new(plan.answer, plan.audio, is_events, wanted, request.format())?;
-    let mut tap = SpeechTap::new(way, wanted, request.format(), sent, meter);
-    tap.sent.characters = characters;
-    tap.later = parts.as_slice().iter().map(|part| part.characters).collect();
-    let more = (!tap.later.is_empty()).then(|| later(call, candidate, parts, plan.answer));
-    Ok(Served::Provider(answer, more, tap))
+    }
+    let asking = Asking::of(spoken)?;
+    let note = call.dispatched(meter, candidate, &asking.input(sent));
+    asking.ask(call, candidate, note).await?.served(call, candidate, sent, meter)
+}
+
+/// What a provider is about to be asked.
+pub(super) struct Asking {
+    first: JsonRequest,
+    rest: Rest,
+}
+
+/// What is needed of it once its answer has begun.
+struct Rest {
+    characters: u64,
+    later: std::vec::IntoIter<SpeechPart>,
+    answer: SpeechAnswer,
+    audio: SpeechAudio,
+    wanted: StreamFormat,
+    format: SpeechFormat,
+}
+
+impl Asking {
+    /// What is asked of a provider.
+    ///
+    /// # Errors
+    /// There is nothing to be asked.
+    pub(super) fn of(spoken: Spoken) -> Result<Self, GatewayError> {
+        let Spoken { request, plan } = spoken;
+        let SpeechPlan { parts, answer, audio } = plan.ok_or_else(nothing_left)?;
+        let mut later = parts.into_iter();
+        let SpeechPart { request: first, characters } = later.next().ok_or_else(nothing_left)?;
+        let (wanted, format) = (request.stream_format.unwrap_or_default(), request.format());
+        Ok(Self { first, rest: Rest { characters, later, answer, audio, wanted, format } })
+    }
+
+    /// What is billed should nothing more be heard of it.
+    pub(super) fn input(&self, sent: &Usage) -> Input {
+        let characters = self.rest.characters;
+        Input { counted: Some(counted(&Usage { characters, ..*sent })), estimated: *sent }
+    }
+
+    /// Asks, and waits for the first audio.
+    ///
+    /// # Errors
+    /// The provider's.
+    pub(super) async fn ask(self, call: &Call, candidate: &Candidate, note: Note) -> Result<Answered, GatewayError> {
+        let Self { first, rest } = self;
+        let (begun, is_events) = ask(call, candidate, first, rest.answer, note).await?;
+        Ok(Answered { begun, is_events, rest })
+    }
+}
+
+/// An answer that has begun.
+pub(super) struct Answered {
+    begun: Begun,
+    is_events: bool,
+    rest: Rest,
+}
+
+impl Answered {
+    /// The answer on its way to the client, in the account of who serves it.
+    fn served(
+        self,
+        call: &Rc<Call>,
+        candidate: &Candidate,
+        sent: &Usage,
+        meter: &mut Meter,
+    ) -> Result<Served, GatewayError> {
+        let Rest { characters, later: parts, answer, audio, wanted, format } = self.rest;
+        meter.served_by(&call.snapshot, candidate);
+        let way = Way::new(answer, audio, self.is_events, wanted, format)?;
+        let mut tap = SpeechTap::new(way, wanted, format, sent, meter);
+        tap.sent.characters = characters;
+        tap.later = parts.as_slice().iter().map(|part| part.characters).collect();
+        let more = (!tap.later.is_empty()).then(|| later(call, candidate, parts, answer));
+        Ok(Served::Provider(self.begun, more, tap))
+    }
 }
 
 /// Asks for one part of the speech, and waits for its first bytes. Tells whether they are events.

@@ -1,11 +1,10 @@
 //! An answer that flows while it arrives: each piece is passed on, looked at where usage is in it,
 //! and the record is in the journal before the stream ends.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use dialects::contract::SpeechDecoder;
-use domain::error::ErrorKind;
 use domain::limits::MAX_UPSTREAM_MESSAGE_BYTES;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use futures_util::future::LocalBoxFuture;
@@ -17,6 +16,7 @@ use crate::error::GatewayError;
 use crate::pipeline::call::Call;
 use crate::pipeline::forward::cut;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::phases::Pace;
 
 /// What is done to a stream on its way.
 pub trait Tap: 'static {
@@ -62,9 +62,9 @@ impl Begun {
     /// The provider breaks off or stalls before it, or ends without any: another target may do better.
     pub async fn wait(call: &Call, mut body: Incoming) -> Result<Self, GatewayError> {
         let since = Instant::now();
-        let first = tokio::time::timeout(call.gateway().timeouts().first_byte, first_piece(&mut body)).await;
+        let first = call.begun(first_piece(&mut body)).await;
         call.progress.waited(since.elapsed());
-        Ok(Self { first: first.map_err(|_| stalled())??, body })
+        Ok(Self { first: first??, body })
     }
 
     /// Reads on until there is audio in what came. Around it stands text that tells a failure as well.
@@ -80,8 +80,7 @@ impl Begun {
             if !audio.is_empty() || seen.len() > MAX_UPSTREAM_MESSAGE_BYTES {
                 return Ok(Self { first: seen.freeze(), ..self });
             }
-            let more = tokio::time::timeout(call.gateway().timeouts().idle, next_piece(&mut self.body)).await;
-            next = more.map_err(|_| stalled())??;
+            next = call.pace().next(next_piece(&mut self.body)).await??;
         }
         decoder.finish(&mut audio)?;
         Ok(Self { first: seen.freeze(), ..self })
@@ -102,17 +101,13 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, GatewayError> 
     Ok(None)
 }
 
-fn stalled() -> GatewayError {
-    GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider's answer stalled.")
-}
-
 struct State<T> {
     first: Option<Bytes>,
     body: Incoming,
     more: Option<NextPart>,
     tap: T,
     meter: Option<Meter>,
-    idle: Duration,
+    pace: Pace,
 }
 
 /// The client's body. Dropped early, it records that the client left.
@@ -120,9 +115,9 @@ pub fn streamed<T: Tap>(
     answer: Begun,
     tap: T,
     meter: Meter,
-    idle: Duration,
+    pace: Pace,
 ) -> impl Stream<Item = Result<Bytes, GatewayError>> {
-    streamed_in_parts(answer, None, tap, meter, idle)
+    streamed_in_parts(answer, None, tap, meter, pace)
 }
 
 /// The client's body of an answer that comes in several parts, each asked for when the one before has
@@ -132,12 +127,12 @@ pub fn streamed_in_parts<T: Tap>(
     more: Option<NextPart>,
     tap: T,
     mut meter: Meter,
-    idle: Duration,
+    pace: Pace,
 ) -> impl Stream<Item = Result<Bytes, GatewayError>> {
     // A client that leaves before the first piece is billed for what was used until then.
     let (usage, source) = tap.usage();
     meter.set_usage(usage, source);
-    let state = State { first: Some(answer.first), body: answer.body, more, tap, meter: Some(meter), idle };
+    let state = State { first: Some(answer.first), body: answer.body, more, tap, meter: Some(meter), pace };
     stream::unfold(state, |mut state| async move { state.next().await.map(|item| (item, state)) })
 }
 
@@ -147,8 +142,8 @@ impl<T: Tap> State<T> {
             self.meter.as_ref()?;
             let step = match self.first.take() {
                 Some(first) => self.tap.feed(first),
-                None => match tokio::time::timeout(self.idle, self.body.frame()).await {
-                    Err(_) => Err(stalled()),
+                None => match self.pace.next(self.body.frame()).await {
+                    Err(late) => Err(late),
                     Ok(Some(Err(error))) => Err(cut(&error)),
                     Ok(Some(Ok(frame))) => match frame.into_data() {
                         Ok(chunk) => self.tap.feed(chunk),

@@ -10,6 +10,7 @@ use dialects::error::DialectError;
 use dialects::openai::transcription::{TranscriptSse, render};
 use domain::audio::AudioFile;
 use domain::error::ErrorKind;
+use domain::limits::MAX_UPSTREAM_JSON_BYTES;
 use domain::provider::Operation;
 use domain::transcription::TranscriptionRequest;
 use domain::usage::{Usage, UsageSource};
@@ -23,6 +24,7 @@ use crate::pipeline::meter::{CallFacts, Meter};
 use crate::pipeline::route::Candidate;
 use crate::pipeline::send_form::{Sending, Sent, send_form};
 use crate::pipeline::streamed::{Begun, Tap, streamed};
+use crate::pipeline::tries::{Then, Tries};
 use crate::pipeline::{estimate, forward};
 
 /// Bytes looked at to know what an upload is.
@@ -51,14 +53,16 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
     }
     let expected = estimate::transcription(length.reserved_ms());
     let (mut planned, mut meter) =
-        admit(&call, facts, &request.model, &expected, |candidate| write(candidate, operation, &request, length))?;
+        admit(&call, facts, &request.model, &expected, |candidate| write(candidate, operation, &request, length))
+            .await?;
 
     let mut last: Option<GatewayError> = None;
     let mut next = 0;
     let mut asked = None;
+    let mut tries = Tries::default();
     while let Some(target) = planned.get(next) {
         let candidate = &target.candidate;
-        // A form that changed on its way is sent again to who was asked already.
+        // Who was asked already may be asked again, also for a form that changed on its way.
         let askable = |_: &&Form| asked == Some(next) || call.may_ask(candidate);
         let Some(form) = target.request.as_ref().filter(askable) else {
             next += 1;
@@ -66,14 +70,17 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
         };
         asked = Some(next);
         let serving = Serving { call: &call, candidate, form, request: &request, length };
-        meter.attempt();
+        tries.asks(&call, &mut meter, candidate);
         match serving.serve(&mut upload, &mut meter).await {
             Ok(Served::Whole(reply)) => return Ok(respond(&call, reply, candidate, meter)),
             Ok(Served::Stream(answer, tap)) => return Ok(respond_stream(&call, candidate, answer, tap, meter)),
-            Ok(Served::FieldsFollowed) => meter.take_back_attempt(),
+            Ok(Served::FieldsFollowed) => tries.take_back(&mut meter),
             Err(error) => {
-                last = Some(call.failed(&mut meter, candidate, error)?);
-                next += 1;
+                let others = planned.get(next + 1..).unwrap_or_default();
+                if let Then::Another(error) = tries.after(&call, &mut meter, candidate, error, others).await? {
+                    last = Some(error);
+                    next += 1;
+                }
                 upload.receive_rest().await?;
             }
         }
@@ -83,7 +90,8 @@ pub async fn transcribe(call: Call, mut facts: CallFacts, mut upload: Upload) ->
             if let Some(left) = planned.get_mut(next..).filter(|left| !left.is_empty()) {
                 admit_again(&call, &mut meter, left, &expected, |candidate| {
                     write(candidate, operation, &request, length)
-                })?;
+                })
+                .await?;
             }
         }
     }
@@ -240,7 +248,7 @@ impl Serving<'_> {
             let tap = EventTap::new(self.length.billed(upload).await, meter);
             return Ok(Served::Stream(answer, tap));
         }
-        let body = forward::collect_json(call.gateway(), response.into_body()).await?;
+        let body = forward::collect(response.into_body(), MAX_UPSTREAM_JSON_BYTES, call.pace()).await?;
         let operation = meter.facts().operation;
         let reply = self.form.dialect.reply(operation, self.request, &candidate.model, &content_type, &body)?;
         meter.served_by(&call.snapshot, candidate);
@@ -299,7 +307,7 @@ fn respond_stream(call: &Call, candidate: &Candidate, answer: Begun, tap: EventT
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "no-cache"));
     crate::http::headers::served(&mut response, candidate, &meter);
-    response.streaming(streamed(answer, tap, meter, call.gateway().timeouts().idle))
+    response.streaming(streamed(answer, tap, meter, call.flowing()))
 }
 
 /// Passes events on as they are and reads the usage of the last.

@@ -38,16 +38,16 @@ impl Session {
     }
 
     /// Records every turn that the last frame ended. `Err` when the next one is not covered.
-    pub(super) fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
+    pub(super) async fn account(&mut self, status: UsageStatus) -> Result<(), GatewayError> {
         let mut covered = Ok(());
         for turn in take_used(&mut self.actions) {
-            covered = covered.and(self.used(&turn, status));
+            covered = covered.and(self.used(&turn, status).await);
         }
         covered
     }
 
     /// Records a turn and makes sure that the next one is covered.
-    fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
+    async fn used(&mut self, turn: &TurnUsage, status: UsageStatus) -> Result<(), GatewayError> {
         let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
         let settled = self.turns.settle(turn);
         self.meter.audio_passed(self.turns.passed());
@@ -59,7 +59,7 @@ impl Session {
             }
             Tariff::Reported => self.record(settled, turn.model.as_deref(), status),
         }
-        self.meter.keep_reserved(window).map_err(GatewayError::from)
+        self.meter.keep_reserved(window).await.map_err(GatewayError::from)
     }
 
     fn record(&mut self, used: Option<(Usage, UsageSource)>, transcriber: Option<&str>, status: UsageStatus) {
@@ -81,14 +81,14 @@ impl Session {
     }
 
     /// Records what nothing complete was recorded of for long, so that it is within the budget.
-    pub(super) fn bill_running(&mut self) -> Result<(), GatewayError> {
+    pub(super) async fn bill_running(&mut self) -> Result<(), GatewayError> {
         let Some(window) = self.upstream.as_ref().map(|pending| pending.window) else { return Ok(()) };
         match self.tariff() {
             Tariff::Connected { .. } => self.bill_connection(UsageStatus::Ok),
             Tariff::Heard { .. } => self.bill_heard(UsageStatus::Ok),
             Tariff::Reported => {}
         }
-        self.meter.keep_reserved(window).map_err(GatewayError::from)
+        self.meter.keep_reserved(window).await.map_err(GatewayError::from)
     }
 
     /// Records the time of the connection. It goes on, so that a kill leaves a record of what follows.

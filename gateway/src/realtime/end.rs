@@ -83,7 +83,7 @@ impl Session {
             }
             let Some(pending) = &mut self.upstream else { return };
             pending.dialect.upstream(&text, &mut self.actions);
-            if let Err(error) = self.account(ending.status()) {
+            if let Err(error) = self.account(ending.status()).await {
                 tracing::debug!(session = %self.id, %error, "the last turn spent what was left");
             }
             // There is nobody left to send anything to.

@@ -100,7 +100,7 @@ impl Session {
             // The last one told most.
             Err(error) => return self.unreachable(error).await,
         };
-        let held = self.meter.keep_reserved(next.window);
+        let held = self.meter.keep_reserved(next.window).await;
         self.upstream = Some(Box::new(next));
         self.record_leg();
         self.go_on(held.map_err(GatewayError::from)).await?;

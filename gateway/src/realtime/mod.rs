@@ -16,6 +16,7 @@ pub mod open;
 pub mod outgoing;
 pub mod recording;
 pub mod registry;
+pub mod replicated;
 pub mod secrets;
 pub mod session;
 mod tab;

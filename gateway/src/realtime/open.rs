@@ -15,10 +15,13 @@ use uuid::Uuid;
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Caller, caller};
+use crate::ledger::Routing;
 use crate::limits::Want;
 use crate::pipeline::admit::{nothing_left, refuse_unpriced};
+use crate::pipeline::decision::Noting;
 use crate::pipeline::estimate;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::queue::{self, Handed};
 use crate::pipeline::route::{Candidate, Dropped, Question, Watch, route};
 use crate::realtime::client::{Client, verify};
 use crate::realtime::fallback::Fallback;
@@ -53,8 +56,8 @@ pub async fn create_session(
     gateway.ledger.accepts()?;
     // A transcription session may name its model in its first event; what it opens is then decided
     // by that event. Its slot and its window are reserved now.
-    let candidates = match &asked.model {
-        Some(model) => Some(candidates(&worker, &caller, model, asked.transcription)?),
+    let decided = match &asked.model {
+        Some(model) => Some(seated(&worker, &caller, model, asked.transcription).await?),
         None => {
             if !(caller.principal.key.operations.is_empty()
                 || caller.principal.key.operations.contains(&Operation::Realtime))
@@ -64,10 +67,11 @@ pub async fn create_session(
             None
         }
     };
+    let (candidates, routing) = decided.map_or((None, None), |(found, routing)| (Some(found), routing));
     caller.facts.model_asked = asked.model.clone().unwrap_or_default();
     let window = candidates.iter().flatten().filter_map(|candidate| window(&caller, candidate)).max();
     let want = Want { cost: window, session: true };
-    let permit = gateway.limits.admit(&caller.principal.key, &want, caller.facts.started_at, caller.facts.started)?;
+    let permit = worker.admit(&caller.principal.key, &want, &caller.facts).await?;
     let session = SessionId(Uuid::now_v7());
     // From here on the session counts, and ends with its key: also while its provider is asked.
     let kind = if asked.transcription { live::Kind::Transcription } else { live::Kind::Realtime };
@@ -76,6 +80,7 @@ pub async fn create_session(
     // Asked again now that it counts: a gateway that stops ends those that count, and no more come.
     let entered = entered.filter(|_| !gateway.draining.is_cancelled()).ok_or_else(full)?;
     let mut meter = Meter::open(gateway, caller.facts.clone(), permit, Some(Arc::clone(&entered.live)));
+    meter.routed(routing);
     let upstream = match candidates {
         Some(candidates) => Upstream::Connected(Box::new(
             connect_first(&worker, &caller, candidates, asked.transcription, &mut meter).await?,
@@ -138,6 +143,22 @@ fn asked(request: &HttpRequest, caller: &Caller) -> Result<Asked, GatewayError> 
     Ok(asked)
 }
 
+/// The targets that can hold a session, best first, and how that was decided.
+type Decided = (Vec<Candidate>, Option<Box<Routing>>);
+
+/// As [`candidates`], the first of which has a seat: where all are in use, one is waited for in turn.
+async fn seated(worker: &Worker, caller: &Caller, model: &str, transcription: bool) -> Result<Decided, GatewayError> {
+    let tenant = caller.principal.key.tenant;
+    queue::seated(&worker.gateway, &caller.progress, tenant, |handed, in_use| {
+        let mut noting = Noting::beside(in_use);
+        let found = found(worker, caller, model, transcription, handed, &mut noting)?;
+        let routing = noting.routing(found.iter().map(|candidate| candidate.place));
+        in_use.claim(&caller.snapshot, tenant, found.iter())?;
+        Ok((found, routing))
+    })
+    .await
+}
+
 /// The targets that can hold the session, best first.
 ///
 /// # Errors
@@ -147,6 +168,21 @@ pub(super) fn candidates(
     caller: &Caller,
     model: &str,
     transcription: bool,
+) -> Result<Decided, GatewayError> {
+    let mut nobody = ();
+    let mut noting = Noting::beside(&mut nobody);
+    let found = found(worker, caller, model, transcription, None, &mut noting)?;
+    let routing = noting.routing(found.iter().map(|candidate| candidate.place));
+    Ok((found, routing))
+}
+
+fn found(
+    worker: &Worker,
+    caller: &Caller,
+    model: &str,
+    transcription: bool,
+    handed: Option<&Handed>,
+    watch: &mut impl Watch,
 ) -> Result<Vec<Candidate>, GatewayError> {
     caller.principal.require(Operation::Realtime, model)?;
     let key = &caller.principal.key;
@@ -161,8 +197,9 @@ pub(super) fn candidates(
         conversation: caller.facts.conversation,
         at: caller.facts.started_at,
         refuses_unpriced: key.refuse_unpriced,
+        handed,
     };
-    choose(&question, transcription, &mut ())
+    choose(&question, transcription, watch)
 }
 
 /// The decision itself, from nothing but what is known.

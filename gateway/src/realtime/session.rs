@@ -274,12 +274,13 @@ impl Session {
     }
 
     async fn connect_model(&mut self, model: &str) -> Result<(), GatewayError> {
-        let candidates = candidates(&self.worker, &self.caller, model, self.transcription)?;
+        let (candidates, routing) = candidates(&self.worker, &self.caller, model, self.transcription)?;
         self.meter.set_model(model);
+        self.meter.routed(routing);
         let pending =
             connect_first(&self.worker, &self.caller, candidates, self.transcription, &mut self.meter).await?;
         if let Some(window) = pending.window {
-            self.meter.reserve_more(window)?;
+            self.meter.reserve_more(window).await?;
         }
         self.upstream = Some(Box::new(pending));
         self.record_leg();
@@ -300,7 +301,7 @@ impl Session {
             }
             FromUpstream::Unreachable(error) => return self.fall_back(*error).await,
             FromUpstream::RecordDue => {
-                let covered = self.bill_running();
+                let covered = self.bill_running().await;
                 return self.go_on(covered).await;
             }
             FromUpstream::Closed(code, reason) => {
@@ -328,7 +329,7 @@ impl Session {
         self.meter.first_byte();
         // What a turn used is in the journal before the client sees that the turn is over, and whether
         // or not it is still there to see it.
-        let covered = self.account(UsageStatus::Ok);
+        let covered = self.account(UsageStatus::Ok).await;
         if had {
             self.actions.retain(|action| !matches!(action, Action::ToClient(_)));
         } else if flow == Flow::Forward {

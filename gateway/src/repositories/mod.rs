@@ -16,9 +16,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr};
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlxError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, UtcOffset};
@@ -104,13 +104,23 @@ async fn connect_to_server(url: &str) -> Result<DatabaseConnection, DbErr> {
         .connect_timeout(PATIENCE)
         .max_connections(POSTGRES_CONNECTIONS);
     options.map_sqlx_postgres_opts(move |_| server.clone());
+    // Whoever gives up on a server leaves a connection in the middle of something. The pool asks whether it is still
+    // good, and would wait for ever, with the connection's place taken, where the server has vanished.
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = tokio::time::timeout(PATIENCE, connection.ping()).await;
+                answer.unwrap_or(Err(SqlxError::PoolTimedOut)).map(|()| true)
+            })
+        })
+    });
     Database::connect(options).await
 }
 
 /// A server that does not answer is waited for, and then only the wait's end would be told.
 fn no_answer(url: &str, error: DbErr) -> DbErr {
     let DbErr::Conn(RuntimeErr::SqlxError(cause)) = &error else { return error };
-    if !matches!(cause.as_ref(), sea_orm::SqlxError::PoolTimedOut) {
+    if !matches!(cause.as_ref(), SqlxError::PoolTimedOut) {
         return error;
     }
     let server = url::Url::parse(url).ok();

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::ids::TenantId;
+use domain::routing::Hedge;
 use entities::{Id, model, voice};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{ManagedBy, from_json, parse, stored, to_json};
+use super::{ManagedBy, from_json, parse, stored, to_count, to_json};
 use crate::snapshot::Route;
 
 /// Makes or changes the route of this name and tenant.
@@ -34,6 +35,7 @@ pub async fn upsert_model(
         tenant_id: Set(tenant),
         strategy: Set(route.strategy.to_string()),
         targets: Set(to_json(&route.targets)?),
+        hedge_ms: Set(route.hedge.map(|hedge| i32::try_from(hedge.unmeasured_ms).unwrap_or(i32::MAX))),
         managed_by: Set(managed_by.as_str().to_owned()),
         created_at: Set(found.as_ref().map_or_else(|| stored(now), |row| row.created_at)),
         ..Default::default()
@@ -144,5 +146,10 @@ fn from_row(row: model::Model) -> Result<Route, DbErr> {
         tenant: row.tenant_id.map(|tenant| TenantId(tenant.0)),
         strategy: parse("strategy", &row.strategy)?,
         targets: from_json("targets", &row.targets)?,
+        hedge: row
+            .hedge_ms
+            .map(|ms| to_count("hedge_ms", ms.into()))
+            .transpose()?
+            .map(|unmeasured_ms| Hedge { unmeasured_ms }),
     })
 }

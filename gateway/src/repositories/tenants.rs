@@ -1,13 +1,18 @@
 //! Tenants.
 
+use std::collections::HashMap;
+
 use domain::ids::TenantId;
 use entities::{Id, tenant};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{ManagedBy, stored};
+use crate::limits::shared::WhenAway;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,37 @@ pub async fn upsert_tenant(
     tenant::Entity::insert(row).on_conflict(update).exec_without_returning(db).await?;
     let tenant = find_tenant_by_name(db, name).await?;
     tenant.map(|tenant| tenant.id).ok_or_else(|| DbErr::RecordNotFound(format!("tenant {name}")))
+}
+
+/// Sets what holds for a tenant's keys while Redis is away; `None` for what holds for all.
+///
+/// # Errors
+/// The database's.
+pub async fn set_when_away(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    when_away: Option<WhenAway>,
+) -> Result<(), DbErr> {
+    let word = when_away.map(|when_away| when_away.as_str().to_owned());
+    let update = tenant::Entity::update_many().col_expr(tenant::Column::WhenAway, Expr::value(word));
+    update.filter(tenant::Column::Id.eq(Id(tenant.0))).exec(db).await.map(drop)
+}
+
+/// What holds while Redis is away, for the tenants that have something of their own. A word that is not known is
+/// left out.
+///
+/// # Errors
+/// The database's.
+pub async fn list_when_away(db: &impl ConnectionTrait) -> Result<HashMap<TenantId, WhenAway>, DbErr> {
+    let rows: Vec<(Id, Option<String>)> = tenant::Entity::find()
+        .select_only()
+        .columns([tenant::Column::Id, tenant::Column::WhenAway])
+        .filter(tenant::Column::WhenAway.is_not_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    let known = |(id, word): (Id, Option<String>)| Some((TenantId(id.0), WhenAway::named(word?.as_str())?));
+    Ok(rows.into_iter().filter_map(known).collect())
 }
 
 /// The tenant of this name.

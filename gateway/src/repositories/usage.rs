@@ -12,12 +12,13 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
+use serde::de::DeserializeOwned;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use super::{parse, stored, to_count, to_i64};
-use crate::ledger::{FailedAttempt, UsageRecord};
+use crate::ledger::{FailedAttempt, Routing, UsageRecord};
 use crate::limits::PastSpend;
 
 /// Keys asked for in one statement.
@@ -65,6 +66,8 @@ pub struct StoredUsage {
     pub attempts: u32,
     /// Those that failed before another served.
     pub failed_attempts: Vec<FailedAttempt>,
+    /// How the call was routed, where there was a choice.
+    pub routing: Option<Box<Routing>>,
     /// Cache result.
     pub cache: Option<String>,
     /// Milliseconds to the first byte.
@@ -183,6 +186,34 @@ async fn add_deleted(
     Ok(())
 }
 
+/// The priced records of a key with ids at or above `bound`, the newest first and at most so many.
+///
+/// # Errors
+/// The database's.
+pub async fn at_or_above(
+    db: &impl ConnectionTrait,
+    key: VirtualKeyId,
+    bound: Uuid,
+    most: u64,
+) -> Result<Vec<replicas::Record>, DbErr> {
+    let rows: Vec<(Id, i64, OffsetDateTime)> = usage_record::Entity::find()
+        .select_only()
+        .columns([usage_record::Column::Id, usage_record::Column::CostNanoUsd, usage_record::Column::StartedAt])
+        .filter(usage_record::Column::KeyId.eq(Id(key.0)))
+        .filter(usage_record::Column::Id.gte(Id(bound)))
+        .filter(usage_record::Column::CostNanoUsd.gt(0_i64))
+        .order_by_desc(usage_record::Column::Id)
+        .limit(most)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let record = |(id, cost, started_at): (Id, i64, OffsetDateTime)| {
+        let (id, cost) = (UsageRecordId(id.0), Some(NanoUsd(cost)));
+        replicas::Record { id, key, cost, started_at }
+    };
+    Ok(rows.into_iter().map(record).collect())
+}
+
 /// The records of one request of a key, in the order of their turns.
 ///
 /// # Errors
@@ -267,6 +298,7 @@ fn to_row(record: &UsageRecord) -> usage_record::Model {
         status: record.status.as_str().to_owned(),
         attempts: record.attempts.into(),
         failed_attempts: failed_attempts(&record.failed_attempts),
+        routing: record.routing.as_deref().and_then(|routing| serde_json::to_string(routing).ok()),
         cache: record.cache.clone(),
         ttfb_ms: record.ttfb_ms.map(to_i64),
         latency_ms: to_i64(record.latency_ms),
@@ -280,8 +312,8 @@ fn failed_attempts(attempts: &[FailedAttempt]) -> Option<String> {
     if attempts.is_empty() { None } else { serde_json::to_string(attempts).ok() }
 }
 
-fn read_attempts(list: &str) -> Result<Vec<FailedAttempt>, DbErr> {
-    serde_json::from_str(list).map_err(|error| DbErr::Type(format!("failed_attempts: {error}")))
+fn read<T: DeserializeOwned>(column: &str, json: &str) -> Result<T, DbErr> {
+    serde_json::from_str(json).map_err(|error| DbErr::Type(format!("{column}: {error}")))
 }
 
 fn from_row(row: usage_record::Model) -> Result<StoredUsage, DbErr> {
@@ -316,7 +348,8 @@ fn from_row(row: usage_record::Model) -> Result<StoredUsage, DbErr> {
         price_id: row.price_id.map(|id| PriceId(id.0)),
         status: parse("status", &row.status)?,
         attempts: to_count("attempts", row.attempts)?,
-        failed_attempts: row.failed_attempts.map_or_else(|| Ok(Vec::new()), |list| read_attempts(&list))?,
+        failed_attempts: row.failed_attempts.map_or_else(|| Ok(Vec::new()), |list| read("failed_attempts", &list))?,
+        routing: row.routing.map(|told| read("routing", &told)).transpose()?,
         cache: row.cache,
         ttfb_ms: row.ttfb_ms.map(|ms| to_count("ttfb_ms", ms)).transpose()?,
         latency_ms: to_count("latency_ms", row.latency_ms)?,

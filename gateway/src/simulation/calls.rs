@@ -8,6 +8,7 @@ use dialects::error::DialectError;
 use domain::error::ErrorKind;
 use domain::ids::RequestId;
 use domain::provider::Operation;
+use domain::routing::retry::{Left, Next};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
 use super::book::Whose;
@@ -15,12 +16,15 @@ use super::machine::FIRST_BYTE;
 use super::setup::{MODELS, Model, TENANT, key_id, tariff};
 use super::world::{Event, Mode, Plant, World};
 use crate::Gateway;
+use crate::error::Mend;
 use crate::ledger::Note;
 use crate::limits::Want;
 use crate::pipeline::admit::{Written, decide};
 use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::meter::{CallFacts, Meter};
+use crate::pipeline::phases::UNSTREAMED;
 use crate::pipeline::route::{Candidate, Question};
+use crate::pipeline::tries::Tries;
 use crate::snapshot::{Key, Snapshot};
 
 /// What a provider does with a call.
@@ -39,6 +43,8 @@ enum Phase {
     /// The provider has it whole.
     Waiting,
     Streaming,
+    /// It waits before the same provider is asked again.
+    Resting,
 }
 
 /// A call that is admitted.
@@ -50,6 +56,7 @@ pub(super) struct Call {
     snapshot: Arc<Snapshot>,
     operation: Operation,
     left: VecDeque<Candidate>,
+    tries: Tries,
     candidate: Option<Candidate>,
     /// `None` only while it is being ended.
     pub(super) meter: Option<Meter>,
@@ -98,6 +105,7 @@ pub(super) fn question<'a>(gateway: &'a Gateway, snapshot: &'a Snapshot, facts: 
         conversation: None,
         at: facts.started_at,
         refuses_unpriced: facts.key.refuse_unpriced,
+        handed: None,
     }
 }
 
@@ -152,6 +160,7 @@ impl World {
             snapshot,
             operation: model.operation,
             left: planned.into_iter().map(|target| target.candidate).collect(),
+            tries: Tries::default(),
             candidate: None,
             note: None,
             phase: Phase::Uploading,
@@ -178,19 +187,48 @@ impl World {
                 self.say(|| format!("c{id} passes {candidate:?} by"));
                 continue;
             }
-            let Some(meter) = &mut call.meter else { return };
-            meter.attempt();
-            let input = match call.operation {
-                Operation::Chat => Input::estimated(call.sent),
-                _ => Input { counted: Some(spoken(&call.sent)), estimated: call.sent },
-            };
-            call.note = Some(meter.dispatched(&call.snapshot, &candidate, &input));
-            self.say(|| format!("c{id} asks {candidate:?}"));
-            (call.candidate, call.phase) = (Some(candidate), Phase::Uploading);
-            self.goes_on(id, call, 400);
-            return;
+            return self.ask(id, call, candidate);
         }
         self.say(|| format!("c{id} has no target left"));
+    }
+
+    fn ask(&mut self, id: u32, mut call: Box<Call>, candidate: Candidate) {
+        let gateway = self.machines[call.machine].serving().unwrap();
+        let Some(meter) = &mut call.meter else { return };
+        meter.attempt();
+        call.tries.called(&gateway.health, &candidate);
+        let input = match call.operation {
+            Operation::Chat => Input::estimated(call.sent),
+            _ => Input { counted: Some(spoken(&call.sent)), estimated: call.sent },
+        };
+        call.note = Some(meter.dispatched(&call.snapshot, &candidate, &input));
+        self.say(|| format!("c{id} asks {candidate:?}"));
+        (call.candidate, call.phase) = (Some(candidate), Phase::Uploading);
+        self.goes_on(id, call, 400);
+    }
+
+    /// A target has failed: the call goes on somewhere, or ends.
+    fn failed(&mut self, id: u32, mut call: Box<Call>, candidate: &Candidate) {
+        let gateway = self.machines[call.machine].serving().unwrap();
+        let mend = if call.fate == Fate::Refuses { Mend::Refused(None) } else { Mend::Never };
+        let left = Left { targets: call.left.len(), time: UNSTREAMED };
+        match call.tries.next(&gateway.health, candidate, call.operation, mend, left) {
+            Next::Another => {
+                candidate.leave();
+                self.next_target(id, call);
+            }
+            Next::SameAfter(wait) => {
+                self.say(|| format!("c{id} comes back to {candidate:?} in {wait:?}"));
+                call.phase = Phase::Resting;
+                call.step += 1;
+                self.after(u64::try_from(wait.as_millis()).unwrap(), Event::Call(id, call.step));
+                self.calls.insert(id, call);
+            }
+            Next::GiveUp(why) => {
+                candidate.leave();
+                self.say(|| format!("c{id} gives up: {why:?}"));
+            }
+        }
     }
 
     fn goes_on(&mut self, id: u32, mut call: Box<Call>, within: u64) {
@@ -200,7 +238,7 @@ impl World {
     }
 
     pub(super) fn call_step(&mut self, id: u32, step: u32) {
-        let Some(call) = self.calls.remove(&id) else { return };
+        let Some(mut call) = self.calls.remove(&id) else { return };
         if call.step != step {
             self.calls.insert(id, call);
             return;
@@ -209,6 +247,11 @@ impl World {
             Phase::Uploading => self.uploaded(id, call),
             Phase::Waiting => self.answered(id, call),
             Phase::Streaming => self.streamed(id, call),
+            Phase::Resting => {
+                if let Some(candidate) = call.candidate.take() {
+                    self.ask(id, call, candidate);
+                }
+            }
         }
     }
 
@@ -245,13 +288,12 @@ impl World {
             self.say(|| format!("c{id} {candidate:?} {fate:?}"));
             let kind = if fate == Fate::Hangs { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamError };
             meter.failed(&candidate, kind);
-            candidate.leave();
             gateway.health.failed(&candidate, call.operation, meter.waited());
             self.book.withdrawn((call.request, 0));
-            if !call.client_left {
-                self.next_target(id, call);
+            if call.client_left {
+                return candidate.leave();
             }
-            return;
+            return self.failed(id, call, &candidate);
         }
         meter.served_by(&call.snapshot, &candidate);
         meter.first_byte();
@@ -317,6 +359,8 @@ impl World {
         let Some(mut call) = self.calls.remove(&id) else { return };
         self.say(|| format!("c{id} is left by its client while {:?}", call.phase));
         match call.phase {
+            // No provider works on it.
+            Phase::Resting => {}
             // Without its client the request never gets whole.
             Phase::Uploading if call.streams_up => {
                 if self.plant == Plant::LeakedPermit {

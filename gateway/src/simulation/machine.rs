@@ -372,6 +372,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         limits: GatewayLimits::default(),
         timeouts,
         record_dir: None,
+        shared: None,
         client_secret_key: [0; 32],
     };
     let in_force = InForce { bounds: settings.limits, timeouts: settings.timeouts };
@@ -379,6 +380,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         pepper: Pepper::new(&[0; 32]),
         limits: Limits::new(),
+        shared: None,
         ledger,
         health: Health::new(settings.timeouts.breaker_open),
         tokens: Tokens::default(),
@@ -389,6 +391,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         local: LocalSpeech::detect(LocalLimits::default()),
         recorder: None,
         sessions: Sessions::default(),
+        overload: Arc::default(),
         reports: Reports::new(),
         calls: TaskTracker::new(),
         draining: CancellationToken::new(),

@@ -9,6 +9,7 @@ use domain::ids::{RequestId, SessionId};
 use domain::money::NanoUsd;
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource, UsageStatus};
+use futures_util::FutureExt;
 
 use super::book::Whose;
 use super::calls::{Fate, facts, question};
@@ -211,7 +212,8 @@ impl World {
             self.book.withdrawn((session.request, session.sequence));
         } else {
             self.turn_is_billed(id, &mut session, UsageSource::Reported, UsageStatus::Ok);
-            if let Err(refusal) = session.meter.keep_reserved(session.window) {
+            // Nothing is shared in this world, so nothing is waited for.
+            if let Some(Err(refusal)) = session.meter.keep_reserved(session.window).now_or_never() {
                 self.say(|| format!("s{id} is over: {refusal}"));
                 return self.session_ends(id, session, UsageStatus::EndedByPolicy);
             }

@@ -144,6 +144,7 @@ impl Policies {
                 tenant: None,
                 strategy: *strategy,
                 targets: targets.collect(),
+                hedge: None,
             }));
         }
         snapshot

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::{Pool, PriceList, ProviderAccount, Snapshot};
 use crate::repositories::providers::{StoredCredential, StoredProvider};
-use crate::repositories::{keys, models, prices, providers};
+use crate::repositories::{keys, models, prices, providers, tenants};
 
 /// Opens what was sealed for the place that a binding names.
 pub type Open<'a> = dyn Fn(&str, &[u8]) -> Result<SecretString, OpenError> + Send + Sync + 'a;
@@ -34,6 +34,7 @@ pub async fn load(db: &(impl ConnectionTrait + StreamTrait), open: &Open<'_>) ->
     let mut snapshot = Snapshot {
         prices: PriceList::new(prices::list_prices(db, OffsetDateTime::now_utc()).await?),
         voices: models::list_voices(db).await?,
+        when_away: tenants::list_when_away(db).await?,
         ..Snapshot::default()
     };
     for (hash, key) in keys::all_active_keys(db).await? {

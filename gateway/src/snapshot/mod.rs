@@ -13,8 +13,10 @@ use domain::ids::{TenantId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::money::NanoUsd;
 use domain::provider::Operation;
-use domain::routing::{Strategies, Target};
+use domain::routing::{Hedge, Strategies, Target};
 use time::OffsetDateTime;
+
+use crate::limits::shared::WhenAway;
 
 pub use self::providers::{AccountKey, Credential, Pool, ProviderAccount};
 pub use domain::price_list::{ListedPrice, PriceList};
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub prices: PriceList,
     /// Voice names that work on every provider: name → provider name or kind → that provider's voice.
     pub voices: BTreeMap<String, BTreeMap<String, String>>,
+    /// What holds for a tenant's keys while Redis is away, where it is not what holds for all.
+    pub when_away: HashMap<TenantId, WhenAway>,
 }
 
 impl Snapshot {
@@ -139,4 +143,6 @@ pub struct Route {
     pub strategy: Strategies,
     /// What serves it.
     pub targets: Vec<Target>,
+    /// Whether a second target is asked beside a first one that is slow to speak.
+    pub hedge: Option<Hedge>,
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use domain::error::ErrorKind;
+use domain::overload::Work;
 use domain::provider::Operation;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -19,6 +20,25 @@ const REFUSED: &str = "antiphon_refused_records_total";
 const OPEN_CALLS: &str = "antiphon_open_calls_unwritten_total";
 const CREDENTIAL: &str = "antiphon_upstream_credential_refused_total";
 const COST: &str = "antiphon_cost_nano_usd_total";
+const RETRIES: &str = "antiphon_retries_total";
+const RETRIES_REFUSED: &str = "antiphon_retries_refused_total";
+const HEDGES: &str = "antiphon_hedges_total";
+const HEDGES_WON: &str = "antiphon_hedges_won_total";
+const UPSTREAM_TIMEOUTS: &str = "antiphon_upstream_timeouts_total";
+const REDIS_UP: &str = "antiphon_redis_up";
+const REDIS_GATEWAYS: &str = "antiphon_redis_gateways";
+const REDIS_CALLS: &str = "antiphon_redis_calls_total";
+const REDIS_ERRORS: &str = "antiphon_redis_errors_total";
+const REDIS_FALLBACKS: &str = "antiphon_redis_fallbacks_total";
+const REDIS_ALONE: &str = "antiphon_admitted_without_redis_total";
+const RESIDENT: &str = "antiphon_resident_memory_bytes";
+const DELAY: &str = "antiphon_worker_delay_seconds";
+const OVERLOAD: &str = "antiphon_memory_overload_level";
+const SHED: &str = "antiphon_shed_total";
+const QUEUE_WAITING: &str = "antiphon_queue_waiting";
+const QUEUE_SECONDS: &str = "antiphon_queue_seconds";
+const DEAD_SESSIONS: &str = "antiphon_dead_sessions_total";
+const REDIS_ADMISSION: &str = "antiphon_redis_admission_seconds";
 
 /// Says what each metric means to the exporter.
 pub fn describe() {
@@ -34,6 +54,25 @@ pub fn describe() {
     describe_counter!(OPEN_CALLS, "Calls in flight that could not be noted on disk: a kill would lose their records.");
     describe_counter!(CREDENTIAL, "Answers by which a provider refused our credential.");
     describe_counter!(COST, "Cost of recorded usage in billionths of a US dollar.");
+    describe_counter!(RETRIES, "Calls that were made again after a failure, by operation and where.");
+    describe_counter!(RETRIES_REFUSED, "Failures that were told although another try might have helped, by reason.");
+    describe_counter!(HEDGES, "Calls for speech for which a second target was asked beside the first.");
+    describe_counter!(HEDGES_WON, "Those that the second target served.");
+    describe_counter!(UPSTREAM_TIMEOUTS, "Waits for providers that took too long, by phase.");
+    describe_gauge!(REDIS_UP, "Whether limits are counted with other gateways through Redis: 1 or 0.");
+    describe_gauge!(REDIS_GATEWAYS, "Gateways that share limits, by what was heard last.");
+    describe_counter!(REDIS_CALLS, "Scripts that Redis was asked to run.");
+    describe_counter!(REDIS_ERRORS, "Those that failed or were not answered in time.");
+    describe_counter!(REDIS_FALLBACKS, "Times that this gateway began to count alone, since Redis did not answer.");
+    describe_counter!(REDIS_ALONE, "Calls that were admitted without Redis.");
+    describe_gauge!(RESIDENT, metrics::Unit::Bytes, "Memory of this process.");
+    describe_gauge!(DELAY, metrics::Unit::Seconds, "How late the latest worker has been all of the last second.");
+    describe_gauge!(OVERLOAD, "Level from 0 to 3 at which new work is refused for want of memory.");
+    describe_counter!(SHED, "New work that was refused since there was too much to do, by what it was.");
+    describe_gauge!(QUEUE_WAITING, "Places that are taken in queues for providers whose credentials are all in use.");
+    describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "How long calls waited for a credential, by outcome.");
+    describe_counter!(DEAD_SESSIONS, "Sessions that Redis still listed though their gateway had died.");
+    describe_histogram!(REDIS_ADMISSION, metrics::Unit::Seconds, "How long a call waited for Redis to admit it.");
 }
 
 /// One billed call ended.
@@ -68,6 +107,31 @@ pub fn credential_refused(provider: &str) {
     counter!(CREDENTIAL, "provider" => provider.to_owned()).increment(1);
 }
 
+/// A call is made again, at the `same_target` or an `other_target`.
+pub fn retried(operation: Operation, target: &'static str) {
+    counter!(RETRIES, "operation" => operation.as_str(), "target" => target).increment(1);
+}
+
+/// A failure is told although another try might help: the `budget` is used up, or the `deadline` comes first.
+pub fn retry_refused(operation: Operation, reason: &'static str) {
+    counter!(RETRIES_REFUSED, "operation" => operation.as_str(), "reason" => reason).increment(1);
+}
+
+/// A second target is asked beside the first.
+pub fn hedged() {
+    counter!(HEDGES).increment(1);
+}
+
+/// The second target serves the call.
+pub fn hedge_won() {
+    counter!(HEDGES_WON).increment(1);
+}
+
+/// A provider took too long in this phase of a call.
+pub fn upstream_timeout(phase: &'static str) {
+    counter!(UPSTREAM_TIMEOUTS, "phase" => phase).increment(1);
+}
+
 /// A session opened (+1) or ended (-1).
 pub fn sessions(by: f64) {
     gauge!(SESSIONS).increment(by);
@@ -83,6 +147,57 @@ pub fn frames(to_upstream: u64, to_client: u64) {
 pub fn journal_pending(records: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
     gauge!(JOURNAL).set(records as f64);
+}
+
+/// How Redis is, and what has been asked of it since the start.
+pub fn redis(up: bool, gateways: u32, calls: u64, errors: u64) {
+    gauge!(REDIS_UP).set(if up { 1.0 } else { 0.0 });
+    gauge!(REDIS_GATEWAYS).set(f64::from(gateways));
+    counter!(REDIS_CALLS).absolute(calls);
+    counter!(REDIS_ERRORS).absolute(errors);
+}
+
+/// Redis went away.
+pub fn redis_fallback() {
+    counter!(REDIS_FALLBACKS).increment(1);
+}
+
+/// A call was admitted without Redis.
+pub fn admitted_alone() {
+    counter!(REDIS_ALONE).increment(1);
+}
+
+/// How much there is to do.
+pub fn load(resident: u64, delay: Duration, level: u8) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+    gauge!(RESIDENT).set(resident as f64);
+    gauge!(DELAY).set(delay.as_secs_f64());
+    gauge!(OVERLOAD).set(f64::from(level));
+}
+
+/// New work was refused for overload.
+pub fn shed(work: Work) {
+    counter!(SHED, "work" => work.as_str()).increment(1);
+}
+
+/// Places in queues were taken (+1) or left (-1).
+pub fn queue_waiting(by: f64) {
+    gauge!(QUEUE_WAITING).increment(by);
+}
+
+/// A call waited so long for a credential that was in use.
+pub fn queued(outcome: &'static str, waited: Duration) {
+    histogram!(QUEUE_SECONDS, "outcome" => outcome).record(waited);
+}
+
+/// Sessions of gateways that died, since the start.
+pub fn dead_sessions(count: u64) {
+    counter!(DEAD_SESSIONS).absolute(count);
+}
+
+/// A call waited so long for Redis.
+pub fn redis_admission(took: Duration) {
+    histogram!(REDIS_ADMISSION).record(took);
 }
 
 /// The database refused a usage record for what is in it.

@@ -16,13 +16,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::last_bytes::NotingConnector;
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Mend};
+use crate::pipeline::phases::Phase;
 
 /// A request body: whole, or as it arrives.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -49,12 +50,50 @@ impl UpstreamClient {
     /// `UpstreamError` when the provider cannot be reached or breaks off before it answers.
     pub async fn send(&self, insecure: bool, request: Request<Body>) -> Result<Response<Incoming>, GatewayError> {
         let pool = if insecure { &self.anywhere } else { &self.public };
-        pool.request(request).await.map_err(|error| {
-            let what = if error.is_connect() { "could not be reached" } else { "broke the connection" };
-            tracing::warn!(%error, "provider {what}");
-            GatewayError::upstream(ErrorKind::UpstreamError, format!("The provider {what}."))
-        })
+        pool.request(request).await.map_err(|error| failed(&error))
     }
+
+    /// As [`Self::send`], where connecting may take only so long; `None` is as long as for everybody.
+    ///
+    /// # Errors
+    /// As [`Self::send`]'s.
+    pub async fn send_within(
+        &self,
+        connect: Option<Duration>,
+        insecure: bool,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, GatewayError> {
+        let Some(connect) = connect else { return self.send(insecure, request).await };
+        let mut connection = capture_connection(&mut request);
+        let mut answer = std::pin::pin!(self.send(insecure, request));
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            connected = tokio::time::timeout(connect, connection.wait_for_connection_metadata()) => {
+                if connected.is_err() {
+                    return Err(Phase::Connect.late());
+                }
+            }
+        }
+        answer.await
+    }
+}
+
+fn failed(error: &hyper_util::client::legacy::Error) -> GatewayError {
+    let unreached = error.is_connect();
+    if unreached && is_late(error) {
+        return Phase::Connect.late();
+    }
+    let (what, mend) =
+        if unreached { ("could not be reached", Mend::Unreached) } else { ("broke the connection", Mend::Broken) };
+    tracing::warn!(%error, "provider {what}");
+    GatewayError::upstream(ErrorKind::UpstreamError, format!("The provider {what}.")).mended_by(mend)
+}
+
+/// Whether connecting took too long.
+fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) || error.source().is_some_and(is_late)
 }
 
 fn pool(connect: Duration, anywhere: bool) -> Pool {
@@ -74,7 +113,7 @@ fn pool(connect: Duration, anywhere: bool) -> Pool {
         .pool_max_idle_per_host(256)
         // Bytes that may wait for a provider that reads slowly; the default is six times that.
         .http1_max_buf_size(64 * 1024)
-        .build(NotingConnector(https))
+        .build(NotingConnector { inner: https, within: connect })
 }
 
 /// Looks a host up, and drops private addresses unless they are allowed. The check is made on the

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -32,26 +33,33 @@ pub(crate) fn given(note: Note) {
     }
 }
 
-/// Connects as another connector does.
+/// Connects as another connector does, within a time that has room for the name, the connection and TLS.
 #[derive(Debug, Clone)]
-pub(super) struct NotingConnector<C>(pub(super) C);
+pub(super) struct NotingConnector<C> {
+    pub(super) inner: C,
+    pub(super) within: Duration,
+}
 
 impl<C> Service<Uri> for NotingConnector<C>
 where
     C: Service<Uri>,
     C::Future: Send + 'static,
+    C::Error: From<io::Error>,
 {
     type Response = Noting<C::Response>;
     type Error = C::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move { Ok(Noting { stream: connecting.await?, note: None }) })
+        let connecting = tokio::time::timeout(self.within, self.inner.call(uri));
+        Box::pin(async move {
+            let stream = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            Ok(Noting { stream, note: None })
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use domain::routing::Target;
 use domain::routing::health::Look;
 use domain::usage::Usage;
 
+use crate::Gateway;
 use crate::error::GatewayError;
 use crate::pipeline::admit::refuse_unpriced;
 use crate::pipeline::authenticate::Principal;
@@ -20,6 +21,8 @@ use crate::pipeline::call::Call;
 use crate::pipeline::estimate;
 use crate::pipeline::health::{Breaker, Health};
 use crate::pipeline::meter::{CallFacts, Meter};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::queue::{self, Handed, InUse};
 use crate::pipeline::route::{Candidate, all_in_use};
 use crate::pipeline::seats::Place;
 use crate::snapshot::{Pool, ProviderAccount, Snapshot};
@@ -51,21 +54,40 @@ pub(super) fn any(
     model: &str,
 ) -> Result<Candidate, GatewayError> {
     let pool = providers(snapshot, tenant, vendor)?.into_iter().next().ok_or_else(nobody)?;
-    seated(health, pool, candidate(vendor, pool.account(), model, model)).ok_or_else(all_in_use)
+    seated(health, pool, candidate(vendor, pool.account(), model, model), None).ok_or_else(all_in_use)
 }
 
 /// The account that serves a model: the first that some route of the tenant names for it, else the
-/// first of all. A key whose patterns name the model, or the model at an account, may use it.
+/// first of all. A key whose patterns name the model, or the model at an account, may use it. Where they are
+/// all in use, one is waited for in turn.
 ///
 /// # Errors
-/// There is none, the key may not, or every one is failing or in use as often as it may be.
-pub(super) fn choose(
+/// There is none, the key may not, or every one is failing or stays in use as often as it may be.
+pub(super) async fn choose(
+    gateway: &Gateway,
+    caller: (&Snapshot, &Principal, &Progress),
+    vendor: Vendor,
+    operation: Operation,
+    model: &str,
+) -> Result<Candidate, GatewayError> {
+    let (snapshot, principal, progress) = caller;
+    let tenant = principal.key.tenant;
+    queue::seated(gateway, progress, tenant, |handed, in_use| {
+        find(snapshot, &gateway.health, principal, vendor, operation, model, handed, in_use)
+    })
+    .await
+}
+
+#[expect(clippy::too_many_arguments, reason = "what decides is named one by one, as for a route")]
+fn find(
     snapshot: &Snapshot,
     health: &Health,
     principal: &Principal,
     vendor: Vendor,
     operation: Operation,
     model: &str,
+    handed: Option<&Handed>,
+    in_use: &mut InUse,
 ) -> Result<Candidate, GatewayError> {
     if model.is_empty() || model.len() > MAX_MODEL_BYTES || model.chars().any(char::is_control) {
         return Err(GatewayError::invalid("model", "This is not the name of a model."));
@@ -90,9 +112,12 @@ pub(super) fn choose(
         if candidate.look.breaker == Breaker::Open {
             continue;
         }
-        match seated(health, pool, candidate) {
+        match seated(health, pool, candidate, handed) {
             Some(candidate) => return Ok(candidate),
-            None => refused = refused.or_else(|| Some(all_in_use())),
+            None => {
+                in_use.add(pool);
+                refused = refused.or_else(|| Some(all_in_use()));
+            }
         }
     }
     Err(refused.unwrap_or_else(nobody))
@@ -123,14 +148,14 @@ pub(super) fn named(
     if candidate.look.breaker == Breaker::Open {
         return Err(nobody());
     }
-    let mut places = health.seats.places(pool);
+    let mut places = health.seats.places(pool, None);
     places.sort_by_key(|(account, _)| account.key().1 != credential);
     take(places, candidate).ok_or_else(all_in_use)
 }
 
 /// The candidate with a seat at one of the provider's credentials; `None` where all are in use.
-fn seated(health: &Health, pool: &Pool, candidate: Candidate) -> Option<Candidate> {
-    if pool.is_plain() { Some(candidate) } else { take(health.seats.places(pool), candidate) }
+fn seated(health: &Health, pool: &Pool, candidate: Candidate, handed: Option<&Handed>) -> Option<Candidate> {
+    if pool.is_plain() { Some(candidate) } else { take(health.seats.places(pool, handed), candidate) }
 }
 
 /// The seat is taken at once: what is asked in between may take long, and nobody else is asked after it.
@@ -202,7 +227,7 @@ fn priced_name<'a>(
 ///
 /// # Errors
 /// A limit does not hold it, or it has no price and the key refuses such.
-pub(super) fn admit(
+pub(super) async fn admit(
     call: &Call,
     facts: CallFacts,
     candidate: &Candidate,
@@ -213,7 +238,7 @@ pub(super) fn admit(
     let gateway = call.gateway();
     gateway.ledger.accepts()?;
     let want = crate::limits::Want { cost, session: false };
-    let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
+    let permit = call.worker.admit(&call.principal.key, &want, &facts).await?;
     // Last, since it may take the one probe that there is.
     if !call.may_ask(candidate) {
         return Err(nobody());

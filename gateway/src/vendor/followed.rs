@@ -50,7 +50,7 @@ impl Session {
 
 /// Makes a request one for a session whose sound goes around, and which therefore has an end even if it
 /// cannot be cut: what it asks for, the age of sessions here, or what is left of the budget, whatever is least.
-pub(super) fn bounded(
+pub(super) async fn bounded(
     call: &Call,
     facts: &CallFacts,
     candidate: &Candidate,
@@ -58,18 +58,25 @@ pub(super) fn bounded(
     how: &Followed,
     asked_ms: u64,
     mut body: Map<String, Value>,
-) -> Bytes {
+) -> Result<Bytes, GatewayError> {
     let age = call.gateway().bounds().session_max_age.as_millis();
     let most_ms = asked_ms.min(u64::try_from(age).unwrap_or(u64::MAX));
-    (how.bind)(&mut body, paid_for(call, facts, candidate, permit, how.step_ms, most_ms));
-    Value::Object(body).to_string().into()
+    (how.bind)(&mut body, paid_for(call, facts, candidate, permit, how.step_ms, most_ms).await?);
+    Ok(Value::Object(body).to_string().into())
 }
 
 /// As much of `most_ms` as what is left of the budget pays for, in whole steps; one step is admitted already.
-fn paid_for(call: &Call, facts: &CallFacts, candidate: &Candidate, permit: &Permit, step_ms: u64, most_ms: u64) -> u64 {
+async fn paid_for(
+    call: &Call,
+    facts: &CallFacts,
+    candidate: &Candidate,
+    permit: &Permit,
+    step_ms: u64,
+    most_ms: u64,
+) -> Result<u64, GatewayError> {
     let key = &call.principal.key;
-    let Some(budget) = key.budget else { return most_ms };
-    let spend = call.gateway().limits.spend(key, facts.started_at);
+    let Some(budget) = key.budget else { return Ok(most_ms) };
+    let spend = call.gateway().spend(key, facts.started_at).await.map_err(|error| GatewayError::internal(&error))?;
     let others = spend.reserved.0.saturating_sub(permit.reserved().0);
     let left = budget.amount.0.saturating_sub(spend.spent.0).saturating_sub(others);
     let is_paid = |ms: u64| {
@@ -77,14 +84,14 @@ fn paid_for(call: &Call, facts: &CallFacts, candidate: &Candidate, permit: &Perm
         account::price(&call.snapshot, facts, candidate, &lasting).is_none_or(|cost| cost.0 <= left)
     };
     if is_paid(most_ms) {
-        return most_ms;
+        return Ok(most_ms);
     }
     let (mut paid, mut unpaid) = (1, most_ms.div_ceil(step_ms));
     while paid + 1 < unpaid {
         let middle = paid.midpoint(unpaid);
         if is_paid(middle.saturating_mul(step_ms)) { paid = middle } else { unpaid = middle }
     }
-    most_ms.min(paid.saturating_mul(step_ms))
+    Ok(most_ms.min(paid.saturating_mul(step_ms)))
 }
 
 /// Sees a session to its end at the vendor, and gives the milliseconds that the vendor bills; `None` where it

@@ -54,15 +54,16 @@ pub(super) async fn make(
         let gateway = call.gateway();
         let model = facts.model_asked.clone();
         let principal = &call.principal;
-        let candidate = account::choose(&call.snapshot, &gateway.health, principal, vendor, facts.operation, &model)?;
+        let by = (&*call.snapshot, principal, &*call.progress);
+        let candidate = account::choose(gateway, by, vendor, facts.operation, &model).await?;
         // What it costs is counted when it is joined; a budget that does not hold its beginning makes none.
         let cost = account::price(&call.snapshot, &facts, &candidate, &relay::WINDOW);
         crate::pipeline::admit::refuse_unpriced(principal.key.refuse_unpriced, std::iter::once(cost))?;
         let want = Want { cost, session: false };
-        let permit = gateway.limits.admit(&principal.key, &want, facts.started_at, facts.started)?;
+        let permit = call.worker.admit(&principal.key, &want, &facts).await?;
         let body = match (passage, address.followed) {
             (Passage::WithoutSound(asked_ms), Some(how)) => {
-                Some(followed::bounded(&call, &facts, &candidate, &permit, how, asked_ms, parsed))
+                Some(followed::bounded(&call, &facts, &candidate, &permit, how, asked_ms, parsed).await?)
             }
             _ => body,
         };
@@ -142,6 +143,7 @@ pub(super) async fn enter(
         found = Some(pass.session.ok_or_else(GatewayError::unauthenticated)?);
         check_expiry(Principal { key: key.clone(), grant: None }, now)
     })?;
+    worker.pace.admit(crate::overload::Work::Session)?;
     let Join { url, account, credential, model, name, without_sound } =
         found.ok_or_else(GatewayError::unauthenticated)?;
     let health = &worker.gateway.health;

@@ -29,6 +29,7 @@ use self::rest::Taken;
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::http::extract::{Arrival, PinnedTo};
+use crate::overload;
 use crate::startup::operations;
 
 /// Everything below the vendors' prefixes.
@@ -81,6 +82,11 @@ async fn serve(
     let found = method.and_then(|method| vendor.surface.find(method, &asked.path));
     let operation = found.map_or(Operation::Passthrough, |found| found.route.operation);
     let (caller, by_token) = asked::caller(vendor.surface, &worker, &request, &asked, operation)?;
+    let only_reads = found.as_ref().is_some_and(|found| matches!(found.route.work, Work::Free));
+    if !only_reads {
+        let work = if asked.is_socket { overload::Work::Session } else { overload::work(&request, operation) };
+        worker.pace.admit(work)?;
+    }
     let Some(Found { route, part }) = found else {
         if caller.principal.key.passthrough && !by_token {
             return if asked.is_socket {

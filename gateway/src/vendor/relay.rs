@@ -262,7 +262,7 @@ impl Relay {
         };
         for wanted in [ahead, usage] {
             let cost = account::price(&self.snapshot, self.meter.facts(), &self.candidate, &wanted);
-            match self.meter.keep_reserved(cost) {
+            match self.meter.keep_reserved(cost).await {
                 Ok(()) => {
                     self.covered = wanted;
                     self.meter.note_again();

@@ -47,17 +47,16 @@ pub(super) const PASSED: &str = "passthrough";
 pub(super) async fn read(taken: Taken) -> Result<HttpResponse, GatewayError> {
     let Taken { vendor, worker, caller, asked, route } = taken;
     Call::attend(worker, caller, move |call, facts| async move {
-        let gateway = call.gateway();
         let candidate = account::any(&call.snapshot, &call.gateway().health, vendor, facts.key.tenant, PASSED)?;
         let want = Want { cost: None, session: false };
-        let permit = gateway.limits.admit(&call.principal.key, &want, facts.started_at, facts.started)?;
+        let permit = call.worker.admit(&call.principal.key, &want, &facts).await?;
         let answer = send::ask(&call, vendor.surface, &candidate, route.origin, &asked).await?;
         let answer = match answer::judge(&call, vendor.surface, &candidate, answer).await? {
             Verdict::Good(answer) => answer,
             Verdict::Refused(response, _) => return Ok(response),
         };
         let (head, body) = answer.into_parts();
-        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, gateway.timeouts().idle).await?;
+        let body = collect(body, MAX_UPSTREAM_JSON_BYTES, call.pace()).await?;
         drop(permit);
         let body = answer::scrubbed(candidate.account.api_key.as_ref(), body);
         Ok(answer::begin(vendor.surface, &head).body(body))
@@ -81,10 +80,10 @@ pub(super) async fn speak(
     caller.facts.model_asked = model(route, &asked, &parsed, None)?;
     Call::attend(worker, caller, move |call, facts| async move {
         let model = facts.model_asked.clone();
-        let health = &call.gateway().health;
-        let candidate = account::choose(&call.snapshot, health, &call.principal, vendor, facts.operation, &model)?;
+        let by = (&*call.snapshot, &call.principal, &*call.progress);
+        let candidate = account::choose(call.gateway(), by, vendor, facts.operation, &model).await?;
         let expected = estimate::speech(counted);
-        let mut meter = admit(&call, facts, &candidate, &expected)?;
+        let mut meter = admit(&call, facts, &candidate, &expected).await?;
         meter.attempt();
         let used = Usage { characters: counted, requests: 1, ..Usage::default() };
         let input = Input { counted: Some(used), estimated: used };
@@ -122,15 +121,15 @@ pub(super) async fn transcribe(
             };
         }
         let model = facts.model_asked.clone();
-        let health = &call.gateway().health;
-        let candidate = account::choose(&call.snapshot, health, &call.principal, vendor, facts.operation, &model)?;
+        let by = (&*call.snapshot, &call.principal, &*call.progress);
+        let candidate = account::choose(call.gateway(), by, vendor, facts.operation, &model).await?;
         let (length, exact) = source.length(call.principal.key.budget.is_some()).await?;
         let options = source.options(&asked);
         let channels = if is_on(&options, how.by_channel) { source.channels() } else { 1 };
         let length = length.map(|length| length.saturating_mul(channels));
         let expected = estimate::transcription(length.unwrap_or(UNKNOWN_LENGTH_MS).max(1));
         let expected = (how.billed)(&options, &model, expected);
-        let mut meter = admit(&call, facts, &candidate, &expected)?;
+        let mut meter = admit(&call, facts, &candidate, &expected).await?;
         meter.attempt();
         // An unknown length is no quantity: unpriced, not free.
         let sent = Usage { audio_in_ms: length.unwrap_or_default(), requests: 1, ..Usage::default() };
@@ -151,8 +150,7 @@ pub(super) async fn transcribe(
             Err(refusal) => return Ok(refusal),
         };
         let (head, body) = answer.into_parts();
-        let idle = call.gateway().timeouts().idle;
-        let body = match collect(body, MAX_UPSTREAM_JSON_BYTES, idle).await {
+        let body = match collect(body, MAX_UPSTREAM_JSON_BYTES, call.pace()).await {
             Ok(body) => body,
             Err(error) => return Err(call.failed(&mut meter, &candidate, error).unwrap_or_else(|error| error)),
         };
@@ -191,7 +189,7 @@ pub(super) async fn pass(
         let candidate = account::any(&call.snapshot, &call.gateway().health, vendor, facts.key.tenant, PASSED)?;
         let unknown = Usage::default();
         let input = Input::estimated(unknown);
-        let mut meter = admit(&call, facts, &candidate, &unknown)?;
+        let mut meter = admit(&call, facts, &candidate, &unknown).await?;
         meter.attempt();
         let answer = if has_body {
             arriving.receive_head().await?;
@@ -219,7 +217,7 @@ pub(super) async fn issue(
     let gateway = &worker.gateway;
     let (key, facts) = (&caller.principal.key, &caller.facts);
     let want = Want { cost: None, session: false };
-    drop(gateway.limits.admit(key, &want, facts.started_at, facts.started)?);
+    drop(worker.admit(key, &want, facts).await?);
     let seconds = (token.seconds)(&asked);
     let expires_at = facts.started_at.unix_timestamp().saturating_add_unsigned(seconds);
     let vendor = vendor.surface.prefix.to_owned();
@@ -337,7 +335,7 @@ async fn stream(
     meter.set_usage(usage, source);
     crate::http::headers::served(&mut response, candidate, &meter);
     let passing = Passing::new(candidate, &head, usage, source);
-    Ok(response.streaming(streamed(begun, passing, meter, call.gateway().timeouts().idle)))
+    Ok(response.streaming(streamed(begun, passing, meter, call.flowing())))
 }
 
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, GatewayError> {

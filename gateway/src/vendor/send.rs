@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use dialects::surface::Surface;
-use domain::error::ErrorKind;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -16,7 +15,9 @@ use crate::error::GatewayError;
 use crate::ledger::Note;
 use crate::pipeline::call::Call;
 use crate::pipeline::estimate::Input;
+use crate::pipeline::forward;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::phases::Phase;
 use crate::pipeline::request_body::{self, Piece};
 use crate::pipeline::route::Candidate;
 use crate::upstream::client::Body;
@@ -87,7 +88,7 @@ pub(super) async fn ask(
 ) -> Result<Response<Incoming>, GatewayError> {
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = request(call, surface, candidate, origin, asked, None, (nothing, None)).await?;
-    wait(call, call.worker.client.send(candidate.account.allow_insecure, request)).await
+    wait(call, forward::send(call, candidate, request)).await
 }
 
 /// Asks for something with a body, which costs nothing by itself.
@@ -104,7 +105,7 @@ pub(super) async fn post(
     let (body, length) = request_body::whole(body.into(), Note::none());
     let content_type = asked.content_type.as_deref().unwrap_or("application/json");
     let request = request(call, surface, candidate, None, asked, Some(content_type), (body, Some(length))).await?;
-    wait(call, call.worker.client.send(candidate.account.allow_insecure, request)).await
+    wait(call, forward::send(call, candidate, request)).await
 }
 
 /// Sends a body that is here whole. The vendor bills `input` should nothing more be heard of it.
@@ -123,7 +124,7 @@ pub(super) async fn tell(
     let content_type = asked.content_type.as_deref().unwrap_or("application/json");
     let (body, length) = request_body::whole(body.into(), call.dispatched(meter, candidate, input));
     let request = request(call, surface, candidate, origin, asked, Some(content_type), (body, Some(length))).await?;
-    wait(call, call.worker.client.send(candidate.account.allow_insecure, request)).await
+    wait(call, forward::send(call, candidate, request)).await
 }
 
 /// Sends a body while it still arrives, or from the spool where it is here. Once the vendor has all of
@@ -147,14 +148,14 @@ pub(super) async fn pass(
         let body = request_body::measured(body, length, note);
         let request =
             request(call, surface, candidate, origin, asked, Some(&content_type), (body, Some(length))).await?;
-        return wait(call, call.worker.client.send(candidate.account.allow_insecure, request)).await;
+        return wait(call, forward::send(call, candidate, request)).await;
     }
     let (sender, pieces) = mpsc::channel(QUEUE);
     let body = (request_body::arriving(pieces), None);
     let request = request(call, surface, candidate, origin, asked, Some(&content_type), body).await?;
-    let answer = call.worker.client.send(candidate.account.allow_insecure, request);
+    let answer = forward::send(call, candidate, request);
     let mut answer = std::pin::pin!(answer);
-    let idle = call.gateway().timeouts().idle;
+    let idle = call.phases.idle;
     let mut waiting = arriving.begun();
     waiting.reverse();
     loop {
@@ -179,10 +180,7 @@ pub(super) async fn pass(
                 Ok(Ok(())) => {}
                 // A closed queue means that the vendor stopped reading: its answer or error says why.
                 Ok(Err(_)) => break,
-                Err(_) => {
-                    let message = "The provider does not read the request.";
-                    return Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, message));
-                }
+                Err(_) => return Err(Phase::Idle.told("The provider does not read the request")),
             },
         }
     }
@@ -209,9 +207,7 @@ async fn wait(
     answer: impl Future<Output = Result<Response<Incoming>, GatewayError>>,
 ) -> Result<Response<Incoming>, GatewayError> {
     let since = Instant::now();
-    let answer = tokio::time::timeout(call.gateway().timeouts().first_byte, answer).await;
+    let answer = call.begun(answer).await;
     call.progress.waited(since.elapsed());
-    answer.unwrap_or_else(|_| {
-        Err(GatewayError::upstream(ErrorKind::UpstreamTimeout, "The provider did not answer in time."))
-    })
+    answer?
 }

@@ -48,8 +48,8 @@ pub(super) async fn open(
     verify(request)?;
     caller.facts.model_asked = super::rest::model(route, &asked, &serde_json::Map::new(), part.as_deref())?;
     let (operation, model) = (caller.facts.operation, &caller.facts.model_asked);
-    let health = &worker.gateway.health;
-    let candidate = account::choose(&caller.snapshot, health, &caller.principal, vendor, operation, model)?;
+    let by = (&*caller.snapshot, &caller.principal, &*caller.progress);
+    let candidate = account::choose(&worker.gateway, by, vendor, operation, model).await?;
     let address = send::address(vendor.surface, &candidate, route.origin, &asked.path, &asked.raw_query);
     let opening = Opening {
         worker: worker.get_ref().clone(),
@@ -118,7 +118,7 @@ impl Opening {
         let cost = account::price(&self.caller.snapshot, &facts, &self.candidate, &window);
         refuse_unpriced(self.caller.principal.key.refuse_unpriced, std::iter::once(cost))?;
         let key = &self.caller.principal.key;
-        let permit = gateway.limits.admit(key, &Want { cost, session: true }, facts.started_at, facts.started)?;
+        let permit = self.worker.admit(key, &Want { cost, session: true }, &facts).await?;
         if !gateway.health.may_ask(&self.candidate) {
             return Err(account::nobody());
         }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::helpers::{KEY, Said, Setup, TestApp, Vendor, get, soon, speech, target};
+use crate::helpers::{KEY, Said, Setup, TestApp, Vendor, get, read_answer, soon, speech, target};
 
 const ACME: TenantId = TenantId(Uuid::from_u128(2));
 const OTHER: TenantId = TenantId(Uuid::from_u128(3));
@@ -236,4 +236,85 @@ async fn a_provider_that_fails_is_not_asked_again_under_its_other_credential() {
     assert_eq!((answer.status, answer.header("x-antiphon-provider")), (200, "two"));
     assert_eq!(paid_with(&mut vendor).await, "Bearer first");
     assert!(vendor.is_idle());
+}
+
+async fn queued(app: &TestApp, number: u64) {
+    app.until(async || (app.call(get("/readyz", KEY)).await.json()["queued"] == number).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_credential_in_use_and_one_that_hangs_up_leaves_its_place() {
+    let (app, mut vendor) = with_credentials(&[("only", 1, Some(1))]).await;
+    let (slow, sound) = Said::piecemeal("audio/mpeg");
+    vendor.say(slow);
+    sound.send(Bytes::from_static(b"ID3")).unwrap();
+    let mut first = app.open(speech(KEY, "many/tts-1", "Hello")).await;
+    assert_eq!(first.headers()["server-timing"].to_str().unwrap().matches("dur=").count(), 2, "it has not waited");
+    vendor.next().await;
+
+    let gone = app.send(speech(KEY, "many/tts-1", "Never")).await;
+    queued(&app, 1).await;
+    drop(gone);
+    queued(&app, 0).await;
+    vendor.say(spoken());
+    let waits = app.call(speech(KEY, "many/tts-1", "Later"));
+    let ends = async {
+        queued(&app, 1).await;
+        drop(sound);
+        while soon(first.body_mut().frame()).await.is_some() {}
+    };
+    let (served, ()) = tokio::join!(waits, ends);
+    assert_eq!(served.status, 200, "{}", served.text());
+    assert!(served.header("server-timing").contains(", queue;dur="), "{}", served.header("server-timing"));
+    let asked = String::from_utf8(vendor.next().await.whole().await).unwrap();
+    assert!(asked.contains("Later") && vendor.is_idle(), "who hung up cost nothing: {asked}");
+    queued(&app, 0).await;
+}
+
+#[tokio::test]
+async fn a_session_waits_for_a_credential_in_use() {
+    let mut setup = Setup::new().await;
+    let base_url = setup.one.base_url();
+    setup.snapshot.insert_provider(pool("one", &base_url, &[("sk-upstream", 1, Some(1))]));
+    let app = setup.start().await;
+    let session = app.realtime("model=live", KEY).await.unwrap();
+    let ends = async {
+        queued(&app, 1).await;
+        drop(session);
+    };
+    let (next, ()) = tokio::join!(app.realtime("model=live", KEY), ends);
+    next.unwrap().until("session.created").await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_when_the_gateway_stops_is_served_like_those_in_flight() {
+    let (mut app, vendor) = with_credentials(&[("only", 1, Some(1))]).await;
+    let (slow, sound) = Said::piecemeal("audio/mpeg");
+    vendor.say(slow);
+    sound.send(Bytes::from_static(b"ID3")).unwrap();
+    let mut first = app.open(speech(KEY, "many/tts-1", "Hello")).await;
+    let mut waits = app.send(speech(KEY, "many/tts-1", "Later")).await;
+    queued(&app, 1).await;
+    vendor.say(spoken());
+    app.begin_drain();
+    drop(sound);
+    while soon(first.body_mut().frame()).await.is_some() {}
+    let answer = read_answer(&mut waits).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    app.ended().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_where_that_is_switched_off() {
+    let (app, vendor) = with_credentials(&[("only", 1, Some(1))]).await;
+    let mut bounds = app.gateway.bounds();
+    bounds.queue.longest = std::time::Duration::ZERO;
+    app.gateway.adjust(bounds, app.gateway.timeouts());
+    let (slow, sound) = Said::piecemeal("audio/mpeg");
+    vendor.say(slow);
+    sound.send(Bytes::from_static(b"ID3")).unwrap();
+    let first = app.open(speech(KEY, "many/tts-1", "Hello")).await;
+    let refused = app.call(speech(KEY, "many/tts-1", "Hello")).await;
+    refused.assert_error(503, "overloaded");
+    drop((first, sound));
 }

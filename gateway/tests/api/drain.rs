@@ -49,7 +49,7 @@ async fn a_draining_gateway_finishes_what_it_began_and_takes_nothing_new() {
     assert_eq!(app.call(get("/readyz", "")).await.status, 200);
 
     app.begin_drain();
-    soon(app.gateway.draining.cancelled()).await;
+    soon(app.gateway.refusing.cancelled()).await;
     let ready = app.call(get("/readyz", "")).await;
     assert_eq!((ready.status, &ready.json()["draining"]), (503, &true.into()));
     assert_eq!(app.call(get("/healthz", "")).await.status, 200, "it lives");

@@ -29,6 +29,9 @@ async fn the_next_target_serves_what_the_first_could_not() {
             let failed: Vec<_> =
                 records[0].failed_attempts.iter().map(|one| (one.provider.as_str(), one.error.as_str())).collect();
             assert_eq!(failed, [("one", error)], "the record names both");
+            let routing = records[0].routing.as_deref().unwrap();
+            let order = routing.candidates.iter().map(|one| (one.provider.as_str(), one.dropped.is_none()));
+            assert_eq!(order.collect::<Vec<_>>(), [("one", true), ("two", true)], "and in which order they stood");
         }
     }
 }

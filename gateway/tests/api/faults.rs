@@ -47,8 +47,8 @@ async fn every_fault_has_its_status_and_bills_nothing() {
         (status(404), 502, "upstream_error", ""),
         (status(408), 504, "upstream_timeout", ""),
         (status(400), 400, "invalid_request", ""),
-        (limited("7"), 429, "upstream_rate_limited", "7"),
-        (limited("Wed, 21 Oct 2015 07:28:00 GMT"), 429, "upstream_rate_limited", "1"),
+        (status(429), 429, "upstream_rate_limited", "1"),
+        (limited("12"), 429, "upstream_rate_limited", "12"),
         (limited("Fri, 31 Dec 2100 23:59:59 GMT"), 429, "upstream_rate_limited", "3600"),
         (limited("99999999999999999999"), 429, "upstream_rate_limited", "3600"),
         (hang, 504, "upstream_timeout", ""),
@@ -60,9 +60,11 @@ async fn every_fault_has_its_status_and_bills_nothing() {
             if path == "audio/speech" && fault.cut_after_bytes.is_some() {
                 continue;
             }
-            app.one.script(Rule::once(path, fault.clone()));
+            // What may pass is asked again, as long as there is budget for it.
+            app.one.script(Rule { times: 3, ..Rule::once(path, fault.clone()) });
             let answer = app.call(request).await;
             answer.assert_error(code, error);
+            app.one.reset();
             assert_eq!(answer.header("retry-after"), retry_after, "{path} {fault:?}");
             assert!(!answer.text().contains("Incorrect API key"), "{path}: it is not the client's key");
         }
@@ -90,7 +92,7 @@ async fn answer_early(mut stream: TcpStream, status: u16) {
     if status == 0 {
         return std::future::pending().await;
     }
-    let head = format!("HTTP/1.1 {status} Early\r\ncontent-type: application/json\r\nretry-after: 7\r\n");
+    let head = format!("HTTP/1.1 {status} Early\r\ncontent-type: application/json\r\nretry-after: 30\r\n");
     let body = "{\"text\":\"Early\",\"error\":{\"message\":\"Incorrect API key provided.\"}}";
     let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(answer.as_bytes()).await.unwrap();

@@ -45,6 +45,9 @@ async fn a_breaker_spares_a_failing_target_and_closes_when_it_is_well_again() {
     // The route's other target serves meanwhile, at the first attempt.
     let served = app.call(speech(KEY, "both-tts", "Hello")).await;
     assert_eq!((served.header("x-antiphon-provider"), served.header("x-antiphon-attempts")), ("two", "1"));
+    let routing = app.records(&served).await[0].routing.clone().unwrap();
+    let told = routing.candidates.iter().map(|one| (one.provider.as_str(), one.dropped.as_deref())).collect::<Vec<_>>();
+    assert_eq!(told, [("two", None), ("one", Some("breaker_open"))], "the record tells why it was not the first");
     // It becomes half-open, and the probe finds the target well.
     soon(async { while app.call(speech(KEY, "tts", "Hello")).await.status == 503 {} }).await;
     for _ in 0..3 {

@@ -31,6 +31,7 @@ async fn a_turn_is_relayed_recorded_and_priced() {
     assert_eq!(record.cost.map(|cost| cost.0), Some(12 * 4000 + 6 * 16_000 + 20 * 64_000));
     assert_eq!((record.operation, record.status), (Operation::Realtime, UsageStatus::Ok));
     assert_eq!((record.usage_source, record.sequence), (UsageSource::Reported, 0));
+    assert_eq!(record.routing, None, "one target leaves nothing to decide");
     session.say(&json!({"type": RESPOND})).await;
     session.until("response.done").await;
     soon(async {

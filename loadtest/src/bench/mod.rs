@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::load::{self, Connection, Options, Report, Scenario};
 
 mod conversations;
+mod shared;
 mod sides;
 mod uploads;
 
@@ -22,8 +23,10 @@ pub struct Row {
 }
 
 /// All lines, in the order of the table, and what went wrong.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Table {
+    /// The sides, in the order of the columns; the last is compared with the one before it.
+    pub sides: Vec<&'static str>,
     /// The lines.
     pub rows: Vec<Row>,
     /// Errors of the load, one example per scenario and side.
@@ -31,17 +34,25 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table as text; the last column is the gateway's value as a multiple of nginx's.
+    /// The table as text; the last column is the last side's value as a multiple of the one's before it.
     #[must_use]
     pub fn text(&self) -> String {
-        let cell =
-            |row: &Row, side: &str| row.values.get(side).map_or_else(|| "-".into(), |value| format!("{value:.2}"));
-        let mut out = format!("{:<50}{:>11}{:>11}{:>11}{:>9}\n", "", "direct", "nginx", "antiphon", "ratio");
+        let mut out = format!("{:<50}", "");
+        for side in &self.sides {
+            out += &format!("{side:>11}");
+        }
+        out += &format!("{:>9}\n", "ratio");
         for row in &self.rows {
-            let ratio = row.values.get("nginx").zip(row.values.get("antiphon")).filter(|(nginx, _)| **nginx > 0.0);
-            let ratio = ratio.map_or_else(|| "-".into(), |(nginx, antiphon)| format!("{:.2}", antiphon / nginx));
-            let (direct, nginx, antiphon) = (cell(row, "direct"), cell(row, "nginx"), cell(row, "antiphon"));
-            out += &format!("{:<50}{direct:>11}{nginx:>11}{antiphon:>11}{ratio:>9}\n", row.name);
+            let values: Vec<Option<f64>> = self.sides.iter().map(|side| row.values.get(*side).copied()).collect();
+            out += &format!("{:<50}", row.name);
+            for value in &values {
+                out += &format!("{:>11}", value.map_or_else(|| "-".into(), |value| format!("{value:.2}")));
+            }
+            let ratio = match values.as_slice() {
+                [.., Some(before), Some(last)] if *before > 0.0 => format!("{:.2}", last / before),
+                _ => "-".into(),
+            };
+            out += &format!("{ratio:>9}\n");
         }
         for error in &self.errors {
             out += &format!("error: {error}\n");
@@ -49,6 +60,9 @@ impl Table {
         out
     }
 }
+
+/// The sides of the table that compares with nginx.
+const SIDES: [&str; 3] = ["direct", "nginx", "antiphon"];
 
 /// Samples by line and side, from which medians are taken.
 #[derive(Debug, Default)]
@@ -76,7 +90,7 @@ impl Samples {
         }
     }
 
-    fn table(self) -> Table {
+    fn table(self, sides: Vec<&'static str>) -> Table {
         let mut rows: Vec<Row> =
             self.names.iter().map(|name| Row { name: (*name).to_owned(), ..Row::default() }).collect();
         for ((name, side), values) in self.values {
@@ -84,7 +98,7 @@ impl Samples {
                 row.values.insert(side.to_owned(), median(values));
             }
         }
-        Table { rows, errors: self.errors }
+        Table { sides, rows, errors: self.errors }
     }
 }
 
@@ -97,11 +111,16 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Microseconds as milliseconds.
 fn ms(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64() * 1000.0
+    count(us) / 1000.0
+}
+
+/// A number for the table; those beyond 2^32 do not come up in a few seconds.
+fn count(number: u64) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 fn mib(kib: u64) -> f64 {
-    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+    count(kib) / 1024.0
 }
 
 fn options(side: &Side, scenario: Scenario, concurrency: usize, seconds: u64) -> Options {
@@ -153,10 +172,18 @@ pub async fn conversations(antiphon: &Path, rounds: u32) -> anyhow::Result<Table
     for _ in 0..rounds.clamp(1, 9) {
         conversations::frames(&mut samples, &upstream, &side).await?;
     }
-    Ok(samples.table())
+    Ok(samples.table(SIDES.to_vec()))
 }
 
-/// Runs everything, in less than seven minutes.
+/// Runs what limits in Redis add to a call; `None` where no Redis server is installed.
+///
+/// # Errors
+/// When one of the programs does not start or the upstream cannot be controlled.
+pub async fn shared(antiphon: &Path, rounds: u32) -> anyhow::Result<Option<Table>> {
+    shared::run(antiphon, rounds).await
+}
+
+/// Runs everything of the table that compares with nginx, in less than seven minutes.
 ///
 /// # Errors
 /// When one of the programs does not start or the upstream cannot be controlled.
@@ -197,7 +224,7 @@ pub async fn run(antiphon: &Path, rounds: u32) -> anyhow::Result<Table> {
         samples.add("100 uploads of 25 MiB at once: peak memory, MiB", side, mib(peak));
         samples.add("100 uploads of 25 MiB at once: failed", side, f64::from(failed));
     }
-    Ok(samples.table())
+    Ok(samples.table(SIDES.to_vec()))
 }
 
 async fn cpu(samples: &mut Samples, upstream: &Side, side: &Side) -> anyhow::Result<()> {

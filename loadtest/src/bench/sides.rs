@@ -23,6 +23,8 @@ pub(super) struct Side {
     pub(super) addr: SocketAddr,
     pub(super) key: &'static str,
     pub(super) pid: Option<u32>,
+    /// Where a gateway tells its metrics.
+    pub(super) metrics: Option<SocketAddr>,
     child: Option<Child>,
 }
 
@@ -55,7 +57,7 @@ fn spawn(name: &'static str, key: &'static str, port: u16, command: &mut Command
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).current_dir(dir);
     let child = command.spawn().with_context(|| format!("{name} does not start"))?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut side = Side { name, addr, key, pid: Some(child.id()), child: Some(child) };
+    let mut side = Side { name, addr, key, pid: Some(child.id()), metrics: None, child: Some(child) };
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         if std::net::TcpStream::connect(addr).is_ok() {
@@ -110,8 +112,31 @@ pub(super) fn nginx(dir: &Path, upstream: SocketAddr) -> anyhow::Result<Option<S
     spawn("nginx", UPSTREAM_KEY, port, &mut command, dir).map(Some)
 }
 
-/// The gateway with everything on. The provider is declared as OpenAI, so that the seeded prices apply.
+/// A Redis server that keeps nothing on the disk; `None` where it is not installed.
+pub(super) fn redis(dir: &Path) -> anyhow::Result<Option<Side>> {
+    let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !found.is_ok_and(|status| status.success()) {
+        return Ok(None);
+    }
+    let port = free_port()?;
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
+    spawn("redis", "", port, &mut command, dir).map(Some)
+}
+
+/// The gateway with everything on but Redis.
 pub(super) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyhow::Result<Side> {
+    gateway("antiphon", dir, binary, upstream, None)
+}
+
+/// The gateway with everything on. The provider is declared as OpenAI, so that the seeded prices apply.
+pub(super) fn gateway(
+    name: &'static str,
+    dir: &Path,
+    binary: &Path,
+    upstream: SocketAddr,
+    redis: Option<SocketAddr>,
+) -> anyhow::Result<Side> {
     let (port, admin, metrics) = (free_port()?, free_port()?, free_port()?);
     let models: String = ["whisper-1", "tts-1", "gpt-realtime-2.1"]
         .iter()
@@ -131,12 +156,15 @@ pub(super) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyho
          tenants:\n  - name: bench\n    keys:\n      - {{ name: bench, key: \"{GATEWAY_KEY}\", \
          operations: [transcription, speech, realtime], models: [\"*\"], max_concurrent_sessions: 10000, \
          budget: {{ usd: \"1000000.00\", window: monthly }} }}\n\
-         limits: {{ max_upload_mib: 25, max_sessions: 10000 }}\n"
+         limits: {{ max_upload_mib: 25, max_sessions: 10000 }}\n{}",
+        redis.map(|redis| format!("redis: {{ url: \"redis://{redis}\" }}\n")).unwrap_or_default()
     );
     let path = dir.join("antiphon.yaml");
     fs::write(&path, config)?;
     let binary = binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))?;
     let mut command = Command::new(binary);
     command.arg("serve").arg("--config").arg(&path).env("ANTIPHON_LOG", "warn");
-    spawn("antiphon", GATEWAY_KEY, port, &mut command, dir)
+    let mut side = spawn(name, GATEWAY_KEY, port, &mut command, dir)?;
+    side.metrics = Some(SocketAddr::from(([127, 0, 0, 1], metrics)));
+    Ok(side)
 }

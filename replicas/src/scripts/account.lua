@@ -50,18 +50,15 @@ local function more_than(a, b)
   return a > b
 end
 
-local function is_leap(year) return year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0) end
-
-local MONTHS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
-
--- Months since the year 0, of a day since 1970.
+-- Months since the year 0, of a day since 1970. Years are taken to begin in March, so that leap days end them.
 local function month_of(day)
-  local year, month = 1970, 1
-  local function year_days() return is_leap(year) and 366 or 365 end
-  local function month_days() return MONTHS[month] + ((month == 2 and is_leap(year)) and 1 or 0) end
-  while day >= year_days() do day, year = day - year_days(), year + 1 end
-  while day >= month_days() do day, month = day - month_days(), month + 1 end
-  return year * 12 + month - 1
+  local since = day + 719468
+  local era = math.floor(since / 146097)
+  local of_era = since - era * 146097
+  local leaps = math.floor(of_era / 1460) - math.floor(of_era / 36524) + math.floor(of_era / 146096)
+  local year = math.floor((of_era - leaps) / 365)
+  local of_year = of_era - 365 * year - math.floor(year / 4) + math.floor(year / 100)
+  return (era * 400 + year) * 12 + math.floor((5 * of_year + 2) / 153) + 2
 end
 
 local function read_account()

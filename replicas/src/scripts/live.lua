@@ -14,8 +14,10 @@ local function forget(session, key)
   redis.call('HDEL', ENDING, session)
 end
 
--- Sessions whose gateway died.
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now, 'LIMIT', 0, 1000)) do
+-- Sessions whose gateway died: how many were forgotten now.
+local dead = redis.call('ZRANGEBYSCORE', BEATS, '-inf', now, 'LIMIT', 0, 1000)
+for _, member in ipairs(dead) do
   local session, key = string.match(member, '^([^:]+):(.+)$')
   forget(session, key)
 end
+local DEAD = #dead

@@ -1,8 +1,8 @@
 -- Notes that sessions live.
 --
 -- ARGV  ttl, then for each session: id, key, what is shown of it
--- gives session, reason for each of them that shall end
-local ttl, ends = tonumber(ARGV[1]), {}
+-- gives how many dead ones were forgotten; then session, reason for each of them that shall end
+local ttl, ends = tonumber(ARGV[1]), { DEAD }
 for at = 2, #ARGV, 3 do
   local session, key = ARGV[at], ARGV[at + 1]
   redis.call('ZADD', INDEX, 0, session)

@@ -67,8 +67,31 @@ async fn a_dead_gateways_sessions_are_forgotten_and_so_is_the_gateway() {
         replicas.list_sessions(tenant, Some(key), None, 10).await.unwrap() == [living.clone()]
     })
     .await;
+    assert_eq!(replicas.counts().dead_sessions, 1);
     eventually("one gateway is left", async || replicas.beat(me, &[]).await.unwrap() == 1).await;
-    assert_eq!(replicas.tenants_with_sessions().await.unwrap(), []);
+    eventually("its tenant is forgotten", async || {
+        replicas.beat(me, &[]).await.unwrap();
+        replicas.tenants_with_sessions().await.unwrap().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_gateways_all_died_is_looked_after_by_another() {
+    let mut settings = settings(&shared_url());
+    settings.lease_ttl = Duration::from_millis(700);
+    let (dead, other) = (gateway(&settings).await, gateway(&settings).await);
+    let tenant = TenantId(Uuid::now_v7());
+    let sessions = [session(tenant, any_key(), ""), session(tenant, any_key(), "")];
+    dead.beat_sessions(&sessions).await.unwrap();
+    dead.beat(Uuid::now_v7(), &[tenant]).await.unwrap();
+    let me = Uuid::now_v7();
+    eventually("its sessions are found", async || {
+        other.beat(me, &[]).await.unwrap();
+        other.counts().dead_sessions == 2
+    })
+    .await;
+    assert!(!other.terminate(tenant, sessions[0].id, "too late").await.unwrap());
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ pub(crate) fn record(number: u32) -> usage_record::Model {
         status: pick(["ok", "upstream_error", "client_closed"]),
         attempts: 1,
         failed_attempts: None,
+        routing: None,
         cache: None,
         ttfb_ms: (!number.is_multiple_of(5)).then_some(n * 13 % 1_000),
         latency_ms: n * 37 % 10_000,

@@ -1,6 +1,7 @@
 //! Records of before the roll-ups, days summed anew, and names that no index takes.
 
 use entities::usage_record;
+use sea_orm::ActiveValue::NotSet;
 use sea_orm::{ConnectionTrait, EntityTrait, IntoActiveModel};
 use time::Duration;
 use usage_store::rebuild::{Rebuilt, catch_up_one_day, is_pending, keep_since, rebuild};
@@ -43,7 +44,10 @@ async fn records_of_before_are_summed_once(test: &TestDatabase) {
             let mut old = record(part * 400 + number);
             old.session_id = None;
             old.started_at -= Duration::days(i64::from(number % 3));
-            old.into_active_model()
+            let mut old = old.into_active_model();
+            // That version had no such column.
+            old.routing = NotSet;
+            old
         });
         usage_record::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use admin_types::models::ModelTarget;
+use admin_types::models::{ModelHedge, ModelTarget};
 use admin_types::problem::FieldProblem;
 use domain::ids::TenantId;
+use domain::routing::hedge::{Hedge, LEAST_MS, MOST_MS};
 use domain::routing::{Strategies, Strategy};
 use sea_orm::ConnectionTrait;
 
@@ -30,9 +31,13 @@ pub(super) async fn check(
     name: &str,
     strategy: Strategies,
     targets: &[ModelTarget],
+    hedge: Option<ModelHedge>,
 ) -> Result<(), AdminError> {
     let mut problems = Problems::default();
     problems.name(name);
+    if hedge.is_some_and(|hedge| !Hedge { unmeasured_ms: hedge.unmeasured_ms }.is_sane()) {
+        problems.add("hedge.unmeasured_ms", format!("must be {LEAST_MS} to {MOST_MS}"));
+    }
     problems.targets(strategy, targets);
     let providers = models::provider_names(db, owner).await?;
     for (index, target) in targets.iter().enumerate().take(MAX_TARGETS) {

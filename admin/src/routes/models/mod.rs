@@ -68,9 +68,9 @@ pub(crate) async fn create_model(
     let owner = actor.owner(asked.tenant_id)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
         tenants::check_owner(transaction, owner).await?;
-        check(transaction, owner, &asked.name, asked.strategy, &asked.targets).await?;
+        check(transaction, owner, &asked.name, asked.strategy, &asked.targets, asked.hedge).await?;
         let targets = models::kept(asked.targets)?;
-        let row = models::fresh(owner, asked.name, asked.strategy, targets, OffsetDateTime::now_utc());
+        let row = models::fresh(owner, asked.name, asked.strategy, targets, asked.hedge, OffsetDateTime::now_utc());
         let row = resource::insert(transaction, row).await?;
         created::<model::Entity>(transaction, &actor, row, "/api/v1/models").await
     })
@@ -100,8 +100,8 @@ pub(crate) async fn get_model(one: One) -> Result<HttpResponse, AdminError> {
     ))]
 #[put("/api/v1/models/{id}")]
 pub(crate) async fn replace_model(one: One, body: Body<ReplaceModel>) -> Result<HttpResponse, AdminError> {
-    let ReplaceModel { name, strategy, targets } = body.value;
-    let update = UpdateModel { name: Some(name), strategy: Some(strategy), targets: Some(targets) };
+    let ReplaceModel { name, strategy, targets, hedge } = body.value;
+    let update = UpdateModel { name: Some(name), strategy: Some(strategy), targets: Some(targets), hedge: Some(hedge) };
     change(&one, update).await
 }
 
@@ -142,8 +142,10 @@ async fn change(one: &One, update: UpdateModel) -> Result<HttpResponse, AdminErr
         let name = update.name.unwrap_or(before.name);
         let strategy = update.strategy.unwrap_or(before.strategy);
         let targets = update.targets.unwrap_or(before.targets);
-        check(transaction, owner(row.tenant_id), &name, strategy, &targets).await?;
+        let hedge = update.hedge.unwrap_or(before.hedge);
+        check(transaction, owner(row.tenant_id), &name, strategy, &targets, hedge).await?;
         (row.name, row.strategy, row.targets) = (name, strategy.to_string(), models::kept(targets)?);
+        row.hedge_ms = models::kept_hedge(hedge);
         Ok(())
     })
     .await

@@ -94,6 +94,7 @@ pub(crate) async fn used(app: &TestApp, tenant: Uuid, key: Uuid, cost_usd_cents:
         status: "ok".to_owned(),
         attempts: 1,
         failed_attempts: None,
+        routing: None,
         cache: None,
         ttfb_ms: Some(100),
         latency_ms: 200,

@@ -254,15 +254,17 @@ async fn what_a_full_journal_refuses_waits_in_its_slot_for_the_next_start() {
     let mut call = claimed(&ledger, 1000);
     let kept = (0..).find(|number| ledger.record(record(*number)).is_err()).unwrap();
     assert!(matches!(ledger.settle(&mut call, record(1000)), Err(LedgerError::Full { .. })));
-    // Nobody else gets the slot.
+    assert_eq!(ledger.health().pending_records, u64::try_from(kept).unwrap() + 2, "neither is forgotten");
+    // Nobody else gets the slots.
     let _other = claimed(&ledger, 1001);
     drop(ledger);
 
     let database = Database::default();
     let ledger = reopen(dir.path(), limits, &database).await;
     assert_eq!(u128::from(ledger.recovery().records), kept);
-    assert_eq!(ledger.recovery().in_flight, 2);
+    assert_eq!(ledger.recovery().in_flight, 3);
     ledger.flush().await;
+    assert_eq!(database.row(kept), Some(record(kept)));
     assert_eq!((database.row(1000), database.row(1001)), (Some(record(1000)), Some(noted(1001))));
 }
 

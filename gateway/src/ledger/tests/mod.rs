@@ -1,6 +1,7 @@
 //! Nothing is lost and nothing is counted twice, whatever happens to the process, the disk and the
 //! database.
 
+mod faults;
 mod kills;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use time::macros::datetime;
 use uuid::Uuid;
 
 use super::journal::{Journal, Position};
+use super::writer::BATCH_RECORDS;
 use super::*;
 
 /// A database that counts how often each id came and can be away. Idempotent on the id, as the real
@@ -91,6 +93,7 @@ fn record(number: u128) -> UsageRecord {
         status: UsageStatus::Ok,
         attempts: 1,
         failed_attempts: Vec::new(),
+        routing: None,
         cache: None,
         ttfb_ms: Some(80),
         latency_ms: 120,
@@ -308,21 +311,6 @@ async fn closing_with_the_database_away_keeps_the_records_for_the_next_start() {
     let database = Database::default();
     reopen(dir.path(), small(), &database).await.flush().await;
     assert_eq!(database.count(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_the_disk_takes_nothing_no_work_is_begun() {
-    let dir = tempfile::tempdir().unwrap();
-    let database = Database::default();
-    let ledger = Ledger::open(dir.path(), small(), database.clone()).unwrap();
-    std::fs::remove_dir_all(dir.path()).unwrap();
-    assert!(matches!(ledger.record(record(1)), Err(LedgerError::Io { .. })));
-    assert!(ledger.accepts().is_err() && !ledger.health().accepts_work);
-    std::fs::create_dir(dir.path()).unwrap();
-    ledger.accepts().unwrap();
-    ledger.record(record(1)).unwrap();
-    ledger.flush().await;
-    assert_eq!(database.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use dialects::error::DialectError;
 use domain::audio::{AudioFile, Container, SampleRate, SpeechFormat};
 use domain::error::ErrorKind;
 use domain::ids::TenantId;
@@ -202,6 +201,7 @@ fn question<'a>(
         conversation: None,
         at,
         refuses_unpriced: asker.key.is_some_and(|key| key.refuse_unpriced),
+        handed: None,
     }
 }
 
@@ -372,39 +372,17 @@ impl Watch for Reasons {
 
 fn reason(target: &Target, why: Dropped<'_>) -> Reason {
     let Target { provider, model, .. } = target;
-    let (code, message) = match why {
-        Dropped::ProviderMissing => ("provider_missing", format!("There is no provider `{provider}`.")),
-        Dropped::OperationUnsupported => {
-            ("operation_unsupported", format!("The model `{model}` of `{provider}` does not do this."))
-        }
+    let message = match why {
+        Dropped::ProviderMissing => format!("There is no provider `{provider}`."),
+        Dropped::OperationUnsupported => format!("The model `{model}` of `{provider}` does not do this."),
         Dropped::BreakerOpen => {
-            ("breaker_open", format!("`{provider}` has failed with `{model}` too often of late and is left alone."))
+            format!("`{provider}` has failed with `{model}` too often of late and is left alone.")
         }
-        Dropped::InUse => {
-            ("credentials_in_use", format!("The credentials of `{provider}` are in use as often as they may be."))
-        }
-        Dropped::Unwritable(error) => (unwritable(error), error.to_string()),
-        Dropped::Unheld(error) => ("session_unsupported", error.message().to_owned()),
+        Dropped::InUse => format!("The credentials of `{provider}` are in use as often as they may be."),
+        Dropped::Unwritable(error) => error.to_string(),
+        Dropped::Unheld(error) => error.message().to_owned(),
     };
-    Reason { code, message }
-}
-
-/// The code of what cannot be said in a provider's words, by the field that is in the way.
-fn unwritable(error: &DialectError) -> &'static str {
-    let param = match error {
-        DialectError::Unsupported { param, .. } | DialectError::Invalid { param, .. } => *param,
-        DialectError::Audio(_) => return "audio_unsupported",
-        DialectError::Upstream(_) => return "request_unsupported",
-    };
-    match param {
-        "model" => "operation_unsupported",
-        "response_format" => "format_unsupported",
-        "language" | "languages" | "languages[]" => "language_unsupported",
-        "stream" | "stream_format" => "streaming_unsupported",
-        "voice" => "voice_unsupported",
-        "input" => "text_unsupported",
-        _ => "request_unsupported",
-    }
+    Reason { code: why.code(), message }
 }
 
 impl Reasons {

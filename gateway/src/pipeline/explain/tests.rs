@@ -84,7 +84,7 @@ fn snapshot(accounts: &[(&str, ProviderKind)], strategy: impl Into<Strategies>, 
         snapshot.insert_provider(account(name, *kind));
     }
     let (name, strategy) = ("asked".to_owned(), strategy.into());
-    snapshot.insert_route(Arc::new(Route { name, tenant: None, strategy, targets }));
+    snapshot.insert_route(Arc::new(Route { name, tenant: None, strategy, targets, hedge: None }));
     snapshot
 }
 
@@ -308,6 +308,7 @@ proptest! {
             conversation: None,
             at: NOW,
             refuses_unpriced: false,
+            handed: None,
         };
         // Every price is for a request, so the amount of use decides nothing.
         let expected = estimate::transcription(1);

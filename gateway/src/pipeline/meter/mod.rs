@@ -1,6 +1,7 @@
 //! Records what a call used, exactly once, however it ends: a call that a provider has is in the
 //! ledger's slots until its record is in the journal, so that a kill in between loses nothing.
 
+mod beside;
 mod turns;
 
 use std::cell::Cell;
@@ -17,10 +18,11 @@ use domain::routing::sticky::Name;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use uuid::Uuid;
 
 use crate::Gateway;
 use crate::clock;
-use crate::ledger::{FailedAttempt, Note, UsageRecord};
+use crate::ledger::{FailedAttempt, Note, Routing, UsageRecord};
 use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::flight::{Bill, Entry, Flight};
@@ -75,6 +77,8 @@ pub struct Meter {
     attempts: u32,
     /// Targets that failed, for the record of the one that serves.
     failed_attempts: Vec<FailedAttempt>,
+    /// How the call was routed, for its first record.
+    routing: Option<Box<Routing>>,
     /// When the target that is tried was asked.
     asked: Instant,
     /// How long it took to be heard of.
@@ -116,6 +120,7 @@ impl Meter {
             utterances: VecDeque::new(),
             attempts: 0,
             failed_attempts: Vec::new(),
+            routing: None,
             usage: Usage::default(),
             source: UsageSource::Estimated,
             priced: Cell::new(None),
@@ -173,6 +178,11 @@ impl Meter {
         self.gateway.ledger.prepare(&mut self.flight.call, &record)
     }
 
+    /// How the call was routed, where there was a choice.
+    pub fn routed(&mut self, routing: Option<Box<Routing>>) {
+        self.routing = routing;
+    }
+
     /// More of the call has gone to who serves it: a kill from now on leaves what is known by now.
     pub fn note_again(&mut self) {
         if let (Some(served), Some(entry)) = (&self.served, self.flight.entry) {
@@ -212,9 +222,13 @@ impl Meter {
 
     /// Keeps the name of a target that failed, for the record of the one that serves.
     pub fn attempt_failed(&mut self, candidate: &Candidate, error: ErrorKind) {
+        self.attempt_left(candidate, error.facts().2);
+    }
+
+    fn attempt_left(&mut self, candidate: &Candidate, error: &str) {
         if self.failed_attempts.len() < MAX_FAILED_ATTEMPTS {
             let (provider, model) = (candidate.account.name.clone(), candidate.model.model.clone());
-            self.failed_attempts.push(FailedAttempt { provider, model, error: error.facts().2.to_owned() });
+            self.failed_attempts.push(FailedAttempt { provider, model, error: error.to_owned() });
         }
     }
 
@@ -302,17 +316,17 @@ impl Meter {
     ///
     /// # Errors
     /// The budget does not hold it.
-    pub fn reserve_more(&mut self, amount: NanoUsd) -> Result<(), Refusal> {
-        self.permit.reserve_more(amount)
+    pub async fn reserve_more(&mut self, amount: NanoUsd) -> Result<(), Refusal> {
+        self.gateway.reserve_more(&mut self.permit, &self.facts.key, amount).await
     }
 
     /// Makes sure that `window` is reserved, whatever has been settled out of it.
     ///
     /// # Errors
     /// The budget does not hold it.
-    pub fn keep_reserved(&mut self, window: Option<NanoUsd>) -> Result<(), Refusal> {
+    pub async fn keep_reserved(&mut self, window: Option<NanoUsd>) -> Result<(), Refusal> {
         let missing = window.map_or(0, |window| window.0.saturating_sub(self.permit.reserved().0));
-        if missing > 0 { self.permit.reserve_more(NanoUsd(missing)) } else { Ok(()) }
+        if missing > 0 { self.reserve_more(NanoUsd(missing)).await } else { Ok(()) }
     }
 
     /// The session is over, and counts as none of the key's any more; its bill is awaited.
@@ -414,6 +428,7 @@ impl Meter {
             status,
             attempts: self.attempts.max(1),
             failed_attempts: self.failed_attempts.clone(),
+            routing: self.routing.as_ref().filter(|_| entry.sequence == 0).cloned(),
             cache: None,
             ttfb_ms: self.first_byte.map(millis),
             latency_ms: millis(latency),
@@ -449,7 +464,10 @@ impl Meter {
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
         }
-        self.permit.settle_part(bill.cost, self.facts.started_at);
+        let (key, started_at) = (self.facts.key.id, self.facts.started_at);
+        let open = self.utterances.iter().chain(std::iter::once(&self.flight)).filter_map(|flight| flight.entry);
+        let from = open.map(|entry| entry.id.0).fold(entry.id.0, Uuid::min);
+        self.permit.settle_record(replicas::Record { id: entry.id, key, cost: bill.cost, started_at }, from);
     }
 }
 

@@ -123,6 +123,7 @@ fn record(tenant: TenantId, key: VirtualKeyId, started_at: OffsetDateTime, cost:
         status: UsageStatus::Ok,
         attempts: 1,
         failed_attempts: Vec::new(),
+        routing: None,
         cache: None,
         ttfb_ms: Some(12),
         latency_ms: 34,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::ids::{CredentialId, ProviderId, TenantId};
 use domain::key::KeyHash;
 use domain::provider::{Operation, ProviderKind};
-use domain::routing::{Strategy, Target};
+use domain::routing::{Hedge, Strategy, Target};
 use domain::seal::{OpenError, SEAL_RANDOM_BYTES, SealingKey, credential_binding};
 use entities::{Id, provider, provider_credential};
 use sea_orm::sea_query::Expr;
@@ -15,9 +15,10 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::super::tenants::upsert_tenant;
+use super::super::tenants::{set_when_away, upsert_tenant};
 use super::super::{ManagedBy, models, prices, providers};
 use super::NOW;
+use crate::limits::shared::WhenAway;
 use crate::snapshot::load::load;
 use crate::snapshot::{PriceList, ProviderAccount, Route};
 
@@ -40,8 +41,13 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     let target: Target =
         serde_json::from_str(r#"{"provider":"groq","model":"whisper-large-v3-turbo","quality":0.9}"#).unwrap();
     for (name, tenant) in [("fast", None), ("fast", Some(acme)), ("mine", Some(acme)), ("old", None)] {
-        let route =
-            Route { name: name.into(), tenant, strategy: Strategy::Latency.into(), targets: vec![target.clone()] };
+        let route = Route {
+            name: name.into(),
+            tenant,
+            strategy: Strategy::Latency.into(),
+            targets: vec![target.clone()],
+            hedge: Some(Hedge { unmeasured_ms: 800 }),
+        };
         models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
         models::upsert_model(db, &route, ManagedBy::File, NOW).await.unwrap();
     }
@@ -50,8 +56,13 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     let voice = BTreeMap::from([("local".to_owned(), "slt".to_owned())]);
     models::upsert_voice(db, "narrator", &voice, ManagedBy::File).await.unwrap();
     upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap();
+    set_when_away(db, acme, Some(WhenAway::Closed)).await.unwrap();
+    let view = load(db, &nothing_sealed).await.unwrap();
+    assert_eq!(view.when_away, [(acme, WhenAway::Closed)].into(), "nobody else has any");
+    set_when_away(db, acme, None).await.unwrap();
 
     let view = load(db, &nothing_sealed).await.unwrap();
+    assert!(view.when_away.is_empty());
     assert!(view.providers.is_empty(), "a vendor answers nobody without a key");
     let names = |tenant| view.routes(tenant).map(|route| (route.name.as_str(), route.tenant)).collect::<Vec<_>>();
     assert_eq!(names(acme), [("fast", Some(acme)), ("mine", Some(acme))], "its own goes before the platform's");

@@ -117,7 +117,7 @@ impl TestApp {
         let mut stream = TcpStream::connect(self.metrics.unwrap()).await.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
         let scraped = read_answer(&mut stream).await;
-        let start = format!("{name}{{{labels}}} ");
+        let start = if labels.is_empty() { format!("{name} ") } else { format!("{name}{{{labels}}} ") };
         scraped.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
     }
 

@@ -51,6 +51,13 @@ pub(crate) fn target(provider: &str, model: &str, priority: i32) -> Target {
     }
 }
 
+/// A machine that runs many tests at once is late, which says nothing about the gateway.
+fn unhurried() -> GatewayLimits {
+    let mut limits = GatewayLimits::default();
+    limits.overload.longest_delay = Duration::ZERO;
+    limits
+}
+
 impl Setup {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -63,9 +70,10 @@ impl Setup {
             metrics_bind: None,
             workers: Some(1),
             data_dir: folder.path().to_owned(),
-            limits: GatewayLimits::default(),
+            limits: unhurried(),
             timeouts,
             record_dir: None,
+            shared: None,
             client_secret_key: [9; 32],
         };
         let mut setup = Self { settings, snapshot: Snapshot::default(), prices: Vec::new(), one, two, folder };
@@ -161,7 +169,7 @@ impl Setup {
         targets: Vec<Target>,
     ) {
         let strategy = strategy.into();
-        self.snapshot.insert_route(Arc::new(Route { name: name.to_owned(), tenant, strategy, targets }));
+        self.snapshot.insert_route(Arc::new(Route { name: name.to_owned(), tenant, strategy, targets, hedge: None }));
     }
 
     pub(crate) fn price(&mut self, model: &str, operation: Operation, unit: Unit, usd: &str) {
