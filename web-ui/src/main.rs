@@ -1,0 +1,5 @@
+//! Starts the dashboard in the page.
+
+fn main() {
+    web_ui::start();
+}
