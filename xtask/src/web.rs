@@ -1,0 +1,81 @@
+//! `cargo xtask web`: compiles the dashboard to WebAssembly and makes the bundle of it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bundle::{self, Written};
+use crate::compiler::{self, Toolchain};
+
+/// How the bundle is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Small and quick to load.
+    Release,
+    /// Quick to build.
+    Dev,
+}
+
+impl Mode {
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "wasm-release",
+            Self::Dev => "wasm-dev",
+        }
+    }
+}
+
+/// Builds the bundle into `web-ui/dist`; where nothing has changed, it stays as it is.
+pub(crate) fn build(mode: Mode) -> Result<()> {
+    let began = Instant::now();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has no folder")?;
+    let target = target_folder(root)?.join("wasm");
+    fs::create_dir_all(&target)?;
+    // Two builds in one folder would take each other's program.
+    let lock = File::create(target.join("xtask.lock"))?;
+    lock.lock()?;
+    let toolchain = compiler::choose(&target)?;
+    eprintln!("web: {} with {}", mode.profile(), toolchain.name);
+    let compiled = compile(root, &target, &toolchain, mode)?;
+    let dist = root.join("web-ui/dist");
+    match bundle::write(mode, &compiled, &root.join("web-ui"), &dist)? {
+        Written::AsItWas => eprintln!("web: nothing has changed in {}", dist.display()),
+        Written::Anew(sizes) => eprint!("{sizes}"),
+    }
+    eprintln!("web: done in {:.1} s", began.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// Where cargo puts what it builds, as the environment or cargo's configuration says.
+fn target_folder(root: &Path) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.current_dir(root).args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
+    let output = cargo.output().context("cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+    Ok(folder.context("cargo names no target folder")?.into())
+}
+
+/// The dashboard as the compiler leaves it. It has a target folder of its own, so that the other compiler, where
+/// there is one, and the host's builds do not throw away what each other made.
+fn compile(root: &Path, target: &Path, toolchain: &Toolchain, mode: Mode) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.current_dir(root).args(["build", "--locked", "-p", "web-ui", "--target", compiler::TARGET]);
+    cargo.args(["--profile", mode.profile(), "--target-dir"]).arg(target);
+    toolchain.apply(&mut cargo);
+    if !cargo.status().context("cargo build")?.success() {
+        bail!("the dashboard does not compile");
+    }
+    Ok(target.join(compiler::TARGET).join(mode.profile()).join("web-ui.wasm"))
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
