@@ -22,6 +22,7 @@ const PLATFORM: Access = Access::AtLeast(Role::PlatformAdmin);
 /// Method, pattern of the path, who.
 pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::GET, "/api/v1/openapi.json", Access::Open),
+    (Method::GET, "/api/v1/instance", Access::Open),
     // signing in, and one's own account
     (Method::POST, "/api/v1/auth/login", Access::Open),
     (Method::POST, "/api/v1/auth/refresh", Access::Open),

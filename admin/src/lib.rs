@@ -40,6 +40,7 @@ mod sheet;
 pub mod startup;
 pub mod usage;
 pub mod users;
+mod web;
 
 use crate::error::AdminError;
 use crate::ports::DataPlane;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use admin_types::role::Role;
@@ -17,6 +18,9 @@ pub struct AdminSettings {
     /// The address that people's browsers use, such as `https://antiphon.example.com`, for links and
     /// redirects; without it the listener's own address.
     pub public_url: Option<String>,
+    /// The address that clients of the data plane use, for the dashboard's page; of a gateway in this process it is
+    /// known only once that listens.
+    pub gateway_url: Arc<OnceLock<String>>,
     /// After SIGTERM, how long it still serves, while it says that it is not ready.
     pub drain_delay: Duration,
     /// How long requests in flight have after that.
@@ -93,6 +97,7 @@ impl AdminSettings {
             bind,
             workers: None,
             public_url: None,
+            gateway_url: Arc::default(),
             drain_delay: Duration::ZERO,
             drain: Duration::from_secs(30),
             smtp: None,
@@ -115,5 +120,11 @@ impl AdminSettings {
                 format!("http://{}", SocketAddr::new(ip, self.bind.port()))
             }
         }
+    }
+
+    /// The data plane's address, where there is one.
+    #[must_use]
+    pub fn gateway_url(&self) -> Option<String> {
+        self.gateway_url.get().map(|url| url.trim_end_matches('/').to_owned())
     }
 }

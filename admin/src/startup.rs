@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
@@ -19,7 +19,7 @@ use crate::openapi::{self, Document};
 use crate::probes::{self, Draining};
 use crate::session_events::Streams;
 use crate::settings::AdminSettings;
-use crate::{Control, access, auth, extract, http, routes};
+use crate::{Control, access, auth, extract, http, routes, web as dashboard};
 
 /// For a request's headers.
 const HEADER_READ: Duration = Duration::from_secs(10);
@@ -152,7 +152,7 @@ fn serve(
             .service(SwaggerUi::new("/docs/{_:.*}").url("/api/v1/openapi.json", document.clone()))
             .route("/docs", web::get().to(to_docs))
             .configure(probes::configure)
-            .default_service(web::to(not_found))
+            .default_service(web::to(elsewhere))
             // Inside: nothing below /api is reached but by a row of the table of routes.
             .wrap(from_fn(auth::authorise))
             // Outermost, so that every answer carries its request id, refusals too.
@@ -173,8 +173,12 @@ async fn to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header(("location", "/docs/")).finish()
 }
 
-/// A path that is not there, or that is there for other methods.
-async fn not_found(request: actix_web::HttpRequest) -> Result<HttpResponse, AdminError> {
+/// The dashboard's pages, a path that is not there, or one that is there for other methods.
+async fn elsewhere(request: HttpRequest, control: Data<Control>) -> Result<HttpResponse, AdminError> {
     let methods = request.match_pattern().map(|pattern| access::methods(&pattern)).unwrap_or_default();
-    if methods.is_empty() { Err(AdminError::NotFound) } else { Err(AdminError::MethodNotAllowed(methods.join(", "))) }
+    if methods.is_empty() {
+        dashboard::get(&request, &control.settings)
+    } else {
+        Err(AdminError::MethodNotAllowed(methods.join(", ")))
+    }
 }

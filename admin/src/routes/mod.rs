@@ -7,6 +7,7 @@ pub(crate) mod bulk_keys;
 pub(crate) mod credentials;
 pub(crate) mod document;
 pub(crate) mod health;
+pub(crate) mod instance;
 pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod oidc;
@@ -28,6 +29,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .configure(document::configure)
+        .configure(instance::configure)
         .configure(auth::configure)
         .configure(oidc::configure)
         .configure(tenants::configure)
