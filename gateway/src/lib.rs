@@ -14,6 +14,7 @@ use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http::cors::Origins;
 use crate::http::wire::stream::Rules;
 use crate::idempotency::Idempotency;
 use crate::ledger::Ledger;
@@ -164,4 +165,6 @@ pub struct Worker {
     pub replicas: Option<Replicas>,
     /// How late this thread is.
     pub pace: Arc<Pace>,
+    /// The origins of pages that may send requests.
+    pub origins: Origins,
 }

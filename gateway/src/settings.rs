@@ -19,6 +19,8 @@ pub struct GatewaySettings {
     pub bind: SocketAddr,
     /// Where Prometheus scrapes; `None` for no listener.
     pub metrics_bind: Option<SocketAddr>,
+    /// The origins of pages that may send requests, such as `https://antiphon.example.com`; `*` for every one.
+    pub allowed_origins: Vec<String>,
     /// Worker threads; `None` for one per core.
     pub workers: Option<usize>,
     /// Folder for the journal and for spooled uploads.

@@ -29,6 +29,7 @@ pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
 
 use crate::drain::drain;
 use crate::error::GatewayError;
+use crate::http::cors::{self, Origins};
 use crate::http::extract::Arrival;
 use crate::http::wire::stream::Rules;
 use crate::idempotency::Idempotency;
@@ -294,13 +295,15 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> 
 fn serve(gateway: Arc<Gateway>, listener: TcpListener, settings: &GatewaySettings) -> Result<Server, StartError> {
     let connect = settings.timeouts.connect;
     let of_app = Arc::clone(&gateway);
+    let origins = Origins::of(&settings.allowed_origins);
     let app = move || {
         let pace = of_app.overload.worker();
         // This runs once on each worker's own thread.
         actix_web::rt::spawn(overload::watch_worker(Arc::downgrade(&of_app), Arc::clone(&pace)));
         let client = UpstreamClient::new(connect);
         let replicas = of_app.shared.as_ref().map(|shared| shared.replicas().with_own_connection());
-        let worker = Data::new(Worker { gateway: Arc::clone(&of_app), client, replicas, pace });
+        let worker =
+            Data::new(Worker { gateway: Arc::clone(&of_app), client, replicas, pace, origins: origins.clone() });
         App::new()
             .app_data(worker)
             .configure(routes)
@@ -375,9 +378,16 @@ async fn identify(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let arrival = Arrival::now();
     request.extensions_mut().insert(arrival.clone());
-    let calls = request.app_data::<Data<Worker>>().map(|worker| worker.gateway.calls.clone());
+    let worker = request.app_data::<Data<Worker>>();
+    let page = worker.and_then(|worker| worker.origins.permitted(&request));
+    let calls = worker.map(|worker| worker.gateway.calls.clone());
     let in_flight = calls.as_ref().map(TaskTracker::token);
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    // Browsers ask without a key.
+    let preflight = page.as_ref().and_then(|_| cors::preflight(&request));
+    let mut response = match preflight {
+        Some(answer) => request.into_response(answer),
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
     drop(in_flight);
     if calls.is_some_and(|calls| calls.is_closed()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -391,6 +401,9 @@ async fn identify(
         tracing::info!(request_id = %arrival.request_id, status = response.status().as_u16(), %error, "refused");
     }
     let headers = response.headers_mut();
+    if let Some(page) = page {
+        cors::expose(headers, page);
+    }
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }

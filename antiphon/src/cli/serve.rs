@@ -23,10 +23,10 @@ use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
 use super::{Common, output};
-use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig};
+use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig, origin_of};
 use crate::declared::{self, Declared};
 use crate::logging::Log;
-use crate::master_key::{self, MasterKey};
+use crate::master_key;
 use crate::ports::Ports;
 use crate::reload::Reload;
 use crate::signals::Stop;
@@ -88,6 +88,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let changed = Signal::default();
     // Where the control plane looks for the gateway of this process, which is built after it.
     let in_process = Arc::new(OnceLock::new());
+    let gateway_url = Arc::new(config.server.gateway.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
     let admin = match admin {
         Some(_) => {
             let secrets = master_key.admin_secrets(&db).await?;
@@ -95,7 +96,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
             let teller = config.redis.as_ref().map(RedisConfig::teller).transpose()?;
             let ports = Ports::new(changed.clone(), of_gateway, Arc::clone(&declared), db.clone(), timeouts);
             let ports = ports.telling(teller);
-            Some(control_plane(&config, secrets, &db, ports)?)
+            Some(control_plane(&config, secrets, &db, ports, Arc::clone(&gateway_url))?)
         }
         None => None,
     };
@@ -103,11 +104,13 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let gateway = match gateway {
         Some(_) => {
             let declared = Arc::clone(&declared);
-            Some(DataPlane::build(&config, &master_key, pepper.clone(), &db, declared).await?)
+            let settings = settings(&config, master_key.client_secret_key(), admin_address)?;
+            Some(DataPlane::build(&config, settings, pepper.clone(), &db, declared).await?)
         }
         None => None,
     };
     if let Some(gateway) = &gateway {
+        gateway_url.get_or_init(|| format!("http://{}", first_run::reachable(gateway.application.address())));
         in_process.get_or_init(|| gateway.application.gateway());
     }
     announce(gateway.as_ref(), admin_address, first.as_ref());
@@ -179,6 +182,7 @@ fn control_plane(
     secrets: Secrets,
     db: &DatabaseConnection,
     ports: Ports,
+    gateway_url: Arc<OnceLock<String>>,
 ) -> Result<admin::startup::Application> {
     let bind = config.server.admin.bind.parse().context("server.admin.bind")?;
     let timeouts = config.timeouts.to_gateway();
@@ -186,6 +190,7 @@ fn control_plane(
         bind,
         workers: None,
         public_url: config.server.admin.public_url.clone(),
+        gateway_url,
         drain_delay: timeouts.drain_delay,
         drain: timeouts.drain,
         smtp: config.smtp.as_ref().map(SmtpConfig::to_settings),
@@ -209,7 +214,7 @@ struct DataPlane {
 impl DataPlane {
     async fn build(
         config: &Config,
-        master_key: &MasterKey,
+        settings: GatewaySettings,
         pepper: Pepper,
         db: &DatabaseConnection,
         declared: Arc<Declared>,
@@ -218,7 +223,6 @@ impl DataPlane {
         // Read before the view is: what changes in between is then loaded twice, never missed.
         let version = changes::version(db).await?;
         let snapshot = declared.load(db).await?;
-        let settings = settings(config, master_key.client_secret_key())?;
         let application = Application::build(settings, db.clone(), snapshot, pepper).await?;
         Ok(Self { application, demo_key, declared, db: db.clone(), version })
     }
@@ -320,11 +324,23 @@ async fn refresh(gateway: &Gateway, declared: &Declared, db: &DatabaseConnection
     Ok(())
 }
 
-fn settings(config: &Config, client_secret_key: [u8; 32]) -> Result<GatewaySettings> {
+/// The origins of the dashboard's page, by which browsers may call it.
+fn own_origins(config: &Config, admin: Option<SocketAddr>) -> Vec<String> {
+    let told = config.server.admin.public_url.as_deref().and_then(origin_of);
+    let listening = admin.map(|admin| {
+        let admin = first_run::reachable(admin);
+        [format!("http://{admin}"), format!("http://localhost:{}", admin.port())]
+    });
+    told.into_iter().chain(listening.into_iter().flatten()).collect()
+}
+
+fn settings(config: &Config, client_secret_key: [u8; 32], admin: Option<SocketAddr>) -> Result<GatewaySettings> {
+    let own = || own_origins(config, admin);
     Ok(GatewaySettings {
         name: host_name(),
         bind: config.server.gateway.bind.parse().context("server.gateway.bind")?,
         metrics_bind: Some(config.server.metrics.bind.parse().context("server.metrics.bind")?),
+        allowed_origins: config.server.gateway.allowed_origins.clone().unwrap_or_else(own),
         workers: None,
         data_dir: config.data_dir(),
         limits: config.limits.to_gateway(),

@@ -9,6 +9,7 @@ use dialects::registry::{self, PROVIDERS, Provider};
 use domain::routing::Strategy;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use super::usage::MIN_RETENTION_DAYS;
 use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig};
@@ -83,7 +84,31 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
             )));
         }
     }
+    let origins = server.gateway.allowed_origins.iter().flatten();
+    if let Some(origin) = origins.filter(|origin| *origin != "*").find(|origin| !is_origin(origin)) {
+        return Err(ConfigError::of(format!(
+            "server.gateway.allowed_origins: {origin:?} is not an origin, such as https://antiphon.example.com"
+        )));
+    }
+    for (name, url) in [("gateway", &server.gateway.public_url), ("admin", &server.admin.public_url)] {
+        if url.as_ref().is_some_and(|url| origin_of(url).is_none()) {
+            return Err(ConfigError::of(format!(
+                "server.{name}.public_url: expected an address such as https://antiphon.example.com"
+            )));
+        }
+    }
     Ok(())
+}
+
+/// Whether browsers would send exactly this in `Origin`.
+fn is_origin(text: &str) -> bool {
+    origin_of(text).is_some_and(|origin| origin == text)
+}
+
+/// The origin of an address of HTTP, as browsers write it.
+pub(crate) fn origin_of(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    Some(url.origin().ascii_serialization())
 }
 
 fn check_database(config: &Config) -> Result<(), ConfigError> {

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub(crate) use check::origin_of;
 pub(crate) use database::DatabaseConfig;
 pub(crate) use document::Environment;
 use document::{Node, Origin};

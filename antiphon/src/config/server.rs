@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServerConfig {
     /// The data plane. Default `127.0.0.1:8080`.
-    pub(crate) gateway: Listener,
+    pub(crate) gateway: GatewayListener,
     /// The admin plane. Default `127.0.0.1:8081`.
     pub(crate) admin: AdminListener,
     /// Prometheus scrape. Default `127.0.0.1:9464`.
@@ -21,22 +21,50 @@ pub(crate) struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        let local = |port: u16| Listener { bind: format!("127.0.0.1:{port}") };
-        let admin = AdminListener { bind: local(8081).bind, public_url: None };
-        Self { gateway: local(8080), admin, metrics: local(9464), data_dir: None }
+        let (gateway, admin) = (GatewayListener::default(), AdminListener::default());
+        Self { gateway, admin, metrics: Listener { bind: local(9464) }, data_dir: None }
+    }
+}
+
+/// The listener of the data plane.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GatewayListener {
+    /// Address and port; port 0 takes a free one.
+    pub(crate) bind: String,
+    /// The address that clients use, such as `https://voice.example.com`, which the dashboard shows and calls.
+    /// Default: the listener's own, where both planes run in one process.
+    pub(crate) public_url: Option<String>,
+    /// The origins of pages whose scripts may call it, such as `https://antiphon.example.com`; `"*"` for every one.
+    /// Default: that of `server.admin.public_url`, and the admin plane's listener's where it is in the same process.
+    pub(crate) allowed_origins: Option<Vec<String>>,
+}
+
+impl Default for GatewayListener {
+    fn default() -> Self {
+        Self { bind: local(8080), public_url: None, allowed_origins: None }
     }
 }
 
 /// The listener of the admin plane.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct AdminListener {
     /// Address and port; port 0 takes a free one.
     pub(crate) bind: String,
     /// The address that browsers use, such as `https://antiphon.example.com`, for links and redirects.
     /// Default: the listener's own.
-    #[serde(default)]
     pub(crate) public_url: Option<String>,
+}
+
+impl Default for AdminListener {
+    fn default() -> Self {
+        Self { bind: local(8081), public_url: None }
+    }
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
 }
 
 /// One listener.

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod chat;
 pub mod client_secrets;
+pub mod cors;
 mod extensions;
 pub mod extract;
 pub mod headers;

@@ -367,6 +367,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         name: "simulated".to_owned(),
         bind: ([127, 0, 0, 1], 0).into(),
         metrics_bind: None,
+        allowed_origins: Vec::new(),
         workers: None,
         data_dir: PathBuf::new(),
         limits: GatewayLimits::default(),

@@ -10,6 +10,7 @@
 mod accounts;
 mod audio;
 mod conversations;
+mod cors;
 mod drain;
 mod errors;
 mod failover;

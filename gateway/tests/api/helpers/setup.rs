@@ -68,6 +68,7 @@ impl Setup {
             name: "test".to_owned(),
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics_bind: None,
+            allowed_origins: Vec::new(),
             workers: Some(1),
             data_dir: folder.path().to_owned(),
             limits: unhurried(),
