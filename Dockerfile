@@ -17,10 +17,19 @@ FROM tools AS plan
 COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
+# The dashboard, as a bundle that the program has inside. What xtask is built of stays while its lock does.
+FROM tools AS web
+RUN rustup target add wasm32-unknown-unknown
+COPY xtask xtask
+RUN cargo build --locked --manifest-path xtask/Cargo.toml
+COPY . .
+RUN cargo xtask web
+
 FROM tools AS build
 COPY --from=plan /build/recipe.json recipe.json
 RUN cargo chef cook --release --locked --package antiphon --recipe-path recipe.json
 COPY . .
+COPY --from=web /build/web-ui/dist web-ui/dist
 RUN cargo build --release --locked --package antiphon
 
 # Debian's libraries of the same release as the builder's.

@@ -1,10 +1,10 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
+# screenshots: pictures of every page · bench-ui: the dashboard's size and speed · chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test chart-test test-long lint bench fuzz
+.PHONY: help setup bundle run build test chart-test test-long lint bench bench-ui screenshots fuzz
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -12,11 +12,15 @@ help:
 setup:
 	@scripts/setup.sh run
 
-build: setup
+# The dashboard, which a release build has inside.
+bundle: setup
+	@scripts/bundle.sh
+
+build: bundle
 	cargo build --release --locked -p antiphon
 
 # cargo becomes the gateway, so that Ctrl-C and signals reach it.
-run: setup
+run: bundle
 	@cargo run --release --locked -p antiphon -- serve
 
 test:
@@ -36,12 +40,21 @@ test-long:
 
 lint:
 	cargo fmt --all --check
+	cargo fmt --manifest-path xtask/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path xtask/Cargo.toml --locked -- -D warnings
 	scripts/check-dependencies.sh
 
 bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
 	target=$$(scripts/target-dir.sh); "$$target/release/loadtest" bench --antiphon "$$target/release/antiphon"
+
+# Both start a server of their own from the release build, as it is shipped.
+screenshots bench-ui: bundle
+	@scripts/setup.sh test
+	cargo build --release --locked -p antiphon -p loadtest
+	@target=$$(scripts/target-dir.sh)/release; \
+	ANTIPHON_BIN=$$target/antiphon LOADTEST_BIN=$$target/loadtest .venv/bin/python tests/e2e/$(subst -,_,$@).py
 
 fuzz:
 	@scripts/fuzz.sh 60

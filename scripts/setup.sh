@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, says what it does, and is quick when there is nothing to do.
 #
-#   scripts/setup.sh run    what serving needs: a C compiler for the build, flite and PocketSphinx
-#   scripts/setup.sh test   also PostgreSQL, Redis and a clock that can be set, and the official SDKs for Python and Node
+#   scripts/setup.sh run    what serving needs: a C compiler and one to WebAssembly for the build, flite and PocketSphinx
+#   scripts/setup.sh test   also PostgreSQL, Redis, a clock that can be set, a browser, and the official SDKs for Python
+#                           and Node
 #   scripts/setup.sh chart  of that only what the tests of the Helm chart and the image need: Helm's engine for Python,
 #                           Prometheus and a sandbox
 set -euo pipefail
@@ -55,6 +56,9 @@ missing_packages() {
     command -v openssl >/dev/null || echo openssl
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo faketime
+    [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo chromium
+    # Without any, text in pictures of pages is boxes.
+    compgen -G '/usr/share/fonts/truetype/*/*.ttf' >/dev/null || echo fonts-dejavu-core
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
 }
@@ -110,6 +114,35 @@ install_missing() {
     say "going on without ${missing[*]}: the local provider will say what it lacks"
 }
 
+# rustup's compiler with its target, or Debian's, whose standard library `cargo xtask web` builds.
+compiles_to_wasm() {
+    local vendored
+    [ -z "${WEB_RUSTC:-}" ] || return 0
+    compgen -G "$(rustc --print target-libdir --target wasm32-unknown-unknown)/libstd-*.rlib" >/dev/null && return 0
+    vendored=$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/vendor
+    [ -d "$vendored" ] && compgen -c wasm-ld >/dev/null
+}
+
+# It stands alone, for what one system lacks must not keep the rest from being installed.
+install_web_compiler() {
+    local packages=(rustc-web rust-web-src lld-22)
+    compiles_to_wasm && return 0
+    # The smaller way first; it needs rustup's own servers.
+    if command -v rustup >/dev/null; then
+        say "adding rustup's target for WebAssembly, to compile the dashboard"
+        timeout 120 rustup target add wasm32-unknown-unknown >/dev/null 2>&1 && compiles_to_wasm && return 0
+    fi
+    if command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }; then
+        say "installing ${packages[*]}, to compile the dashboard"
+        install_packages "${packages[@]}" || true
+    fi
+    compiles_to_wasm && return 0
+    say "nothing here compiles to WebAssembly. Please run: rustup target add wasm32-unknown-unknown"
+    say "or, on Debian: apt-get install --no-install-recommends ${packages[*]}"
+    [ "$what" = run ] || exit 1
+    say "going on without: the gateway and its API serve, the dashboard says that it is not built"
+}
+
 # Marks name the state they were made from, so that a changed pin is installed again.
 install_python_packages() {
     local wanted=$1 place=$2
@@ -159,6 +192,7 @@ run | test | chart) ;;
 esac
 check_rust
 install_missing
+[ "$what" = chart ] || install_web_compiler
 if [ "$what" = test ]; then
     install_python_packages tests/e2e/requirements.txt .venv
     # Its libraries are older than those of the other SDKs.

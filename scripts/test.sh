@@ -15,6 +15,8 @@ trap stop_servers EXIT
 settings=$(scripts/redis-for-tests.sh start)
 eval "$settings"
 
+# What the server of the end-to-end tests shows in a browser.
+cargo xtask web --dev
 # This also builds the two programs: a build of their own would compile tokio, and all that stands on
 # it, a second time with other features.
 cargo test --locked --workspace

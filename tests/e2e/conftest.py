@@ -25,6 +25,9 @@ import pytest
 from sockets import Sockets
 from specs import Spec
 
+# A site with a browser before it: only tests that ask for one pay for it.
+pytest_plugins = ["browser"]
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Longest wait for something that should happen at once.
 PATIENCE_S = 30.0
@@ -226,10 +229,10 @@ class Gateway(Program):
         urls["revoked_account"] = service_account(urls["google"], "revoked")
         self.serve(folder, CONFIG.format(**{**globals(), **urls}) + more)
 
-    def serve(self, folder, config):
+    def serve(self, folder, config, variables=None):
         """Starts it with this configuration, and waits until it is ready."""
         (folder / "antiphon.yaml").write_text(config)
-        super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon")
+        super().__init__([binary("antiphon"), "serve", "--config", "antiphon.yaml"], folder, "antiphon", variables)
         wait_for(self.ready)
 
     def address(self):
