@@ -10,6 +10,7 @@ pub mod audit;
 pub mod auth;
 pub mod given;
 pub mod health;
+pub mod instance;
 pub mod keys;
 pub mod models;
 pub mod page;
