@@ -1,0 +1,107 @@
+//! The dashboard: navigation at the side, a bar at the top, the page.
+
+use leptos::ev::KeyboardEvent;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+
+use super::account_menu::{AccountMenu, ThemeMenu};
+use super::again::SignInAgain;
+use super::navigation::Navigation;
+use super::palette::Palette;
+use super::tenants::TenantSwitcher;
+use super::{shortcuts, shown};
+use crate::components::{Icon, IconButton, IconName};
+use crate::route::Page;
+
+#[component]
+pub(super) fn SignedIn(page: Memo<Page>) -> impl IntoView {
+    let palette = RwSignal::new(false);
+    let drawer = RwSignal::new(false);
+    shortcuts::listen(palette);
+    focus_heading(page);
+    Effect::new(move |_| {
+        page.track();
+        drawer.set(false);
+    });
+    let keys = move |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            drawer.set(false);
+        }
+    };
+    let skip = move |event: leptos::ev::MouseEvent| {
+        event.prevent_default();
+        focus("main");
+    };
+    view! {
+        <a class="skip-link" href="#main" on:click=skip>
+            "Skip to content"
+        </a>
+        <div class="shell">
+            <aside class="sidebar" id="sidebar" class:open=move || drawer.get() on:keydown=keys>
+                <div class="sidebar-head">
+                    <a class="brand" href="/">
+                        <Icon name=IconName::Logo />
+                        <span>"Antiphon"</span>
+                    </a>
+                    <div class="sidebar-close">
+                        <IconButton name=IconName::Close label="Close navigation" on_press=move || drawer.set(false) />
+                    </div>
+                </div>
+                <Navigation />
+            </aside>
+            <div class="scrim" class:open=move || drawer.get() on:click=move |_| drawer.set(false)></div>
+            <div class="shell-main" inert=move || drawer.get()>
+                <TopBar palette drawer />
+                <main id="main" class="page" tabindex="-1">
+                    {move || shown(&page.get())}
+                </main>
+            </div>
+        </div>
+        <Palette open=palette />
+        <SignInAgain />
+    }
+}
+
+#[component]
+fn TopBar(palette: RwSignal<bool>, drawer: RwSignal<bool>) -> impl IntoView {
+    let open_drawer = move || {
+        drawer.set(true);
+        request_animation_frame(|| focus("#sidebar a"));
+    };
+    view! {
+        <header class="topbar">
+            <div class="topbar-menu">
+                <IconButton name=IconName::Menu label="Open navigation" on_press=open_drawer />
+            </div>
+            <TenantSwitcher />
+            <button type="button" class="palette-button" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
+                <Icon name=IconName::Search />
+                <span>"Search"</span>
+                <kbd>{shortcuts::palette_keys()}</kbd>
+            </button>
+            <ThemeMenu />
+            <AccountMenu />
+        </header>
+    }
+}
+
+/// Whoever does not see the page hears where they are: after each change of the page the heading has the focus.
+fn focus_heading(page: Memo<Page>) {
+    Effect::new(move |before: Option<Page>| {
+        let page = page.get();
+        if before.is_some_and(|before| before != page) {
+            request_animation_frame(|| focus("main h1"));
+        }
+        page
+    });
+}
+
+fn focus(selector: &str) {
+    let found = document().query_selector(selector).ok().flatten();
+    if let Some(element) = found.as_ref().and_then(|found| found.dyn_ref::<web_sys::HtmlElement>()) {
+        if element.tab_index() < 0 && !element.has_attribute("tabindex") {
+            element.set_tab_index(-1);
+        }
+        element.focus().ok();
+    }
+}
