@@ -214,6 +214,39 @@ class Watch:
             self._note(f"another origin is asked: {url}")
 
 
+def open_page(chromium, site, path=None, width=WIDE, height=900, theme="light", **options):
+    """A page of a browser that nobody has used yet. `page.watch` has what goes wrong in it."""
+    options = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"} | options
+    size = {"width": width, "height": height}
+    context = chromium.new_context(base_url=site.admin_url, viewport=size, color_scheme=theme, **options)
+    context.grant_permissions(["clipboard-read", "clipboard-write", "microphone"])
+    context.set_default_timeout(10_000)
+    watch = Watch(context, {site.admin_url, site.url})
+    page = context.new_page()
+    page.watch = watch
+    if path is not None:
+        page.goto(path)
+    return page
+
+
+def open_signed_in(chromium, site, path="/", person=None, **options):
+    """The same, of a person who has signed in, the first administrator unless told otherwise."""
+    # What the page leaves in a browser that has signed in, so that it asks whether the sign-in still is.
+    hint = {"origin": site.admin_url, "localStorage": [{"name": "antiphon.signed-in", "value": "1"}]}
+    page = open_page(chromium, site, storage_state={"cookies": [], "origins": [hint]}, **options)
+    person = person or site.admin
+    # The cookie of the sign-in stays with the browser, as it does after a reload.
+    answer = page.request.post("/api/v1/auth/login", data={"email": person.email, "password": person.password})
+    assert answer.ok, answer.text()
+    page.goto(path)
+    return page
+
+
+def launched(playwright, more=()):
+    """A Chromium as every test has it."""
+    return playwright.chromium.launch(executable_path=program(), args=[*ARGUMENTS, *more])
+
+
 @pytest.fixture(scope="module")
 def site(all_upstreams, tmp_path_factory):
     """Both planes of a new machine; see `Site`. Empty but for its first administrator."""
@@ -236,50 +269,40 @@ def chromium(chromium_arguments):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=ARGUMENTS + chromium_arguments)
+        browser = launched(playwright, chromium_arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def new_page(chromium, site):
-    """Makes pages, each of a browser that nobody has used yet; what goes wrong in them fails the test."""
-    contexts = []
-
-    def make(path=None, width=WIDE, height=900, theme="light", **options):
-        options.setdefault("reduced_motion", "reduce")
-        options = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "permissions": ["microphone"]} | options
-        size = {"width": width, "height": height}
-        context = chromium.new_context(base_url=site.admin_url, viewport=size, color_scheme=theme, **options)
-        context.grant_permissions(["clipboard-read", "clipboard-write", "microphone"])
-        context.set_default_timeout(10_000)
-        watch = Watch(context, {site.admin_url, site.url})
-        contexts.append((context, watch))
-        page = context.new_page()
-        page.watch = watch
-        if path is not None:
-            page.goto(path)
-        return page
-
-    yield make
-    for context, _ in contexts:
-        context.close()
-    for _, watch in contexts:
-        watch.check()
+def opened():
+    """The pages of a test: what has gone wrong in them fails it when it is over."""
+    pages = []
+    yield pages
+    for page in pages:
+        page.context.close()
+    for page in pages:
+        page.watch.check()
 
 
 @pytest.fixture
-def signed_in_page(new_page, site):
-    """Makes pages of a person who has signed in, the first administrator unless told otherwise."""
+def new_page(chromium, site, opened):
+    """Makes pages, each of a browser that nobody has used yet; see `open_page`."""
 
-    def make(path="/", person=None, **options):
-        page = new_page(**options)
-        person = person or site.admin
-        # The cookie of the sign-in stays with the browser, as it does after a reload.
-        answer = page.request.post("/api/v1/auth/login", data={"email": person.email, "password": person.password})
-        assert answer.ok, answer.text()
-        page.goto(path)
-        return page
+    def make(*arguments, **options):
+        opened.append(open_page(chromium, site, *arguments, **options))
+        return opened[-1]
+
+    return make
+
+
+@pytest.fixture
+def signed_in_page(chromium, site, opened):
+    """Makes pages of people who have signed in; see `open_signed_in`."""
+
+    def make(*arguments, **options):
+        opened.append(open_signed_in(chromium, site, *arguments, **options))
+        return opened[-1]
 
     return make
 
