@@ -1,6 +1,6 @@
 //! Numbers, money, lengths and times as people read them: the only place where the dashboard formats any.
 
-#![expect(dead_code, unused_imports, reason = "pages take from the formats what they need")]
+#![expect(unused_imports, reason = "pages take from the formats what they need")]
 
 mod money;
 mod number;

