@@ -2,9 +2,6 @@
 //!
 //! Each can be read without seeing it: a table of its values is behind it, and the arrow keys walk over its points.
 
-#![expect(unreachable_pub, reason = "the macro of components writes `pub` functions")]
-#![expect(dead_code, unused_imports, reason = "pages take from the charts what they need")]
-
 mod axis;
 mod data;
 mod groups;

@@ -1,8 +1,5 @@
 //! What pages are made of. Components take plain values or signals and call back; none asks a server.
 
-#![expect(unreachable_pub, reason = "the macro of components writes `pub` functions")]
-#![expect(dead_code, unused_imports, reason = "pages take from the kit what they need")]
-
 mod badge;
 mod button;
 mod choice;

@@ -1,7 +1,5 @@
 //! Numbers, money, lengths and times as people read them: the only place where the dashboard formats any.
 
-#![expect(unused_imports, reason = "pages take from the formats what they need")]
-
 mod money;
 mod number;
 mod time;
