@@ -17,8 +17,9 @@ use crate::session::use_session;
 #[component]
 pub(super) fn Tokens() -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+    let own_id = Memo::new(move |_| session.me().map(|me| me.user.id));
     let found = LocalResource::new(move || {
-        let user_id = session.me().map(|me| me.user.id);
+        let user_id = own_id.get();
         async move {
             let query = ListTokens {
                 user_id,
