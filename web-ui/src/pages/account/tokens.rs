@@ -85,10 +85,7 @@ fn Table(rows: Signal<Vec<Token>>, ask: Callback<Uuid>) -> impl IntoView {
         Column::new("Last used", move |row: &Token| {
             row.last_used_at.map_or_else(|| "Never".to_owned(), |at| format::ago(at, now))
         }),
-        Column::new("Ends", move |row: &Token| {
-            row.expires_at.map_or_else(|| "Never".to_owned(), format::date)
-        })
-        .spare(),
+        Column::new("Ends", move |row: &Token| row.expires_at.map_or_else(|| "Never".to_owned(), format::date)).spare(),
         Column::actions(move |row: &Token| {
             let id = row.id;
             view! { <Button kind=ButtonKind::Ghost on_press=move || ask.run(id)>"Remove"</Button> }
