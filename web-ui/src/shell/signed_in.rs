@@ -80,7 +80,7 @@ fn TopBar(palette: RwSignal<bool>, drawer: RwSignal<bool>) -> impl IntoView {
             <button type="button" class="palette-button" aria-label="Search" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
                 <Icon name=IconName::Search />
                 <span>"Search"</span>
-                <kbd>{shortcuts::palette_keys()}</kbd>
+                <kbd aria-hidden="true">{shortcuts::palette_keys()}</kbd>
             </button>
             <ThemeMenu />
             <AccountMenu />
