@@ -1,8 +1,9 @@
 //! Keeps the leases of this gateway alive, and sends what calls settle without their waiting for it.
 //!
 //! A call that ends only puts a note into a bounded queue, so that a drop can do it and no frame waits for Redis.
-//! What finds no room, or Redis away, is let go: the money comes again when the ledger has written the record
-//! ([`Replicas::committed`]), and a lease that is not kept here any more ends by itself.
+//! What Redis does not take, as while it fails over, is sent again for as long as the lease can live. What finds no
+//! room is let go: the money comes again when the ledger has written the record ([`Replicas::committed`]), and a lease
+//! that is not kept here any more ends by itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use domain::money::NanoUsd;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::connection::{Count, Replicas};
@@ -25,6 +26,10 @@ const QUEUED: usize = 65_536;
 const TAKEN_AT_ONCE: usize = 512;
 /// Scripts that are on their way at once.
 const SENT_AT_ONCE: usize = 64;
+/// Calls whose settling is sent again.
+const OWED: usize = 4_096;
+/// Between two tries to send it.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The leases of this gateway. When it is dropped they are kept no longer.
 #[derive(Debug)]
@@ -200,12 +205,29 @@ impl Shared {
 /// Sends what is noted. One batch is answered before the next is taken, so that what one call noted arrives in order.
 async fn send(replicas: Replicas, mut notes: mpsc::Receiver<Note>) {
     let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
-    while notes.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
-        let (settlings, reached) = merge(taken.drain(..));
+    let mut owed = Owed { ttl: replicas.settings().lease_ttl, by_call: HashMap::new() };
+    let mut again = tokio::time::interval(AGAIN_AFTER);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let (settlings, reached): (Vec<Settling>, _) = tokio::select! {
+            count = notes.recv_many(&mut taken, TAKEN_AT_ONCE) => {
+                if count == 0 {
+                    return;
+                }
+                let (settlings, reached) = merge(taken.drain(..));
+                (settlings.into_iter().filter_map(|settling| owed.behind_what_is_owed(settling)).collect(), reached)
+            }
+            _ = again.tick(), if !owed.by_call.is_empty() => (owed.take(), Vec::new()),
+        };
         for some in settlings.chunks(SENT_AT_ONCE) {
-            let sent = some.iter().map(|(lease, records, keeps)| replicas.settle(lease, records, *keeps));
-            // What fails is counted there, and comes by the database.
-            drop(join_all(sent).await);
+            let sent =
+                some.iter().map(|Settling { lease, records, keeps, .. }| replicas.settle(lease, records, *keeps));
+            let answers = join_all(sent).await;
+            for (settling, _) in some.iter().zip(answers).filter(|(_, answer)| answer.is_err()) {
+                if !owed.keep(settling.clone()) {
+                    replicas.add(Count::Dropped, 1);
+                }
+            }
         }
         for reached in reached {
             // Whoever waited may have lost patience.
@@ -214,7 +236,53 @@ async fn send(replicas: Replicas, mut notes: mpsc::Receiver<Note>) {
     }
 }
 
-type Settling = (Lease, Vec<Record>, Keeps);
+/// What Redis did not take. Settling twice changes nothing, so that it may be sent again after an answer was lost.
+struct Owed {
+    /// A lease that is kept no longer has ended by then, and its money comes by the database.
+    ttl: Duration,
+    by_call: HashMap<Uuid, Settling>,
+}
+
+impl Owed {
+    /// Gives it back where it may be sent; else it goes with what its call noted before.
+    fn behind_what_is_owed(&mut self, settling: Settling) -> Option<Settling> {
+        match self.by_call.get_mut(&settling.lease.call) {
+            Some(before) => before.add(settling.records, settling.keeps),
+            None => return Some(settling),
+        }
+        None
+    }
+
+    fn take(&mut self) -> Vec<Settling> {
+        let ttl = self.ttl;
+        self.by_call.drain().map(|(_, settling)| settling).filter(|settling| settling.since.elapsed() < ttl).collect()
+    }
+
+    /// Gives whether there was room.
+    fn keep(&mut self, settling: Settling) -> bool {
+        let has_room = self.by_call.len() < OWED;
+        if has_room {
+            self.by_call.insert(settling.lease.call, settling);
+        }
+        has_room
+    }
+}
+
+/// What one call has noted, since when.
+#[derive(Debug, Clone)]
+struct Settling {
+    lease: Lease,
+    records: Vec<Record>,
+    keeps: Keeps,
+    since: Instant,
+}
+
+impl Settling {
+    fn add(&mut self, records: Vec<Record>, keeps: Keeps) {
+        self.records.extend(records);
+        self.keeps = self.keeps.max(keeps);
+    }
+}
 
 /// One settling for each call, of all that was noted of it.
 fn merge(notes: impl Iterator<Item = Note>) -> (Vec<Settling>, Vec<oneshot::Sender<()>>) {
@@ -229,13 +297,11 @@ fn merge(notes: impl Iterator<Item = Note>) -> (Vec<Settling>, Vec<oneshot::Send
                 continue;
             }
         };
-        let before = by_call.get(&lease.call).and_then(|at| settlings.get_mut(*at));
-        if let Some((_, all, kept)) = before {
-            all.extend(records);
-            *kept = keeps.max(*kept);
+        if let Some(before) = by_call.get(&lease.call).and_then(|at| settlings.get_mut(*at)) {
+            before.add(records, keeps);
         } else {
             by_call.insert(lease.call, settlings.len());
-            settlings.push((lease, records, keeps));
+            settlings.push(Settling { lease, records, keeps, since: Instant::now() });
         }
     }
     (settlings, reached)

@@ -185,7 +185,7 @@ impl Replicas {
     /// again changes nothing. The lease itself is not changed.
     ///
     /// # Errors
-    /// `Away`: to be forgotten, since the records come by [`Replicas::committed`] and the lease ends by itself.
+    /// `Away`: may be tried again; where not, the records come by [`Replicas::committed`] and the lease ends by itself.
     pub async fn settle(&self, lease: &Lease, records: &[Record], keeps: Keeps) -> Result<Settled, ReplicasError> {
         let keeps = match keeps {
             Keeps::All => "all",

@@ -180,6 +180,7 @@ def check_bill(session, records, until):
     assert least <= billed < most + step, (session.provider, least, billed, most)
 
 
+@pytest.mark.alone
 def test_none_fails_and_nothing_is_left(gateway, vendors):
     signal.alarm(int(SECONDS) + 240)
     with gateway.client(CROWD) as client:

@@ -272,7 +272,7 @@ impl Server {
         nodes.map(|node| node.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    fn port(&self) -> String {
+    pub(crate) fn port(&self) -> String {
         self.url.rsplit(':').next().unwrap().to_owned()
     }
 }

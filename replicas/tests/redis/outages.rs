@@ -64,6 +64,27 @@ async fn leases_that_redis_lost_are_held_again_by_the_keeper() {
 }
 
 #[tokio::test]
+async fn what_was_settled_while_a_node_took_no_writes_is_settled_when_it_does() {
+    let server = Server::start();
+    let mut settings = settings(&server.url);
+    // Longer than this test waits, so that it is not the lease's end which gives the rest back.
+    settings.lease_ttl = Duration::from_secs(300);
+    let replicas = gateway(&settings).await;
+    let (key, database) = (any_key(), Database::default());
+    let keeper = Keeper::start(replicas.clone());
+    let held = keeper.hold(lease(admit(&replicas, &database, key, budget(100, Window::Total), costs(60)).await));
+
+    // As in a failover, where the old master has become a replica: it keeps what it has. Nothing listens on port 9.
+    redis_cli(&server.port(), &["replicaof", "127.0.0.1", "9"]);
+    held.finish(vec![record(key, Uuid::now_v7(), 25)]);
+    eventually("the settling has failed", async || replicas.counts().failures > 0).await;
+    redis_cli(&server.port(), &["replicaof", "no", "one"]);
+    let settled = async || matches!(replicas.sums(key, Window::Total).await, Ok(sums) if sums.spent == NanoUsd(25) && sums.reserved == NanoUsd::ZERO);
+    eventually("the call is settled", settled).await;
+    assert_eq!(replicas.counts().dropped, 0);
+}
+
+#[tokio::test]
 async fn a_redis_that_never_was_is_an_error_and_no_wait() {
     // Nothing listens on the port of discard.
     let replicas = Replicas::connect(settings("redis://127.0.0.1:9")).unwrap();
