@@ -19,9 +19,7 @@ pub(super) fn TenantSwitcher() -> impl IntoView {
     let found = LocalResource::new(move || {
         let (sees_all, chosen) = (session.sees_all_tenants(), session.tenant());
         let own = session.me().and_then(|me| me.tenant_id);
-        async move {
-            if sees_all { all(&client, chosen).await } else { one(&client, own).await }
-        }
+        async move { if sees_all { all(&client, chosen).await } else { one(&client, own).await } }
     });
     let names = Memo::new(move |_| match found.get() {
         Some(Ok(tenants)) => tenants,
