@@ -17,8 +17,9 @@ use crate::session::use_session;
 #[component]
 pub(super) fn Tokens() -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+    let own_id = Memo::new(move |_| session.me().map(|me| me.user.id));
     let found = LocalResource::new(move || {
-        let user_id = session.me().map(|me| me.user.id);
+        let user_id = own_id.get();
         async move {
             let query = ListTokens {
                 user_id,
@@ -84,10 +85,7 @@ fn Table(rows: Signal<Vec<Token>>, ask: Callback<Uuid>) -> impl IntoView {
         Column::new("Last used", move |row: &Token| {
             row.last_used_at.map_or_else(|| "Never".to_owned(), |at| format::ago(at, now))
         }),
-        Column::new("Ends", move |row: &Token| {
-            row.expires_at.map_or_else(|| "Never".to_owned(), format::date)
-        })
-        .spare(),
+        Column::new("Ends", move |row: &Token| row.expires_at.map_or_else(|| "Never".to_owned(), format::date)).spare(),
         Column::actions(move |row: &Token| {
             let id = row.id;
             view! { <Button kind=ButtonKind::Ghost on_press=move || ask.run(id)>"Remove"</Button> }
