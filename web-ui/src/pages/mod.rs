@@ -2,8 +2,17 @@
 
 mod accept;
 mod account;
+mod audit;
+mod keys;
 mod not_found;
+mod over_time;
+mod paged;
+mod pair;
+mod settings;
 mod sign_in;
+mod stale;
+mod tenants;
+mod users;
 
 use leptos::prelude::*;
 
@@ -21,6 +30,13 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::SignIn => view(|| view! { <sign_in::SignIn /> }),
         Page::Accept => view(|| view! { <accept::Accept /> }),
         Page::Account => view(|| view! { <account::Account /> }),
+        Page::Keys => view(|| view! { <keys::Keys /> }),
+        Page::Key(id) => view(move || view! { <keys::Key id /> }),
+        Page::Audit => view(|| view! { <audit::Audit /> }),
+        Page::Users => view(|| view! { <users::Users /> }),
+        Page::Tenants => view(|| view! { <tenants::Tenants /> }),
+        Page::Tenant(id) => view(move || view! { <tenants::Tenant id /> }),
+        Page::Settings => view(|| view! { <settings::Settings /> }),
         _ => return None,
     })
 }

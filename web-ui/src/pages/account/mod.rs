@@ -45,7 +45,7 @@ fn Who() -> impl IntoView {
 }
 
 /// A role for people.
-fn role_name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::PlatformAdmin => "Platform administrator",
         Role::TenantAdmin => "Tenant administrator",

@@ -1,0 +1,206 @@
+//! One tenant: what holds for it, what it owns, what it uses.
+
+use admin_types::keys::ListKeys;
+use admin_types::tenants::Tenant as Row;
+use admin_types::users::ListUsers;
+use leptos::prelude::*;
+use uuid::Uuid;
+
+use super::change::{Edit, Suspend, away_words};
+use super::{origin, state_view};
+use crate::api::{Versioned, keys, submit, tenants, use_client, users};
+use crate::components::{
+    Button, Card, Confirm, CopyField, Detail, Details, Dialog, IconName, LoadedLive, Menu, MenuItem, Notice, PageHead,
+    Split, Stack, Tone, use_toasts,
+};
+use crate::format;
+use crate::pages::pair::pair;
+use crate::pages::over_time::{OverTime, Whose};
+use crate::route::{Page, use_go};
+use crate::session::{Permission, use_session};
+
+/// Counted up to here.
+const MOST: u16 = 500;
+
+/// The page.
+#[component]
+pub(in crate::pages) fn Tenant(id: Uuid) -> impl IntoView {
+    let client = use_client();
+    let found = LocalResource::new(move || async move { tenants::get_tenant(&client, id).await });
+    let name = Signal::derive(move || match found.get() {
+        Some(Ok(tenant)) => tenant.name.clone(),
+        _ => "Tenant".to_owned(),
+    });
+    let tenant_now = Memo::new(move |_| found.get().and_then(Result::ok));
+    let on_changed = Callback::new(move |()| found.refetch());
+    view! {
+        <PageHead title=name back=("/tenants".to_owned(), "Tenants".to_owned())>
+            <Actions tenant=tenant_now on_changed />
+        </PageHead>
+        <LoadedLive
+            resource=found
+            rows=8
+            children=move |tenant| view! {
+                <Split>
+                    <Stack>
+                        <Suspended tenant />
+                        <OverTime whose=Whose::Tenant(id) />
+                    </Stack>
+                    <About tenant />
+                </Split>
+            }
+        />
+    }
+}
+
+#[component]
+fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> impl IntoView {
+    let session = use_session();
+    let [editing, suspending, resuming, removing] = [(); 4].map(|()| RwSignal::new(false));
+    let shown = move || {
+        let tenant = tenant.get().filter(|_| session.can(Permission::ManageTenants))?;
+        let is_suspended = tenant.suspended_at.is_some();
+        let is_declared = tenant.managed_by == "file";
+        let edit = (!is_declared).then(|| view! { <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button> });
+        let state = if is_suspended {
+            view! { <Button icon=IconName::Play on_press=move || resuming.set(true)>"Resume"</Button> }.into_any()
+        } else {
+            view! { <Button icon=IconName::Pause on_press=move || suspending.set(true)>"Suspend"</Button> }.into_any()
+        };
+        let more = (!is_declared).then(|| view! {
+            <Menu label="More actions">
+                <MenuItem icon=IconName::Trash danger=true on_press=move || removing.set(true)>"Remove"</MenuItem>
+            </Menu>
+        });
+        Some(view! { {edit} {state} {more} })
+    };
+    let edit = move || tenant.get_untracked().map(|tenant| view! { <Edit tenant open=editing on_changed /> });
+    let suspend = move || tenant.get_untracked().map(|tenant| view! { <Suspend id=tenant.id open=suspending on_changed /> });
+    view! {
+        {shown}
+        <Dialog open=editing title="Edit tenant">{edit}</Dialog>
+        <Dialog open=suspending title="Suspend tenant">{suspend}</Dialog>
+        <Resume tenant open=resuming on_changed />
+        <Remove tenant open=removing />
+    }
+}
+
+#[component]
+fn Resume(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+    let (client, toasts) = (use_client(), use_toasts());
+    let busy = RwSignal::new(false);
+    let resume = move || {
+        let Some(tenant) = tenant.get_untracked() else { return };
+        submit(busy, async move { tenants::resume_tenant(&client, tenant.id).await }, move |done| {
+            open.try_set(false);
+            match done {
+                Ok(_) => {
+                    toasts.done("Tenant resumed");
+                    on_changed.try_run(());
+                }
+                Err(failure) => toasts.failed(&failure),
+            }
+        });
+    };
+    view! {
+        <Confirm
+            open
+            title="Resume this tenant?"
+            text="Its keys are served again and its people can sign in. Sessions that were ended stay ended."
+            action="Resume tenant"
+            on_confirm=resume
+            busy
+        />
+    }
+}
+
+#[component]
+fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>) -> impl IntoView {
+    let (client, toasts, go) = (use_client(), use_toasts(), use_go());
+    let busy = RwSignal::new(false);
+    let remove = move || {
+        let Some(tenant) = tenant.get_untracked() else { return };
+        let go = go.clone();
+        let call = async move { tenants::delete_tenant(&client, tenant.id, tenant.version.as_deref()).await };
+        submit(busy, call, move |done| match done {
+            Ok(()) => {
+                toasts.done("Tenant removed");
+                go(&Page::Tenants.path());
+            }
+            Err(failure) => {
+                open.try_set(false);
+                toasts.failed(&failure);
+            }
+        });
+    };
+    view! {
+        <Confirm
+            open
+            title="Remove this tenant?"
+            text="Everything that it owns goes with it: keys, users, providers, models and prices. Its programs are refused from then on. What it has used stays in the records. This cannot be undone."
+            action="Remove tenant"
+            danger=true
+            on_confirm=remove
+            busy
+        />
+    }
+}
+
+#[component]
+fn Suspended(tenant: Signal<Versioned<Row>>) -> impl IntoView {
+    move || {
+        let tenant = tenant.get();
+        let declared = (tenant.managed_by == "file").then(|| {
+            view! { <Notice title="Declared in the configuration file">"It is changed there alone; suspending it works here, too."</Notice> }
+        });
+        let suspended = tenant.suspended_at.map(|at| {
+            let reason = tenant.suspended_reason.clone().unwrap_or_default();
+            let title = format!("Suspended since {}", format::date_time(at));
+            view! { <Notice tone=Tone::Bad title>{reason}</Notice> }
+        });
+        view! { {declared} {suspended} }
+    }
+}
+
+#[component]
+fn About(tenant: Signal<Versioned<Row>>) -> impl IntoView {
+    let client = use_client();
+    let id = tenant.with_untracked(|tenant| tenant.id);
+    let session = use_session();
+    let keys = LocalResource::new(move || async move {
+        let query = ListKeys { tenant_id: Some(id), limit: Some(MOST), ..ListKeys::default() };
+        keys::list_keys(&client, &query).await.ok().map(|page| count_words(page.data.len(), page.next_cursor.is_some()))
+    });
+    let sees_users = session.can(Permission::ManageUsers);
+    let people = LocalResource::new(move || async move {
+        let query = ListUsers { tenant_id: Some(id), limit: Some(MOST), ..ListUsers::default() };
+        if !sees_users {
+            return None;
+        }
+        users::list_users(&client, &query).await.ok().map(|page| count_words(page.data.len(), page.next_cursor.is_some()))
+    });
+    let shown = |found: Option<Option<String>>| found.flatten().unwrap_or_else(|| "–".to_owned());
+    let content = move || {
+        let tenant = tenant.get();
+        view! {
+            <Details>
+                {pair("State", state_view(&tenant))}
+                <Detail label="Keys"><a href=format!("/keys?tenant={id}")>{move || shown(keys.get())}</a></Detail>
+                {sees_users.then(|| view! {
+                    <Detail label="Users"><a href=format!("/users?tenant={id}")>{move || shown(people.get())}</a></Detail>
+                })}
+                {pair("Without a price", if tenant.refuse_unpriced { "Refused" } else { "Served" })}
+                {pair("While gateways cannot count together", tenant.when_away.map_or("As the gateways are configured", away_words))}
+                {pair("Made by", origin(&tenant.managed_by))}
+                {pair("Created", format::date_time(tenant.created_at))}
+            </Details>
+            <CopyField label="Id" value=id.to_string() />
+        }
+    };
+    view! { <Card title="About">{content}</Card> }
+}
+
+fn count_words(count: usize, more: bool) -> String {
+    let shown = format::count(count as i64);
+    if more { format!("{shown} and more") } else { shown }
+}
