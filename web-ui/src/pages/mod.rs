@@ -2,6 +2,7 @@
 
 mod accept;
 mod account;
+mod catalogue;
 mod not_found;
 mod sign_in;
 
@@ -21,6 +22,13 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::SignIn => view(|| view! { <sign_in::SignIn /> }),
         Page::Accept => view(|| view! { <accept::Accept /> }),
         Page::Account => view(|| view! { <account::Account /> }),
+        Page::Providers => view(|| view! { <catalogue::Providers /> }),
+        Page::Provider(id) => view(move || view! { <catalogue::ProviderPage id /> }),
+        Page::Models => view(|| view! { <catalogue::Models /> }),
+        Page::NewModel => view(|| view! { <catalogue::NewModel /> }),
+        Page::Model(id) => view(move || view! { <catalogue::ModelPage id /> }),
+        Page::Voices => view(|| view! { <catalogue::Voices /> }),
+        Page::Prices => view(|| view! { <catalogue::Prices /> }),
         _ => return None,
     })
 }
