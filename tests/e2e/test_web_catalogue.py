@@ -4,10 +4,31 @@ import csv
 import io
 import json
 import re
+import signal
 
 import pytest
 
-from browser import NARROW, check_axe, check_width, evaluate
+from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate
+
+# What the configuration declares is changed there alone.
+DECLARED = """
+providers:
+  - {{ name: declared, kind: openai, api_key: sk-upstream, base_url: "{url}/v1", allow_insecure: true }}
+models:
+  - {{ name: house, targets: [{{ provider: declared, model: tts-1 }}] }}
+voices:
+  - {{ name: housevoice, map: {{ openai: marin }} }}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(all_upstreams, tmp_path_factory):
+    """As everywhere, with some of it in its configuration file."""
+    declared = DECLARED.format(url=all_upstreams["openai"].url)
+    site = Site(tmp_path_factory.mktemp("site"), all_upstreams, CONFIG + declared)
+    yield site
+    assert site.stop(signal.SIGTERM) == 0, site.log.read_text()
+    assert "panicked" not in site.log.read_text(), site.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +38,6 @@ def furnished(site):
     told.backup = site.provider("groq", "backup")
     told.viewer = site.person("tenant_viewer", tenant="acme")
     return told
-
-
-@pytest.fixture(scope="module")
-def declared(site):
-    """The configuration file declares a model here, which `local` serves."""
-    text = (site.folder / "antiphon.yaml").read_text()
-    text += 'models:\n  - { name: house-voice, targets: [{ provider: local, model: flite }] }\n'
-    text += 'providers:\n  - { name: declared, kind: openai, api_key: sk-upstream, base_url: "%s/v1", allow_insecure: true }\n'
-    (site.folder / "antiphon.yaml").write_text(text % site.upstreams["openai"].url)
-    site.ask("GET", "models")
-    return site
 
 
 def heading(page, name):
@@ -252,12 +262,16 @@ def test_a_viewer_sees_no_actions(site, furnished, signed_in_page, path):
         assert main.get_by_role(role, name=dead).all_inner_texts() == []
 
 
-def test_what_is_declared_elsewhere_offers_no_edit(declared, furnished, signed_in_page):
-    file = {one["name"]: one for one in declared.ask("GET", "providers")["data"]}
-    page = signed_in_page(f"/providers/{file['local']['id']}")
-    page.get_by_text("Declared in the configuration").wait_for()
-    dead = re.compile("^(Edit|Delete|Disable|Add credential)")
-    assert page.get_by_role("main").get_by_role("button", name=dead).count() == 0
+def test_what_is_declared_elsewhere_offers_no_edit(site, furnished, signed_in_page):
+    dead = re.compile("^(Edit|Delete|Disable|Add credential|Actions for)")
+    found = {kind: {one["name"]: one for one in site.ask("GET", kind)["data"]} for kind in ("providers", "models")}
+    for path in (f"/providers/{found['providers']['declared']['id']}", f"/models/{found['models']['house']['id']}?edit=1"):
+        page = signed_in_page(path)
+        page.get_by_text("Declared in the configuration").wait_for()
+        assert page.get_by_role("main").get_by_role("button", name=dead).count() == 0
+    page = signed_in_page("/voices")
+    row(page, "housevoice").get_by_text("Configuration file").wait_for()
+    assert row(page, "housevoice").get_by_role("button").count() == 0
 
 
 @pytest.mark.parametrize("path", ["/providers", "/providers/{provider}", "/models", "/models/new", "/models/{model}",

@@ -38,6 +38,8 @@ impl Chosen {
 struct Told {
     report: ImportReport,
     rows: Vec<Row>,
+    /// One row at fault keeps the others out.
+    by: ImportMode,
 }
 
 #[component]
@@ -64,7 +66,7 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
                 ImportLine::Row { row, outcome, detail } => rows.tell(row, outcome, detail),
             });
             let report = report.await?;
-            Ok(Told { report, rows: rows.told })
+            Ok(Told { report, rows: rows.told, by })
         };
         submit(busy, call, move |done| match done {
             Ok(now) => {
@@ -140,9 +142,9 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
 /// What would become of the list, or has.
 #[component]
 fn Fate(told: Told, name: String, busy: RwSignal<bool>, #[prop(into)] on_import: Callback<()>) -> impl IntoView {
-    let Told { report, rows } = told;
+    let Told { report, rows, by } = told;
     let written = report.inserted + report.updated;
-    let stopped = report.refused > 0 && !report.applied && would_write(&report, &rows) == 0;
+    let stopped = report.refused > 0 && by == ImportMode::AllOrNothing;
     let notice = if report.applied {
         view! {
             <Notice tone=Tone::Good title="The list is in">
@@ -170,10 +172,4 @@ fn Fate(told: Told, name: String, busy: RwSignal<bool>, #[prop(into)] on_import:
         .into_any()
     };
     view! { <Preview title=name report rows>{notice}</Preview> }
-}
-
-/// How many rows would be written: none where one at fault keeps the others out.
-fn would_write(report: &ImportReport, rows: &[Row]) -> u64 {
-    let kept_out = rows.iter().all(|row| row.outcome != "inserted" && row.outcome != "updated");
-    if kept_out { 0 } else { report.inserted + report.updated }
 }
