@@ -21,6 +21,15 @@ from stage import stage
 PAGES = {
     "overview": "/",
     "account": "/account",
+    "providers": "/providers",
+    "provider": "/providers/{provider}",
+    "models": "/models",
+    "model": "/models/{model}",
+    "model-edit": "/models/{model}?edit=1",
+    "voices": "/voices",
+    "prices": "/prices",
+    "prices-import": "/prices?tab=import",
+    "prices-unpriced": "/prices?tab=unpriced",
     "not-found": "/no/such/page",
 }
 # Without anybody signed in.

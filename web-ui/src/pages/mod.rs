@@ -4,6 +4,7 @@ mod accept;
 mod account;
 mod audit;
 mod keys;
+mod catalogue;
 mod not_found;
 mod over_time;
 mod paged;
@@ -37,6 +38,13 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::Tenants => view(|| view! { <tenants::Tenants /> }),
         Page::Tenant(id) => view(move || view! { <tenants::Tenant id /> }),
         Page::Settings => view(|| view! { <settings::Settings /> }),
+        Page::Providers => view(|| view! { <catalogue::Providers /> }),
+        Page::Provider(id) => view(move || view! { <catalogue::ProviderPage id /> }),
+        Page::Models => view(|| view! { <catalogue::Models /> }),
+        Page::NewModel => view(|| view! { <catalogue::NewModel /> }),
+        Page::Model(id) => view(move || view! { <catalogue::ModelPage id /> }),
+        Page::Voices => view(|| view! { <catalogue::Voices /> }),
+        Page::Prices => view(|| view! { <catalogue::Prices /> }),
         _ => return None,
     })
 }

@@ -1,0 +1,14 @@
+//! What is called and what it costs: providers, models, voices and prices.
+
+mod models;
+mod paged;
+mod prices;
+mod providers;
+mod voices;
+mod way;
+mod words;
+
+pub(super) use models::{ModelPage, Models, NewModel};
+pub(super) use prices::Prices;
+pub(super) use providers::{ProviderPage, Providers};
+pub(super) use voices::Voices;

@@ -1,0 +1,155 @@
+//! A model while it is edited: every field of it as the text that stands in its form.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
+use domain::routing::{Strategies, Strategy, hedge};
+use leptos::prelude::*;
+
+use crate::pages::catalogue::words::given_untracked;
+
+/// A target while it is edited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TargetDraft {
+    /// Tells it from the others, wherever it stands.
+    pub(super) id: u32,
+    pub(super) provider: RwSignal<String>,
+    pub(super) model: RwSignal<String>,
+    pub(super) weight: RwSignal<String>,
+    pub(super) priority: RwSignal<String>,
+    pub(super) quality: RwSignal<String>,
+    pub(super) region: RwSignal<String>,
+    /// One `name=value` a line.
+    pub(super) options: RwSignal<String>,
+    /// Its place when it was last sent, for what the server says of it.
+    pub(super) sent_at: RwSignal<usize>,
+}
+
+impl TargetDraft {
+    fn new(target: Option<&ModelTarget>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let text = |told: Option<String>| RwSignal::new(told.unwrap_or_default());
+        let options = target.map(|target| options_text(&target.options));
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            provider: text(target.map(|target| target.provider.clone())),
+            model: text(target.map(|target| target.model.clone())),
+            weight: text(Some(target.map_or(1, |target| target.weight).to_string())),
+            priority: text(Some(target.map_or(0, |target| target.priority).to_string())),
+            quality: text(target.and_then(|target| target.quality).map(|quality| quality.to_string())),
+            region: text(target.and_then(|target| target.region.clone())),
+            options: text(options),
+            sent_at: RwSignal::new(usize::MAX),
+        }
+    }
+
+    fn target(self) -> ModelTarget {
+        ModelTarget {
+            provider: self.provider.get_untracked().trim().to_owned(),
+            model: self.model.get_untracked().trim().to_owned(),
+            weight: self.weight.get_untracked().trim().parse().unwrap_or(1),
+            priority: self.priority.get_untracked().trim().parse().unwrap_or(0),
+            quality: given_untracked(self.quality).and_then(|quality| quality.parse().ok()),
+            region: given_untracked(self.region),
+            options: options_of(&self.options.get_untracked()),
+        }
+    }
+
+    /// As people call it. Reactive.
+    pub(super) fn name(self) -> String {
+        match (self.provider.get(), self.model.get()) {
+            (provider, model) if provider.is_empty() && model.is_empty() => "the new target".to_owned(),
+            (provider, model) => format!("{provider}/{model}"),
+        }
+    }
+}
+
+/// A model while it is edited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft {
+    pub(super) name: RwSignal<String>,
+    pub(super) strategies: RwSignal<Vec<Strategy>>,
+    pub(super) targets: RwSignal<Vec<TargetDraft>>,
+    pub(super) hedged: RwSignal<bool>,
+    pub(super) unmeasured_ms: RwSignal<String>,
+}
+
+impl Draft {
+    /// Of a model, or of a new one.
+    pub(super) fn new(model: Option<&Model>) -> Self {
+        let hedge = model.and_then(|model| model.hedge);
+        let strategies = model.map_or_else(Strategies::default, |model| model.strategy);
+        let targets = model.map(|model| model.targets.iter().map(|target| TargetDraft::new(Some(target))).collect());
+        Self {
+            name: RwSignal::new(model.map(|model| model.name.clone()).unwrap_or_default()),
+            strategies: RwSignal::new(strategies.as_slice().to_vec()),
+            targets: RwSignal::new(targets.unwrap_or_else(|| vec![TargetDraft::new(None)])),
+            hedged: RwSignal::new(hedge.is_some()),
+            unmeasured_ms: RwSignal::new(hedge.map_or(hedge::UNMEASURED_MS, |hedge| hedge.unmeasured_ms).to_string()),
+        }
+    }
+
+    /// Another target behind the others.
+    pub(super) fn add_target(self) {
+        self.targets.update(|targets| targets.push(TargetDraft::new(None)));
+    }
+
+    pub(super) fn remove_target(self, id: u32) {
+        self.targets.update(|targets| targets.retain(|target| target.id != id));
+    }
+
+    /// Whether a strategy is among those that are chosen. Reactive.
+    pub(super) fn goes_by(self, strategy: Strategy) -> bool {
+        self.strategies.with(|all| all.contains(&strategy))
+    }
+
+    /// The first in the list gets the lowest priority, and so on.
+    pub(super) fn number_priorities(self) {
+        self.targets.with_untracked(|targets| {
+            for (place, target) in targets.iter().enumerate() {
+                target.priority.set((place + 1).to_string());
+            }
+        });
+    }
+
+    /// The model that it says, or what is wrong with its strategies.
+    pub(super) fn model(self) -> Result<ReplaceModel, String> {
+        let strategy = Strategies::new(self.strategies.get_untracked()).map_err(|error| error.to_string())?;
+        let targets = self.targets.with_untracked(|targets| {
+            for (place, target) in targets.iter().enumerate() {
+                target.sent_at.set(place);
+            }
+            targets.iter().map(|target| target.target()).collect()
+        });
+        let unmeasured_ms = self.unmeasured_ms.get_untracked().trim().parse().unwrap_or(0);
+        Ok(ReplaceModel {
+            name: self.name.get_untracked().trim().to_owned(),
+            strategy,
+            targets,
+            hedge: self.hedged.get_untracked().then_some(ModelHedge { unmeasured_ms }),
+        })
+    }
+}
+
+/// Options as a form has them.
+pub(super) fn options_text(options: &BTreeMap<String, String>) -> String {
+    options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn options_of(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let pairs = lines.map(|line| line.split_once('=').unwrap_or((line, "")));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_lines() {
+        let options = options_of("deployment = ours\n\n query=a=b");
+        assert_eq!(options_text(&options), "deployment=ours\nquery=a=b");
+    }
+}
