@@ -225,7 +225,8 @@ impl Gateway {
     /// A key for a realtime session of this page, good for `seconds`. `session` is as in `session.update`, with
     /// `type` and `model`.
     pub(crate) async fn client_secret(&self, session: &Value, seconds: u32) -> Result<ClientSecret, Failure> {
-        let body = serde_json::json!({"expires_after": {"anchor": "created_at", "seconds": seconds}, "session": session});
+        let body =
+            serde_json::json!({"expires_after": {"anchor": "created_at", "seconds": seconds}, "session": session});
         self.json(self.call(Method::POST, "/v1/realtime/client_secrets").json(&body)?).await
     }
 

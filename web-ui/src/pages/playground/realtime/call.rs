@@ -46,7 +46,7 @@ pub(super) enum Phase {
 struct Open {
     socket: Option<(WebSocket, Closures)>,
     speaker: Option<Speaker>,
-    microphone: Option<Microphone>,
+    _microphone: Option<Microphone>,
     _sounds: Option<Sounds>,
 }
 
@@ -180,7 +180,7 @@ impl Call {
         socket.set_onmessage(Some(told.as_ref().unchecked_ref()));
         socket.set_onclose(Some(closed.as_ref().unchecked_ref()));
         self.has_microphone.try_set(microphone.is_some());
-        self.open.try_set_value(Some(Open { socket: Some((socket, (told, closed))), speaker, microphone, _sounds: sounds }));
+        self.open.try_set_value(Some(Open { socket: Some((socket, (told, closed))), speaker, _microphone: microphone, _sounds: sounds }));
         Ok(())
     }
 
