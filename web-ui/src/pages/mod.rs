@@ -10,6 +10,8 @@ mod over_time;
 mod paged;
 mod pair;
 mod settings;
+mod playground;
+mod sessions;
 mod sign_in;
 mod stale;
 mod tenants;
@@ -45,6 +47,9 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::Model(id) => view(move || view! { <catalogue::ModelPage id /> }),
         Page::Voices => view(|| view! { <catalogue::Voices /> }),
         Page::Prices => view(|| view! { <catalogue::Prices /> }),
+        Page::Playground => view(|| view! { <playground::Playground /> }),
+        Page::Sessions => view(|| view! { <sessions::Sessions /> }),
+        Page::Session(id) => view(move || view! { <sessions::SessionPage id /> }),
         _ => return None,
     })
 }
