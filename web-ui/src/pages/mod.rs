@@ -2,8 +2,12 @@
 
 mod accept;
 mod account;
+mod alerts;
 mod not_found;
+mod overview;
+mod pager;
 mod sign_in;
+mod usage;
 
 use leptos::prelude::*;
 
@@ -21,6 +25,11 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::SignIn => view(|| view! { <sign_in::SignIn /> }),
         Page::Accept => view(|| view! { <accept::Accept /> }),
         Page::Account => view(|| view! { <account::Account /> }),
+        Page::Overview => view(|| view! { <overview::Overview /> }),
+        Page::Usage => view(|| view! { <usage::Usage /> }),
+        Page::UsageRecord(id) => view(move || view! { <usage::Record id /> }),
+        Page::InvoiceComparison => view(|| view! { <usage::Compare /> }),
+        Page::Alerts => view(|| view! { <alerts::Alerts /> }),
         _ => return None,
     })
 }
