@@ -115,7 +115,7 @@ class Site(conftest.Gateway):
         body = {"email": email, "role": role} | ({"tenant_id": tenant_id} if tenant else {})
         invited = self.ask("POST", "users", body)
         self._ask("POST", "auth/accept", {"token": invited["invitation"]["token"], "password": PASSWORD})
-        person = Person(email, PASSWORD, role, tenant_id, invited["user"]["id"])
+        person = Person(email, PASSWORD, role, tenant_id, invited["id"])
         self.token(person)
         return person
 

@@ -83,7 +83,7 @@ def test_every_path_that_is_nobody_elses_is_a_page(site):
         status, headers, body = ask(site.admin_url, path)
         assert (status, body) == (200, page), path
         assert headers["content-security-policy"].startswith("default-src 'none'")
-    for path in ("/assets/app-0.js", "/favicon.png", "/app.wasm", "/..%2fCargo.toml", "/assets/../index.html.br"):
+    for path in ("/assets/app-0.js", "/favicon.png", "/app.wasm", "/..%2fapp.js", "/assets/../index.html.br"):
         status, headers, body = ask(site.admin_url, path)
         assert status == 404 and json.loads(body)["code"] == "not_found", path
     for path in ("/api/v1/nothing", "/docs/nothing.js", "/readyz/deeper"):

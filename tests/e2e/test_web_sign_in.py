@@ -106,7 +106,7 @@ def test_the_palette_leads_anywhere_by_keyboard_alone(site, signed_in_page):
     field.wait_for()
     check_axe(page)
     page.keyboard.type("account")
-    page.get_by_role("option").first.wait_for()
+    page.get_by_role("listbox", name="Results").get_by_role("option").first.wait_for()
     page.keyboard.press("Enter")
     is_at(page, "/account")
     assert not field.is_visible()

@@ -4,6 +4,13 @@
 //! what stands around every page, `pages` are the pages, and they are made of `components` and `chart`s. Numbers,
 //! money and times are written by `format` alone.
 
+#![expect(unreachable_pub, reason = "`#[component]` makes a public type of the properties of a private component")]
+#![expect(
+    dead_code,
+    unused_imports,
+    reason = "the API and the kit are whole before every page that uses them is there"
+)]
+
 mod api;
 mod chart;
 mod clock;

@@ -99,10 +99,18 @@ enum Renewal {
     Failed(Failure),
 }
 
+/// What pages go by. It stays equal where somebody signs in again, so that nothing is made anew then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    role: Role,
+    tenant: Option<Uuid>,
+}
+
 /// The sign-in of this page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Session {
     state: RwSignal<State>,
+    rights: Memo<Option<Rights>>,
     ended: RwSignal<Option<Ended>>,
     has_expired: RwSignal<bool>,
     tenant: RwSignal<Option<Uuid>>,
@@ -118,8 +126,16 @@ pub(crate) struct Session {
 impl Session {
     /// Nobody's yet; `start` finds out.
     pub(crate) fn new() -> Self {
+        let state = RwSignal::new(State::Starting);
+        let rights = move |_: Option<&Option<Rights>>| {
+            state.with(|state| match state {
+                State::In(me) => Some(Rights { role: me.role, tenant: me.tenant_id }),
+                _ => None,
+            })
+        };
         Self {
-            state: RwSignal::new(State::Starting),
+            state,
+            rights: Memo::new(rights),
             ended: RwSignal::new(None),
             has_expired: RwSignal::new(false),
             tenant: RwSignal::new(tabs::remembered_here(TENANT).and_then(|id| id.parse().ok())),
@@ -169,7 +185,8 @@ impl Session {
         self.state.get()
     }
 
-    /// Who is signed in. Reactive.
+    /// Who is signed in. Reactive, also to things such as when they last signed in: a form that must not be made anew
+    /// goes by what it takes of it through a memo.
     pub(crate) fn me(self) -> Option<Me> {
         self.state.with(|state| match state {
             State::In(me) => Some((**me).clone()),
@@ -184,21 +201,18 @@ impl Session {
 
     /// Whether whoever is signed in may do this. Reactive.
     pub(crate) fn can(self, permission: Permission) -> bool {
-        self.state.with(|state| matches!(state, State::In(me) if me.role >= permission.least()))
+        self.rights.get().is_some_and(|rights| rights.role >= permission.least())
     }
 
     /// Whether they may change what is this owner's; `None` is the platform. Reactive.
     pub(crate) fn can_change(self, permission: Permission, owner: Option<Uuid>) -> bool {
-        let is_theirs = self.state.with(|state| match state {
-            State::In(me) => me.tenant_id.is_none() || me.tenant_id == owner,
-            _ => false,
-        });
+        let is_theirs = self.rights.get().is_some_and(|rights| rights.tenant.is_none() || rights.tenant == owner);
         is_theirs && self.can(permission)
     }
 
     /// Whether they see every tenant. Reactive.
     pub(crate) fn sees_all_tenants(self) -> bool {
-        self.state.with(|state| matches!(state, State::In(me) if me.tenant_id.is_none()))
+        self.rights.get().is_some_and(|rights| rights.tenant.is_none())
     }
 
     /// The tenant that lists are narrowed to: what a platform administrator chose. For others it is `None`, since

@@ -42,11 +42,12 @@ pub(crate) fn tell(word: Word) {
 /// Hears what other tabs tell, for as long as the page is open.
 pub(crate) fn listen(heard: impl Fn(Word) + 'static) {
     let Ok(channel) = BroadcastChannel::new(CHANNEL) else { return };
-    let hear = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| match event.data().as_string().as_deref() {
-        Some("in") => heard(Word::SignedIn),
-        Some("out") => heard(Word::SignedOut),
-        _ => {}
-    });
+    let hear =
+        Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| match event.data().as_string().as_deref() {
+            Some("in") => heard(Word::SignedIn),
+            Some("out") => heard(Word::SignedOut),
+            _ => {}
+        });
     channel.set_onmessage(Some(hear.as_ref().unchecked_ref()));
     hear.forget();
     // A channel that nothing holds may be collected.

@@ -31,7 +31,8 @@ impl Mode {
 /// Builds the bundle into `web-ui/dist`; where nothing has changed, it stays as it is.
 pub(crate) fn build(mode: Mode) -> Result<()> {
     let began = Instant::now();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has no folder")?;
+    let root = root()?;
+    let root = root.as_path();
     let target = target_folder(root)?.join("wasm");
     fs::create_dir_all(&target)?;
     // Two builds in one folder would take each other's program.
@@ -47,6 +48,12 @@ pub(crate) fn build(mode: Mode) -> Result<()> {
     }
     eprintln!("web: done in {:.1} s", began.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// The workspace that this was called in: what was compiled in another copy of it may run here.
+fn root() -> Result<PathBuf> {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").context("call it as: cargo xtask web")?;
+    Ok(Path::new(&own).parent().context("the workspace has no folder")?.to_owned())
 }
 
 /// Where cargo puts what it builds, as the environment or cargo's configuration says.

@@ -125,7 +125,8 @@ impl Client {
     /// As [`Self::create`], of something whose body `about` stands for.
     pub(crate) async fn create_by<T: DeserializeOwned>(&self, call: Call, about: &str) -> Result<T, Failure> {
         let digest = digest(&call.url, about);
-        let known = self.unanswered.with_value(|all| all.iter().find(|(of, _)| *of == digest).map(|(_, key)| key.clone()));
+        let known =
+            self.unanswered.with_value(|all| all.iter().find(|(of, _)| *of == digest).map(|(_, key)| key.clone()));
         let key = known.unwrap_or_else(idempotency_key);
         let made = self.json(call.header("Idempotency-Key", &key)).await;
         self.unanswered.update_value(|all| {

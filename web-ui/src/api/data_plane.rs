@@ -225,12 +225,17 @@ impl Gateway {
     /// A key for a realtime session of this page, good for `seconds`. `session` is as in `session.update`, with
     /// `type` and `model`.
     pub(crate) async fn client_secret(&self, session: &Value, seconds: u32) -> Result<ClientSecret, Failure> {
-        let body = serde_json::json!({"expires_after": {"anchor": "created_at", "seconds": seconds}, "session": session});
+        let body =
+            serde_json::json!({"expires_after": {"anchor": "created_at", "seconds": seconds}, "session": session});
         self.json(self.call(Method::POST, "/v1/realtime/client_secrets").json(&body)?).await
     }
 
     /// Speaks; `piece` gets the bytes as they come.
-    pub(crate) async fn speech(&self, speech: &Speech, mut piece: impl FnMut(Uint8Array)) -> Result<CallFacts, Failure> {
+    pub(crate) async fn speech(
+        &self,
+        speech: &Speech,
+        mut piece: impl FnMut(Uint8Array),
+    ) -> Result<CallFacts, Failure> {
         let call = self.call(Method::POST, "/v1/audio/speech").json(speech)?;
         let (answer, mut facts, begin) = self.measured(call).await?;
         let pieces = Pieces::of(answer);

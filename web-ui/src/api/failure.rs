@@ -195,10 +195,9 @@ mod tests {
     use super::*;
 
     fn problem(code: &str, detail: &str, errors: &[(&str, &str)]) -> Box<Problem> {
-        let errors = errors.iter().map(|(field, detail)| FieldProblem {
-            field: (*field).to_owned(),
-            detail: (*detail).to_owned(),
-        });
+        let errors = errors
+            .iter()
+            .map(|(field, detail)| FieldProblem { field: (*field).to_owned(), detail: (*detail).to_owned() });
         Box::new(Problem {
             kind: format!("urn:antiphon:problem:{code}"),
             title: "Fields cannot be used".to_owned(),

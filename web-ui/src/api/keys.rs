@@ -1,7 +1,8 @@
 //! `/api/v1/keys`
 
 use admin_types::keys::{
-    BulkKeys, BulkKeysOptions, CreateKey, KeyUsage, KeyWithSecret, ListKeys, RevokeKey, RotateKey, UpdateKey, VirtualKey,
+    BulkKeys, BulkKeysOptions, CreateKey, KeyUsage, KeyWithSecret, ListKeys, RevokeKey, RotateKey, UpdateKey,
+    VirtualKey,
 };
 use admin_types::page::Page;
 use uuid::Uuid;

@@ -79,9 +79,8 @@ impl Call {
     /// Sends it, with this bearer.
     pub(crate) async fn send(&self, bearer: Option<&str>) -> Result<Answer, Failure> {
         let leash = Leash::new(self.patience_ms)?;
-        let mut builder = RequestBuilder::new(&self.url)
-            .method(self.method.clone())
-            .abort_signal(Some(&leash.controller.signal()));
+        let mut builder =
+            RequestBuilder::new(&self.url).method(self.method.clone()).abort_signal(Some(&leash.controller.signal()));
         for (name, value) in &self.headers {
             if is_header_value(value) {
                 builder = builder.header(name, value);

@@ -25,7 +25,12 @@ pub(crate) async fn terminate_session(client: &Client, id: Uuid, why: &Terminate
 }
 
 /// Tells what is open whenever that changes, until the owner ends.
-pub(crate) fn watch_sessions(client: Client, query: WatchSessions, feed: RwSignal<Feed>, told: impl Fn(OpenSessions) + 'static) {
+pub(crate) fn watch_sessions(
+    client: Client,
+    query: WatchSessions,
+    feed: RwSignal<Feed>,
+    told: impl Fn(OpenSessions) + 'static,
+) {
     let path = move || with_query(&format!("{PATH}/events"), &query);
     watch(client, path, feed, move |event| {
         if event.name == "sessions"

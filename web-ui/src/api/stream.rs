@@ -100,7 +100,8 @@ pub(crate) async fn download(client: &Client, path: &str, name: &str, progress: 
 async fn fetch_file(client: &Client, call: Call, name: &str, progress: Progress) -> Result<(), Failure> {
     let answer = client.send(call).await?;
     let kind = answer.header("content-type").unwrap_or_default();
-    let name = answer.header("content-disposition").and_then(|told| file_name(&told)).unwrap_or_else(|| name.to_owned());
+    let name =
+        answer.header("content-disposition").and_then(|told| file_name(&told)).unwrap_or_else(|| name.to_owned());
     let pieces = Pieces::of(answer);
     progress.controller.try_set_value(Some(pieces.controller()));
     let (all, mut bytes) = (Array::new(), 0_u64);
@@ -300,8 +301,7 @@ mod tests {
             let texts: Vec<String> = text.as_bytes().chunks(size).flat_map(|piece| cutter.push(piece)).collect();
             let events: Vec<ServerEvent> = texts.iter().filter_map(|text| event_of(text)).collect();
             let expected = [("sessions", "{\"a\":\"ä\"}"), ("message", "x\ny")];
-            let expected =
-                expected.map(|(name, data)| ServerEvent { name: name.to_owned(), data: data.to_owned() });
+            let expected = expected.map(|(name, data)| ServerEvent { name: name.to_owned(), data: data.to_owned() });
             assert_eq!(events, expected, "{size}");
         }
     }

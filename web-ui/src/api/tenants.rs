@@ -34,7 +34,11 @@ pub(crate) async fn delete_tenant(client: &Client, id: Uuid, version: Option<&st
 }
 
 /// Nobody of it is served from then on.
-pub(crate) async fn suspend_tenant(client: &Client, id: Uuid, why: &SuspendTenant) -> Result<Versioned<Tenant>, Failure> {
+pub(crate) async fn suspend_tenant(
+    client: &Client,
+    id: Uuid,
+    why: &SuspendTenant,
+) -> Result<Versioned<Tenant>, Failure> {
     client.post_versioned(&format!("{PATH}/{id}/suspend"), why, None).await
 }
 

@@ -44,7 +44,8 @@ fn round_step(least: f64) -> f64 {
 
 /// Of milliseconds from a second on.
 fn time_step(least_ms: f64) -> f64 {
-    let seconds = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 18_000.0];
+    let seconds =
+        [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 18_000.0];
     let found = seconds.iter().map(|step| step * 1_000.0).find(|step| *step >= least_ms);
     found.unwrap_or_else(|| round_step(least_ms / 3_600_000.0) * 3_600_000.0)
 }

@@ -233,11 +233,14 @@ fn Values(
         let total = (kind == ChartKind::Bars && course.series.len() > 1).then(|| unit.full(course.total(place)));
         let row = |(colour, series): (usize, &super::Series)| {
             let value = series.at(place)?;
-            Some(view! { <ValueRow class=format!("swatch c{}", colour % COLOURS) name=series.name.clone() value=unit.full(value) /> })
+            Some(
+                view! { <ValueRow class=format!("swatch c{}", colour % COLOURS) name=series.name.clone() value=unit.full(value) /> },
+            )
         };
         let rows: Vec<_> = course.series.iter().enumerate().filter_map(row).collect();
         let nothing = rows.is_empty().then(|| view! { <p>"No value"</p> });
-        let total = total.map(|value| view! { <ValueRow class="swatch none".to_owned() name="Total".to_owned() value /> });
+        let total =
+            total.map(|value| view! { <ValueRow class="swatch none".to_owned() name="Total".to_owned() value /> });
         Some(view! {
             <p class="chart-values-time">{time}</p>
             {rows}

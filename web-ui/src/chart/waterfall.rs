@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
+use super::Unit;
 use super::axis::value_marks;
-use super::{Unit};
 use crate::components::Tone;
 use crate::format;
 

@@ -21,7 +21,12 @@ pub(crate) fn CopyButton(
             let copying = window().navigator().clipboard().write_text(&text.get_untracked());
             let ok = JsFuture::from(copying).await.is_ok();
             said.set(if ok { "Copied" } else { "The browser did not allow it: select the text and copy it" });
-            set_timeout(move || { said.try_set(""); }, Duration::from_secs(2));
+            set_timeout(
+                move || {
+                    said.try_set("");
+                },
+                Duration::from_secs(2),
+            );
         });
     };
     let is_said = move || said.with(|said| !said.is_empty());

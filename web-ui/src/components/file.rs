@@ -66,7 +66,8 @@ pub(crate) fn FileDrop(
 /// Gives a file to the reader, as a download.
 pub(crate) fn save_file(name: &str, media_type: &str, content: &[u8]) {
     let Some(url) = blob_url(content, media_type) else { return };
-    let anchor = document().create_element("a").ok().and_then(|made| made.dyn_into::<web_sys::HtmlAnchorElement>().ok());
+    let anchor =
+        document().create_element("a").ok().and_then(|made| made.dyn_into::<web_sys::HtmlAnchorElement>().ok());
     if let Some(anchor) = anchor {
         anchor.set_href(&url);
         anchor.set_download(name);

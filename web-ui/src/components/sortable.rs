@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
 use super::field::unique_id;
-use super::{IconButton, Icon, IconName};
+use super::{Icon, IconButton, IconName};
 
 /// A list of `T`. What can be edited in a row is a signal in `T`, so that rows stay when they move.
 #[component]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::{IconButton, IconName, Icon};
 use super::badge::Tone;
+use super::{Icon, IconButton, IconName};
 use crate::api::Failure;
 
 /// How long a message stays that needs no answer.

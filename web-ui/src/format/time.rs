@@ -152,13 +152,9 @@ fn formatter(what: Shown) -> js_sys::Function {
         Shown::DayMonth => &[("month", "short"), ("day", "numeric")],
         Shown::Date => &[("year", "numeric"), ("month", "short"), ("day", "numeric")],
         Shown::Time => &[("hour", "2-digit"), ("minute", "2-digit")],
-        Shown::DateTime => &[
-            ("year", "numeric"),
-            ("month", "short"),
-            ("day", "numeric"),
-            ("hour", "2-digit"),
-            ("minute", "2-digit"),
-        ],
+        Shown::DateTime => {
+            &[("year", "numeric"), ("month", "short"), ("day", "numeric"), ("hour", "2-digit"), ("minute", "2-digit")]
+        }
         Shown::Exact => &[
             ("year", "numeric"),
             ("month", "short"),

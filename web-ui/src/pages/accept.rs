@@ -5,9 +5,7 @@ use admin_types::auth::{AcceptLink, MAX_PASSWORD, MIN_PASSWORD};
 use leptos::prelude::*;
 
 use crate::api::{Failure, OpenClient, auth, submit};
-use crate::components::{
-    ButtonKind, Empty, Form, FormButtons, Icon, IconName, LinkButton, TextField, field_error,
-};
+use crate::components::{ButtonKind, Empty, Form, FormButtons, Icon, IconName, LinkButton, TextField, field_error};
 
 /// The page.
 #[component]

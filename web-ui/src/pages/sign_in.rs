@@ -18,9 +18,10 @@ pub(super) fn SignIn() -> impl IntoView {
     let email = query.with_untracked(|query| query.get("email")).unwrap_or_default();
     let reason = move || {
         let told = query.with(|query| query.get("error"));
-        let text = told.as_deref().map(reason_of).or_else(|| {
-            session.has_expired().then_some("Your sign-in has ended. Sign in again to go on.")
-        });
+        let text = told
+            .as_deref()
+            .map(reason_of)
+            .or_else(|| session.has_expired().then_some("Your sign-in has ended. Sign in again to go on."));
         text.map(|text| view! { <Notice tone=Tone::Neutral>{text}</Notice> })
     };
     view! {
@@ -41,7 +42,9 @@ fn reason_of(code: &str) -> &'static str {
     match code {
         "oidc_state" => "The sign-in took too long or was begun in another browser. Try again.",
         "oidc_refused" => "The identity provider has refused the sign-in.",
-        "oidc_provider" => "The identity provider cannot be reached, or its answer cannot be believed. Try again later.",
+        "oidc_provider" => {
+            "The identity provider cannot be reached, or its answer cannot be believed. Try again later."
+        }
         "oidc_not_permitted" => "Your account has no access here. Ask an administrator for an invitation.",
         "password_set" => "Your password is set. Sign in with it.",
         _ => "The sign-in failed. Try again, and if it fails again, ask an administrator to read the log.",

@@ -2,6 +2,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
 
 use crate::api::submit;
 use crate::components::{Button, use_toasts};
@@ -25,6 +26,18 @@ pub(super) fn SignInAgain() -> impl IntoView {
     Effect::new(move |_| {
         dialog.track();
         follow();
+    });
+    // The form is there a moment after the dialog.
+    Effect::new(move |_| {
+        if session.ended().is_some() {
+            request_animation_frame(move || {
+                let wanted =
+                    dialog.get_untracked().and_then(|dialog| dialog.query_selector("[data-autofocus]").ok().flatten());
+                if let Some(field) = wanted.and_then(|wanted| wanted.dyn_into::<web_sys::HtmlElement>().ok()) {
+                    field.focus().ok();
+                }
+            });
+        }
     });
     let why = move || match session.ended() {
         Some(Ended::InAnotherTab) => "You signed out in another tab. Sign in again to go on here.",

@@ -68,14 +68,12 @@ fn Frame() -> impl IntoView {
     });
     move || match whole.get() {
         Whole::Starting => view! { <Starting /> }.into_any(),
-        Whole::Unreachable(failure) => {
-            view! {
-                <main class="alone">
-                    <Failed failure on_retry=move || session.look() />
-                </main>
-            }
-            .into_any()
+        Whole::Unreachable(failure) => view! {
+            <main class="alone">
+                <Failed failure on_retry=move || session.look() />
+            </main>
         }
+        .into_any(),
         Whole::Open => view! { <main class="alone">{move || shown(&page.get())}</main> }.into_any(),
         Whole::SignedIn => view! { <signed_in::SignedIn page /> }.into_any(),
     }
@@ -119,9 +117,10 @@ fn send_where_one_belongs(page: Memo<Page>) {
         let page = page.get();
         match session.state() {
             State::Out if !page.is_open() => {
-                let wanted =
-                    location.pathname.get_untracked() + &location.query.with_untracked(leptos_router::params::ParamsMap::to_query_string);
-                let next = if wanted == "/" { String::new() } else { format!("?next={}", crate::api::wire::escaped(&wanted)) };
+                let wanted = location.pathname.get_untracked()
+                    + &location.query.with_untracked(leptos_router::params::ParamsMap::to_query_string);
+                let next =
+                    if wanted == "/" { String::new() } else { format!("?next={}", crate::api::wire::escaped(&wanted)) };
                 go(&format!("{}{next}", Page::SignIn.path()));
             }
             State::In(_) if page == Page::SignIn => {

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn each_page_has_a_letter_of_its_own() {
-        let mut letters: Vec<char> = GROUPS.iter().flat_map(|(_, entries)| entries.iter()).map(|entry| entry.letter).collect();
+        let mut letters: Vec<char> =
+            GROUPS.iter().flat_map(|(_, entries)| entries.iter()).map(|entry| entry.letter).collect();
         let count = letters.len();
         letters.sort_unstable();
         letters.dedup();

@@ -89,9 +89,8 @@ fn actions(session: Session) -> Vec<Hit> {
         ("Create tenant", Page::Tenants, "/tenants?new=1", Permission::ManageTenants),
     ];
     let new = new.into_iter().filter(|(_, page, _, needs)| view_of(page).is_some() && session.can(*needs));
-    let mut all: Vec<Hit> = new
-        .map(|(label, _, to, _)| hit("Actions", IconName::Plus, label, Target::Path(to.to_owned())))
-        .collect();
+    let mut all: Vec<Hit> =
+        new.map(|(label, _, to, _)| hit("Actions", IconName::Plus, label, Target::Path(to.to_owned()))).collect();
     if session.sees_all_tenants() && session.tenant().is_some() {
         all.push(hit("Actions", IconName::Tenant, "Show all tenants", Target::Tenant(None)));
     }

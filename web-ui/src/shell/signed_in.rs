@@ -23,11 +23,13 @@ pub(super) fn SignedIn(page: Memo<Page>) -> impl IntoView {
         page.track();
         drawer.set(false);
     });
-    let keys = move |event: KeyboardEvent| {
-        if event.key() == "Escape" {
+    let keys = window_event_listener(leptos::ev::keydown, move |event: KeyboardEvent| {
+        if event.key() == "Escape" && drawer.get_untracked() {
             drawer.set(false);
+            focus(".topbar-menu button");
         }
-    };
+    });
+    on_cleanup(move || keys.remove());
     let skip = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         focus("main");
@@ -37,7 +39,7 @@ pub(super) fn SignedIn(page: Memo<Page>) -> impl IntoView {
             "Skip to content"
         </a>
         <div class="shell">
-            <aside class="sidebar" id="sidebar" class:open=move || drawer.get() on:keydown=keys>
+            <aside class="sidebar" id="sidebar" class:open=move || drawer.get()>
                 <div class="sidebar-head">
                     <a class="brand" href="/">
                         <Icon name=IconName::Logo />
@@ -66,7 +68,8 @@ pub(super) fn SignedIn(page: Memo<Page>) -> impl IntoView {
 fn TopBar(palette: RwSignal<bool>, drawer: RwSignal<bool>) -> impl IntoView {
     let open_drawer = move || {
         drawer.set(true);
-        request_animation_frame(|| focus("#sidebar a"));
+        // Only what has begun to come into sight can have the focus.
+        set_timeout(|| focus("#sidebar a"), std::time::Duration::from_millis(50));
     };
     view! {
         <header class="topbar">
@@ -74,7 +77,7 @@ fn TopBar(palette: RwSignal<bool>, drawer: RwSignal<bool>) -> impl IntoView {
                 <IconButton name=IconName::Menu label="Open navigation" on_press=open_drawer />
             </div>
             <TenantSwitcher />
-            <button type="button" class="palette-button" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
+            <button type="button" class="palette-button" aria-label="Search" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
                 <Icon name=IconName::Search />
                 <span>"Search"</span>
                 <kbd>{shortcuts::palette_keys()}</kbd>

@@ -16,12 +16,10 @@ const MOST: u16 = 500;
 pub(super) fn TenantSwitcher() -> impl IntoView {
     let session = use_session();
     let client = use_client();
+    let own = Memo::new(move |_| session.me().and_then(|me| me.tenant_id));
     let found = LocalResource::new(move || {
-        let (sees_all, chosen) = (session.sees_all_tenants(), session.tenant());
-        let own = session.me().and_then(|me| me.tenant_id);
-        async move {
-            if sees_all { all(&client, chosen).await } else { one(&client, own).await }
-        }
+        let (sees_all, chosen, own) = (session.sees_all_tenants(), session.tenant(), own.get());
+        async move { if sees_all { all(&client, chosen).await } else { one(&client, own).await } }
     });
     let names = Memo::new(move |_| match found.get() {
         Some(Ok(tenants)) => tenants,

@@ -125,7 +125,8 @@ impl<T: 'static> Column<T> {
             Some(true) => Some("descending"),
             Some(false) => Some("ascending"),
         };
-        let turn = move |_| order.set(if falling.get_untracked() == Some(false) { format!("-{key}") } else { key.to_owned() });
+        let turn =
+            move |_| order.set(if falling.get_untracked() == Some(false) { format!("-{key}") } else { key.to_owned() });
         view! {
             <th scope="col" class=class aria-sort=sort>
                 <button type="button" class="sort" on:click=turn>

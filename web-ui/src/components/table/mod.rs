@@ -88,7 +88,11 @@ where
     let scrolled = RwSignal::new((0_i32, 0_i32));
     let seen = Memo::new(move |_| {
         let (top, height) = scrolled.get();
-        if count.get() > ALL_AT_ONCE { Seen::of(top, height, count.get()) } else { Seen { first: 0, last: count.get() } }
+        if count.get() > ALL_AT_ONCE {
+            Seen::of(top, height, count.get())
+        } else {
+            Seen { first: 0, last: count.get() }
+        }
     });
     let look = move || {
         if let Some(node) = node.get_untracked() {

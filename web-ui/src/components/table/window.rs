@@ -30,7 +30,9 @@ mod tests {
 
     #[test]
     fn what_is_in_sight_is_there() {
-        for (top, height, count) in [(0, 600, 10_000), (44 * 5_000, 600, 10_000), (44 * 9_990, 600, 10_000), (0, 0, 300)] {
+        for (top, height, count) in
+            [(0, 600, 10_000), (44 * 5_000, 600, 10_000), (44 * 9_990, 600, 10_000), (0, 0, 300)]
+        {
             let seen = Seen::of(top, height, count);
             let (top, height) = (usize::try_from(top).unwrap(), usize::try_from(height).unwrap());
             assert!(seen.first <= top / 44, "{seen:?}");

@@ -11,9 +11,9 @@ use crate::session::use_session;
 #[component]
 pub(super) fn ChangePasswordCard() -> impl IntoView {
     let session = use_session();
-    let has_password = move || session.me().is_some_and(|me| me.user.has_password);
+    let has_password = Memo::new(move |_| session.me().is_some_and(|me| me.user.has_password));
     let content = move || {
-        if has_password() {
+        if has_password.get() {
             view! { <Change /> }.into_any()
         } else {
             view! { <Notice>"You sign in with your identity provider, so there is no password to change here."</Notice> }

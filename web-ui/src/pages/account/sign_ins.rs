@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::api::{auth, submit, use_client};
 use crate::clock;
-use crate::components::{Badge, Button, ButtonKind, Card, Column, Confirm, DataTable, Empty, LoadedLive, Tone, use_toasts};
+use crate::components::{
+    Badge, Button, ButtonKind, Card, Column, Confirm, DataTable, Empty, LoadedLive, Tone, use_toasts,
+};
 use crate::format;
 
 #[component]
@@ -94,7 +96,8 @@ fn browser_name(agent: &str) -> String {
         ("Mac OS", "macOS"),
         ("Linux", "Linux"),
     ];
-    let named = |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+    let named =
+        |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
     match (named(&BROWSERS), named(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(name), None) | (None, Some(name)) => name.to_owned(),
@@ -108,7 +111,8 @@ mod tests {
 
     #[test]
     fn browsers_are_named_for_people() {
-        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36";
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36";
         assert_eq!(browser_name(chrome), "Chrome on Linux");
         assert_eq!(browser_name("curl/8.1"), "curl");
         assert_eq!(browser_name("mine"), "mine");

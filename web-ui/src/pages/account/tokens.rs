@@ -8,8 +8,8 @@ use super::role_name;
 use crate::api::{Failure, submit, tokens, use_client};
 use crate::clock;
 use crate::components::{
-    Button, ButtonKind, Card, Choice, Column, Confirm, CopyField, DataTable, Dialog, Empty, Form, FormButtons, IconName,
-    LoadedLive, Notice, SelectField, TextField, Tone, field_error, use_toasts,
+    Button, ButtonKind, Card, Choice, Column, Confirm, CopyField, DataTable, Dialog, Empty, Form, FormButtons,
+    IconName, LoadedLive, Notice, SelectField, TextField, Tone, field_error, use_toasts,
 };
 use crate::format;
 use crate::session::use_session;
@@ -17,8 +17,9 @@ use crate::session::use_session;
 #[component]
 pub(super) fn Tokens() -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+    let own_id = Memo::new(move |_| session.me().map(|me| me.user.id));
     let found = LocalResource::new(move || {
-        let user_id = session.me().map(|me| me.user.id);
+        let user_id = own_id.get();
         async move {
             let query = ListTokens {
                 user_id,
@@ -84,10 +85,7 @@ fn Table(rows: Signal<Vec<Token>>, ask: Callback<Uuid>) -> impl IntoView {
         Column::new("Last used", move |row: &Token| {
             row.last_used_at.map_or_else(|| "Never".to_owned(), |at| format::ago(at, now))
         }),
-        Column::new("Ends", move |row: &Token| {
-            row.expires_at.map_or_else(|| "Never".to_owned(), |at| format::date(at))
-        })
-        .spare(),
+        Column::new("Ends", move |row: &Token| row.expires_at.map_or_else(|| "Never".to_owned(), format::date)).spare(),
         Column::actions(move |row: &Token| {
             let id = row.id;
             view! { <Button kind=ButtonKind::Ghost on_press=move || ask.run(id)>"Remove"</Button> }
@@ -121,9 +119,11 @@ fn CreateForm(created: RwSignal<Option<CreatedToken>>, on_created: Callback<()>)
     let roles = admin_types::role::Role::ALL.into_iter().filter(|role| own.is_some_and(|own| *role <= own)).rev();
     // A token that is not a platform administrator's is bound to a tenant, which must then be chosen.
     let tenant_id = session.tenant_untracked();
-    let roles = roles.filter(|role| Some(*role) == own || tenant_id.is_some() || !untrack(|| session.sees_all_tenants()));
+    let roles =
+        roles.filter(|role| Some(*role) == own || tenant_id.is_some() || !untrack(|| session.sees_all_tenants()));
     let roles: Vec<Choice> = roles.map(|role| Choice::new(role.as_str(), role_name(role))).collect();
-    let lives = Choice::list(&[("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("never", "Never")]);
+    let lives =
+        Choice::list(&[("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("never", "Never")]);
     let send = move || {
         failure.set(None);
         let chosen = role.get_untracked().parse().ok();

@@ -1,0 +1,61 @@
+"""Pictures of every page, light and dark, in a wide and in a narrow window, with data that looks like real ones.
+
+    make screenshots                                                   into target/screenshots
+    .venv/bin/python tests/e2e/screenshots.py --pages keys,key --to FOLDER     only these
+
+What goes wrong in a page, and what axe-core calls serious, ends it with a failure after the last picture.
+"""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+
+from playwright.sync_api import sync_playwright
+
+import conftest
+from browser import check_axe, check_width, launched, looks, open_page, open_signed_in
+from stage import stage
+
+# The name of a page and its path; what stands in braces is one of the installation's.
+PAGES = {
+    "overview": "/",
+    "account": "/account",
+    "not-found": "/no/such/page",
+}
+# Without anybody signed in.
+OPEN = {"sign-in": "/login"}
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pages", help="names, with commas between them; all unless told")
+    options.add_argument("--to", default=str(conftest.ROOT / "target" / "screenshots"), help="a folder")
+    options = options.parse_args()
+    wanted = options.pages.split(",") if options.pages else [*OPEN, *PAGES]
+    problems = []
+    with tempfile.TemporaryDirectory() as folder, stage(folder) as (site, told), sync_playwright() as playwright:
+        browser = launched(playwright)
+        for name in wanted:
+            path = (OPEN | PAGES)[name].format(**vars(told))
+            opening = open_page if name in OPEN else open_signed_in
+            page = opening(browser, site, path)
+            try:
+                page.get_by_role("heading", level=1).first.wait_for()
+                # Everything that the page asks for is there.
+                page.wait_for_load_state("networkidle")
+                for picture in looks(page, options.to, name):
+                    print(picture.relative_to(pathlib.Path.cwd()) if picture.is_relative_to(pathlib.Path.cwd()) else picture)
+                check_axe(page)
+                check_width(page)
+                page.watch.check()
+            except Exception as error:
+                problems.append(f"{name}: {error}")
+            page.context.close()
+        browser.close()
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()
