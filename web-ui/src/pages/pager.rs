@@ -73,7 +73,11 @@ where
     });
     let rest = Memo::new(move |_| {
         let after = page.with(|page| page.as_ref().and_then(|page| page.next_cursor.clone()));
-        further.get().filter(|further| further.after == after).unwrap_or(Further { next: after.clone(), after, rows: Vec::new() })
+        further.get().filter(|further| further.after == after).unwrap_or(Further {
+            next: after.clone(),
+            after,
+            rows: Vec::new(),
+        })
     });
     let rows = Memo::new(move |_| {
         let mut rows = page.with(|page| page.as_ref().map(|page| page.data.clone())).unwrap_or_default();

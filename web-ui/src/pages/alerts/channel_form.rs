@@ -8,7 +8,8 @@ use wasm_bindgen::JsCast;
 
 use crate::api::{Failure, Versioned, alerts, submit, use_client};
 use crate::components::{
-    AreaField, Button, CheckField, Choice, Form, FormButtons, IconName, Loaded, Segments, TextField, field_error, use_toasts,
+    AreaField, Button, CheckField, Choice, Form, FormButtons, IconName, Loaded, Segments, TextField, field_error,
+    use_toasts,
 };
 use crate::session::use_session;
 
@@ -69,13 +70,16 @@ impl Draft {
         let url = self.url.with_untracked(|url| url.trim().to_owned());
         let allow_insecure = self.allow_insecure.get_untracked();
         match untrack(|| self.kind()) {
-            AlertChannelKind::Webhook => {
-                ChannelSettings::Webhook { url, secret: self.secret.with_untracked(|secret| secret.trim().to_owned()), allow_insecure }
-            }
+            AlertChannelKind::Webhook => ChannelSettings::Webhook {
+                url,
+                secret: self.secret.with_untracked(|secret| secret.trim().to_owned()),
+                allow_insecure,
+            },
             AlertChannelKind::Slack => ChannelSettings::Slack { url, allow_insecure },
             AlertChannelKind::Email => {
                 let addresses = self.to.get_untracked();
-                let addresses = addresses.split([',', ';', '\n', ' ']).map(str::trim).filter(|address| !address.is_empty());
+                let addresses =
+                    addresses.split([',', ';', '\n', ' ']).map(str::trim).filter(|address| !address.is_empty());
                 ChannelSettings::Email { to: addresses.map(str::to_owned).collect() }
             }
         }
@@ -191,7 +195,9 @@ fn SettingsFields(draft: Draft) -> impl IntoView {
     let address_error = Signal::derive(move || {
         draft.failure.with(|failure| {
             let failure = failure.as_ref()?;
-            failure.field("settings.to").or_else(|| (0..10).find_map(|place| failure.field(&format!("settings.to[{place}]"))))
+            failure
+                .field("settings.to")
+                .or_else(|| (0..10).find_map(|place| failure.field(&format!("settings.to[{place}]"))))
         })
     });
     // Plain http and private networks are for the platform's own channels.

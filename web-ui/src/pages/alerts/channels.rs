@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::channel_form::{CreateChannel, EditChannel};
 use super::{ChannelList, words};
+use crate::api::Failure;
 use crate::api::{alerts, submit, use_client};
 use crate::components::{
-    Button, ButtonKind, Code, Column, Confirm, DataTable, Detail, Details, Dialog, Empty, FilterSelect, IconName, LoadedLive,
-    Loading, Menu, MenuItem, Notice, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Button, ButtonKind, Code, Column, Confirm, DataTable, Detail, Details, Dialog, Empty, FilterSelect, IconName,
+    LoadedLive, Loading, Menu, MenuItem, Notice, SearchBox, Status, Tone, Toolbar, use_toasts,
 };
-use crate::api::Failure;
 use crate::format;
 use crate::route::{query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
@@ -142,14 +142,18 @@ pub(super) fn Channels(channels: ChannelList) -> impl IntoView {
 fn columns(actions: Actions) -> Vec<Column<AlertChannel>> {
     let session = actions.session;
     vec![
-        Column::new("Name", |row: &AlertChannel| row.name.clone()).sorted("name", |row: &AlertChannel| row.name.to_lowercase()),
-        Column::new("Kind", |row: &AlertChannel| words::channel_kind(row.kind)).sorted("kind", |row: &AlertChannel| row.kind.as_str()),
+        Column::new("Name", |row: &AlertChannel| row.name.clone())
+            .sorted("name", |row: &AlertChannel| row.name.to_lowercase()),
+        Column::new("Kind", |row: &AlertChannel| words::channel_kind(row.kind))
+            .sorted("kind", |row: &AlertChannel| row.kind.as_str()),
         Column::new("Leads to", |row: &AlertChannel| row.url.clone().unwrap_or_else(|| row.to.join(", "))).spare(),
         Column::new("State", |row: &AlertChannel| {
             let (text, tone) = if row.enabled { ("On", Tone::Good) } else { ("Off", Tone::Neutral) };
             view! { <Status tone>{text}</Status> }
         }),
-        Column::new("Changed", |row: &AlertChannel| format::date(row.updated_at)).sorted("changed", |row: &AlertChannel| row.updated_at).spare(),
+        Column::new("Changed", |row: &AlertChannel| format::date(row.updated_at))
+            .sorted("changed", |row: &AlertChannel| row.updated_at)
+            .spare(),
         Column::actions(move |row: &AlertChannel| {
             let may = session.can_change(Permission::ManageAlerts, row.tenant_id);
             let (id, channel) = (row.id, row.clone());
@@ -180,7 +184,8 @@ fn Outcome(outcome: Result<AlertChannelTest, Failure>) -> impl IntoView {
             return view! { <Notice tone=Tone::Bad title=failure.title()>{failure.detail()}</Notice> }.into_any();
         }
     };
-    let (tone, title) = if test.delivered { (Tone::Good, "The message was taken") } else { (Tone::Bad, "The message was not taken") };
+    let (tone, title) =
+        if test.delivered { (Tone::Good, "The message was taken") } else { (Tone::Bad, "The message was not taken") };
     let text = test.error.unwrap_or_else(|| "Alerts will be told this way.".to_owned());
     view! {
         <Notice tone title>{text}</Notice>

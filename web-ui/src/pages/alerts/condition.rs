@@ -150,7 +150,8 @@ pub(super) fn ConditionFields(
         view! { <TextField label value kind="number" min="0" error required=true /> }
     };
     let providers = crate::pages::usage::provider_names();
-    let suggestions = Signal::derive(move || providers.get().into_iter().map(|choice| choice.value).collect::<Vec<_>>());
+    let suggestions =
+        Signal::derive(move || providers.get().into_iter().map(|choice| choice.value).collect::<Vec<_>>());
     let provider = move || {
         view! {
             <TextField
@@ -162,8 +163,11 @@ pub(super) fn ConditionFields(
             />
         }
     };
-    let window = move || number("Minutes looked back on", fields.window_minutes, "window_minutes", "condition.window_minutes");
-    let least = move || number("Requests needed at least", fields.minimum_requests, "minimum_requests", "condition.minimum_requests");
+    let window =
+        move || number("Minutes looked back on", fields.window_minutes, "window_minutes", "condition.window_minutes");
+    let least = move || {
+        number("Requests needed at least", fields.minimum_requests, "minimum_requests", "condition.minimum_requests")
+    };
     let operation = move || {
         view! { <SelectField label="Operation" value=fields.operation options=usage_words::operations() placeholder="Each" /> }
     };
@@ -268,8 +272,18 @@ mod tests {
         let owner = Owner::new();
         owner.set();
         let conditions = [
-            Condition::SpendRate { usd: Decimal::new(125, 1), window_minutes: 15, key_id: Some(uuid::Uuid::from_u128(7)) },
-            Condition::Latency { p95_ms: 900, window_minutes: 5, minimum_requests: 3, provider: Some("groq".to_owned()), operation: None },
+            Condition::SpendRate {
+                usd: Decimal::new(125, 1),
+                window_minutes: 15,
+                key_id: Some(uuid::Uuid::from_u128(7)),
+            },
+            Condition::Latency {
+                p95_ms: 900,
+                window_minutes: 5,
+                minimum_requests: 3,
+                provider: Some("groq".to_owned()),
+                operation: None,
+            },
             Condition::Breaker { open_seconds: 0, provider: None, model: Some("whisper-1".to_owned()) },
         ];
         for condition in conditions {

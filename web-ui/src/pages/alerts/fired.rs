@@ -114,7 +114,8 @@ fn columns(chosen: RwSignal<String>, acknowledge: Acknowledge) -> Vec<Column<Ale
             let (text, tone) = state(row);
             view! { <Status tone>{text}</Status> }
         }),
-        Column::new("Alert", |row: &Alert| row.rule_name.clone()).press(move |row: &Alert| chosen.set(row.id.to_string())),
+        Column::new("Alert", |row: &Alert| row.rule_name.clone())
+            .press(move |row: &Alert| chosen.set(row.id.to_string())),
         Column::new("About", |row: &Alert| row.subject_name.clone()),
         Column::new("Found", |row: &Alert| words::value(row.value, row.unit)).end(),
         Column::new("Severity", |row: &Alert| {
@@ -123,7 +124,8 @@ fn columns(chosen: RwSignal<String>, acknowledge: Acknowledge) -> Vec<Column<Ale
         })
         .spare(),
         Column::new("Since", move |row: &Alert| format::ago(row.started_at, now)).spare(),
-        Column::new("Acknowledged", |row: &Alert| row.acknowledged_by.clone().unwrap_or_else(|| "–".to_owned())).spare(),
+        Column::new("Acknowledged", |row: &Alert| row.acknowledged_by.clone().unwrap_or_else(|| "–".to_owned()))
+            .spare(),
         Column::actions(move |row: &Alert| {
             let (id, open) = (row.id, row.acknowledged_at.is_none());
             let may = open && session.can_change(Permission::ManageAlerts, row.tenant_id);

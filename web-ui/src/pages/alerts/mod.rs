@@ -25,7 +25,12 @@ const MOST_CHANNELS: u16 = 500;
 #[component]
 pub(super) fn Alerts() -> impl IntoView {
     let view = query_text_or("view", "alerts");
-    let tabs = Choice::list(&[("alerts", "Alerts"), ("rules", "Rules"), ("channels", "Channels"), ("deliveries", "Deliveries")]);
+    let tabs = Choice::list(&[
+        ("alerts", "Alerts"),
+        ("rules", "Rules"),
+        ("channels", "Channels"),
+        ("deliveries", "Deliveries"),
+    ]);
     let channels = use_channels();
     view! {
         <PageHead title="Alerts" text="Rules watch budgets, spend, errors and latency; channels tell people." />
@@ -67,7 +72,8 @@ fn use_channels() -> ChannelList {
 fn channel_name(channels: ChannelList, id: Uuid) -> String {
     channels.with(|channels| {
         let known = channels.as_ref().and_then(|found| found.as_ref().ok());
-        let name = known.and_then(|all| all.iter().find(|channel| channel.id == id).map(|channel| channel.name.clone()));
+        let name =
+            known.and_then(|all| all.iter().find(|channel| channel.id == id).map(|channel| channel.name.clone()));
         name.unwrap_or_else(|| "a removed channel".to_owned())
     })
 }

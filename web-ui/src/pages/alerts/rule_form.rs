@@ -8,7 +8,8 @@ use super::condition::{ConditionFields, Fields};
 use super::{ChannelList, words};
 use crate::api::{Failure, Versioned, alerts, submit, use_client};
 use crate::components::{
-    Button, CheckField, Choice, ChoiceSet, Form, FormButtons, IconName, Loaded, SelectField, TextField, field_error, use_toasts,
+    Button, CheckField, Choice, ChoiceSet, Form, FormButtons, IconName, Loaded, SelectField, TextField, field_error,
+    use_toasts,
 };
 use crate::session::use_session;
 

@@ -9,8 +9,8 @@ use super::{ChannelList, channel_name, words};
 use crate::api::{alerts, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Choice, Column, Confirm, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, Menu,
-    MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Choice, Column, Confirm, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive,
+    Menu, MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
 use crate::pages::pager::use_pages;
@@ -192,7 +192,9 @@ fn columns(channels: ChannelList, actions: Actions) -> Vec<Column<AlertRule>> {
 fn state(rule: &AlertRule) -> (String, Tone) {
     match (rule.enabled, rule.muted_until) {
         (false, _) => ("Off".to_owned(), Tone::Neutral),
-        (true, Some(until)) if until > clock::now() => (format!("Muted until {}", format::date_time(until)), Tone::Warn),
+        (true, Some(until)) if until > clock::now() => {
+            (format!("Muted until {}", format::date_time(until)), Tone::Warn)
+        }
         (true, _) => ("On".to_owned(), Tone::Good),
     }
 }
@@ -207,7 +209,8 @@ fn RowMenu(rule: AlertRule, actions: Actions) -> impl IntoView {
     let mutes = (!is_muted).then(|| {
         view! { {mute("Mute for an hour", 60)} {mute("Mute for a day", 1_440)} {mute("Mute for a week", 10_080)} }
     });
-    let unmute = is_muted.then(|| view! { <MenuItem on_press=move || actions.mute.run((id, None))>"Unmute"</MenuItem> });
+    let unmute =
+        is_muted.then(|| view! { <MenuItem on_press=move || actions.mute.run((id, None))>"Unmute"</MenuItem> });
     let label = format!("Actions for {}", rule.name);
     view! {
         <Menu label=label>

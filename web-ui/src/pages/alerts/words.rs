@@ -1,8 +1,6 @@
 //! The words of alerts, for people.
 
-use admin_types::alerts::{
-    AlertChannelKind, AlertKind, AlertUnit, Condition, DeliveryStatus, MessageKind, Severity,
-};
+use admin_types::alerts::{AlertChannelKind, AlertKind, AlertUnit, Condition, DeliveryStatus, MessageKind, Severity};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 

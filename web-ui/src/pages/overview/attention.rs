@@ -34,8 +34,12 @@ pub(super) fn Attention(now: Found, time: Memo<Range>) -> impl IntoView {
     let content = move || {
         let (firing_now, spent) = match (firing.get(), budgets.get()) {
             (Some(Ok(firing)), Some(Ok(spent))) => (firing, spent),
-            (Some(Err(failure)), _) => return view! { <Failed failure on_retry=move || firing.refetch() /> }.into_any(),
-            (_, Some(Err(failure))) => return view! { <Failed failure on_retry=move || budgets.refetch() /> }.into_any(),
+            (Some(Err(failure)), _) => {
+                return view! { <Failed failure on_retry=move || firing.refetch() /> }.into_any();
+            }
+            (_, Some(Err(failure))) => {
+                return view! { <Failed failure on_retry=move || budgets.refetch() /> }.into_any();
+            }
             _ => return view! { <Loading rows=5 /> }.into_any(),
         };
         let near: Vec<Spent> = spent.into_iter().filter(Spent::is_near).take(MOST.into()).collect();

@@ -84,9 +84,7 @@ pub(super) fn FirstSteps(is_quiet: Memo<Option<bool>>, children: ChildrenFn) -> 
 pub(super) fn StepsLeft(now: Found) -> impl IntoView {
     let session = use_session();
     let hidden = RwSignal::new(tabs::remembered(HIDDEN).is_some());
-    let has_calls = Memo::new(move |_| {
-        now.with(|found| matches!(found, Some(Ok(sums)) if sums.total.requests > 0))
-    });
+    let has_calls = Memo::new(move |_| now.with(|found| matches!(found, Some(Ok(sums)) if sums.total.requests > 0)));
     let hide = move || {
         tabs::remember(HIDDEN, Some("1"));
         hidden.set(true);

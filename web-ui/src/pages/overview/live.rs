@@ -54,10 +54,12 @@ pub(super) fn Live() -> impl IntoView {
 
 #[component]
 fn Open(page: Signal<ListPage<Session>>) -> impl IntoView {
-    let count = move || page.with(|page| {
-        let more = if page.next_cursor.is_some() { "+" } else { "" };
-        format!("{}{more}", format::count(page.data.len() as i128))
-    });
+    let count = move || {
+        page.with(|page| {
+            let more = if page.next_cursor.is_some() { "+" } else { "" };
+            format!("{}{more}", format::count(page.data.len() as i128))
+        })
+    };
     let rows = move || {
         let now = clock::now();
         let row = |session: Session| {
@@ -73,7 +75,7 @@ fn Open(page: Signal<ListPage<Session>>) -> impl IntoView {
     };
     view! {
         <p class="overview-count">
-            {count} <span class="overview-note">{move || if page.with(|page| page.data.len() == 1) { " open now" } else { " open now" }}</span>
+            {count} <span class="overview-note">" open now"</span>
         </p>
         <ul class="overview-list">{rows}</ul>
     }

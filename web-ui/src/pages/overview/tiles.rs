@@ -23,11 +23,14 @@ pub(super) fn Tiles(now: Found, before: Found) -> impl IntoView {
         count => format!("in {} sessions and single calls", format::count(count)),
     });
     let both_ways = Signal::derive(move || {
-        let told = |total: &UsageSum| format!("{} in, {} out", format::audio_ms(total.audio_in_ms), format::audio_ms(total.audio_out_ms));
+        let told = |total: &UsageSum| {
+            format!("{} in, {} out", format::audio_ms(total.audio_in_ms), format::audio_ms(total.audio_out_ms))
+        };
         total(sums, told).unwrap_or_default()
     });
     let share = Signal::derive(move || {
-        let share = total(sums, |total| (total.requests > 0).then(|| total.errors as f64 / total.requests as f64)).flatten();
+        let share =
+            total(sums, |total| (total.requests > 0).then(|| total.errors as f64 / total.requests as f64)).flatten();
         share.map(|share| format!("{} of requests", format::percent(share))).unwrap_or_default()
     });
     let whole = Signal::derive(move || {

@@ -24,7 +24,8 @@ pub(super) fn Trend(now: Found, time: Memo<Range>) -> impl IntoView {
     let split = latest(by_provider);
     let is_quiet = Memo::new(move |_| sums.with(|sums| sums.as_ref().map(|sums| sums.total.requests == 0)));
     let failure = move || by_provider.with(|found| found.as_ref().and_then(|found| found.as_ref().err().cloned()));
-    let options = Choice::list(&[("spend", "Spend"), ("requests", "Requests"), ("audio", "Audio"), ("errors", "Errors")]);
+    let options =
+        Choice::list(&[("spend", "Spend"), ("requests", "Requests"), ("audio", "Audio"), ("errors", "Errors")]);
     let chart = move || {
         if let Some(failure) = failure() {
             return view! { <Failed failure on_retry=move || by_provider.refetch() /> }.into_any();
@@ -33,7 +34,8 @@ pub(super) fn Trend(now: Found, time: Memo<Range>) -> impl IntoView {
             return view! { <Loading rows=8 /> }.into_any();
         }
         let measure = Measure::named(&measure.get());
-        let shown = Signal::derive(move || split.get().map(|sums| course(&sums, step(&sums), measure)).unwrap_or_default());
+        let shown =
+            Signal::derive(move || split.get().map(|sums| course(&sums, step(&sums), measure)).unwrap_or_default());
         view! {
             <TimeChart
                 label=format!("{} by provider", measure.title())

@@ -115,8 +115,10 @@ fn Differences(comparison: InvoiceComparison) -> impl IntoView {
     });
     let usd = |usd: Option<&String>| usd.map_or_else(|| "–".to_owned(), |usd| exact(usd));
     let columns = vec![
-        Column::new(period, |row: &InvoiceDifference| row.period.clone()).sorted("period", |row: &InvoiceDifference| row.period.clone()),
-        Column::new("Model", |row: &InvoiceDifference| row.model.clone()).sorted("model", |row: &InvoiceDifference| row.model.clone()),
+        Column::new(period, |row: &InvoiceDifference| row.period.clone())
+            .sorted("period", |row: &InvoiceDifference| row.period.clone()),
+        Column::new("Model", |row: &InvoiceDifference| row.model.clone())
+            .sorted("model", |row: &InvoiceDifference| row.model.clone()),
         Column::new("Recorded", move |row: &InvoiceDifference| usd(row.ours_usd.as_ref())).end(),
         Column::new("Invoice", move |row: &InvoiceDifference| usd(row.theirs_usd.as_ref())).end(),
         Column::new("Difference", |row: &InvoiceDifference| {
@@ -124,7 +126,9 @@ fn Differences(comparison: InvoiceComparison) -> impl IntoView {
             view! { <span class=class>{signed(&row.difference_usd)}</span> }
         })
         .end()
-        .sorted("difference", |row: &InvoiceDifference| row.difference_usd.parse::<Decimal>().unwrap_or_default().abs()),
+        .sorted("difference", |row: &InvoiceDifference| {
+            row.difference_usd.parse::<Decimal>().unwrap_or_default().abs()
+        }),
         Column::new("Requests", |row: &InvoiceDifference| format::count(row.requests)).end().spare(),
         Column::new("Unpriced", |row: &InvoiceDifference| format::count(row.unpriced)).end().spare(),
         Column::new("Invoiced quantities", |row: &InvoiceDifference| {
@@ -134,7 +138,11 @@ fn Differences(comparison: InvoiceComparison) -> impl IntoView {
         })
         .spare(),
     ];
-    let tone = if comparison.difference_usd.parse().is_ok_and(|usd: Decimal| usd.is_zero()) { Tone::Neutral } else { Tone::Bad };
+    let tone = if comparison.difference_usd.parse().is_ok_and(|usd: Decimal| usd.is_zero()) {
+        Tone::Neutral
+    } else {
+        Tone::Bad
+    };
     let problems = comparison.problems;
     let problem_count = comparison.problem_count;
     view! {

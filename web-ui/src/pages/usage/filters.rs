@@ -139,7 +139,9 @@ impl Filters {
 
     /// Whether the records are narrowed by what sums do not know. Reactive.
     pub(super) fn is_beyond_sums(self) -> bool {
-        [self.status, self.priced, self.of_session, self.request].iter().any(|filter| filter.with(|text| !text.is_empty()))
+        [self.status, self.priced, self.of_session, self.request]
+            .iter()
+            .any(|filter| filter.with(|text| !text.is_empty()))
     }
 
     /// Whether anything but the time narrows. Reactive.

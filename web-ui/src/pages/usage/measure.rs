@@ -99,7 +99,7 @@ impl Measure {
 
     /// For reading.
     pub(crate) fn text(self, sum: &UsageSum) -> String {
-        let took = |ms: Option<i64>| ms.map_or_else(|| "–".to_owned(), |ms| format::duration_ms(ms));
+        let took = |ms: Option<i64>| ms.map_or_else(|| "–".to_owned(), format::duration_ms);
         match self {
             Self::Spend => format::nano(sum.cost_nano_usd),
             Self::Requests => format::count(sum.requests),

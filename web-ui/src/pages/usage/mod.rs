@@ -14,9 +14,9 @@ pub(crate) mod words;
 use leptos::prelude::*;
 
 pub(super) use self::compare::Compare;
-pub(super) use self::record::Record;
 pub(super) use self::filters::use_providers as provider_names;
 use self::filters::{FilterBar, use_filters, use_keys};
+pub(super) use self::record::Record;
 use crate::components::{Choice, IconName, LinkButton, PageHead, Stack, TabPanel, Tabs};
 use crate::route::{Page, query_text_or};
 use crate::session::{Permission, use_session};

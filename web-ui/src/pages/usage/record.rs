@@ -49,7 +49,8 @@ fn Call(record: UsageRecord) -> impl IntoView {
     let client = use_client();
     let (key_id, tenant_id) = (record.key_id, record.tenant_id);
     // Names are a help: without them the ids say it.
-    let key = LocalResource::new(move || async move { keys::get_key(&client, key_id).await.ok().map(|key| key.value.name) });
+    let key =
+        LocalResource::new(move || async move { keys::get_key(&client, key_id).await.ok().map(|key| key.value.name) });
     let tenant = LocalResource::new(move || async move {
         tenants::get_tenant(&client, tenant_id).await.ok().map(|tenant| tenant.value.name)
     });
@@ -64,7 +65,8 @@ fn Call(record: UsageRecord) -> impl IntoView {
             </Detail>
         }
     });
-    let optional = |label: &'static str, value: Option<String>| value.map(|value| view! { <Detail label>{value}</Detail> });
+    let optional =
+        |label: &'static str, value: Option<String>| value.map(|value| view! { <Detail label>{value}</Detail> });
     view! {
         <Card title="Call">
             <Details>

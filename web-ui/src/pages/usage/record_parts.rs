@@ -24,8 +24,9 @@ pub(super) fn Cost(record: UsageRecord) -> impl IntoView {
             </Notice>
         }
     });
-    let surcharge = (record.surcharge_percent != 0)
-        .then(|| view! { <Detail label="Surcharge">{format::percent(record.surcharge_percent as f64 / 100.0)}</Detail> });
+    let surcharge = (record.surcharge_percent != 0).then(
+        || view! { <Detail label="Surcharge">{format::percent(record.surcharge_percent as f64 / 100.0)}</Detail> },
+    );
     view! {
         <Card title="Cost">
             <p class="record-cost">{cost}</p>
@@ -43,7 +44,8 @@ pub(super) fn Cost(record: UsageRecord) -> impl IntoView {
 #[component]
 fn PriceRow(id: Uuid) -> impl IntoView {
     let client = use_client();
-    let price = LocalResource::new(move || async move { prices::get_price(&client, id).await.map(|price| price.value) });
+    let price =
+        LocalResource::new(move || async move { prices::get_price(&client, id).await.map(|price| price.value) });
     move || match price.get() {
         None => view! { <Loading rows=3 /> }.into_any(),
         Some(Err(failure)) if failure.is_not_found() => {
@@ -118,12 +120,12 @@ pub(super) fn Decision(record: UsageRecord) -> impl IntoView {
             view! { <Badge tone>{text}</Badge> }
         }),
         Column::new("First byte before", |row: &Fate| {
-            row.candidate.ttfb_ms.map_or_else(|| "Not measured".to_owned(), |ms| format::duration_ms(ms))
+            row.candidate.ttfb_ms.map_or_else(|| "Not measured".to_owned(), format::duration_ms)
         })
         .end()
         .spare(),
         Column::new("Expected cost", |row: &Fate| {
-            row.candidate.expected_cost_nano_usd.map_or_else(|| "–".to_owned(), |nano| format::nano(nano))
+            row.candidate.expected_cost_nano_usd.map_or_else(|| "–".to_owned(), format::nano)
         })
         .end()
         .spare(),

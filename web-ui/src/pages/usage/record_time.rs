@@ -30,7 +30,9 @@ fn spans(record: &UsageRecord) -> Vec<Span> {
     let mut spans = vec![span("Whole call", 0.0, whole, tone, String::new())];
     let Some(first) = record.ttfb_ms.map(|ms| (ms.max(0) as f64).min(whole)) else { return spans };
     let failed = record.failed_attempts.iter();
-    let failed: Vec<String> = failed.map(|attempt| format!("{}/{}: {}", attempt.provider, attempt.model, attempt.error.replace('_', " "))).collect();
+    let failed: Vec<String> = failed
+        .map(|attempt| format!("{}/{}: {}", attempt.provider, attempt.model, attempt.error.replace('_', " ")))
+        .collect();
     let note = if failed.is_empty() { String::new() } else { format!("with failed attempts: {}", failed.join(", ")) };
     let before = if failed.is_empty() { Tone::Neutral } else { Tone::Warn };
     spans.push(span("Until the first byte", 0.0, first, before, note));

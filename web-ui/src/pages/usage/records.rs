@@ -6,7 +6,9 @@ use leptos::prelude::*;
 use super::filters::Filters;
 use super::words;
 use crate::api::{usage, use_client};
-use crate::components::{Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar};
+use crate::components::{
+    Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar,
+};
 use crate::format;
 use crate::pages::pager::use_pages;
 use crate::route::{Page, meant, query_text};
@@ -75,7 +77,8 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
 fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
     let key_name = move |row: &UsageRecord| {
         let id = row.key_id.to_string();
-        keys.with(|keys| keys.iter().find(|key| key.value == id).map(|key| key.label.clone())).unwrap_or_else(|| "–".to_owned())
+        keys.with(|keys| keys.iter().find(|key| key.value == id).map(|key| key.label.clone()))
+            .unwrap_or_else(|| "–".to_owned())
     };
     vec![
         Column::new("Begun", |row: &UsageRecord| format::date_time(row.started_at))
@@ -89,11 +92,9 @@ fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
         Column::new("Key", key_name).spare(),
         Column::new("Quantity", |row: &UsageRecord| quantity(row)).end().spare(),
         Column::new("Cost", |row: &UsageRecord| format::cost(row.cost_nano_usd)).end(),
-        Column::new("First byte", |row: &UsageRecord| {
-            row.ttfb_ms.map_or_else(|| "–".to_owned(), |ms| format::duration_ms(ms))
-        })
-        .end()
-        .spare(),
+        Column::new("First byte", |row: &UsageRecord| row.ttfb_ms.map_or_else(|| "–".to_owned(), format::duration_ms))
+            .end()
+            .spare(),
         Column::new("Took", |row: &UsageRecord| format::duration_ms(row.latency_ms)).end().spare(),
         Column::new("Status", |row: &UsageRecord| {
             let (text, tone) = words::status(&row.status);

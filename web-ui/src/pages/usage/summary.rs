@@ -191,7 +191,11 @@ fn Totals(total: Signal<UsageSum>) -> impl IntoView {
     };
     let share = move || {
         let (errors, requests) = total.with(|total| (total.errors, total.requests));
-        if requests == 0 { String::new() } else { format!("{} of all", format::percent(errors as f64 / requests as f64)) }
+        if requests == 0 {
+            String::new()
+        } else {
+            format!("{} of all", format::percent(errors as f64 / requests as f64))
+        }
     };
     let latency = Signal::derive(move || Measure::Latency.text(&total.get()));
     view! {
@@ -210,12 +214,7 @@ fn Totals(total: Signal<UsageSum>) -> impl IntoView {
 }
 
 #[component]
-fn Sums(
-    rows: Signal<Vec<UsageSum>>,
-    title: &'static str,
-    by_day: bool,
-    view: RwSignal<String>,
-) -> impl IntoView {
+fn Sums(rows: Signal<Vec<UsageSum>>, title: &'static str, by_day: bool, view: RwSignal<String>) -> impl IntoView {
     let name = move |row: &UsageSum| match row.bucket_start {
         Some(at) if by_day => format::date(as_date(at)),
         Some(at) => format::date_time(at),
