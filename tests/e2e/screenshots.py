@@ -20,6 +20,14 @@ from stage import stage
 # The name of a page and its path; what stands in braces is one of the installation's.
 PAGES = {
     "overview": "/",
+    "usage": "/usage?range=7d&by=provider",
+    "usage-records": "/usage?view=records",
+    "usage-record": "/usage/records/{record}",
+    "invoice-comparison": "/usage/compare",
+    "alerts": "/alerts",
+    "alert-rules": "/alerts?view=rules",
+    "alert-channels": "/alerts?view=channels",
+    "deliveries": "/alerts?view=deliveries",
     "account": "/account",
     "providers": "/providers",
     "provider": "/providers/{provider}",

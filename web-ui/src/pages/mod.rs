@@ -16,6 +16,12 @@ mod sign_in;
 mod stale;
 mod tenants;
 mod users;
+mod alerts;
+mod not_found;
+mod overview;
+mod pager;
+mod sign_in;
+mod usage;
 
 use leptos::prelude::*;
 
@@ -50,6 +56,11 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::Playground => view(|| view! { <playground::Playground /> }),
         Page::Sessions => view(|| view! { <sessions::Sessions /> }),
         Page::Session(id) => view(move || view! { <sessions::SessionPage id /> }),
+        Page::Overview => view(|| view! { <overview::Overview /> }),
+        Page::Usage => view(|| view! { <usage::Usage /> }),
+        Page::UsageRecord(id) => view(move || view! { <usage::Record id /> }),
+        Page::InvoiceComparison => view(|| view! { <usage::Compare /> }),
+        Page::Alerts => view(|| view! { <alerts::Alerts /> }),
         _ => return None,
     })
 }

@@ -1,0 +1,117 @@
+//! Records, page by page.
+
+use admin_types::usage::{UsageRecord, UsageSort};
+use leptos::prelude::*;
+
+use super::filters::Filters;
+use super::words;
+use crate::api::{usage, use_client};
+use crate::components::{
+    Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar,
+};
+use crate::format;
+use crate::pages::pager::use_pages;
+use crate::route::{Page, meant, query_text};
+
+#[component]
+pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoView {
+    let client = use_client();
+    let sort = query_text("sort");
+    let sorts = Signal::derive(move || {
+        let mut sorts = Choice::list(&[("time", "Oldest first")]);
+        if filters.is_short() {
+            sorts.extend(Choice::list(&[("-cost", "Dearest first"), ("-latency", "Slowest first")]));
+        }
+        sorts
+    });
+    let records = use_pages(move |cursor| {
+        let wanted = sort.with(|sort| meant::<UsageSort>(sort));
+        let by_size = matches!(wanted, Some(UsageSort::CostDescending | UsageSort::LatencyDescending));
+        let query = admin_types::usage::ListUsage {
+            sort: wanted.filter(|_| !by_size || filters.is_short()),
+            cursor,
+            ..filters.list()
+        };
+        async move { usage::list_usage(&client, &query).await }
+    });
+    let narrowing = move || {
+        let session = filters.of_session.with(|id| (!id.is_empty()).then(|| format!("Only session {id}.")));
+        let request = filters.request.with(|id| (!id.is_empty()).then(|| format!("Only request {id}.")));
+        session.or(request)
+    };
+    view! {
+        <Toolbar>
+            <FilterSelect label="Order" all="Newest first" value=sort options=sorts />
+        </Toolbar>
+        {move || narrowing().map(|text| view! { <Notice>{text}</Notice> })}
+        <LoadedLive
+            resource=records.first
+            rows=8
+            children=move |_| {
+                view! {
+                    <DataTable
+                        label="Usage records"
+                        columns=columns(keys)
+                        rows=records.rows
+                        key=|row: &UsageRecord| row.id.to_string()
+                        more=records.more
+                        loading_more=records.loading
+                        on_more=records.on_more
+                    >
+                        <Empty
+                            title="No records"
+                            text="Nothing was called in this time, or nothing that fits the filters."
+                            icon=IconName::Usage
+                        >
+                            <LinkButton href=Page::Playground.path() icon=IconName::Playground>
+                                "Make a call in the playground"
+                            </LinkButton>
+                        </Empty>
+                    </DataTable>
+                }
+            }
+        />
+    }
+}
+
+fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
+    let key_name = move |row: &UsageRecord| {
+        let id = row.key_id.to_string();
+        keys.with(|keys| keys.iter().find(|key| key.value == id).map(|key| key.label.clone()))
+            .unwrap_or_else(|| "–".to_owned())
+    };
+    vec![
+        Column::new("Begun", |row: &UsageRecord| format::date_time(row.started_at))
+            .link(|row: &UsageRecord| Page::UsageRecord(row.id).path().into_owned()),
+        Column::new("Operation", |row: &UsageRecord| words::operation(&row.operation)),
+        Column::new("Model", |row: &UsageRecord| {
+            let served = format!("{}/{}", row.provider, row.model_served);
+            let asked = row.model_asked.clone();
+            if asked == served || asked.is_empty() { served } else { format!("{asked} → {served}") }
+        }),
+        Column::new("Key", key_name).spare(),
+        Column::new("Quantity", |row: &UsageRecord| quantity(row)).end().spare(),
+        Column::new("Cost", |row: &UsageRecord| format::cost(row.cost_nano_usd)).end(),
+        Column::new("First byte", |row: &UsageRecord| row.ttfb_ms.map_or_else(|| "–".to_owned(), format::duration_ms))
+            .end()
+            .spare(),
+        Column::new("Took", |row: &UsageRecord| format::duration_ms(row.latency_ms)).end().spare(),
+        Column::new("Status", |row: &UsageRecord| {
+            let (text, tone) = words::status(&row.status);
+            view! { <Status tone>{text}</Status> }
+        }),
+    ]
+}
+
+/// What was used, in the unit that says most.
+fn quantity(row: &UsageRecord) -> String {
+    let tokens = row.text_tokens_in + row.text_tokens_out + row.audio_tokens_in + row.audio_tokens_out;
+    let audio = row.audio_in_ms + row.audio_out_ms;
+    match (row.operation.as_str(), row.characters, audio, tokens) {
+        ("speech", 1.., ..) => format!("{} characters", format::count(row.characters)),
+        (_, _, 1.., _) => format::audio_ms(audio),
+        (_, _, _, 1..) => format!("{} tokens", format::count(tokens)),
+        (_, 1.., ..) => format!("{} characters", format::count(row.characters)),
+        _ => "–".to_owned(),
+    }
+}
