@@ -2,26 +2,24 @@
 
 mod accept;
 mod account;
+mod alerts;
 mod audit;
-mod keys;
 mod catalogue;
+mod keys;
 mod not_found;
 mod over_time;
+mod overview;
 mod paged;
+mod pager;
 mod pair;
-mod settings;
 mod playground;
 mod sessions;
+mod settings;
 mod sign_in;
 mod stale;
 mod tenants;
-mod users;
-mod alerts;
-mod not_found;
-mod overview;
-mod pager;
-mod sign_in;
 mod usage;
+mod users;
 
 use leptos::prelude::*;
 
