@@ -39,6 +39,14 @@ PAGES = {
     "prices-import": "/prices?tab=import",
     "prices-unpriced": "/prices?tab=unpriced",
     "not-found": "/no/such/page",
+    "keys": "/keys",
+    "keys-new": "/keys?new=1",
+    "key": "/keys/{key}?range=30d",
+    "users": "/users",
+    "tenants": "/tenants",
+    "tenant": "/tenants/{tenant}?range=30d",
+    "settings": "/settings",
+    "audit": "/audit",
 }
 # Without anybody signed in.
 OPEN = {"sign-in": "/login"}

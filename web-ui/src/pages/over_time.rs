@@ -30,7 +30,8 @@ pub(super) fn OverTime(whose: Whose) -> impl IntoView {
         let query = asked(whose, Range::parse(&range.get()));
         async move { usage::aggregate_usage(&client, &query).await }
     });
-    let measures = Choice::list(&[("cost", "Spend"), ("requests", "Requests"), ("errors", "Errors"), ("sessions", "Sessions")]);
+    let measures =
+        Choice::list(&[("cost", "Spend"), ("requests", "Requests"), ("errors", "Errors"), ("sessions", "Sessions")]);
     view! {
         <Card title="Usage over time">
             <Toolbar>
@@ -111,7 +112,11 @@ fn asked(whose: Whose, range: Range) -> AggregateUsage {
 fn course(sums: &UsageAggregates, measure: &str) -> Course {
     let by_hour = sums.to - sums.from <= Duration::hours(73);
     let step = if by_hour { Duration::HOUR } else { Duration::DAY };
-    let first = if by_hour { whole_hour(sums.from) } else { sums.from.to_offset(time::UtcOffset::UTC).replace_time(Time::MIDNIGHT) };
+    let first = if by_hour {
+        whole_hour(sums.from)
+    } else {
+        sums.from.to_offset(time::UtcOffset::UTC).replace_time(Time::MIDNIGHT)
+    };
     let mut times = Vec::new();
     let mut at = first;
     while at < sums.to {

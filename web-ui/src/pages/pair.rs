@@ -5,6 +5,6 @@ use leptos::prelude::*;
 use crate::components::Detail;
 
 /// One pair of `Details`.
-pub(super) fn pair(label: &'static str, value: impl IntoView + Send + 'static) -> impl IntoView {
+pub(super) fn pair(label: &'static str, value: impl IntoView + 'static) -> impl IntoView {
     view! { <Detail label>{value}</Detail> }
 }

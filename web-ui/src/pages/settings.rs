@@ -4,13 +4,13 @@ use admin_types::health::{AskHealth, Breaker, GatewayHealth, Health, TargetHealt
 use admin_types::instance::Instance;
 use leptos::prelude::*;
 
+use super::pair::pair;
 use crate::api::{health, use_client};
 use crate::clock;
 use crate::components::{
-    Button, Card, Column, CopyField, DataTable, Detail, Details, Empty, Grid, Icon, IconName, LoadedLive, Loading, Notice,
-    PageHead, Stack, Status, Tone,
+    Button, Card, Column, CopyField, DataTable, Detail, Details, Empty, Grid, Icon, IconName, LoadedLive, Loading,
+    Notice, PageHead, Stack, Status, Tone,
 };
-use super::pair::pair;
 use crate::format;
 use crate::session::use_session;
 
@@ -51,7 +51,9 @@ fn About(instance: Instance) -> impl IntoView {
         (true, None) => "Password, or an identity provider".to_owned(),
     };
     let gateway = match instance.gateway_url {
-        Some(url) => view! { <CopyField label="Gateway" value=url hint="Where your programs send their calls." /> }.into_any(),
+        Some(url) => {
+            view! { <CopyField label="Gateway" value=url hint="Where your programs send their calls." /> }.into_any()
+        }
         None => view! {
             <Notice tone=Tone::Warn title="The gateway's address is not configured">
                 "Examples cannot name it until the operator sets it."
@@ -137,7 +139,8 @@ fn Dependencies(health: Signal<Health>) -> impl IntoView {
 #[component]
 fn Gateways(gateways: Signal<Vec<GatewayHealth>>) -> impl IntoView {
     let columns = vec![
-        Column::new("Machine", |row: &GatewayHealth| row.name.clone()).sorted("name", |row: &GatewayHealth| row.name.clone()),
+        Column::new("Machine", |row: &GatewayHealth| row.name.clone())
+            .sorted("name", |row: &GatewayHealth| row.name.clone()),
         Column::new("State", |row: &GatewayHealth| {
             if row.draining {
                 view! { <Status tone=Tone::Warn>"Draining"</Status> }
@@ -162,12 +165,16 @@ fn Gateways(gateways: Signal<Vec<GatewayHealth>>) -> impl IntoView {
 fn Targets(health: Signal<Health>, targets: Signal<Vec<TargetHealth>>) -> impl IntoView {
     let machine = move |row: &TargetHealth| {
         let id = row.gateway_id;
-        health.with(|health| health.gateways.iter().find(|gateway| gateway.id == id).map(|gateway| gateway.name.clone()))
+        health
+            .with(|health| health.gateways.iter().find(|gateway| gateway.id == id).map(|gateway| gateway.name.clone()))
     };
     let columns = vec![
-        Column::new("Provider", |row: &TargetHealth| row.provider.clone()).sorted("provider", |row: &TargetHealth| row.provider.clone()),
-        Column::new("Model", |row: &TargetHealth| row.model.clone()).sorted("model", |row: &TargetHealth| row.model.clone()),
-        Column::new("State", |row: &TargetHealth| breaker_view(row.breaker)).sorted("state", |row: &TargetHealth| row.breaker.as_str()),
+        Column::new("Provider", |row: &TargetHealth| row.provider.clone())
+            .sorted("provider", |row: &TargetHealth| row.provider.clone()),
+        Column::new("Model", |row: &TargetHealth| row.model.clone())
+            .sorted("model", |row: &TargetHealth| row.model.clone()),
+        Column::new("State", |row: &TargetHealth| breaker_view(row.breaker))
+            .sorted("state", |row: &TargetHealth| row.breaker.as_str()),
         Column::new("Failures in a row", |row: &TargetHealth| format::count(row.failures)).end(),
         Column::new("First byte", |row: &TargetHealth| first_bytes(row)).spare(),
         Column::new("Gateway", move |row: &TargetHealth| machine(row).unwrap_or_else(|| "–".to_owned())).spare(),
@@ -191,7 +198,8 @@ fn breaker_view(breaker: Breaker) -> impl IntoView {
 
 /// The typical time by operation.
 fn first_bytes(target: &TargetHealth) -> String {
-    let times = target.ttfb_ms.iter().map(|(operation, ms)| format!("{operation} {}", format::duration_ms(i128::from(*ms))));
+    let times =
+        target.ttfb_ms.iter().map(|(operation, ms)| format!("{operation} {}", format::duration_ms(i128::from(*ms))));
     let text = times.collect::<Vec<_>>().join(", ");
     if text.is_empty() { "–".to_owned() } else { text }
 }

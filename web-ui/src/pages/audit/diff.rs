@@ -39,7 +39,8 @@ pub(super) fn lines(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> 
     let mut paths: Vec<&String> = before.keys().chain(after.keys()).collect();
     paths.sort();
     paths.dedup();
-    let line = |path: &String| Line { path: path.clone(), before: before.get(path).cloned(), after: after.get(path).cloned() };
+    let line =
+        |path: &String| Line { path: path.clone(), before: before.get(path).cloned(), after: after.get(path).cloned() };
     paths.into_iter().map(line).collect()
 }
 
@@ -93,7 +94,8 @@ mod tests {
     fn a_change_is_told_field_by_field() {
         let before = json!({"name": "a", "budget": {"usd": "1"}, "models": ["x", "y"], "rpm": null, "gone": true});
         let after = json!({"name": "a", "budget": {"usd": "2"}, "models": ["x"], "rpm": 5, "list": [{"a": 1}]});
-        let told: Vec<_> = lines(Some(&before), Some(&after)).iter().map(|line| (line.path.clone(), line.kind())).collect();
+        let told: Vec<_> =
+            lines(Some(&before), Some(&after)).iter().map(|line| (line.path.clone(), line.kind())).collect();
         let wanted = [
             ("budget.usd", Kind::Changed),
             ("gone", Kind::Removed),

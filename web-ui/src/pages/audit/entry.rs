@@ -59,7 +59,11 @@ fn Differences(lines: Vec<Line>) -> impl IntoView {
     }
     let (same, different): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.kind() == Kind::Same);
     let rest = (!same.is_empty()).then(|| {
-        let title = if same.len() == 1 { "1 field that stayed".to_owned() } else { format!("{} fields that stayed", same.len()) };
+        let title = if same.len() == 1 {
+            "1 field that stayed".to_owned()
+        } else {
+            format!("{} fields that stayed", same.len())
+        };
         view! {
             <details class="diff-same">
                 <summary>{title}</summary>

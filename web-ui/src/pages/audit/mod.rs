@@ -120,7 +120,12 @@ fn Log() -> impl IntoView {
 }
 
 #[component]
-fn Table(list: Paged<AuditEntry>, first: Signal<Vec<AuditEntry>>, names: TenantNames, choose: Callback<AuditEntry>) -> impl IntoView {
+fn Table(
+    list: Paged<AuditEntry>,
+    first: Signal<Vec<AuditEntry>>,
+    names: TenantNames,
+    choose: Callback<AuditEntry>,
+) -> impl IntoView {
     let session = use_session();
     let now = clock::now();
     let mut columns = vec![

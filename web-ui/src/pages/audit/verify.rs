@@ -39,8 +39,10 @@ pub(super) fn Verify() -> impl IntoView {
 
 #[component]
 fn Found(found: AuditVerification) -> impl IntoView {
-    let entries = if found.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", format::count(found.entries)) };
-    let chains = if found.chains == 1 { "1 chain".to_owned() } else { format!("{} chains", format::count(found.chains)) };
+    let entries =
+        if found.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", format::count(found.entries)) };
+    let chains =
+        if found.chains == 1 { "1 chain".to_owned() } else { format!("{} chains", format::count(found.chains)) };
     if found.valid {
         return view! {
             <Notice tone=Tone::Good title="The log is whole">{format!("{entries} in {chains}, all as they were written.")}</Notice>

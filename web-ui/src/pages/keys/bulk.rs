@@ -166,7 +166,8 @@ fn Report(checked: Checked) -> impl IntoView {
     let rows = format::count(checked.rows);
     if checked.is_good() {
         let title = if checked.rows == 1 { "1 key can be made".to_owned() } else { format!("{rows} keys can be made") };
-        return view! { <Notice tone=Tone::Good title>{format!("Every row of {} is fine.", checked.name)}</Notice> }.into_any();
+        return view! { <Notice tone=Tone::Good title>{format!("Every row of {} is fine.", checked.name)}</Notice> }
+            .into_any();
     }
     if checked.errors.is_empty() {
         return view! { <Notice tone=Tone::Warn title="The file has no rows">"Below the header, each row is a key."</Notice> }
@@ -192,7 +193,8 @@ fn Report(checked: Checked) -> impl IntoView {
 #[component]
 fn Made(made: RwSignal<Vec<KeyWithSecret>>, open: RwSignal<bool>) -> impl IntoView {
     let count = made.with_untracked(Vec::len);
-    let title = if count == 1 { "1 key is made".to_owned() } else { format!("{} keys are made", format::count(count as i64)) };
+    let title =
+        if count == 1 { "1 key is made".to_owned() } else { format!("{} keys are made", format::count(count as i64)) };
     let saved = RwSignal::new(false);
     let save = move || {
         save_file("keys.csv", "text/csv", made.with_untracked(|made| secrets_csv(made)).as_bytes());
@@ -225,7 +227,8 @@ fn secrets_csv(made: &[KeyWithSecret]) -> String {
 
 /// A cell, in quotes where it must be; what a spreadsheet would run begins with `'`.
 fn csv_cell(text: &str) -> String {
-    let harmless = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
+    let harmless =
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
     if harmless.contains([',', '"', '\n', '\r']) { format!("\"{}\"", harmless.replace('"', "\"\"")) } else { harmless }
 }
 

@@ -6,9 +6,7 @@ use leptos::prelude::*;
 use super::fields::{Fields, LimitFields};
 use super::secret::Secret;
 use crate::api::{Failure, Versioned, keys, submit, use_client};
-use crate::components::{
-    Choice, Form, FormButtons, Notice, SelectField, TextField, Tone, field_error, use_toasts,
-};
+use crate::components::{Choice, Form, FormButtons, Notice, SelectField, TextField, Tone, field_error, use_toasts};
 use crate::pages::stale::Stale;
 
 /// Another name, other limits.
@@ -26,14 +24,16 @@ pub(super) fn Edit(
     let send = move || {
         let Some(limits) = fields.read() else { return };
         let (change, version) = base.with_value(|base| (limits.change(base), base.version.clone()));
-        submit(busy, async move { keys::update_key(&client, id, &change, version.as_deref()).await }, move |done| match done {
-            Ok(_) => {
-                open.try_set(false);
-                toasts.done("Key changed");
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
+        submit(busy, async move { keys::update_key(&client, id, &change, version.as_deref()).await }, move |done| {
+            match done {
+                Ok(_) => {
+                    open.try_set(false);
+                    toasts.done("Key changed");
+                    on_changed.try_run(());
+                }
+                Err(why) => {
+                    fields.failure.try_set(Some(why));
+                }
             }
         });
     };
@@ -129,7 +129,11 @@ fn RotateForm(
 
 /// The end of a key.
 #[component]
-pub(super) fn Revoke(key: Versioned<VirtualKey>, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Revoke(
+    key: Versioned<VirtualKey>,
+    open: RwSignal<bool>,
+    #[prop(into)] on_changed: Callback<()>,
+) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let reason = RwSignal::new(String::new());
     let busy = RwSignal::new(false);

@@ -11,12 +11,12 @@ use super::words::{operation_name, state_view, window_words};
 use crate::api::{Versioned, keys, submit, usage, use_client};
 use crate::clock;
 use crate::components::{
-    Button, Card, Column, Confirm, CopyField, DataTable, Detail, Details, Dialog, Empty, IconName, LoadedLive, LinkButton,
-    Loading, Menu, MenuItem, Notice, PageHead, Split, Stack, Status, Tone, use_toasts,
+    Button, Card, Column, Confirm, CopyField, DataTable, Detail, Details, Dialog, Empty, IconName, LinkButton,
+    LoadedLive, Loading, Menu, MenuItem, Notice, PageHead, Split, Stack, Status, Tone, use_toasts,
 };
 use crate::format;
-use crate::pages::pair::pair;
 use crate::pages::over_time::{OverTime, Whose};
+use crate::pages::pair::pair;
 use crate::pages::tenants::use_tenant_names;
 use crate::pages::view_of;
 use crate::route::{Page, use_go};
@@ -88,11 +88,13 @@ fn Actions(key: Memo<Option<Versioned<VirtualKey>>>, on_changed: Callback<()>) -
             </Menu>
         })
     };
-    let with_key = move |make: fn(Versioned<VirtualKey>, RwSignal<bool>, Callback<()>) -> AnyView, open: RwSignal<bool>| {
+    let with_key = move |make: fn(Versioned<VirtualKey>, RwSignal<bool>, Callback<()>) -> AnyView,
+                         open: RwSignal<bool>| {
         move || key.get_untracked().map(|key| make(key, open, on_changed))
     };
     let edit = with_key(|key, open, on_changed| view! { <Edit key open on_changed /> }.into_any(), editing);
-    let rotate = with_key(|key, open, on_changed| view! { <Rotate key=key.value open on_changed /> }.into_any(), rotating);
+    let rotate =
+        with_key(|key, open, on_changed| view! { <Rotate key=key.value open on_changed /> }.into_any(), rotating);
     let revoke = with_key(|key, open, on_changed| view! { <Revoke key open on_changed /> }.into_any(), revoking);
     view! {
         {buttons}
@@ -136,7 +138,10 @@ fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>) -> imp
 }
 
 #[component]
-fn Budget(key: Signal<Versioned<VirtualKey>>, spent: LocalResource<Result<KeyUsage, crate::api::Failure>>) -> impl IntoView {
+fn Budget(
+    key: Signal<Versioned<VirtualKey>>,
+    spent: LocalResource<Result<KeyUsage, crate::api::Failure>>,
+) -> impl IntoView {
     let notices = move || {
         let key = key.get();
         let declared = (key.managed_by == "file").then(|| {
@@ -165,12 +170,11 @@ fn Budget(key: Signal<Versioned<VirtualKey>>, spent: LocalResource<Result<KeyUsa
 fn Spent(usage: KeyUsage) -> impl IntoView {
     let now = clock::now();
     let left = usage.remaining_usd.as_deref().map(|left| pair("Left", format::usd_text(left)));
-    let begins = usage.window_end.map(|end| {
-        pair("Begins anew", format!("{} ({})", format::until(end, now), format::date_time(end)))
-    });
-    let unpriced = (usage.unpriced_records > 0).then(|| {
-        pair("Without a price", format!("{} calls, not in the sum", format::count(usage.unpriced_records)))
-    });
+    let begins = usage
+        .window_end
+        .map(|end| pair("Begins anew", format!("{} ({})", format::until(end, now), format::date_time(end))));
+    let unpriced = (usage.unpriced_records > 0)
+        .then(|| pair("Without a price", format!("{} calls, not in the sum", format::count(usage.unpriced_records))));
     let limit = usage.budget.as_ref().map_or_else(
         || "No limit".to_owned(),
         |budget| format!("{} {}", format::usd_text(&budget.usd), window_words(budget.window)),
@@ -195,7 +199,8 @@ fn Limits(key: Signal<Versioned<VirtualKey>>) -> impl IntoView {
     let content = move || {
         let key = key.get();
         let or_none = |limit: Option<u32>| limit.map_or_else(|| "No limit".to_owned(), format::count);
-        let operations = key.operations.iter().map(|operation| operation_name(*operation)).collect::<Vec<_>>().join(", ");
+        let operations =
+            key.operations.iter().map(|operation| operation_name(*operation)).collect::<Vec<_>>().join(", ");
         let models = key.models.iter().map(|model| view! { <code>{model.clone()}</code> " " }).collect_view();
         let (id, tenant_id) = (key.id.to_string(), key.tenant_id);
         let tenant = session.sees_all_tenants().then(|| {

@@ -101,7 +101,8 @@ impl Fields {
     pub(super) fn read(self) -> Option<Limits> {
         self.failure.set(None);
         self.problems.set(Vec::new());
-        let lines = |text: String| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let lines =
+            |text: String| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         let budget = self.budget.get_untracked().trim().trim_start_matches('$').to_owned();
         let window = meant(&self.window.get_untracked()).unwrap_or_default();
         let limits = Limits {
@@ -187,7 +188,8 @@ impl Limits {
             name: (self.name != key.name).then_some(self.name),
             operations: (self.operations != key.operations).then_some(self.operations),
             models: (self.models != key.models).then_some(self.models),
-            requests_per_minute: (self.requests_per_minute != key.requests_per_minute).then_some(self.requests_per_minute),
+            requests_per_minute: (self.requests_per_minute != key.requests_per_minute)
+                .then_some(self.requests_per_minute),
             max_concurrent_sessions: (self.max_concurrent_sessions != key.max_concurrent_sessions)
                 .then_some(self.max_concurrent_sessions),
             budget: (self.budget != key.budget).then_some(self.budget),
@@ -311,7 +313,9 @@ mod tests {
 
     #[test]
     fn a_size_is_kept_to_the_byte() {
-        for (bytes, shown) in [(25_000_000, "25"), (500_000, "0.5"), (1_048_576, "1.048576"), (1 << 40, "1099511.627776")] {
+        for (bytes, shown) in
+            [(25_000_000, "25"), (500_000, "0.5"), (1_048_576, "1.048576"), (1 << 40, "1099511.627776")]
+        {
             assert_eq!(megabytes(bytes), shown);
             assert_eq!(bytes_of(shown), Some(bytes));
         }

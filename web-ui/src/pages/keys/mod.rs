@@ -50,7 +50,8 @@ pub(super) fn Keys() -> impl IntoView {
         };
         async move { keys::list_keys(&client, &query).await }
     });
-    let filtered = Signal::derive(move || [q, state, tenant, origin].iter().any(|filter| filter.with(|text| !text.is_empty())));
+    let filtered =
+        Signal::derive(move || [q, state, tenant, origin].iter().any(|filter| filter.with(|text| !text.is_empty())));
     let clear = move || [q, state, tenant, origin].iter().for_each(|filter| filter.set(String::new()));
     let (creating, many) = (query_flag("new"), query_flag("many"));
     let manages = move || session.can(Permission::ManageKeys);
@@ -128,7 +129,10 @@ fn Table(
         Column::new("State", |row: &VirtualKey| state_view(row.state)).width(110),
         Column::new("Budget", move |row: &VirtualKey| numbers.budget_view(row)).width(250),
         Column::new("Last used", move |row: &VirtualKey| numbers.last_use_view(row)).width(130),
-        Column::new("Created", |row: &VirtualKey| format::date(row.created_at)).server_sorted("created_at").spare().width(130),
+        Column::new("Created", |row: &VirtualKey| format::date(row.created_at))
+            .server_sorted("created_at")
+            .spare()
+            .width(130),
     ]);
     view! {
         <DataTable

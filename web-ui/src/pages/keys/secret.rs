@@ -1,7 +1,7 @@
 //! The secret of a key, this once, with code that uses it.
 
 use admin_types::keys::{KeyWithSecret, VirtualKey};
-use admin_types::models::ListModels;
+use admin_types::models::{ListModels, Model};
 use domain::provider::Operation;
 use leptos::prelude::*;
 
@@ -39,15 +39,21 @@ fn Snippets(key: VirtualKey, secret: String) -> impl IntoView {
     let (client, session) = (use_client(), use_session());
     let call = Call::of(&key.operations);
     let found = LocalResource::new(move || {
-        let query = ListModels { tenant_id: Some(key.tenant_id), limit: Some(100), ..ListModels::default() };
-        let patterns = key.models.clone();
+        let query = ListModels { limit: Some(500), ..ListModels::default() };
+        let (patterns, tenant) = (key.models.clone(), key.tenant_id);
         async move {
-            let names = models::list_models(&client, &query).await.map(|page| page.data.into_iter().map(|model| model.name));
-            names.ok().and_then(|mut names| names.find(|name| allows(&patterns, name)))
+            let page = models::list_models(&client, &query).await.ok()?;
+            // The platform's models are everybody's.
+            let is_theirs = |model: &Model| model.tenant_id.is_none_or(|owner| owner == tenant);
+            page.data
+                .into_iter()
+                .find(|model| is_theirs(model) && allows(&patterns, &model.name))
+                .map(|model| model.name)
         }
     });
     let model = move || found.get().flatten().unwrap_or_else(|| NO_MODEL.to_owned());
-    let gateway = move || session.instance().and_then(|instance| instance.gateway_url).unwrap_or_else(|| NO_GATEWAY.to_owned());
+    let gateway =
+        move || session.instance().and_then(|instance| instance.gateway_url).unwrap_or_else(|| NO_GATEWAY.to_owned());
     let text = move |write: fn(&Snippet) -> String| {
         let secret = secret.clone();
         Signal::derive(move || {
@@ -209,18 +215,31 @@ mod tests {
         assert_eq!(Call::of(&[]), Call::Speech);
         assert_eq!(Call::of(&[Operation::Realtime]), Call::Models);
         let call = Call::of(&[Operation::Chat, Operation::Transcription]);
-        let snippet = Snippet { gateway: "https://voice.example".to_owned(), secret: "sk-ap-x".to_owned(), model: "ears".to_owned(), call };
+        let snippet = Snippet {
+            gateway: "https://voice.example".to_owned(),
+            secret: "sk-ap-x".to_owned(),
+            model: "ears".to_owned(),
+            call,
+        };
         assert!(snippet.curl().starts_with("curl https://voice.example/v1/audio/transcriptions"), "{}", snippet.curl());
         for text in [snippet.python(), snippet.node()] {
-            assert!(text.contains("\"https://voice.example/v1\"") && text.contains("\"sk-ap-x\"") && text.contains("\"ears\""));
+            assert!(
+                text.contains("\"https://voice.example/v1\"")
+                    && text.contains("\"sk-ap-x\"")
+                    && text.contains("\"ears\"")
+            );
         }
     }
 
     #[test]
     fn patterns_name_models() {
-        for (pattern, model, fit) in
-            [("*", "x", true), ("tts-*", "tts-1", true), ("tts-*", "stt-1", false), ("a*b*c", "a-b-c", true), ("a", "ab", false)]
-        {
+        for (pattern, model, fit) in [
+            ("*", "x", true),
+            ("tts-*", "tts-1", true),
+            ("tts-*", "stt-1", false),
+            ("a*b*c", "a-b-c", true),
+            ("a", "ab", false),
+        ] {
             assert_eq!(fits(pattern, model), fit, "{pattern} {model}");
         }
     }

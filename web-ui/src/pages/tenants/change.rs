@@ -5,9 +5,7 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use crate::api::{Failure, Versioned, submit, tenants, use_client};
-use crate::components::{
-    CheckField, Choice, Form, FormButtons, SelectField, TextField, field_error, use_toasts,
-};
+use crate::components::{CheckField, Choice, Form, FormButtons, SelectField, TextField, field_error, use_toasts};
 use crate::pages::stale::Stale;
 use crate::route::{Page, meant, use_go};
 
@@ -89,7 +87,7 @@ pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()
         let go = go.clone();
         submit(busy, async move { tenants::create_tenant(&client, &create).await }, move |done| match done {
             Ok(made) => {
-                open.try_set(false);
+                // The page is left, and its dialog with it.
                 toasts.done("Tenant created");
                 on_created.try_run(());
                 go(&Page::Tenant(made.id).path());
@@ -109,7 +107,11 @@ pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()
 
 /// Another name, other rules.
 #[component]
-pub(super) fn Edit(tenant: Versioned<Tenant>, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Edit(
+    tenant: Versioned<Tenant>,
+    open: RwSignal<bool>,
+    #[prop(into)] on_changed: Callback<()>,
+) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let id = tenant.id;
     let fields = Fields::new();
@@ -119,16 +121,20 @@ pub(super) fn Edit(tenant: Versioned<Tenant>, open: RwSignal<bool>, #[prop(into)
     let send = move || {
         fields.failure.set(None);
         let (change, version) = base.with_value(|base| (change(fields, base), base.version.clone()));
-        submit(busy, async move { tenants::update_tenant(&client, id, &change, version.as_deref()).await }, move |done| match done {
-            Ok(_) => {
-                open.try_set(false);
-                toasts.done("Tenant changed");
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
-        });
+        submit(
+            busy,
+            async move { tenants::update_tenant(&client, id, &change, version.as_deref()).await },
+            move |done| match done {
+                Ok(_) => {
+                    open.try_set(false);
+                    toasts.done("Tenant changed");
+                    on_changed.try_run(());
+                }
+                Err(why) => {
+                    fields.failure.try_set(Some(why));
+                }
+            },
+        );
     };
     let reload = move || {
         submit(busy, async move { tenants::get_tenant(&client, id).await }, move |done| match done {
@@ -202,7 +208,9 @@ pub(super) fn Suspend(id: Uuid, open: RwSignal<bool>, #[prop(into)] on_changed: 
 }
 
 fn away_choices() -> Vec<Choice> {
-    [WhenAway::LocalShare, WhenAway::Open, WhenAway::Closed].map(|when| Choice::new(when.as_str(), away_words(when))).into()
+    [WhenAway::LocalShare, WhenAway::Open, WhenAway::Closed]
+        .map(|when| Choice::new(when.as_str(), away_words(when)))
+        .into()
 }
 
 /// What holds then, for people.

@@ -14,8 +14,8 @@ use crate::components::{
     Split, Stack, Tone, use_toasts,
 };
 use crate::format;
-use crate::pages::pair::pair;
 use crate::pages::over_time::{OverTime, Whose};
+use crate::pages::pair::pair;
 use crate::route::{Page, use_go};
 use crate::session::{Permission, use_session};
 
@@ -61,21 +61,25 @@ fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> im
         let tenant = tenant.get().filter(|_| session.can(Permission::ManageTenants))?;
         let is_suspended = tenant.suspended_at.is_some();
         let is_declared = tenant.managed_by == "file";
-        let edit = (!is_declared).then(|| view! { <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button> });
+        let edit = (!is_declared)
+            .then(|| view! { <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button> });
         let state = if is_suspended {
             view! { <Button icon=IconName::Play on_press=move || resuming.set(true)>"Resume"</Button> }.into_any()
         } else {
             view! { <Button icon=IconName::Pause on_press=move || suspending.set(true)>"Suspend"</Button> }.into_any()
         };
-        let more = (!is_declared).then(|| view! {
-            <Menu label="More actions">
-                <MenuItem icon=IconName::Trash danger=true on_press=move || removing.set(true)>"Remove"</MenuItem>
-            </Menu>
+        let more = (!is_declared).then(|| {
+            view! {
+                <Menu label="More actions">
+                    <MenuItem icon=IconName::Trash danger=true on_press=move || removing.set(true)>"Remove"</MenuItem>
+                </Menu>
+            }
         });
         Some(view! { {edit} {state} {more} })
     };
     let edit = move || tenant.get_untracked().map(|tenant| view! { <Edit tenant open=editing on_changed /> });
-    let suspend = move || tenant.get_untracked().map(|tenant| view! { <Suspend id=tenant.id open=suspending on_changed /> });
+    let suspend =
+        move || tenant.get_untracked().map(|tenant| view! { <Suspend id=tenant.id open=suspending on_changed /> });
     view! {
         {shown}
         <Dialog open=editing title="Edit tenant">{edit}</Dialog>
@@ -177,7 +181,10 @@ fn About(tenant: Signal<Versioned<Row>>) -> impl IntoView {
         if !sees_users {
             return None;
         }
-        users::list_users(&client, &query).await.ok().map(|page| count_words(page.data.len(), page.next_cursor.is_some()))
+        users::list_users(&client, &query)
+            .await
+            .ok()
+            .map(|page| count_words(page.data.len(), page.next_cursor.is_some()))
     });
     let shown = |found: Option<Option<String>>| found.flatten().unwrap_or_else(|| "–".to_owned());
     let content = move || {

@@ -66,7 +66,12 @@ pub(super) fn Tenants() -> impl IntoView {
 }
 
 #[component]
-fn Table(list: Paged<Row>, first: Signal<Vec<Row>>, order: RwSignal<String>, creating: RwSignal<bool>) -> impl IntoView {
+fn Table(
+    list: Paged<Row>,
+    first: Signal<Vec<Row>>,
+    order: RwSignal<String>,
+    creating: RwSignal<bool>,
+) -> impl IntoView {
     let columns = vec![
         Column::new("Name", |row: &Row| row.name.clone())
             .server_sorted("name")

@@ -26,7 +26,9 @@ impl TenantNames {
 
     /// To choose from.
     pub(in crate::pages) fn choices(self) -> Signal<Vec<Choice>> {
-        Signal::derive(move || self.0.with(|all| all.iter().map(|(id, name)| Choice::new(id.to_string(), name)).collect()))
+        Signal::derive(move || {
+            self.0.with(|all| all.iter().map(|(id, name)| Choice::new(id.to_string(), name)).collect())
+        })
     }
 }
 

@@ -104,7 +104,11 @@ fn InviteForm(
 /// A link that works once, this once.
 #[component]
 pub(super) fn Link(link: OneTimeLink, #[prop(into)] text: String, open: RwSignal<bool>) -> impl IntoView {
-    let ends = format!("It works once and ends {} ({}).", format::until(link.expires_at, clock::now()), format::date_time(link.expires_at));
+    let ends = format!(
+        "It works once and ends {} ({}).",
+        format::until(link.expires_at, clock::now()),
+        format::date_time(link.expires_at)
+    );
     view! {
         <div class="form">
             <Notice tone=Tone::Warn title="Copy the link now">"It is shown this once."</Notice>

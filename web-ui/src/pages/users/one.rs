@@ -9,7 +9,7 @@ use super::invite::Link;
 use super::{role_hint, roles, state_view};
 use crate::api::{Failure, Versioned, submit, use_client, users};
 use crate::components::{
-    Button, ButtonKind, Confirm, Details, Form, FormButtons, IconName, LoadedLive, SelectField, Stack, CheckField,
+    Button, ButtonKind, CheckField, Confirm, Details, Form, FormButtons, IconName, LoadedLive, SelectField, Stack,
     TextField, Toolbar, field_error, use_toasts,
 };
 use crate::format;
@@ -87,8 +87,13 @@ struct Fields {
 impl Fields {
     fn of(user: &User) -> Self {
         let text = || RwSignal::new(String::new());
-        let fields =
-            Self { name: text(), role: text(), tenant: text(), disabled: RwSignal::new(false), failure: RwSignal::new(None) };
+        let fields = Self {
+            name: text(),
+            role: text(),
+            tenant: text(),
+            disabled: RwSignal::new(false),
+            failure: RwSignal::new(None),
+        };
         fields.show(user);
         fields
     }
@@ -127,14 +132,16 @@ fn Edit(user: Versioned<User>, open: RwSignal<bool>, on_changed: Callback<()>, n
     let send = move || {
         fields.failure.set(None);
         let (change, version) = base.with_value(|base| (fields.change(base), base.version.clone()));
-        submit(busy, async move { users::update_user(&client, id, &change, version.as_deref()).await }, move |done| match done {
-            Ok(_) => {
-                open.try_set(false);
-                toasts.done("User changed");
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
+        submit(busy, async move { users::update_user(&client, id, &change, version.as_deref()).await }, move |done| {
+            match done {
+                Ok(_) => {
+                    open.try_set(false);
+                    toasts.done("User changed");
+                    on_changed.try_run(());
+                }
+                Err(why) => {
+                    fields.failure.try_set(Some(why));
+                }
             }
         });
     };
