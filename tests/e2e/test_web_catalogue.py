@@ -210,7 +210,7 @@ def test_prices_go_out_and_come_in_again(site, furnished, signed_in_page, tmp_pa
     page.get_by_text("Nothing can be written").wait_for()
     check_axe(page)
     page.get_by_text("Are left out").click()
-    page.get_by_role("button", name="Write 1 prices").click()
+    page.get_by_role("button", name="Write 1 price").click()
     page.get_by_text("The list is in").wait_for()
     told = site.ask("GET", "prices?model=brand-new")["data"]
     assert [price["price_usd"] for price in told] == ["12.5"]

@@ -161,7 +161,8 @@ fn EditVoice(asked: Asked, list: Paged<Voice>) -> impl IntoView {
                 let name = name.clone();
                 async move { voices::get_voice(&client, &name).await }
             });
-            view! { <Loaded resource=found children=move |voice| view! { <VoiceForm voice asked list /> } /> }.into_any()
+            view! { <Loaded resource=found children=move |voice| view! { <VoiceForm voice asked list /> } /> }
+                .into_any()
         }
     }
 }
@@ -205,14 +206,16 @@ fn VoiceForm(#[prop(optional)] voice: Option<Versioned<Voice>>, asked: Asked, li
         };
         let (name, version) = (name.get_untracked().trim().to_owned(), version.clone());
         let put = PutVoice { map };
-        submit(busy, async move { voices::put_voice(&client, &name, &put, version.as_deref()).await }, move |done| match done {
-            Ok(_) => {
-                toasts.done(if is_new { "Voice added" } else { "Voice changed" });
-                asked.editing.try_set(false);
-                list.refetch();
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
+        submit(busy, async move { voices::put_voice(&client, &name, &put, version.as_deref()).await }, move |done| {
+            match done {
+                Ok(_) => {
+                    toasts.done(if is_new { "Voice added" } else { "Voice changed" });
+                    asked.editing.try_set(false);
+                    list.refetch();
+                }
+                Err(why) => {
+                    failure.try_set(Some(why));
+                }
             }
         });
     };

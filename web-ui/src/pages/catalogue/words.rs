@@ -31,12 +31,7 @@ pub(super) const KINDS: &[Kind] = &[
         address: Some("https://api.openai.com/v1"),
         credential: "An API key, such as sk-proj-…",
     },
-    Kind {
-        kind: ProviderKind::Azure,
-        name: "Azure OpenAI",
-        address: None,
-        credential: "A key of the resource.",
-    },
+    Kind { kind: ProviderKind::Azure, name: "Azure OpenAI", address: None, credential: "A key of the resource." },
     Kind {
         kind: ProviderKind::Groq,
         name: "Groq",
@@ -192,7 +187,8 @@ impl Owners {
                 }
                 let query = ListTenants { limit: Some(500), ..ListTenants::default() };
                 let page = tenants::list_tenants(&client, &query).await;
-                page.map(|page| page.data.into_iter().map(|tenant| (tenant.id, tenant.name)).collect()).unwrap_or_default()
+                page.map(|page| page.data.into_iter().map(|tenant| (tenant.id, tenant.name)).collect())
+                    .unwrap_or_default()
             }
         });
         Self(Memo::new(move |_| found.get().unwrap_or_default()))

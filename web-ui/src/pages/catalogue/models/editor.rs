@@ -10,8 +10,8 @@ use super::draft::Draft;
 use super::target::TargetFields;
 use crate::api::{Client, Failure, Versioned, models, providers, submit, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, CheckField, Choice, Form, FormActions, IconButton, IconName, LinkButton, Notice, SelectField,
-    SortableList, Stack, TextField, Tone, field_error, use_toasts,
+    Button, ButtonKind, Card, CheckField, Choice, Form, FormActions, IconButton, IconName, LinkButton, Notice,
+    SelectField, SortableList, Stack, TextField, Tone, field_error, use_toasts,
 };
 use crate::pages::catalogue::words::{Owners, strategy_words};
 use crate::route::meant;

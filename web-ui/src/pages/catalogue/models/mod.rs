@@ -16,8 +16,8 @@ use super::paged::Paged;
 use super::words::{Origin, Owners, given, origin_choices, strategies_text, strategy_words};
 use crate::api::{models, use_client};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, PageHead, Panel,
-    SearchBox, Stack, Toolbar,
+    Button, ButtonKind, Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, PageHead,
+    Panel, SearchBox, Stack, Toolbar,
 };
 use crate::format;
 use crate::route::{Page, query_flag, query_text, query_text_or};

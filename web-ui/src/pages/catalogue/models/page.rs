@@ -9,7 +9,7 @@ use super::editor::Editor;
 use super::simulate::Simulator;
 use crate::api::{Failure, Versioned, models, submit, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Column, Confirm, Detail, Details, DataTable, IconName, Loaded, Notice, PageHead, Stack,
+    Button, ButtonKind, Card, Column, Confirm, DataTable, Detail, Details, IconName, Loaded, Notice, PageHead, Stack,
     use_toasts,
 };
 use crate::format;
@@ -118,7 +118,10 @@ fn Shown(model: Model, declared: bool) -> impl IntoView {
 fn Targets(targets: Vec<ModelTarget>) -> impl IntoView {
     let rows: Vec<(usize, ModelTarget)> = targets.into_iter().enumerate().collect();
     let columns = vec![
-        Column::new("Target", |(_, row): &(usize, ModelTarget)| view! { <code>{format!("{}/{}", row.provider, row.model)}</code> }),
+        Column::new(
+            "Target",
+            |(_, row): &(usize, ModelTarget)| view! { <code>{format!("{}/{}", row.provider, row.model)}</code> },
+        ),
         Column::new("Priority", |(_, row): &(usize, ModelTarget)| format::count(row.priority)).end(),
         Column::new("Weight", |(_, row): &(usize, ModelTarget)| format::count(row.weight)).end(),
         Column::new("Quality", |(_, row): &(usize, ModelTarget)| {
@@ -129,7 +132,8 @@ fn Targets(targets: Vec<ModelTarget>) -> impl IntoView {
             row.region.clone().unwrap_or_else(|| "Its provider's".to_owned())
         })
         .spare(),
-        Column::new("Options", |(_, row): &(usize, ModelTarget)| options_text(&row.options).replace('\n', ", ")).spare(),
+        Column::new("Options", |(_, row): &(usize, ModelTarget)| options_text(&row.options).replace('\n', ", "))
+            .spare(),
     ];
     view! {
         <Card title="Targets" flush=true>

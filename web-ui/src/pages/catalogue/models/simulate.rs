@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::api::{Failure, models, submit, use_client};
 use crate::components::{
-    Badge, Button, ButtonKind, CheckField, Form, FormActions, IconName, Notice, SelectField, TextField, Tone, field_error,
+    Badge, Button, ButtonKind, CheckField, Form, FormActions, IconName, Notice, SelectField, TextField, Tone,
+    field_error,
 };
 use crate::format;
 use crate::pages::catalogue::words::{given_untracked, operation_choices, strategies_text};
@@ -112,7 +113,8 @@ impl Asked {
 
 #[component]
 fn Fields(asked: Asked, failure: RwSignal<Option<Failure>>, named: bool) -> impl IntoView {
-    let hears = move || asked.is(Operation::Transcription) || asked.is(Operation::Translation) || asked.is(Operation::Realtime);
+    let hears =
+        move || asked.is(Operation::Transcription) || asked.is(Operation::Translation) || asked.is(Operation::Realtime);
     let name = named.then(|| {
         view! {
             <TextField
@@ -193,7 +195,9 @@ fn Candidate(target: SimulatedTarget) -> impl IntoView {
     let name = format!("{}/{}", target.provider, target.model);
     let place = match (target.place, &target.dropped) {
         (Some(place), _) => view! { <Badge tone=Tone::Good>{format!("{place}. tried")}</Badge> }.into_any(),
-        (None, Some(reason)) => view! { <Badge tone=Tone::Bad>{format!("Dropped: {}", reason.code)}</Badge> }.into_any(),
+        (None, Some(reason)) => {
+            view! { <Badge tone=Tone::Bad>{format!("Dropped: {}", reason.code)}</Badge> }.into_any()
+        }
         (None, None) => view! { <Badge>"Not reached"</Badge> }.into_any(),
     };
     let reason = target.dropped.map(|reason| view! { <p>{reason.message}</p> });
@@ -237,7 +241,13 @@ mod tests {
 
     #[test]
     fn measures_are_told() {
-        let known = SimulatedMeasures { weight: 1, ttfb_ms: Some(120.4), in_region: true, region: Some("eu".to_owned()), ..SimulatedMeasures::default() };
+        let known = SimulatedMeasures {
+            weight: 1,
+            ttfb_ms: Some(120.4),
+            in_region: true,
+            region: Some("eu".to_owned()),
+            ..SimulatedMeasures::default()
+        };
         assert_eq!(measures(&known), "priority 0 · weight 1 · in eu, as asked · first byte 120 ms");
     }
 }

@@ -8,9 +8,7 @@ use uuid::Uuid;
 use super::Editing;
 use crate::api::{Client, Failure, prices, submit, use_client};
 use crate::clock;
-use crate::components::{
-    Choice, Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts,
-};
+use crate::components::{Choice, Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
 use crate::format;
 use crate::pages::catalogue::words::{
     Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
@@ -79,7 +77,9 @@ impl Fields {
         };
         match task {
             Task::Add => fresh("openai", "", "speech", clock::now()),
-            Task::For { kind, model, operation, since } => fresh(kind, model, operation, *since - time::Duration::minutes(1)),
+            Task::For { kind, model, operation, since } => {
+                fresh(kind, model, operation, *since - time::Duration::minutes(1))
+            }
             Task::Follow(price) | Task::Change(price) => {
                 let from = if matches!(task, Task::Change(_)) { price.effective_from } else { clock::now() };
                 Self {
@@ -218,7 +218,12 @@ fn intro(task: &Task) -> Option<&'static str> {
 
 fn what(price: &Price) -> String {
     let kind = kind_name(&price.provider_kind);
-    format!("{kind} {}, {}, per {}", price.model, operation_name(&price.operation).to_lowercase(), unit_name(&price.unit))
+    format!(
+        "{kind} {}, {}, per {}",
+        price.model,
+        operation_name(&price.operation).to_lowercase(),
+        unit_name(&price.unit)
+    )
 }
 
 #[component]

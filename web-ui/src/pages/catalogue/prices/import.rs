@@ -56,7 +56,8 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
         failure.set(None);
         read.set(0);
         let by = if mode.get_untracked() == "skip_bad" { ImportMode::SkipBad } else { ImportMode::AllOrNothing };
-        let options = ImportPrices { mode: Some(by), dry_run: Some(dry_run), format: Some(list.format()), report: None };
+        let options =
+            ImportPrices { mode: Some(by), dry_run: Some(dry_run), format: Some(list.format()), report: None };
         let call = async move {
             let mut rows = rows_of_text(&list.text, list.format());
             let report = import_prices(&client, &options, list.text, |line| match line {
@@ -165,7 +166,7 @@ fn Fate(told: Told, name: String, busy: RwSignal<bool>, #[prop(into)] on_import:
         view! {
             <div class="row">
                 <Button kind=ButtonKind::Primary busy on_press=on_import>
-                    {format!("Write {} prices", format::count(written))}
+                    {if written == 1 { "Write 1 price".to_owned() } else { format!("Write {} prices", format::count(written)) }}
                 </Button>
             </div>
         }

@@ -10,8 +10,8 @@ use crate::api::stream::Progress;
 use crate::api::{Failure, prices, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Choice, Column, Confirm, DataTable, Empty, FilterSelect, IconName, LoadedLive, Menu, MenuItem, SearchBox, Stack,
-    Tone, Toolbar, use_toasts,
+    Badge, Choice, Column, Confirm, DataTable, Empty, FilterSelect, IconName, LoadedLive, Menu, MenuItem, SearchBox,
+    Stack, Tone, Toolbar, use_toasts,
 };
 use crate::format;
 use crate::pages::catalogue::paged::Paged;
@@ -58,8 +58,9 @@ impl Filters {
 
     /// Reactive.
     fn list(self, session: Session, sort: &str, cursor: Option<String>) -> ListPrices {
-        let ExportPrices { tenant_id, platform, provider_kind, model, operation, unit, in_force_at, managed_by, q, .. } =
-            self.export(session, ListFormat::Csv);
+        let ExportPrices {
+            tenant_id, platform, provider_kind, model, operation, unit, in_force_at, managed_by, q, ..
+        } = self.export(session, ListFormat::Csv);
         ListPrices {
             tenant_id,
             platform,
@@ -184,15 +185,16 @@ fn columns(owners: Owners, editing: Editing, ask: Callback<Uuid>) -> Vec<Column<
             view! { <span title=name>{row.model.clone()}</span> }
         })
         .server_sorted("model"),
-        Column::new("Provider", |row: &Price| kind_name(&row.provider_kind)),
-        Column::new("Operation", |row: &Price| operation_name(&row.operation)).spare(),
-        Column::new("Price", |row: &Price| exactly(&row.price_usd)).end(),
-        Column::new("Per", |row: &Price| view! { <span title=rounding(row)>{unit_name(&row.unit)}</span> }),
+        Column::new("Provider", |row: &Price| kind_name(&row.provider_kind)).width(110),
+        Column::new("Operation", |row: &Price| operation_name(&row.operation)).spare().width(110),
+        Column::new("Price", |row: &Price| exactly(&row.price_usd)).end().width(90),
+        Column::new("Per", |row: &Price| view! { <span title=rounding(row)>{unit_name(&row.unit)}</span> }).width(200),
         Column::new("From", |row: &Price| {
             let ahead = is_ahead(row).then(|| view! { <Badge tone=Tone::Accent>"Ahead"</Badge> });
             view! { {format::date(row.effective_from)} " " {ahead} }
         })
-        .server_sorted("effective_from"),
+        .server_sorted("effective_from")
+        .width(120),
         Column::new("Whose", move |row: &Price| {
             let owner = row.tenant_id;
             let own = owner.is_some();
@@ -201,15 +203,17 @@ fn columns(owners: Owners, editing: Editing, ask: Callback<Uuid>) -> Vec<Column<
                 if own { view! { <Badge tone=Tone::Warn>{name}</Badge> }.into_any() } else { name.into_any() }
             }
         })
-        .spare(),
-        Column::new("Source", |row: &Price| view! { <Source row=row.clone() /> }).spare(),
+        .spare()
+        .width(100),
+        Column::new("Source", |row: &Price| view! { <Source row=row.clone() /> }).spare().width(140),
         Column::actions(move |row: &Price| {
             let row = StoredValue::new(row.clone());
             move || {
                 let may = session.can_change(Permission::ManagePrices, row.with_value(|row| row.tenant_id));
                 may.then(|| view! { <RowMenu row editing ask /> })
             }
-        }),
+        })
+        .width(68),
     ]
 }
 

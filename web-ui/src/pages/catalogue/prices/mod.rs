@@ -46,7 +46,8 @@ pub(in crate::pages) fn Prices() -> impl IntoView {
     let tab = query_text_or("tab", "list");
     let owners = Owners::new();
     let may = Memo::new(move |_| session.can(Permission::ManagePrices));
-    let editing = Editing { task: RwSignal::new(Task::default()), open: RwSignal::new(false), changes: RwSignal::new(0) };
+    let editing =
+        Editing { task: RwSignal::new(Task::default()), open: RwSignal::new(false), changes: RwSignal::new(0) };
     let tabs = Signal::derive(move || {
         let mut tabs = vec![Choice::new("list", "Prices"), Choice::new("unpriced", "Use without a price")];
         if may.get() {

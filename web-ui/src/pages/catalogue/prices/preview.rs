@@ -72,7 +72,9 @@ pub(super) fn Preview(title: String, report: ImportReport, rows: Vec<Row>, child
     let all = StoredValue::new(rows);
     let rows = Signal::derive(move || {
         let shown = shown.get();
-        all.with_value(|all| all.iter().filter(|row| shown.is_empty() || row.outcome == shown).cloned().collect::<Vec<_>>())
+        all.with_value(|all| {
+            all.iter().filter(|row| shown.is_empty() || row.outcome == shown).cloned().collect::<Vec<_>>()
+        })
     });
     let outcomes = [
         ("", "All"),

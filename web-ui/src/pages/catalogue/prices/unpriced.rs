@@ -8,9 +8,7 @@ use super::form::Task;
 use super::reprice::RepriceDialog;
 use crate::api::{prices, use_client};
 use crate::clock;
-use crate::components::{
-    Button, Column, DataTable, Empty, IconName, LoadedLive, Notice, Stack, Toolbar,
-};
+use crate::components::{Button, Column, DataTable, Empty, IconName, LoadedLive, Notice, Stack, Toolbar};
 use crate::format;
 use crate::pages::catalogue::paged::Paged;
 use crate::pages::catalogue::words::{Owners, operation_name};

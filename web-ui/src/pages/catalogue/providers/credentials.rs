@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::health::Enabled;
 use crate::api::{Client, Failure, providers, submit, use_client};
 use crate::components::{
-    AreaField, Button, Card, CheckField, Column, Confirm, DataTable, Dialog, Empty, Form, FormButtons, FormRow, IconName,
-    LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
+    AreaField, Button, Card, CheckField, Column, Confirm, DataTable, Dialog, Empty, Form, FormButtons, FormRow,
+    IconName, LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
 };
 use crate::format;
 use crate::pages::catalogue::words::given_untracked;
@@ -34,9 +34,8 @@ pub(super) fn Credentials(provider: Uuid, declared: bool) -> impl IntoView {
         asked.which.set(None);
         asked.editing.set(true);
     };
-    let actions = move || {
-        (!declared).then(|| view! { <Button icon=IconName::Plus on_press=add>"Add credential"</Button> })
-    };
+    let actions =
+        move || (!declared).then(|| view! { <Button icon=IconName::Plus on_press=add>"Add credential"</Button> });
     view! {
         <Card
             title="Credentials"
@@ -70,7 +69,8 @@ fn Table(rows: Signal<Vec<Credential>>, declared: bool, asked: Asked, refetch: C
         });
     };
     let mut columns = vec![
-        Column::new("Label", |row: &Credential| row.label.clone()).sorted("label", |row: &Credential| row.label.clone()),
+        Column::new("Label", |row: &Credential| row.label.clone())
+            .sorted("label", |row: &Credential| row.label.clone()),
         Column::new("Ends in", |row: &Credential| {
             let shown = if row.last4.is_empty() { "hidden".to_owned() } else { format!("…{}", row.last4) };
             view! { <code title=format!("Fingerprint {}", row.fingerprint)>{shown}</code> }

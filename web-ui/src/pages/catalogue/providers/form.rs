@@ -5,8 +5,8 @@ use leptos::prelude::*;
 
 use crate::api::{Client, Failure, Versioned, providers, submit, use_client};
 use crate::components::{
-    AreaField, Button, CheckField, Choice, Form, FormButtons, FormRow, FormSection, Notice, SelectField, TextField, Tone,
-    field_error, use_toasts,
+    AreaField, Button, CheckField, Choice, Form, FormButtons, FormRow, FormSection, Notice, SelectField, TextField,
+    Tone, field_error, use_toasts,
 };
 use crate::pages::catalogue::way::Way;
 use crate::pages::catalogue::words::{Owners, given_untracked, kind, kind_choices};
@@ -156,7 +156,10 @@ pub(super) fn EditForm(
         let change = UpdateProvider {
             name: changed(Some(name.get_untracked().trim().to_owned()), Some(&before.name)),
             base_url: changed(given_untracked(address), before.base_url.as_deref()),
-            region: changed(Some(region.get_untracked().trim().to_owned()), Some(before.region.as_deref().unwrap_or_default())),
+            region: changed(
+                Some(region.get_untracked().trim().to_owned()),
+                Some(before.region.as_deref().unwrap_or_default()),
+            ),
             allow_insecure: Some(insecure.get_untracked()).filter(|now| *now != before.allow_insecure),
             enabled: None,
         };

@@ -108,7 +108,7 @@ pub(super) fn condition(provider: &Provider, targets: &[TargetHealth]) -> (Tone,
     let count = |breaker| targets.iter().filter(|target| target.breaker == breaker).count();
     match (count(Breaker::Open), count(Breaker::HalfOpen)) {
         _ if !provider.enabled => (Tone::Neutral, "Disabled".to_owned()),
-        _ if targets.is_empty() => (Tone::Neutral, "Not called yet".to_owned()),
+        _ if targets.is_empty() => (Tone::Neutral, "Not called lately".to_owned()),
         (0, 0) => (Tone::Good, "Healthy".to_owned()),
         (0, _) => (Tone::Warn, "Being tried again".to_owned()),
         (open, _) if open == targets.len() => (Tone::Bad, "Breaker open".to_owned()),
@@ -122,7 +122,8 @@ pub(super) fn TargetsCard(provider: Uuid, watched: Watched) -> impl IntoView {
     let now = clock::now();
     let rows = Signal::derive(move || watched.targets(provider));
     let columns = vec![
-        Column::new("Model", |row: &TargetHealth| row.model.clone()).sorted("model", |row: &TargetHealth| row.model.clone()),
+        Column::new("Model", |row: &TargetHealth| row.model.clone())
+            .sorted("model", |row: &TargetHealth| row.model.clone()),
         Column::new("Breaker", |row: &TargetHealth| {
             let (tone, word) = match row.breaker {
                 Breaker::Closed => (Tone::Good, "Closed"),
@@ -148,7 +149,7 @@ pub(super) fn TargetsCard(provider: Uuid, watched: Watched) -> impl IntoView {
     view! {
         <Card title="Health" text="What each gateway knows of each model of this provider." flush=true>
             <DataTable label="Health" columns rows key>
-                <Empty title="Not called yet" text="A gateway tells how a model is doing once it has called it." />
+                <Empty title="Not called lately" text="A gateway tells how a model is doing once it has called it." />
             </DataTable>
         </Card>
     }

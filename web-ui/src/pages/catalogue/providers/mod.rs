@@ -12,8 +12,8 @@ use leptos::prelude::*;
 
 use self::card::ProviderCard;
 use self::form::CreateForm;
-use self::health::Watched;
 pub(super) use self::form::Stale;
+use self::health::Watched;
 pub(in crate::pages) use self::page::ProviderPage;
 use super::paged::Paged;
 use super::words::{Owners, given, kind_choices, origin_choices};

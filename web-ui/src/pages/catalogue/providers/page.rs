@@ -128,7 +128,8 @@ fn Actions(provider: Versioned<Provider>, found: Found) -> impl IntoView {
     let busy = RwSignal::new(false);
     let (id, version) = (provider.id, provider.version.clone());
     let turn = move || {
-        let (change, version) = (UpdateProvider { enabled: Some(!enabled), ..UpdateProvider::default() }, version.clone());
+        let (change, version) =
+            (UpdateProvider { enabled: Some(!enabled), ..UpdateProvider::default() }, version.clone());
         let change = async move { providers::update_provider(&client, id, &change, version.as_deref()).await };
         submit(busy, change, move |done| {
             disabling.try_set(false);

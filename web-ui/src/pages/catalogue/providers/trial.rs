@@ -29,7 +29,8 @@ pub(super) fn TrialCard(provider: Provider) -> impl IntoView {
     let id = provider.id;
     let send = move || {
         failure.set(None);
-        let named: Vec<Operation> = operations.with_untracked(|all| all.iter().filter_map(|name| meant(name)).collect());
+        let named: Vec<Operation> =
+            operations.with_untracked(|all| all.iter().filter_map(|name| meant(name)).collect());
         let test = TestProvider {
             operations: Some(named).filter(|named| !named.is_empty()),
             model: given_untracked(model).filter(|_| one.get_untracked()),
