@@ -27,10 +27,24 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
     // Turns are asked for when there are more of them, and when the session has ended.
     let progress = Memo::new(move |_| live.with(|live| live.as_ref().map(|session| session.turns)));
     let ask = Ask::new();
+    let was_seen = StoredValue::new(false);
+    Effect::new(move |_| {
+        if live.with(Option::is_some) {
+            was_seen.set_value(true);
+        }
+    });
     let found = LocalResource::new(move || {
         progress.track();
         ask.done.track();
-        async move { sessions::get_session(&client, id).await }
+        async move {
+            match sessions::get_session(&client, id).await {
+                // It ended before anything was recorded of it.
+                Err(failure) if failure.is_not_found() && was_seen.try_get_value() == Some(true) => {
+                    Ok(SessionDetails { id, live: None, turns: Vec::new(), more_turns: false })
+                }
+                found => found,
+            }
+        }
     });
     let title = Signal::derive(move || live.with(|live| live.as_ref().map_or_else(|| "Session".to_owned(), model_of)));
     let may_end = use_session().can_untracked(Permission::EndSessions);

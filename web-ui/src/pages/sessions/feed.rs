@@ -80,23 +80,13 @@ pub(super) fn known_sessions() -> Known {
         feed: RwSignal::new(Feed::Opening),
         round: RwSignal::new(0),
     };
-    let watched = StoredValue::new(None::<Owner>);
+    // The stream ends with the effect's turn, and with the page.
     Effect::new(move |_| {
         known.round.track();
         let query = WatchSessions { tenant_id: session.tenant() };
         known.is_there.set(false);
         known.rows.set(Vec::new());
-        // The stream before ends with its owner.
-        let owner = Owner::new();
-        if let Some(Some(before)) = watched.try_update_value(|watched| watched.replace(owner.clone())) {
-            before.cleanup();
-        }
-        owner.with(|| watch_sessions(client, query, known.feed, move |open| known.take(open)));
-    });
-    on_cleanup(move || {
-        if let Some(Some(last)) = watched.try_update_value(Option::take) {
-            last.cleanup();
-        }
+        watch_sessions(client, query, known.feed, move |open| known.take(open));
     });
     known
 }
