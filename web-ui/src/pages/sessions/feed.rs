@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn what_is_gone_has_ended_and_stays() {
         let open = |ids: &[u128], total| OpenSessions { sessions: ids.iter().map(|id| session(*id)).collect(), total };
-        let ends = |rows: &[Row]| rows.iter().map(|row| (row.session.id.as_u128(), row.ended_at_ms)).collect::<Vec<_>>();
+        let ends =
+            |rows: &[Row]| rows.iter().map(|row| (row.session.id.as_u128(), row.ended_at_ms)).collect::<Vec<_>>();
         let rows = merged(Vec::new(), open(&[2, 1], 2), 5);
         let rows = merged(rows, open(&[2], 1), 7);
         assert_eq!(ends(&rows), [(2, None), (1, Some(7))]);

@@ -11,8 +11,8 @@ pub(super) use self::detail::SessionPage;
 use self::feed::{ConnectionState, Known, Names, known_sessions, names, seconds};
 use self::terminate::{Ask, TerminateDialog};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, Notice, PageHead,
-    SearchBox, Stack, Status, Tone, Toolbar,
+    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, Notice,
+    PageHead, SearchBox, Stack, Status, Tone, Toolbar,
 };
 use crate::format;
 use crate::route::{Page, query_text, query_text_or};
@@ -53,15 +53,22 @@ fn Listed(known: Known) -> impl IntoView {
         })
     });
     let providers = Signal::derive(move || {
-        let mut all: Vec<String> = known.rows.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
+        let mut all: Vec<String> =
+            known.rows.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
         all.sort_unstable();
         all.dedup();
         all.into_iter().map(Choice::plain).collect::<Vec<_>>()
     });
-    let kinds = Choice::list(&[("realtime", "Realtime"), ("transcription", "Transcription"), ("vendor", "Vendor's own")]);
-    let is_narrowed = move || search.with(|text| !text.is_empty()) || kind.with(|text| !text.is_empty()) || provider.with(|text| !text.is_empty());
+    let kinds =
+        Choice::list(&[("realtime", "Realtime"), ("transcription", "Transcription"), ("vendor", "Vendor's own")]);
+    let is_narrowed = move || {
+        search.with(|text| !text.is_empty())
+            || kind.with(|text| !text.is_empty())
+            || provider.with(|text| !text.is_empty())
+    };
     let many = move || {
-        let (shown, total) = (known.rows.with(|rows| rows.iter().filter(|row| row.is_open()).count() as u64), known.total.get());
+        let (shown, total) =
+            (known.rows.with(|rows| rows.iter().filter(|row| row.is_open()).count() as u64), known.total.get());
         (total > shown).then(|| {
             let text = format!(
                 "{} sessions are open; the newest {} are shown. Choose a tenant at the top to see fewer.",
@@ -114,7 +121,13 @@ impl Row {
 }
 
 #[component]
-fn SessionTable(rows: Signal<Vec<Row>>, order: RwSignal<String>, names: Memo<Names>, ask: Ask, children: ChildrenFn) -> impl IntoView {
+fn SessionTable(
+    rows: Signal<Vec<Row>>,
+    order: RwSignal<String>,
+    names: Memo<Names>,
+    ask: Ask,
+    children: ChildrenFn,
+) -> impl IntoView {
     let may_end = use_session().can_untracked(Permission::EndSessions);
     let now = seconds();
     let mut columns = vec![
