@@ -28,6 +28,10 @@ PAGES = {
     "alert-rules": "/alerts?view=rules",
     "alert-channels": "/alerts?view=channels",
     "deliveries": "/alerts?view=deliveries",
+    "playground": "/playground",
+    "playground-transcription": "/playground?tab=transcription",
+    "playground-realtime": "/playground?tab=realtime",
+    "sessions": "/sessions",
     "account": "/account",
     "providers": "/providers",
     "provider": "/providers/{provider}",
@@ -48,6 +52,11 @@ PAGES = {
     "settings": "/settings",
     "audit": "/audit",
 }
+# What is done on a page before its picture is taken.
+READY = {
+    name: lambda page: page.get_by_role("button", name="Make a temporary key").click() or page.get_by_role("tabpanel").first.wait_for()
+    for name in PAGES if name.startswith("playground")
+}
 # Without anybody signed in.
 OPEN = {"sign-in": "/login"}
 
@@ -67,6 +76,7 @@ def main():
             page = opening(browser, site, path)
             try:
                 page.get_by_role("heading", level=1).first.wait_for()
+                READY.get(name, lambda page: None)(page)
                 # Everything that the page asks for is there.
                 page.wait_for_load_state("networkidle")
                 for picture in looks(page, options.to, name):

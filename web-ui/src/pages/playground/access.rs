@@ -258,7 +258,8 @@ fn MakeKey(access: Access) -> impl IntoView {
     let must_choose = untrack(|| access.session.sees_all_tenants()) && chosen.is_none();
     let tenant = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
-    let choices = LocalResource::new(move || async move { if must_choose { tenant_choices(&client).await } else { Vec::new() } });
+    let choices =
+        LocalResource::new(move || async move { if must_choose { tenant_choices(&client).await } else { Vec::new() } });
     let options = Signal::derive(move || choices.get().unwrap_or_default());
     let make = move || {
         access.failure.set(None);
@@ -270,13 +271,15 @@ fn MakeKey(access: Access) -> impl IntoView {
             expires_at: (clock::now() + LIFE).replace_nanosecond(0).ok(),
             ..CreateKey::default()
         };
-        submit(busy, async move { keys::create_key(&client, &create).await }, move |made: Result<KeyWithSecret, _>| match made {
-            Ok(made) => {
-                toasts.done("Key “playground” created");
-                access.take(made.secret, made.key.expires_at, TRIES);
-            }
-            Err(failure) => {
-                access.failure.try_set(Some(failure));
+        submit(busy, async move { keys::create_key(&client, &create).await }, move |made: Result<KeyWithSecret, _>| {
+            match made {
+                Ok(made) => {
+                    toasts.done("Key “playground” created");
+                    access.take(made.secret, made.key.expires_at, TRIES);
+                }
+                Err(failure) => {
+                    access.failure.try_set(Some(failure));
+                }
             }
         });
     };

@@ -15,17 +15,27 @@ pub(super) fn ModelField(access: Access, operation: &'static str, model: RwSigna
         options.push(Choice::new(OTHER, "Another, by its name"));
         options
     });
-    let known = options.with_untracked(|options| options.iter().any(|option| model.with_untracked(|model| *model == option.value)));
-    let first = options.with_untracked(|options| options.first().map(|option| option.value.clone()).unwrap_or_default());
+    let known = options
+        .with_untracked(|options| options.iter().any(|option| model.with_untracked(|model| *model == option.value)));
+    let first =
+        options.with_untracked(|options| options.first().map(|option| option.value.clone()).unwrap_or_default());
     let begin = match model.get_untracked() {
         name if known => name,
         name if name.is_empty() => first,
         _ => OTHER.to_owned(),
     };
     let chosen = RwSignal::new(begin);
-    let written = RwSignal::new(if chosen.with_untracked(|chosen| chosen == OTHER) { model.get_untracked() } else { String::new() });
+    let written = RwSignal::new(if chosen.with_untracked(|chosen| chosen == OTHER) {
+        model.get_untracked()
+    } else {
+        String::new()
+    });
     Effect::new(move |_| {
-        let name = if chosen.with(|chosen| chosen == OTHER) { written.with(|name| name.trim().to_owned()) } else { chosen.get() };
+        let name = if chosen.with(|chosen| chosen == OTHER) {
+            written.with(|name| name.trim().to_owned())
+        } else {
+            chosen.get()
+        };
         super::set_new(model, name);
     });
     view! {
@@ -40,7 +50,8 @@ pub(super) fn ModelField(access: Access, operation: &'static str, model: RwSigna
 fn able(access: Access, operation: &str) -> Vec<String> {
     let models = access.models();
     let can = |operations: &[String]| operations.is_empty() || operations.iter().any(|name| name == operation);
-    let mut names: Vec<String> = models.into_iter().filter(|model| can(&model.antiphon.operations)).map(|model| model.id).collect();
+    let mut names: Vec<String> =
+        models.into_iter().filter(|model| can(&model.antiphon.operations)).map(|model| model.id).collect();
     names.sort_by_key(|name| (name.contains('/'), name.to_lowercase()));
     names
 }

@@ -10,8 +10,8 @@ use super::{Row, cost_text, duration_text, kind_name, model_of, state_view};
 use crate::api::{sessions, use_client};
 use crate::clock;
 use crate::components::{
-    Button, ButtonKind, Card, Column, DataTable, Detail, Details, Empty, Grid, LoadedLive, Notice, PageHead, Stack, Stat, Status,
-    Tone,
+    Button, ButtonKind, Card, Column, DataTable, Detail, Details, Empty, Grid, LoadedLive, Notice, PageHead, Stack,
+    Stat, Status, Tone,
 };
 use crate::format;
 use crate::pages::view_of;
@@ -27,14 +27,29 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
     // Turns are asked for when there are more of them, and when the session has ended.
     let progress = Memo::new(move |_| live.with(|live| live.as_ref().map(|session| session.turns)));
     let ask = Ask::new();
+    let was_seen = StoredValue::new(false);
+    Effect::new(move |_| {
+        if live.with(Option::is_some) {
+            was_seen.set_value(true);
+        }
+    });
     let found = LocalResource::new(move || {
         progress.track();
         ask.done.track();
-        async move { sessions::get_session(&client, id).await }
+        async move {
+            match sessions::get_session(&client, id).await {
+                // It ended before anything was recorded of it.
+                Err(failure) if failure.is_not_found() && was_seen.try_get_value() == Some(true) => {
+                    Ok(SessionDetails { id, live: None, turns: Vec::new(), more_turns: false })
+                }
+                found => found,
+            }
+        }
     });
     let title = Signal::derive(move || live.with(|live| live.as_ref().map_or_else(|| "Session".to_owned(), model_of)));
     let may_end = use_session().can_untracked(Permission::EndSessions);
-    let can_end = move || may_end && live.with(|live| live.as_ref().is_some_and(|live| live.terminate_requested_at.is_none()));
+    let can_end =
+        move || may_end && live.with(|live| live.as_ref().is_some_and(|live| live.terminate_requested_at.is_none()));
     let terminate = move || live.with_untracked(|live| live.iter().for_each(|live| ask.about(live)));
     let back = (Page::Sessions.path().into_owned(), Page::Sessions.title().to_owned());
     view! {
@@ -57,7 +72,9 @@ fn Content(details: Signal<SessionDetails>, live: Memo<Option<Session>>, known: 
     let last = Memo::new(move |before: Option<&Option<Row>>| {
         let open = live.get().map(|session| Row { session, ended_at_ms: None });
         open.or_else(|| {
-            let before = before.cloned().flatten().or_else(|| details.with(|details| details.live.clone()).map(|session| Row { session, ended_at_ms: None }));
+            let before = before.cloned().flatten().or_else(|| {
+                details.with(|details| details.live.clone()).map(|session| Row { session, ended_at_ms: None })
+            });
             // Before the stream has told anything, the session is as it was found.
             before.map(|row| {
                 let ended_at_ms = row.ended_at_ms.or_else(|| known.is_there.get().then(|| clock::now_ms() as i64));
@@ -89,8 +106,12 @@ fn Open(last: Memo<Option<Row>>) -> impl IntoView {
         move || last.with(|last| last.as_ref().map(|row| tell(&row.session)).unwrap_or_default())
     };
     let stat = move |tell: fn(&Session) -> String| Signal::derive(of(tell));
-    let duration = Signal::derive(move || last.with(|last| last.as_ref().map(|row| duration_text(row, now.get())).unwrap_or_default()));
-    let key = move || last.with(|last| last.as_ref().map(|row| names.with(|names| names.key(row.session.key_id))).unwrap_or_default());
+    let duration = Signal::derive(move || {
+        last.with(|last| last.as_ref().map(|row| duration_text(row, now.get())).unwrap_or_default())
+    });
+    let key = move || {
+        last.with(|last| last.as_ref().map(|row| names.with(|names| names.key(row.session.key_id))).unwrap_or_default())
+    };
     let state = move || last.with(|last| last.as_ref().map(state_view));
     let ending = move || {
         let why = last.with(|last| last.as_ref().and_then(|row| told_end(&row.session)));
@@ -151,13 +172,17 @@ fn Recorded(details: Signal<SessionDetails>) -> impl IntoView {
         details.with(|details| {
             let begin = details.turns.iter().map(|turn| turn.started_at).min();
             let end = details.turns.iter().map(|turn| turn.ended_at).max();
-            begin.zip(end).map_or_else(|| "—".to_owned(), |(begin, end)| format::audio_ms((end - begin).whole_milliseconds()))
+            begin
+                .zip(end)
+                .map_or_else(|| "—".to_owned(), |(begin, end)| format::audio_ms((end - begin).whole_milliseconds()))
         })
     };
-    let count = move || details.with(|details| {
-        let more = if details.more_turns { "+" } else { "" };
-        format!("{}{more}", format::count(details.turns.len() as i128))
-    });
+    let count = move || {
+        details.with(|details| {
+            let more = if details.more_turns { "+" } else { "" };
+            format!("{}{more}", format::count(details.turns.len() as i128))
+        })
+    };
     view! {
         <Notice title="This session is over">"What is recorded of it stays for as long as its usage is kept."</Notice>
         <Grid small=true>
@@ -180,9 +205,11 @@ fn cost_of(turns: &[SessionTurn]) -> String {
 #[component]
 fn Turns(details: Signal<SessionDetails>) -> impl IntoView {
     let rows = Signal::derive(move || details.with(|details| details.turns.clone()));
-    let more = move || details.with(|details| details.more_turns).then(|| {
-        view! { <Notice>"Only the first 1,000 turns are shown. The usage records have them all."</Notice> }
-    });
+    let more = move || {
+        details.with(|details| details.more_turns).then(|| {
+            view! { <Notice>"Only the first 1,000 turns are shown. The usage records have them all."</Notice> }
+        })
+    };
     let number = Column::new("Turn", |turn: &SessionTurn| format::count(i128::from(turn.sequence)));
     let number = if view_of(&Page::UsageRecord(Uuid::nil())).is_some() {
         number.link(|turn: &SessionTurn| Page::UsageRecord(turn.id).path().into_owned())

@@ -80,23 +80,13 @@ pub(super) fn known_sessions() -> Known {
         feed: RwSignal::new(Feed::Opening),
         round: RwSignal::new(0),
     };
-    let watched = StoredValue::new(None::<Owner>);
+    // The stream ends with the effect's turn, and with the page.
     Effect::new(move |_| {
         known.round.track();
         let query = WatchSessions { tenant_id: session.tenant() };
         known.is_there.set(false);
         known.rows.set(Vec::new());
-        // The stream before ends with its owner.
-        let owner = Owner::new();
-        if let Some(Some(before)) = watched.try_update_value(|watched| watched.replace(owner.clone())) {
-            before.cleanup();
-        }
-        owner.with(|| watch_sessions(client, query, known.feed, move |open| known.take(open)));
-    });
-    on_cleanup(move || {
-        if let Some(Some(last)) = watched.try_update_value(Option::take) {
-            last.cleanup();
-        }
+        watch_sessions(client, query, known.feed, move |open| known.take(open));
     });
     known
 }
@@ -172,7 +162,8 @@ mod tests {
     #[test]
     fn what_is_gone_has_ended_and_stays() {
         let open = |ids: &[u128], total| OpenSessions { sessions: ids.iter().map(|id| session(*id)).collect(), total };
-        let ends = |rows: &[Row]| rows.iter().map(|row| (row.session.id.as_u128(), row.ended_at_ms)).collect::<Vec<_>>();
+        let ends =
+            |rows: &[Row]| rows.iter().map(|row| (row.session.id.as_u128(), row.ended_at_ms)).collect::<Vec<_>>();
         let rows = merged(Vec::new(), open(&[2, 1], 2), 5);
         let rows = merged(rows, open(&[2], 1), 7);
         assert_eq!(ends(&rows), [(2, None), (1, Some(7))]);

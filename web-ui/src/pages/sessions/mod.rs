@@ -11,8 +11,8 @@ pub(super) use self::detail::SessionPage;
 use self::feed::{ConnectionState, Known, Names, known_sessions, names, seconds};
 use self::terminate::{Ask, TerminateDialog};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, Notice, PageHead,
-    SearchBox, Stack, Status, Tone, Toolbar,
+    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, Notice,
+    PageHead, SearchBox, Stack, Status, Tone, Toolbar,
 };
 use crate::format;
 use crate::route::{Page, query_text, query_text_or};
@@ -38,7 +38,7 @@ pub(super) fn Sessions() -> impl IntoView {
 fn Listed(known: Known) -> impl IntoView {
     let names = names();
     let (search, kind, provider) = (query_text("q"), query_text("kind"), query_text("provider"));
-    let order = query_text_or("sort", "-started");
+    let order = query_text_or("sort", "duration");
     let rows = Signal::derive(move || {
         let (words, kind, provider) = (search.get().to_lowercase(), kind.get(), provider.get());
         known.rows.with(|rows| {
@@ -47,19 +47,28 @@ fn Listed(known: Known) -> impl IntoView {
                     && (provider.is_empty() || row.session.provider.as_deref() == Some(&provider))
                     && names.with(|names| has(&row.session, names, &words))
             };
-            rows.iter().filter(fits).cloned().collect::<Vec<_>>()
+            let mut rows: Vec<Row> = rows.iter().filter(fits).cloned().collect();
+            order.with(|order| sort(&mut rows, order));
+            rows
         })
     });
     let providers = Signal::derive(move || {
-        let mut all: Vec<String> = known.rows.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
+        let mut all: Vec<String> =
+            known.rows.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
         all.sort_unstable();
         all.dedup();
         all.into_iter().map(Choice::plain).collect::<Vec<_>>()
     });
-    let kinds = Choice::list(&[("realtime", "Realtime"), ("transcription", "Transcription"), ("vendor", "Vendor's own")]);
-    let is_narrowed = move || search.with(|text| !text.is_empty()) || kind.with(|text| !text.is_empty()) || provider.with(|text| !text.is_empty());
+    let kinds =
+        Choice::list(&[("realtime", "Realtime"), ("transcription", "Transcription"), ("vendor", "Vendor's own")]);
+    let is_narrowed = move || {
+        search.with(|text| !text.is_empty())
+            || kind.with(|text| !text.is_empty())
+            || provider.with(|text| !text.is_empty())
+    };
     let many = move || {
-        let (shown, total) = (known.rows.with(|rows| rows.iter().filter(|row| row.is_open()).count() as u64), known.total.get());
+        let (shown, total) =
+            (known.rows.with(|rows| rows.iter().filter(|row| row.is_open()).count() as u64), known.total.get());
         (total > shown).then(|| {
             let text = format!(
                 "{} sessions are open; the newest {} are shown. Choose a tenant at the top to see fewer.",
@@ -112,17 +121,23 @@ impl Row {
 }
 
 #[component]
-fn SessionTable(rows: Signal<Vec<Row>>, order: RwSignal<String>, names: Memo<Names>, ask: Ask, children: ChildrenFn) -> impl IntoView {
+fn SessionTable(
+    rows: Signal<Vec<Row>>,
+    order: RwSignal<String>,
+    names: Memo<Names>,
+    ask: Ask,
+    children: ChildrenFn,
+) -> impl IntoView {
     let may_end = use_session().can_untracked(Permission::EndSessions);
     let now = seconds();
     let mut columns = vec![
         Column::new("Model", |row: &Row| model_of(&row.session))
-            .sorted("model", |row: &Row| model_of(&row.session))
+            .server_sorted("model")
             .link(|row: &Row| Page::Session(row.session.id).path().into_owned()),
         Column::new("State", state_view).width(120),
         Column::new("Key", move |row: &Row| names.with(|names| names.key(row.session.key_id))).spare(),
         Column::new("Provider", |row: &Row| row.session.provider.clone().unwrap_or_else(|| "—".to_owned()))
-            .sorted("provider", |row: &Row| row.session.provider.clone())
+            .server_sorted("provider")
             .spare(),
         Column::new("Duration", move |row: &Row| {
             let row = row.clone();
@@ -130,11 +145,11 @@ fn SessionTable(rows: Signal<Vec<Row>>, order: RwSignal<String>, names: Memo<Nam
         })
         .end()
         .width(108)
-        .sorted("started", |row: &Row| row.session.started_at),
+        .server_sorted("duration"),
         Column::new("Turns", |row: &Row| format::count(i128::from(row.session.turns)))
             .end()
             .width(72)
-            .sorted("turns", |row: &Row| row.session.turns),
+            .server_sorted("turns"),
         Column::new("Cost", |row: &Row| cost_text(row.session.cost_usd.as_deref())).end().width(104),
     ];
     if may_end {
@@ -147,7 +162,7 @@ fn SessionTable(rows: Signal<Vec<Row>>, order: RwSignal<String>, names: Memo<Nam
         }));
     }
     view! {
-        <DataTable label="Sessions" columns rows key=|row: &Row| row.session.id.to_string() order=order.get_untracked()>
+        <DataTable label="Sessions" columns rows key=|row: &Row| row.session.id.to_string() server_order=order>
             {children()}
         </DataTable>
     }
@@ -161,6 +176,21 @@ pub(super) fn state_view(row: &Row) -> AnyView {
         (true, None) => (Tone::Good, "Open"),
     };
     view! { <Status tone>{text}</Status> }.into_any()
+}
+
+/// By the column that the address names; those that have ended stand behind those that are open.
+fn sort(rows: &mut [Row], order: &str) {
+    let (key, falling) = order.strip_prefix('-').map_or((order, false), |key| (key, true));
+    rows.sort_by(|a, b| {
+        let ordering = match key {
+            "model" => model_of(&a.session).cmp(&model_of(&b.session)),
+            "provider" => a.session.provider.cmp(&b.session.provider),
+            "turns" => a.session.turns.cmp(&b.session.turns),
+            // The newest is the shortest.
+            _ => b.session.started_at.cmp(&a.session.started_at),
+        };
+        b.is_open().cmp(&a.is_open()).then(if falling { ordering.reverse() } else { ordering })
+    });
 }
 
 pub(super) fn model_of(session: &Session) -> String {

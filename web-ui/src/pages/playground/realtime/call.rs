@@ -176,11 +176,17 @@ impl Call {
                 hear(self, &text);
             }
         });
-        let closed = Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| self.closed(event.code(), &event.reason()));
+        let closed =
+            Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| self.closed(event.code(), &event.reason()));
         socket.set_onmessage(Some(told.as_ref().unchecked_ref()));
         socket.set_onclose(Some(closed.as_ref().unchecked_ref()));
         self.has_microphone.try_set(microphone.is_some());
-        self.open.try_set_value(Some(Open { socket: Some((socket, (told, closed))), speaker, _microphone: microphone, _sounds: sounds }));
+        self.open.try_set_value(Some(Open {
+            socket: Some((socket, (told, closed))),
+            speaker,
+            _microphone: microphone,
+            _sounds: sounds,
+        }));
         Ok(())
     }
 
@@ -236,12 +242,19 @@ impl Call {
             false
         });
         if is_late == Some(true) {
-            super::super::set_new(self.notice, Some("The connection is too slow for the microphone: parts of what you say are lost.".to_owned()));
+            super::super::set_new(
+                self.notice,
+                Some("The connection is too slow for the microphone: parts of what you say are lost.".to_owned()),
+            );
             return;
         }
         self.sent.try_update_value(|sent| *sent = (sent.0 + f64::from(PIECE_MS), clock::stopwatch_ms()));
         let bytes = piece.pcm.len();
-        self.log.add(true, "input_audio_buffer.append", json!({"type": "input_audio_buffer.append", "audio": format!("({bytes} bytes of sound)")}));
+        self.log.add(
+            true,
+            "input_audio_buffer.append",
+            json!({"type": "input_audio_buffer.append", "audio": format!("({bytes} bytes of sound)")}),
+        );
     }
 
     /// When what lies so many milliseconds from the begin of the sound was said, on the stopwatch.

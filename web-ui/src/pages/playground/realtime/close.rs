@@ -60,6 +60,8 @@ mod tests {
         assert_eq!(end(1008, false, false).told(), "Closed with 1008: the budget is spent");
         assert!(end(1006, true, false).meaning().contains("refused"));
         assert!(end(1006, false, false).meaning().contains("network"));
-        assert!(end(1000, false, false).is_good() && end(1006, false, true).is_good() && !end(1011, false, false).is_good());
+        assert!(
+            end(1000, false, false).is_good() && end(1006, false, true).is_good() && !end(1011, false, false).is_good()
+        );
     }
 }

@@ -32,7 +32,9 @@ pub(super) fn hear(call: Call, text: &str) {
         }
         "conversation.item.added" | "conversation.item.done" => item_added(call, &event),
         "conversation.item.input_audio_transcription.delta" => call.lines.add(item, Who::Me, field(&event, "delta")),
-        "conversation.item.input_audio_transcription.completed" => call.lines.set(item, Who::Me, field(&event, "transcript")),
+        "conversation.item.input_audio_transcription.completed" => {
+            call.lines.set(item, Who::Me, field(&event, "transcript"))
+        }
         "conversation.item.input_audio_transcription.failed" => call.lines.set(item, Who::Me, "(not transcribed)"),
         "response.created" => {
             call.answering.try_set(true);
@@ -97,7 +99,8 @@ fn response_done(call: Call, event: &Value) {
     match field(response, "status") {
         "failed" => {
             let why = response.pointer("/status_details/error/message").and_then(Value::as_str);
-            call.notice.try_set(Some(format!("The response failed. {}", why.unwrap_or("The provider does not say why."))));
+            call.notice
+                .try_set(Some(format!("The response failed. {}", why.unwrap_or("The provider does not say why."))));
         }
         "incomplete" => {
             call.notice.try_set(Some("The response is incomplete: a limit of its length is reached.".to_owned()));

@@ -86,7 +86,7 @@ impl Lines {
 /// The lines, which stay at their end as they grow.
 #[component]
 pub(super) fn Transcript(lines: Lines, children: Children) -> impl IntoView {
-    let list = NodeRef::<html::Ol>::new();
+    let list = NodeRef::<html::Div>::new();
     // The last line's text moves it too.
     Effect::new(move |_| {
         lines.0.with(|lines| lines.last().map(|line| line.text.get()));
@@ -100,11 +100,11 @@ pub(super) fn Transcript(lines: Lines, children: Children) -> impl IntoView {
                 when=move || lines.0.with(|lines| !lines.is_empty())
                 fallback=|| view! { <Empty title="Nothing said yet" text="Start a conversation, then speak or write." icon=IconName::Mic /> }
             >
-                <ol class="talk" node_ref=list tabindex="0" role="log" aria-label="What was said">
+                <div class="talk" node_ref=list tabindex="0" role="log" aria-label="What was said">
                     <For each=move || lines.0.get() key=|line| line.id.clone() let:line>
                         <LineView line />
                     </For>
-                </ol>
+                </div>
             </Show>
             {children()}
         </Card>
@@ -124,13 +124,13 @@ fn LineView(line: Line) -> impl IntoView {
     };
     let shown = move || Some(text.get()).filter(|text| !text.is_empty()).unwrap_or_else(|| "…".to_owned());
     view! {
-        <li class=class>
+        <div class=class>
             <p class="talk-name">
                 <strong>{name}</strong>
                 {latency}
                 {move || is_cut.get().then(|| view! { <Badge tone=Tone::Warn>"Interrupted"</Badge> })}
             </p>
             <p class="talk-text">{shown}</p>
-        </li>
+        </div>
     }
 }

@@ -68,7 +68,8 @@ impl Log {
         let same = |last: &Logged| is_sound && last.sent == sent && *last.kind == *kind;
         let counted = |list: &Vec<Logged>| list.last().filter(|last| same(last)).map(|last| last.count.clone());
         let is_new_empty = self.new.try_with_value(Vec::is_empty).unwrap_or(true);
-        let before = if is_new_empty { self.shown.try_with_untracked(counted) } else { self.new.try_with_value(counted) };
+        let before =
+            if is_new_empty { self.shown.try_with_untracked(counted) } else { self.new.try_with_value(counted) };
         if let Some(count) = before.flatten() {
             count.update(|count| *count += 1);
             return;
@@ -116,7 +117,9 @@ fn shortened(event: Value) -> Value {
     match event {
         Value::String(text) if text.len() > LONGEST_TEXT => Value::String(format!("({} characters)", text.len())),
         Value::Array(list) => Value::Array(list.into_iter().map(shortened).collect()),
-        Value::Object(fields) => Value::Object(fields.into_iter().map(|(name, value)| (name, shortened(value))).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, shortened(value))).collect())
+        }
         other => other,
     }
 }
@@ -139,7 +142,12 @@ pub(super) fn Inspector(log: Log) -> impl IntoView {
     );
     let note = move || {
         let forgotten = log.forgotten.get();
-        (forgotten > 0).then(|| format!("The last {MOST} are kept; {} older ones are forgotten.", crate::format::count(i128::from(forgotten))))
+        (forgotten > 0).then(|| {
+            format!(
+                "The last {MOST} are kept; {} older ones are forgotten.",
+                crate::format::count(i128::from(forgotten))
+            )
+        })
     };
     let actions = move || view! { <Button kind=ButtonKind::Ghost on_press=move || log.clear()>"Clear"</Button> };
     view! {

@@ -94,7 +94,9 @@ fn constraints() -> MediaStreamConstraints {
 fn refusal(error: &JsValue) -> String {
     let name = field(error, "name").and_then(|name| name.as_string()).unwrap_or_default();
     match name.as_str() {
-        "NotAllowedError" => "The browser does not let this page use the microphone. Allow it beside the address, and try again.",
+        "NotAllowedError" => {
+            "The browser does not let this page use the microphone. Allow it beside the address, and try again."
+        }
         "NotFoundError" => "There is no microphone. Plug one in, and try again.",
         "NotReadableError" => "Another program uses the microphone. Close it there, and try again.",
         _ => "The microphone cannot be used. Check it in the system's settings, and try again.",

@@ -43,7 +43,8 @@ impl Sounds {
         let options = AudioWorkletNodeOptions::new();
         options.set_output_channel_count(&js_sys::Array::of1(&JsValue::from_f64(1.0)));
         options.set_processor_options(Some(&object(settings.iter().map(|(name, value)| (*name, (*value).into())))));
-        let node = AudioWorkletNode::new_with_options(&self.context, name, &options).map_err(|_| NO_SOUND.to_owned())?;
+        let node =
+            AudioWorkletNode::new_with_options(&self.context, name, &options).map_err(|_| NO_SOUND.to_owned())?;
         node.connect_with_audio_node(&self.context.destination()).map_err(|_| NO_SOUND.to_owned())?;
         Ok(node)
     }

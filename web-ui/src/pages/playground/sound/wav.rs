@@ -99,7 +99,9 @@ fn head_of(file: &[u8]) -> Head {
             (b"data", Some(rate)) => return Head::Samples { rate, from: body },
             (b"data", None) => return Head::Other,
             (b"fmt ", _) => {
-                let (Some(kinds), Some(told)) = (u32_at(file, body), u32_at(file, body + 4)) else { return Head::Short };
+                let (Some(kinds), Some(told)) = (u32_at(file, body), u32_at(file, body + 4)) else {
+                    return Head::Short;
+                };
                 let Some(bits) = u32_at(file, body + 12) else { return Head::Short };
                 // PCM and one channel; two bytes a sample and 16 bits.
                 if kinds != 0x0001_0001 || bits != 0x0010_0002 {

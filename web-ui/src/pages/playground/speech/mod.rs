@@ -24,14 +24,8 @@ use crate::components::{
     field_error,
 };
 
-const FORMATS: [(&str, &str); 6] = [
-    ("wav", "WAV"),
-    ("mp3", "MP3"),
-    ("opus", "Opus"),
-    ("aac", "AAC"),
-    ("flac", "FLAC"),
-    ("pcm", "PCM, 24 kHz"),
-];
+const FORMATS: [(&str, &str); 6] =
+    [("wav", "WAV"), ("mp3", "MP3"), ("opus", "Opus"), ("aac", "AAC"), ("flac", "FLAC"), ("pcm", "PCM, 24 kHz")];
 const FIRST_TEXT: &str = "Hello. This is how I sound.";
 
 /// What is filled in. It outlives a tab that is left.

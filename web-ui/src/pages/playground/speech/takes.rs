@@ -86,7 +86,9 @@ pub(super) fn Takes(takes: RwSignal<Vec<Take>>) -> impl IntoView {
 fn TakeView(take: Take, takes: RwSignal<Vec<Take>>) -> impl IntoView {
     let Take { id, speech, sound, facts, cost, autoplay, first_sound, begin } = take;
     // It plays by itself when it is new, and not each time the tab is shown.
-    takes.try_update_untracked(|takes| takes.iter_mut().filter(|take| take.id == id).for_each(|take| take.autoplay = false));
+    takes.try_update_untracked(|takes| {
+        takes.iter_mut().filter(|take| take.id == id).for_each(|take| take.autoplay = false)
+    });
     let size = format::bytes(sound.bytes.len() as u64);
     let note = format!("{} · {} · {size}", speech.voice, speech.response_format.to_uppercase());
     let details = move || {

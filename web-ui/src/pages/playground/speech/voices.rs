@@ -40,7 +40,8 @@ pub(super) fn VoiceField(
             }
         });
     });
-    let suggestions = Signal::derive(move || fitting.with(|all| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>()));
+    let suggestions =
+        Signal::derive(move || fitting.with(|all| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>()));
     let open = RwSignal::new(false);
     view! {
         <div class="voice-field">
@@ -62,7 +63,8 @@ fn fitting_of(voices: &[GatewayVoice], models: &[GatewayModel], model: &str) -> 
         Some(provider) => {
             // A route's own name is no provider's model.
             let is_route = !model.contains('/') && !voice.models.iter().any(|known| known == bare);
-            providers.contains(provider) && (voice.models.is_empty() || is_route || voice.models.iter().any(|known| known == bare))
+            providers.contains(provider)
+                && (voice.models.is_empty() || is_route || voice.models.iter().any(|known| known == bare))
         }
         None => voice.map.keys().any(|provider| providers.contains(provider)),
     };
@@ -98,7 +100,9 @@ fn Table(all: Signal<Vec<GatewayVoice>>, voice: RwSignal<String>, open: RwSignal
         open.set(false);
     };
     let columns = vec![
-        Column::new("Voice", |row: &GatewayVoice| row.name.clone()).sorted("name", |row| row.name.to_lowercase()).press(choose),
+        Column::new("Voice", |row: &GatewayVoice| row.name.clone())
+            .sorted("name", |row| row.name.to_lowercase())
+            .press(choose),
         Column::new("Provider", |row: &GatewayVoice| row.provider.clone().unwrap_or_else(|| mapped(row)))
             .sorted("provider", |row| row.provider.clone()),
         Column::new("Language", |row: &GatewayVoice| row.language.clone().unwrap_or_else(|| "—".to_owned()))
@@ -127,7 +131,8 @@ fn is(value: &Option<String>, wanted: &str) -> bool {
 }
 
 fn has(voice: &GatewayVoice, words: &str) -> bool {
-    let fields = [Some(&voice.name), Some(&voice.id), voice.provider.as_ref(), voice.language.as_ref(), voice.gender.as_ref()];
+    let fields =
+        [Some(&voice.name), Some(&voice.id), voice.provider.as_ref(), voice.language.as_ref(), voice.gender.as_ref()];
     let text = fields.into_iter().flatten().map(|field| field.to_lowercase()).collect::<Vec<_>>().join(" ");
     words.split_whitespace().all(|word| text.contains(word))
 }
@@ -156,7 +161,8 @@ mod tests {
             {"id": "local/flite", "antiphon": {"providers": ["local"]}},
             {"id": "say", "antiphon": {"providers": ["openai"]}}]))
         .unwrap();
-        let voices = [voice("slt", "local", &["flite"]), voice("alloy", "openai", &["tts-1"]), voice("x", "other", &[])];
+        let voices =
+            [voice("slt", "local", &["flite"]), voice("alloy", "openai", &["tts-1"]), voice("x", "other", &[])];
         let of = |model: &str| fitting_of(&voices, &models, model).into_iter().map(|one| one.id).collect::<Vec<_>>();
         assert_eq!(of("local/flite"), ["slt"]);
         assert_eq!(of("say"), ["alloy"]);

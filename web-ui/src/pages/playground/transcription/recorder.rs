@@ -166,7 +166,10 @@ fn Chosen(chosen: Clip, clip: RwSignal<Option<Clip>, LocalStorage>) -> impl Into
 
 /// How loud it is, in steps that people hear: from -60 dB to 0.
 #[component]
-pub(in crate::pages::playground) fn LevelMeter(#[prop(into)] label: String, #[prop(into)] level: Signal<f64>) -> impl IntoView {
+pub(in crate::pages::playground) fn LevelMeter(
+    #[prop(into)] label: String,
+    #[prop(into)] level: Signal<f64>,
+) -> impl IntoView {
     let share = move || ((20.0 * level.get().max(0.001).log10() + 60.0) / 60.0).clamp(0.0, 1.0);
     let percent = move || (share() * 100.0).round();
     view! {

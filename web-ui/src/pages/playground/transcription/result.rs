@@ -7,7 +7,8 @@ use super::written::{Stretch, Written};
 use crate::api::data_plane::{CallFacts, Transcript};
 use crate::api::stream::save_text;
 use crate::components::{
-    Badge, Card, Choice, Code, Column, CopyButton, DataTable, Empty, IconButton, IconName, Loading, Segments, use_toasts,
+    Badge, Card, Choice, Code, Column, CopyButton, DataTable, Empty, IconButton, IconName, Loading, Segments,
+    use_toasts,
 };
 
 /// What came of one transcription.
@@ -56,16 +57,14 @@ pub(super) fn ResultCard(
         Some(outcome) => view! { <Finished outcome /> }.into_any(),
         None if live.with(Option::is_some) => view! { <Coming live busy /> }.into_any(),
         None if busy.get() => view! { <Loading rows=3 /> }.into_any(),
-        None => {
-            view! {
-                <Empty
-                    title="Nothing written down yet"
-                    text="Record something or choose a file, then press Transcribe."
-                    icon=IconName::Mic
-                />
-            }
-            .into_any()
+        None => view! {
+            <Empty
+                title="Nothing written down yet"
+                text="Record something or choose a file, then press Transcribe."
+                icon=IconName::Mic
+            />
         }
+        .into_any(),
     };
     view! { <Card title="Transcript">{content}</Card> }
 }
@@ -143,7 +142,8 @@ fn Stretches(stretches: Vec<Stretch>, has_speakers: bool) -> impl IntoView {
         Column::new("To", |row: &(usize, Stretch)| at(row.1.end)).width(84).spare(),
     ];
     if has_speakers {
-        columns.push(Column::new("Speaker", |row: &(usize, Stretch)| row.1.speaker.clone().unwrap_or_default()).width(96));
+        columns
+            .push(Column::new("Speaker", |row: &(usize, Stretch)| row.1.speaker.clone().unwrap_or_default()).width(96));
     }
     columns.push(Column::new("Text", |row: &(usize, Stretch)| row.1.text.clone()));
     view! {

@@ -27,7 +27,8 @@ impl Written {
         match format {
             "text" => Self { text: body.trim().to_owned(), ..Self::default() },
             "srt" | "vtt" => Self::of_subtitles(body),
-            _ => serde_json::from_str(body).map_or_else(|_| Self { text: body.to_owned(), ..Self::default() }, |json| Self::of_json(&json)),
+            _ => serde_json::from_str(body)
+                .map_or_else(|_| Self { text: body.to_owned(), ..Self::default() }, |json| Self::of_json(&json)),
         }
     }
 
@@ -96,7 +97,12 @@ fn cue(block: &str) -> Option<Stretch> {
     let mut lines = block.lines().skip_while(|line| !line.contains("-->"));
     let (begin, end) = lines.next()?.split_once("-->")?;
     let text = lines.collect::<Vec<_>>().join(" ");
-    Some(Stretch { begin: clock_seconds(begin)?, end: clock_seconds(end)?, speaker: None, text: text.trim().to_owned() })
+    Some(Stretch {
+        begin: clock_seconds(begin)?,
+        end: clock_seconds(end)?,
+        speaker: None,
+        text: text.trim().to_owned(),
+    })
 }
 
 /// `00:01:02,500`, `01:02.500`, with settings behind.
