@@ -6,7 +6,6 @@ use std::fs;
 /// Where `cargo xtask web` puts it.
 const BUNDLE: &str = "../web-ui/dist";
 
-#[expect(clippy::print_stdout, reason = "that is how cargo is told")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // Where it is missing, an empty one stands in: its path is taken now, and cargo would build this crate anew each

@@ -31,10 +31,10 @@ MODELS = {
     "summaries": ("priority", [("openai", "gpt-4o-mini")]),
 }
 KEYS = [
-    ("acme", "support-agent", "400.00", "monthly"), ("acme", "mobile-app", "150.00", "monthly"),
-    ("acme", "nightly-batch", "25.00", "daily"), ("northwind-health", "dictation", "800.00", "monthly"),
-    ("northwind-health", "triage-line", None, None), ("contoso-media", "podcast-studio", "120.00", "monthly"),
-    ("contoso-media", "subtitles", "60.00", "monthly"), ("contoso-media", "trial", "1.00", "total"),
+    ("acme", "support-agent", "30.00", "monthly"), ("acme", "mobile-app", "25.00", "monthly"),
+    ("acme", "nightly-batch", "1.00", "daily"), ("northwind-health", "dictation", "60.00", "monthly"),
+    ("northwind-health", "triage-line", None, None), ("contoso-media", "podcast-studio", "12.00", "monthly"),
+    ("contoso-media", "subtitles", "4.00", "monthly"), ("contoso-media", "trial", "1.00", "total"),
 ]
 # What was asked for, who served it, how often, milliseconds of audio in and out, characters, nano-dollars, first byte.
 CALLS = [
@@ -99,7 +99,7 @@ def furnish(site, more_keys):
         ("Slow first bytes", {"kind": "latency", "p95_ms": 2000, "window_minutes": 15}),
         ("Models without a price", {"kind": "unpriced"}),
     ]:
-        site.ask("POST", "alerts/rules", {"name": name, "condition": condition, "channels": [channel["id"]]})
+        site.ask("POST", "alerts/rules", {"name": name, "condition": condition, "channel_ids": [channel["id"]]})
     # Real calls first: their records are what the others are made of.
     site.speak(keys["support-agent"]["secret"], model="narrator")
     site.records()
@@ -137,17 +137,14 @@ def add_calls(site, tenants, keys):
                 "tenant_id": fit(tenants[tenant]), "key_id": fit(keys[name]), "operation": operation,
                 "model_asked": asked, "provider": provider, "model_served": served,
                 "audio_in_ms": 0 if failed else round(heard * size), "audio_out_ms": 0 if failed else round(spoken * size),
+                "text_tokens_in": round(420 * size) if operation == "chat" else 0, "audio_tokens_out": 0,
+                "text_tokens_out": round(90 * size) if operation == "chat" else 0, "routing": None,
                 "characters": 0 if failed else round(characters * size), "cost_nano_usd": 0 if failed else round(nano * size),
                 "status": "upstream_error" if failed else "ok", "attempts": 2 if chance.random() < 0.03 else 1,
                 "ttfb_ms": first, "latency_ms": latency, "user_tag": f"user-{chance.randrange(40)}",
                 "tags": chance.choice([None, "team=support", "team=research", "team=media"]),
                 "started_at": as_time(at), "ended_at": as_time(at + datetime.timedelta(milliseconds=latency)),
             })
-        if "status" in template:
-            known = {row[0] for row in database.execute("SELECT DISTINCT status FROM usage_records")}
-            for row in rows:
-                # As the program itself calls success.
-                row["status"] = row["status"] if row["status"] != "ok" else next(iter(known))
         names = list(template)
         marks = ", ".join("?" for _ in names)
         database.executemany(

@@ -246,6 +246,12 @@ fn what_cannot_work_is_refused_in_one_line() {
         ),
         ("database: { url: \"mysql://x\" }".to_owned(), "expected sqlite"),
         ("server: { gateway: { bind: \"8080\" } }".to_owned(), "server.gateway.bind"),
+        (
+            "server: { gateway: { allowed_origins: [\"https://a.example/\"] } }".to_owned(),
+            "server.gateway.allowed_origins",
+        ),
+        ("server: { gateway: { public_url: \"a.example\" } }".to_owned(), "server.gateway.public_url"),
+        ("server: { admin: { public_url: \"ftp://a.example\" } }".to_owned(), "server.admin.public_url"),
         ("timeouts: { ping: 0s }".to_owned(), "timeouts.ping"),
     ];
     for (text, expected) in cases {

@@ -77,7 +77,7 @@ fn TopBar(palette: RwSignal<bool>, drawer: RwSignal<bool>) -> impl IntoView {
                 <IconButton name=IconName::Menu label="Open navigation" on_press=open_drawer />
             </div>
             <TenantSwitcher />
-            <button type="button" class="palette-button" aria-label="Search" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
+            <button type="button" class="palette-button" aria-keyshortcuts="Control+K Meta+K" on:click=move |_| palette.set(true)>
                 <Icon name=IconName::Search />
                 <span>"Search"</span>
                 <kbd>{shortcuts::palette_keys()}</kbd>
