@@ -82,7 +82,7 @@ fn AlertRow(alert: Alert) -> impl IntoView {
             <div>
                 <a href=format!("{}?alert={}", Page::Alerts.path(), alert.id)>{alert.rule_name}</a>
                 <p>{alert.summary}</p>
-                <p class="overview-note">{format!("since {}", format::ago(alert.started_at, clock::now()))}</p>
+                <p class="overview-note">{format!("Begun {}", format::ago(alert.started_at, clock::now()))}</p>
             </div>
         </li>
     }
