@@ -399,6 +399,7 @@ def test_every_page_can_be_used_by_everybody(site, told, signed_in_page, width):
         page.locator(".skeleton").first.wait_for(state="detached")
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
+            page.locator(f"html[data-theme={theme}]").wait_for()
             check_axe(page)
         check_width(page)
     # Forms are the widest and the longest.
