@@ -77,7 +77,7 @@ fn Table(rows: Signal<Vec<Credential>>, declared: bool, asked: Asked, refetch: C
         }),
         Column::new("Weight", |row: &Credential| format::count(row.weight)).end(),
         Column::new("At once", |row: &Credential| {
-            row.max_concurrent.map_or_else(|| "Unlimited".to_owned(), |most| format::count(most))
+            row.max_concurrent.map_or_else(|| "Unlimited".to_owned(), format::count)
         })
         .end(),
         Column::new("Use", |row: &Credential| view! { <Enabled enabled=row.enabled /> }),
