@@ -13,7 +13,7 @@ use crate::format;
 pub(super) enum Cost {
     /// Its record is about to be written.
     Waiting,
-    Known(CallUsage),
+    Known(Box<CallUsage>),
     /// There is no record, or it cannot be read.
     Unknown,
 }
@@ -27,7 +27,7 @@ pub(super) fn ask_cost(gateway: Gateway, request_id: Option<String>, access: Acc
             Some(id) => gateway.settled_usage(&id).await.ok().and_then(|records| records.into_iter().next_back()),
             None => None,
         };
-        told.set(found.map_or(Cost::Unknown, Cost::Known));
+        told.set(found.map_or(Cost::Unknown, |usage| Cost::Known(Box::new(usage))));
         access.called();
     });
     cost
