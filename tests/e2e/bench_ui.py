@@ -63,7 +63,7 @@ def bundle_kib():
 def first_paint(playwright, site):
     """Milliseconds to the signed-in overview, in a browser of its own that has nothing cached."""
     browser = launched(playwright)
-    page = open_signed_in(browser, site, "/favicon.svg")
+    page = open_signed_in(browser, site, None)
     page.goto("/", wait_until="commit")
     painted = evaluate(page, PAINTED)
     contentful = evaluate(page, "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")

@@ -238,7 +238,8 @@ def open_signed_in(chromium, site, path="/", person=None, **options):
     # The cookie of the sign-in stays with the browser, as it does after a reload.
     answer = page.request.post("/api/v1/auth/login", data={"email": person.email, "password": person.password})
     assert answer.ok, answer.text()
-    page.goto(path)
+    if path is not None:
+        page.goto(path)
     return page
 
 
