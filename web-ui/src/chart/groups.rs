@@ -47,6 +47,11 @@ pub(crate) fn BarList(
     view! {
         <table class="bar-list" hidden=none>
             <caption class="visually-hidden">{label}</caption>
+            <colgroup>
+                <col />
+                <col class="bar-value" />
+                <col class="bar-share" />
+            </colgroup>
             <thead class="visually-hidden">
                 <tr>
                     <th scope="col">{group}</th>

@@ -39,10 +39,15 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
     let taken = crate::components::Choice::list(&[("false", "Not yet"), ("true", "Acknowledged")]);
     let open = RwSignal::new(chosen.with_untracked(|id| !id.is_empty()));
     // The panel is open while an alert stands in the address.
-    Effect::new(move |_| open.set(chosen.with(|id| !id.is_empty())));
+    Effect::new(move |_| {
+        let is_chosen = chosen.with(|id| !id.is_empty());
+        if open.get_untracked() != is_chosen {
+            open.set(is_chosen);
+        }
+    });
     Effect::new(move |before: Option<()>| {
         let is_open = open.get();
-        if before.is_some() && !is_open {
+        if before.is_some() && !is_open && chosen.with_untracked(|id| !id.is_empty()) {
             chosen.set(String::new());
         }
     });

@@ -162,14 +162,18 @@ fn fates(record: &UsageRecord) -> Vec<Fate> {
         let failed = record.failed_attempts.iter().map(|attempt| plain(&attempt.provider, &attempt.model));
         failed.chain([plain(&record.provider, &record.model_served)]).collect()
     });
+    let is_served =
+        |candidate: &RoutedCandidate| candidate.provider == record.provider && candidate.model == record.model_served;
+    let served = candidates.iter().position(is_served).unwrap_or(0);
     let fate = |(place, candidate): (usize, RoutedCandidate)| {
-        let (text, tone) = fate(record, &candidate);
+        let (text, tone) = fate(record, &candidate, place < served);
         Fate { place: place + 1, candidate, text, tone }
     };
     candidates.into_iter().enumerate().map(fate).collect()
 }
 
-fn fate(record: &UsageRecord, candidate: &RoutedCandidate) -> (String, Tone) {
+/// What became of one, and whether it stood before the one that served.
+fn fate(record: &UsageRecord, candidate: &RoutedCandidate, before: bool) -> (String, Tone) {
     let is = |provider: &str, model: &str| candidate.provider == provider && candidate.model == model;
     if let Some(code) = &candidate.dropped {
         return (format!("Left out: {}", words::dropped(code)), Tone::Neutral);
@@ -187,5 +191,6 @@ fn fate(record: &UsageRecord, candidate: &RoutedCandidate) -> (String, Tone) {
             status => (words::status(status).0, words::status(status).1),
         };
     }
-    ("Not needed".to_owned(), Tone::Neutral)
+    let text = if before { "Passed over" } else { "Not needed" };
+    (text.to_owned(), Tone::Neutral)
 }
