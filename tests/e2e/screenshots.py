@@ -57,11 +57,6 @@ READY = {
     name: lambda page: page.get_by_role("button", name="Make a temporary key").click() or page.get_by_role("tabpanel").first.wait_for()
     for name in PAGES if name.startswith("playground")
 }
-# What is done on a page before its picture is taken.
-READY = {
-    name: lambda page: page.get_by_role("button", name="Make a temporary key").click() or page.get_by_role("tabpanel").first.wait_for()
-    for name in PAGES if name.startswith("playground")
-}
 # Without anybody signed in.
 OPEN = {"sign-in": "/login"}
 
