@@ -11,6 +11,8 @@ import wave
 
 import pytest
 
+from playwright.sync_api import TimeoutError
+
 from browser import NARROW, check_axe, check_width, evaluate
 from conftest import wait_for
 
@@ -97,7 +99,10 @@ def value_of(page, label):
 
 def shows(locator, pattern):
     """Waits until an element has a text like this."""
-    locator.filter(has_text=re.compile(pattern)).first.wait_for()
+    try:
+        locator.filter(has_text=re.compile(pattern)).first.wait_for()
+    except TimeoutError as error:
+        raise AssertionError(f"no {pattern!r} in {locator.all_inner_texts()}") from error
 
 
 def begin_talk(page, model="agent"):
@@ -117,7 +122,7 @@ def test_whoever_sees_all_tenants_says_whose_the_key_is(site, world, signed_in_p
     check_axe(page)
     page.get_by_role("button", name="Make a temporary key").click()
     page.get_by_role("tab", name="Speech", selected=True).wait_for()
-    shows(page.get_by_label("Key in use"), r"ends in \d hours.*\$1\.00 of \$1\.00 left")
+    shows(page.get_by_label("Key in use"), r"ends in \d h.*\$1\.00 of \$1\.00 left")
     made = site.ask("GET", "keys?q=playground")["data"][-1]
     assert made["budget"] == {"usd": "1.00", "window": "total"} and made["expires_at"]
     # It stays with the page while one looks elsewhere, and is written down nowhere.
@@ -249,7 +254,7 @@ def test_one_interrupts_by_a_button_and_leaving_ends_it(site, world, playground)
     page.get_by_label("Search events").fill("response.cancel")
     page.get_by_role("button", name=re.compile("response.cancel")).first.wait_for()
     wait_for(lambda: site.ask("GET", "sessions")["data"] or None)
-    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("link", name="Sessions").click()
     wait_for(lambda: site.ask("GET", "sessions")["data"] == [] or None)
 
 
