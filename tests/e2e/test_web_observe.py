@@ -277,6 +277,7 @@ def test_everybody_can_use_it(used, signed_in_page, path):
     page.wait_for_load_state("networkidle")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
+        page.locator(f"html[data-theme={theme}]").wait_for(state="attached")
         check_axe(page)
     page.set_viewport_size({"width": NARROW, "height": 800})
     check_width(page)
