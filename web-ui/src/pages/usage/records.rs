@@ -83,6 +83,10 @@ fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
     vec![
         Column::new("Begun", |row: &UsageRecord| format::date_time(row.started_at))
             .link(|row: &UsageRecord| Page::UsageRecord(row.id).path().into_owned()),
+        Column::new("Status", |row: &UsageRecord| {
+            let (text, tone) = words::status(&row.status);
+            view! { <Status tone>{text}</Status> }
+        }),
         Column::new("Operation", |row: &UsageRecord| words::operation(&row.operation)),
         Column::new("Model", |row: &UsageRecord| {
             let served = format!("{}/{}", row.provider, row.model_served);
@@ -96,10 +100,6 @@ fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
             .end()
             .spare(),
         Column::new("Took", |row: &UsageRecord| format::duration_ms(row.latency_ms)).end().spare(),
-        Column::new("Status", |row: &UsageRecord| {
-            let (text, tone) = words::status(&row.status);
-            view! { <Status tone>{text}</Status> }
-        }),
     ]
 }
 
