@@ -20,8 +20,17 @@ from stage import stage
 # The name of a page and its path; what stands in braces is one of the installation's.
 PAGES = {
     "overview": "/",
+    "playground": "/playground",
+    "playground-transcription": "/playground?tab=transcription",
+    "playground-realtime": "/playground?tab=realtime",
+    "sessions": "/sessions",
     "account": "/account",
     "not-found": "/no/such/page",
+}
+# What is done on a page before its picture is taken.
+READY = {
+    name: lambda page: page.get_by_role("button", name="Make a temporary key").click() or page.get_by_role("tabpanel").first.wait_for()
+    for name in PAGES if name.startswith("playground")
 }
 # Without anybody signed in.
 OPEN = {"sign-in": "/login"}
@@ -42,6 +51,7 @@ def main():
             page = opening(browser, site, path)
             try:
                 page.get_by_role("heading", level=1).first.wait_for()
+                READY.get(name, lambda page: None)(page)
                 # Everything that the page asks for is there.
                 page.wait_for_load_state("networkidle")
                 for picture in looks(page, options.to, name):

@@ -12,7 +12,7 @@ use web_sys::{Blob, FormData};
 
 use super::failure::{Failure, GatewayProblem};
 use super::request::{Answer, Call, LONG_PATIENCE_MS};
-use super::stream::Pieces;
+use super::stream::{Cutter, Pieces, event_of};
 use super::wire::escaped;
 use crate::clock;
 
@@ -230,18 +230,20 @@ impl Gateway {
         self.json(self.call(Method::POST, "/v1/realtime/client_secrets").json(&body)?).await
     }
 
-    /// Speaks; `piece` gets the bytes as they come.
+    /// Speaks; `piece` gets the bytes as they come, and stops it by giving false.
     pub(crate) async fn speech(
         &self,
         speech: &Speech,
-        mut piece: impl FnMut(Uint8Array),
+        mut piece: impl FnMut(Uint8Array) -> bool,
     ) -> Result<CallFacts, Failure> {
         let call = self.call(Method::POST, "/v1/audio/speech").json(speech)?;
         let (answer, mut facts, begin) = self.measured(call).await?;
         let pieces = Pieces::of(answer);
         while let Some(bytes) = pieces.next().await? {
             facts.first_byte_ms.get_or_insert_with(|| clock::stopwatch_ms() - begin);
-            piece(bytes);
+            if !piece(bytes) {
+                return Err(Failure::Cancelled);
+            }
         }
         facts.total_ms = clock::stopwatch_ms() - begin;
         Ok(facts)
@@ -255,6 +257,42 @@ impl Gateway {
         file_name: &str,
         fields: &[(&str, &str)],
     ) -> Result<Transcript, Failure> {
+        let (answer, mut facts, begin) = self.transcription(audio, file_name, fields).await?;
+        let body = answer.text().await?;
+        facts.total_ms = clock::stopwatch_ms() - begin;
+        Ok(Transcript { body, facts })
+    }
+
+    /// The same as a stream, where `fields` ask for one; `event` gets the data of each event as it comes.
+    pub(crate) async fn transcribe_as_it_comes(
+        &self,
+        audio: &Blob,
+        file_name: &str,
+        fields: &[(&str, &str)],
+        mut event: impl FnMut(&str),
+    ) -> Result<Transcript, Failure> {
+        let (answer, mut facts, begin) = self.transcription(audio, file_name, fields).await?;
+        let (pieces, mut cutter, mut body) = (Pieces::of(answer), Cutter::events(), String::new());
+        while let Some(bytes) = pieces.next().await? {
+            facts.first_byte_ms.get_or_insert_with(|| clock::stopwatch_ms() - begin);
+            for text in cutter.push(&bytes.to_vec()) {
+                if let Some(told) = event_of(&text) {
+                    event(&told.data);
+                }
+                body.push_str(&text);
+                body.push_str("\n\n");
+            }
+        }
+        facts.total_ms = clock::stopwatch_ms() - begin;
+        Ok(Transcript { body, facts })
+    }
+
+    async fn transcription(
+        &self,
+        audio: &Blob,
+        file_name: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<(Answer, CallFacts, f64), Failure> {
         let broken = |error| Failure::Unreadable(format!("{error:?}"));
         let form = FormData::new().map_err(broken)?;
         for (name, value) in fields {
@@ -263,10 +301,7 @@ impl Gateway {
         // At last: the fields before it decide where it is sent while it comes.
         form.append_with_blob_and_filename("file", audio, file_name).map_err(broken)?;
         let call = self.call(Method::POST, "/v1/audio/transcriptions").raw(None, form);
-        let (answer, mut facts, begin) = self.measured(call).await?;
-        let body = answer.text().await?;
-        facts.total_ms = clock::stopwatch_ms() - begin;
-        Ok(Transcript { body, facts })
+        self.measured(call).await
     }
 
     fn call(&self, method: Method, path: &str) -> Call {

@@ -162,7 +162,8 @@ impl Cutter {
         Self { mark: b"\n", rest: Vec::new() }
     }
 
-    fn events() -> Self {
+    /// Server-sent events.
+    pub(crate) fn events() -> Self {
         Self { mark: b"\n\n", rest: Vec::new() }
     }
 
@@ -193,7 +194,7 @@ pub(crate) struct ServerEvent {
 }
 
 /// `None` for comments.
-fn event_of(text: &str) -> Option<ServerEvent> {
+pub(crate) fn event_of(text: &str) -> Option<ServerEvent> {
     let (mut name, mut data) = ("message".to_owned(), Vec::new());
     for line in text.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));

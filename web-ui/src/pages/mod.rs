@@ -3,6 +3,8 @@
 mod accept;
 mod account;
 mod not_found;
+mod playground;
+mod sessions;
 mod sign_in;
 
 use leptos::prelude::*;
@@ -21,6 +23,9 @@ pub(crate) fn view_of(page: &Page) -> Option<View> {
         Page::SignIn => view(|| view! { <sign_in::SignIn /> }),
         Page::Accept => view(|| view! { <accept::Accept /> }),
         Page::Account => view(|| view! { <account::Account /> }),
+        Page::Playground => view(|| view! { <playground::Playground /> }),
+        Page::Sessions => view(|| view! { <sessions::Sessions /> }),
+        Page::Session(id) => view(move || view! { <sessions::SessionPage id /> }),
         _ => return None,
     })
 }

@@ -1,0 +1,318 @@
+"""The playground and the list of sessions: speech, transcription and conversations in a browser with a microphone.
+
+The microphone is a file: a second of silence, a sentence that flite speaks, and silence again, over and over.
+"""
+
+import re
+import shutil
+import subprocess
+import types
+import wave
+
+import pytest
+
+from playwright.sync_api import TimeoutError
+
+from browser import NARROW, check_axe, check_width, evaluate
+from conftest import wait_for
+
+SENTENCE = "This is a test of the speech system."
+SILENCE_S = (1, 6)
+# Loudness of everything that goes to the speakers, measured beside the page.
+LISTEN = """
+const connect = AudioNode.prototype.connect;
+window.loudest = 0;
+AudioNode.prototype.connect = function (target, ...rest) {
+  if (target instanceof AudioDestinationNode) {
+    const analyser = new AnalyserNode(this.context);
+    const samples = new Float32Array(analyser.fftSize);
+    connect.call(this, analyser);
+    setInterval(() => {
+      analyser.getFloatTimeDomainData(samples);
+      window.loudest = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), window.loudest);
+    }, 20);
+  }
+  return connect.call(this, target, ...rest);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory):
+    """What the microphone of every page hears."""
+    assert shutil.which("flite"), "flite is missing: apt-get install flite"
+    folder = tmp_path_factory.mktemp("microphone")
+    spoken, file = folder / "spoken.wav", folder / "microphone.wav"
+    subprocess.run(["flite", "-voice", "slt", "-t", SENTENCE, "-o", str(spoken)], check=True)
+    with wave.open(str(spoken)) as read:
+        rate, samples = read.getframerate(), read.readframes(read.getnframes())
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, rate, 0, "NONE", ""))
+        out.writeframes(bytes(2 * rate * SILENCE_S[0]) + samples + bytes(2 * rate * SILENCE_S[1]))
+    return types.SimpleNamespace(spoken=spoken, file=file)
+
+
+@pytest.fixture(scope="module")
+def chromium_arguments(microphone):
+    return [f"--use-file-for-fake-audio-capture={microphone.file}"]
+
+
+@pytest.fixture(scope="module")
+def world(site, vendors):
+    """A tenant with people, a key, and a model for conversations at the scripted vendor."""
+    site.provider("openai", base_url=f"{vendors.url}/v1")
+    site.ask("POST", "models", {"name": "agent", "targets": [{"provider": "openai", "model": "gpt-realtime"}]})
+    key = site.ask("POST", "keys", {"name": "app", "tenant_id": site.tenant("acme")["id"]})
+    return types.SimpleNamespace(
+        secret=key["secret"], boss=site.person("tenant_admin", "acme"), viewer=site.person("tenant_viewer", "acme")
+    )
+
+
+@pytest.fixture
+def playground(signed_in_page, world):
+    """The playground with a key; `page.loudest()` tells what was heard so far."""
+
+    def make(tab, person=None, **options):
+        page = signed_in_page("/account", person or world.boss, **options)
+        page.context.add_init_script(LISTEN)
+        page.goto(f"/playground?tab={tab}")
+        if person:
+            page.get_by_label("Virtual key").fill(world.secret)
+            page.get_by_role("button", name="Use this key").click()
+        else:
+            page.get_by_role("button", name="Make a temporary key").click()
+        page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
+        return page
+
+    return make
+
+
+def loud(page):
+    """Waits until something was heard."""
+    wait_for(lambda: evaluate(page, "window.loudest > 0.02") or None)
+
+
+def value_of(page, label):
+    """What stands behind a label of a list of details."""
+    return page.locator("dl > div").filter(has=page.locator("dt", has_text=re.compile(f"^{label}$"))).first.locator("dd")
+
+
+def shows(locator, pattern):
+    """Waits until an element has a text like this."""
+    try:
+        locator.filter(has_text=re.compile(pattern)).first.wait_for()
+    except TimeoutError as error:
+        raise AssertionError(f"no {pattern!r} in {locator.all_inner_texts()}") from error
+
+
+def begin_talk(page, model="agent"):
+    page.get_by_label("Model", exact=True).select_option(model)
+    page.get_by_role("button", name="Start conversation").click()
+    page.get_by_label("Message", exact=True).and_(page.locator(":enabled")).wait_for()
+
+
+def write(page, text):
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def test_whoever_sees_all_tenants_says_whose_the_key_is(site, world, signed_in_page):
+    page = signed_in_page("/playground")
+    page.get_by_label("Tenant", exact=True).select_option(label="acme")
+    check_axe(page)
+    page.get_by_role("button", name="Make a temporary key").click()
+    page.get_by_role("tab", name="Speech", selected=True).wait_for()
+    shows(page.get_by_label("Key in use"), r"ends in \d h.*\$1\.00 of \$1\.00 left")
+    made = site.ask("GET", "keys?q=playground")["data"][-1]
+    assert float(made["budget"]["usd"]) == 1 and made["budget"]["window"] == "total" and made["expires_at"]
+    # It stays with the page while one looks elsewhere, and is written down nowhere.
+    page.get_by_role("link", name="Sessions").click()
+    page.get_by_role("heading", level=1, name="Sessions").wait_for()
+    page.go_back()
+    page.get_by_label("Key in use").wait_for()
+    assert "sk-" not in evaluate(page, "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])")
+
+
+def test_a_viewer_pastes_a_key_and_a_wrong_one_is_told(world, signed_in_page):
+    page = signed_in_page("/playground", world.viewer)
+    field = page.get_by_label("Virtual key")
+    field.fill("sk-ap-nobody-has-this")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").filter(has_text="The key is not accepted").wait_for()
+    assert not page.get_by_role("button", name="Make a temporary key").count(), "viewers make no keys"
+    assert field.input_value() == "sk-ap-nobody-has-this"
+    field.fill(world.secret)
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Speech", selected=True).wait_for()
+
+
+def test_speech_is_heard_and_kept_with_what_it_cost(playground):
+    page = playground("speech")
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    voice = page.get_by_label("Voice", exact=True)
+    wait_for(lambda: voice.input_value() in ("slt", "rms", "awb", "kal16") or None)
+    page.get_by_role("button", name="Browse voices").click()
+    voices = page.get_by_role("dialog", name="Voices")
+    voices.get_by_label("Search voices").fill("rms local")
+    voices.get_by_text("1 row").wait_for()
+    check_axe(page)
+    voices.get_by_role("button", name="rms").click()
+    assert voice.input_value() == "rms"
+    page.get_by_label("Text").fill("Hello from the playground, which has something to say.")
+    page.get_by_role("button", name="Speak", exact=True).click()
+    loud(page)
+    shows(value_of(page, "Served by"), r"^local · flite$")
+    shows(value_of(page, "Cost"), r"^\$0")
+    for label in ("First byte", "First sound", "Total"):
+        shows(value_of(page, label), r"\d m?s")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    with wave.open(str(download.value.path())) as kept:
+        assert kept.getnframes() > kept.getframerate()
+    # Takes stay when one looks at another tab.
+    page.get_by_role("tab", name="Transcription").click()
+    page.get_by_role("tab", name="Speech").click()
+    page.get_by_text("which has something to say").first.wait_for()
+
+
+def test_a_format_that_a_model_lacks_is_told_at_its_field(playground):
+    page = playground("speech")
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    page.get_by_label("Format").select_option("mp3")
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.get_by_role("alert").filter(has_text="wav").first.wait_for()
+    assert page.get_by_label("Text").input_value()
+
+
+def test_what_the_microphone_hears_is_written_down(playground):
+    page = playground("transcription")
+    page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
+    page.get_by_role("button", name="Record", exact=True).click()
+    shows(page.get_by_role("timer"), r"^[45]\.\d s")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("recording.wav").wait_for()
+    page.get_by_label("Response format").select_option("verbose_json")
+    page.get_by_role("button", name="Transcribe").click()
+    shows(page.locator(".transcript"), "test|speech|system")
+    page.get_by_role("table", name="Segments").wait_for()
+    check_axe(page)
+    page.get_by_text("Raw", exact=True).click()
+    page.get_by_text('"segments"').wait_for()
+    shows(value_of(page, "Served by"), "^local")
+
+
+def test_a_file_is_written_down_as_it_comes_and_as_subtitles(playground, microphone):
+    page = playground("transcription")
+    page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
+    page.get_by_label("Drop a recording here").set_input_files(microphone.spoken)
+    page.get_by_label("Stream the text").check()
+    page.get_by_role("button", name="Transcribe").click()
+    shows(page.locator(".transcript"), "test")
+    page.get_by_text("Raw", exact=True).click()
+    shows(page.locator("pre"), "transcript.text.done")
+    page.get_by_label("Response format").select_option("srt")
+    page.get_by_role("button", name="Transcribe").click()
+    page.get_by_role("table", name="Segments").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download transcript").click()
+    assert download.value.suggested_filename == "transcript.srt"
+    assert "-->" in download.value.path().read_text()
+
+
+def test_a_conversation_is_spoken_written_and_interrupted(playground):
+    page = playground("realtime")
+    begin_talk(page)
+    # The microphone speaks, is understood to have stopped, and is answered with sound.
+    log = page.get_by_role("log", name="What was said")
+    shows(log, "You said")
+    loud(page)
+    shows(page.locator(".talk-latency"), r"first sound after \d")
+    shows(value_of(page, "Audio played"), r"[1-9]")
+    # A long answer to what is written; the microphone speaks again and breaks it off.
+    write(page, "story")
+    shows(log, "story")
+    shows(log, r"Part \d")
+    log.get_by_text("Interrupted").first.wait_for()
+    page.get_by_label("Search events").fill("truncate")
+    row = page.get_by_role("button", name=re.compile("conversation.item.truncate")).first
+    row.click()
+    page.get_by_text("audio_end_ms").first.wait_for()
+    check_axe(page)
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_text("You ended the conversation.").wait_for()
+    wait_for(lambda: evaluate(page, "!document.querySelector('.call-level')") or None)
+
+
+def test_one_interrupts_by_a_button_and_leaving_ends_it(site, world, playground):
+    page = playground("realtime")
+    page.get_by_label("Use the microphone").uncheck()
+    begin_talk(page)
+    write(page, "story")
+    loud(page)
+    page.get_by_role("button", name="Interrupt").click()
+    page.get_by_text("Interrupted").first.wait_for()
+    page.get_by_label("Search events").fill("response.cancel")
+    page.get_by_role("button", name=re.compile("response.cancel")).first.wait_for()
+    wait_for(lambda: site.ask("GET", "sessions")["data"] or None)
+    page.get_by_role("link", name="Sessions").click()
+    wait_for(lambda: site.ask("GET", "sessions")["data"] == [] or None)
+
+
+def test_a_session_is_seen_live_and_terminated_and_its_page_is_told(site, world, playground, signed_in_page):
+    watcher = signed_in_page("/sessions", world.boss)
+    viewer = signed_in_page("/sessions", world.viewer)
+    for page in (watcher, viewer):
+        shows(page.get_by_role("status", name="Connection"), "Live")
+        page.get_by_text("No session is open").wait_for()
+    page = playground("realtime")
+    page.get_by_label("Use the microphone").uncheck()
+    begin_talk(page)
+    write(page, "hello")
+    table = watcher.get_by_role("table", name="Sessions")
+    table.get_by_role("link", name="agent").wait_for()
+    shows(table, r"Open.*playground")
+    assert not viewer.get_by_role("button", name="Terminate").count()
+    viewer.get_by_role("table", name="Sessions").get_by_role("link", name="agent").wait_for()
+    check_axe(watcher)
+    table.get_by_role("link", name="agent").click()
+    watcher.get_by_role("heading", level=1, name="agent").wait_for()
+    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
+    check_axe(watcher)
+    watcher.get_by_role("button", name="Terminate").click()
+    dialog = watcher.get_by_role("dialog", name="Terminate this session?")
+    dialog.get_by_label("Reason").fill("the test is over")
+    check_axe(watcher)
+    dialog.get_by_role("button", name="Terminate session").click()
+    page.get_by_text("ended by an administrator: the test is over").first.wait_for()
+    shows(page.locator(".notice"), "1008")
+    shows(value_of(watcher, "State"), "Ended")
+    shows(viewer.get_by_role("table", name="Sessions"), "Ended")
+
+
+def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):
+    page = signed_in_page("/account", world.viewer)
+    page.watch.expect("ERR_FAILED")
+    page.route("**/api/v1/sessions/events*", lambda route: route.abort())
+    page.goto("/sessions")
+    shows(page.get_by_role("status", name="Connection"), "trying again")
+    page.unroute("**/api/v1/sessions/events*")
+    shows(page.get_by_role("status", name="Connection"), "Live")
+    page.get_by_text("No session is open").or_(page.get_by_role("table", name="Sessions")).first.wait_for()
+
+
+@pytest.mark.parametrize("tab", ["speech", "transcription", "realtime"])
+def test_every_tab_can_be_used_by_everybody(playground, world, tab):
+    page = playground(tab, world.viewer, width=NARROW)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        check_axe(page)
+    check_width(page)
+
+
+def test_the_list_of_sessions_can_be_used_by_everybody(signed_in_page, world):
+    page = signed_in_page("/sessions", world.viewer, width=NARROW)
+    page.get_by_role("status", name="Connection").wait_for()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        check_axe(page)
+    check_width(page)
