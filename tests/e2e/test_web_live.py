@@ -124,7 +124,7 @@ def test_whoever_sees_all_tenants_says_whose_the_key_is(site, world, signed_in_p
     page.get_by_role("tab", name="Speech", selected=True).wait_for()
     shows(page.get_by_label("Key in use"), r"ends in \d h.*\$1\.00 of \$1\.00 left")
     made = site.ask("GET", "keys?q=playground")["data"][-1]
-    assert made["budget"] == {"usd": "1.00", "window": "total"} and made["expires_at"]
+    assert float(made["budget"]["usd"]) == 1 and made["budget"]["window"] == "total" and made["expires_at"]
     # It stays with the page while one looks elsewhere, and is written down nowhere.
     page.get_by_role("link", name="Sessions").click()
     page.get_by_role("heading", level=1, name="Sessions").wait_for()

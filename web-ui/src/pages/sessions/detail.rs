@@ -87,7 +87,7 @@ fn Content(details: Signal<SessionDetails>, live: Memo<Option<Session>>, known: 
         <Stack>
             {move || {
                 if is_known.get() {
-                    view! { <Open last /> }.into_any()
+                    view! { <Open last known /> }.into_any()
                 } else {
                     view! { <Recorded details /> }.into_any()
                 }
@@ -99,9 +99,9 @@ fn Content(details: Signal<SessionDetails>, live: Memo<Option<Session>>, known: 
 
 /// What is known of it as a session.
 #[component]
-fn Open(last: Memo<Option<Row>>) -> impl IntoView {
+fn Open(last: Memo<Option<Row>>, known: Known) -> impl IntoView {
     let now = seconds();
-    let names = names();
+    let names = names(known);
     let of = move |tell: fn(&Session) -> String| {
         move || last.with(|last| last.as_ref().map(|row| tell(&row.session)).unwrap_or_default())
     };

@@ -129,10 +129,17 @@ impl Names {
     }
 }
 
-/// The names of the keys that one may see.
-pub(super) fn names() -> Memo<Names> {
+/// The names of the keys that one may see, asked for again where a session's key is new.
+pub(super) fn names(known: Known) -> Memo<Names> {
     let (client, session) = (use_client(), use_session());
+    let in_use = Memo::new(move |_| {
+        let mut ids: Vec<Uuid> = known.rows.with(|rows| rows.iter().map(|row| row.session.key_id).collect());
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    });
     let found = LocalResource::new(move || {
+        in_use.track();
         let query = ListKeys { tenant_id: session.tenant(), limit: Some(500), ..ListKeys::default() };
         async move { keys::list_keys(&client, &query).await.map(|page| page.data).unwrap_or_default() }
     });

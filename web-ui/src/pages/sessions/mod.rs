@@ -36,7 +36,7 @@ pub(super) fn Sessions() -> impl IntoView {
 
 #[component]
 fn Listed(known: Known) -> impl IntoView {
-    let names = names();
+    let names = names(known);
     let (search, kind, provider) = (query_text("q"), query_text("kind"), query_text("provider"));
     let order = query_text_or("sort", "duration");
     let rows = Signal::derive(move || {

@@ -32,9 +32,7 @@ pub(super) fn hear(call: Call, text: &str) {
         }
         "conversation.item.added" | "conversation.item.done" => item_added(call, &event),
         "conversation.item.input_audio_transcription.delta" => call.lines.add(item, Who::Me, field(&event, "delta")),
-        "conversation.item.input_audio_transcription.completed" => {
-            call.lines.set(item, Who::Me, field(&event, "transcript"))
-        }
+        "conversation.item.input_audio_transcription.completed" => understood(call, item, field(&event, "transcript")),
         "conversation.item.input_audio_transcription.failed" => call.lines.set(item, Who::Me, "(not transcribed)"),
         "response.created" => {
             call.answering.try_set(true);
@@ -81,6 +79,12 @@ fn item_added(call: Call, event: &Value) {
             call.lines.set(field(item, "id"), Who::Me, text);
         }
     }
+}
+
+/// What the user said, written down.
+fn understood(call: Call, item: &str, transcript: &str) {
+    let words = transcript.trim();
+    call.lines.set(item, Who::Me, if words.is_empty() { "(no words)" } else { words });
 }
 
 fn output_added(call: Call, event: &Value) {

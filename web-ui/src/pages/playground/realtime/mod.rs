@@ -168,8 +168,8 @@ fn Numbers(call: Call) -> impl IntoView {
         <Details>
             <Detail label="Length">{length}</Detail>
             <Detail label="Audio played">{move || format::audio_ms(call.played_ms.get() as i128)}</Detail>
-            <Detail label="Last first sound">{last}</Detail>
-            <Detail label="Median first sound">{middle}</Detail>
+            <Detail label="Last latency">{last}</Detail>
+            <Detail label="Median latency">{middle}</Detail>
         </Details>
     }
 }
