@@ -57,6 +57,8 @@ READY = {
     name: lambda page: page.get_by_role("button", name="Make a temporary key").click() or page.get_by_role("tabpanel").first.wait_for()
     for name in PAGES if name.startswith("playground")
 }
+# A page that is told of changes as they come is never done with asking.
+READY["sessions"] = lambda page: page.get_by_role("status", name="Connection").filter(has_text="Live").wait_for()
 # Without anybody signed in.
 OPEN = {"sign-in": "/login"}
 
@@ -78,7 +80,8 @@ def main():
                 page.get_by_role("heading", level=1).first.wait_for()
                 READY.get(name, lambda page: None)(page)
                 # Everything that the page asks for is there.
-                page.wait_for_load_state("networkidle")
+                if name != "sessions":
+                    page.wait_for_load_state("networkidle")
                 for picture in looks(page, options.to, name):
                     print(picture.relative_to(pathlib.Path.cwd()) if picture.is_relative_to(pathlib.Path.cwd()) else picture)
                 check_axe(page)
