@@ -213,6 +213,7 @@ impl TestApp {
             bind: "127.0.0.1:0".parse().unwrap(),
             workers: Some(1),
             public_url: None,
+            gateway_url: Arc::default(),
             drain_delay: std::time::Duration::ZERO,
             drain: std::time::Duration::from_secs(1),
             smtp: None,
