@@ -220,7 +220,7 @@ def open_page(chromium, site, path=None, width=WIDE, height=900, theme="light", 
     size = {"width": width, "height": height}
     context = chromium.new_context(base_url=site.admin_url, viewport=size, color_scheme=theme, **options)
     context.grant_permissions(["clipboard-read", "clipboard-write", "microphone"])
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(conftest.PATIENCE_S * 1000)
     watch = Watch(context, {site.admin_url, site.url})
     page = context.new_page()
     page.watch = watch
