@@ -74,6 +74,8 @@ def playground(signed_in_page, world):
 
     def make(tab, person=None, **options):
         page = signed_in_page("/account", person or world.boss, **options)
+        # Whoever leaves a page while it renews the sign-in may have to sign in again.
+        page.get_by_role("heading", level=1, name="Your account").wait_for()
         page.context.add_init_script(LISTEN)
         page.goto(f"/playground?tab={tab}")
         if person:
@@ -291,6 +293,7 @@ def test_a_session_is_seen_live_and_terminated_and_its_page_is_told(site, world,
 
 def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):
     page = signed_in_page("/account", world.viewer)
+    page.get_by_role("heading", level=1, name="Your account").wait_for()
     page.watch.expect("ERR_FAILED")
     page.route("**/api/v1/sessions/events*", lambda route: route.abort())
     page.goto("/sessions")

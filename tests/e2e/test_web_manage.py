@@ -391,6 +391,7 @@ def test_another_tenants_administrator_sees_nothing_of_the_first(site, told, sig
 @pytest.mark.parametrize("width", [1440, NARROW])
 def test_every_page_can_be_used_by_everybody(site, told, signed_in_page, width):
     page = signed_in_page("/keys", width=width)
+    heading(page)
     paths = ["/keys", f"/keys/{told.key['id']}", "/users", "/tenants", f"/tenants/{told.tenant['id']}", "/settings", "/audit"]
     for path in paths:
         page.goto(path)
