@@ -40,7 +40,7 @@ pub(crate) fn id() -> Uuid {
 #[cfg(test)]
 pub(crate) mod simulated {
     use std::cell::RefCell;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use time::OffsetDateTime;
     use uuid::Uuid;
@@ -76,6 +76,33 @@ pub(crate) mod simulated {
 
     pub(super) fn id() -> Option<Uuid> {
         CLOCK.with_borrow_mut(|clock| clock.as_mut().map(Clock::id))
+    }
+
+    /// A clock that stands still until it is set forward. When this is dropped the machine's holds again.
+    #[derive(Debug)]
+    pub(crate) struct Stopped(());
+
+    impl Stopped {
+        pub(crate) fn now() -> Self {
+            set(Some(Clock { mono: Instant::now(), wall: OffsetDateTime::now_utc(), process: 0, last_ms: 0, made: 0 }));
+            Self(())
+        }
+
+        /// Sets it forward.
+        pub(crate) fn passes(&self, time: Duration) {
+            CLOCK.with_borrow_mut(|clock| {
+                if let Some(clock) = clock {
+                    clock.mono += time;
+                    clock.wall += time;
+                }
+            });
+        }
+    }
+
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            set(None);
+        }
     }
 
     impl Clock {

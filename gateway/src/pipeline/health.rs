@@ -81,8 +81,21 @@ impl Health {
     /// served by a better target, has not probed this one.
     #[must_use]
     pub fn look(&self, candidate: &Candidate, operation: Operation) -> Look {
+        self.look_at(candidate, operation, self.now())
+    }
+
+    /// Looks at every candidate at the same moment: seen one after the other, two that failed at nearly the same
+    /// time would change places from call to call.
+    pub fn look_at_all(&self, candidates: &mut [Candidate], operation: Operation) {
+        let now = self.now();
+        for candidate in candidates {
+            candidate.look = self.look_at(candidate, operation, now);
+        }
+    }
+
+    fn look_at(&self, candidate: &Candidate, operation: Operation, now: Duration) -> Look {
         let state = self.targets.get(&key(candidate));
-        state.map_or_else(Look::default, |state| state.health.look(operation, self.now()))
+        state.map_or_else(Look::default, |state| state.health.look(operation, now))
     }
 
     /// Whether a routed target may be asked now, with its credential; asked once, right before it is. Where its

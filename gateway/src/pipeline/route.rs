@@ -216,9 +216,7 @@ pub fn route(
     if candidates.is_empty() {
         return Err(GatewayError::invalid("model", format!("The model `{model}` cannot be used for {operation}.")));
     }
-    for candidate in &mut candidates {
-        candidate.look = health.look(candidate, operation);
-    }
+    health.look_at_all(&mut candidates, operation);
     spare_failing(&mut candidates, watch);
     if candidates.is_empty() {
         let message = format!("Every provider of the model `{model}` is failing at the moment.");

@@ -10,6 +10,7 @@ use proptest::strategy::Strategy as _;
 use uuid::Uuid;
 
 use super::*;
+use crate::clock::simulated::Stopped;
 use crate::pipeline::route::{of_account, route};
 use crate::snapshot::{ListedPrice, PriceList, ProviderAccount, Route};
 
@@ -280,9 +281,12 @@ proptest! {
         let subjects = KINDS.iter().flat_map(|kind| MODELS.iter().map(move |model| (*kind, *model)));
         let rows = subjects.zip(&priced).filter_map(|((kind, model), usd)| Some(price(kind, model, operation, (*usd)?)));
         snapshot.prices = PriceList::new(rows);
+        // Asked twice at one moment; what is known at another may be otherwise.
+        let clock = Stopped::now();
         let health = health();
         for (target, failures, ttfb) in &seen {
             let Some(candidate) = candidate(&snapshot, target) else { continue };
+            clock.passes(Duration::from_millis(1));
             if let Some(ttfb) = ttfb {
                 health.succeeded(&candidate, operation, Duration::from_millis(u64::from(*ttfb)));
             }
