@@ -1,10 +1,10 @@
 //! Sign-ins: each is a family of refresh tokens of which one is good at a time.
 //!
 //! A refresh token is exchanged once. Whoever shows one that was exchanged before ends the whole family,
-//! for then two have it, and one of them should not. Two tabs of one browser do that by accident within
-//! moments: the second is told 409 and given nothing, and its next try finds the cookie that the first
-//! was given. A thief gains nothing from those moments: no token is given twice, and what was exchanged
-//! stays so.
+//! for then two have it, and one of them should not. A browser does that by accident within moments: two of
+//! its tabs cross, or it leaves a page before the answer with the next cookie is there. So for those moments
+//! the token is exchanged again. Of the tokens that were given for one, the first to be exchanged uses up the
+//! others: a thief who was quick enough to be given one is found out when the second of them is shown.
 //!
 //! Whatever ends or prolongs a user's sign-ins holds the lock of the user's row, so that none is prolonged
 //! while it is ended.
@@ -34,6 +34,8 @@ pub(crate) const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Two requests of one browser that cross.
 const CROSSING: time::Duration = time::Duration::seconds(10);
+/// Tokens of one sign-in that are good at a time; no browser has more requests that cross.
+const MAX_GOOD: u64 = 16;
 const MAX_USER_AGENT: usize = 300;
 
 /// From where somebody signs in.
@@ -104,20 +106,21 @@ pub(crate) async fn refresh(control: &Control, token: &str, origin: &Origin) -> 
     if is_over || !may_sign_in(&transaction, &user).await? {
         return Err(AdminError::Unauthenticated);
     }
-    if let Some(used_at) = row.used_at {
-        if now - used_at < CROSSING {
-            let detail = "This sign-in was refreshed a moment ago, by another tab perhaps; try again.";
+    let family = row.family_id.0;
+    match row.used_at {
+        None => refresh_tokens::use_up(&transaction, user.id, family, now).await?,
+        Some(used_at) if now - used_at >= CROSSING => return Err(end_stolen(transaction, &user, &row, origin).await?),
+        Some(_) if refresh_tokens::good(&transaction, user.id, family).await? >= MAX_GOOD => {
+            let detail = "This sign-in was refreshed many times within moments; try again.";
             return Err(AdminError::conflict("already_refreshed", detail));
         }
-        return Err(end_stolen(transaction, &user, &row, origin).await?);
+        Some(_) => {}
     }
     let longest = started_at(row.family_id.0).map_or(now, |start| start + LONGEST);
     let expires_at = (now + IDLE).min(longest);
     if expires_at <= now {
         return Err(AdminError::Unauthenticated);
     }
-    let family = row.family_id.0;
-    refresh_tokens::use_up(&transaction, row, now).await?;
     let refresh = next(control, &transaction, &user, family, origin, expires_at).await?;
     transaction.commit().await?;
     let access = signing::sign(control, user.id.0, family, user.session_epoch).await?;

@@ -4,10 +4,9 @@ use admin_types::auth::{ListSignIns, SignIn};
 use admin_types::page::Page;
 use entities::refresh_token::{self, Column};
 use entities::{Id, user};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -27,15 +26,29 @@ pub(crate) async fn find(db: &impl ConnectionTrait, hash: &[u8]) -> Result<Optio
     refresh_token::Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(db).await
 }
 
-/// Marks a token as exchanged.
+/// Marks every token of a sign-in as exchanged that is still to be.
 pub(crate) async fn use_up(
     db: &impl ConnectionTrait,
-    row: refresh_token::Model,
+    user: Id,
+    family: Uuid,
     now: OffsetDateTime,
 ) -> Result<(), DbErr> {
-    let mut row: refresh_token::ActiveModel = row.into();
-    row.used_at = Set(Some(now));
-    row.update(db).await.map(drop)
+    refresh_token::Entity::update_many()
+        .col_expr(Column::UsedAt, Expr::value(now))
+        .filter(good_of(user, family))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// Tokens of a sign-in that are still to be exchanged.
+pub(crate) async fn good(db: &impl ConnectionTrait, user: Id, family: Uuid) -> Result<u64, DbErr> {
+    refresh_token::Entity::find().filter(good_of(user, family)).count(db).await
+}
+
+fn good_of(user: Id, family: Uuid) -> Condition {
+    let family = Column::FamilyId.eq(Id(family));
+    Condition::all().add(Column::UserId.eq(user)).add(family).add(Column::UsedAt.is_null())
 }
 
 /// Ends a sign-in. Says whether it was not ended before.
@@ -96,13 +109,20 @@ pub(crate) async fn list(
     now: OffsetDateTime,
 ) -> Result<Page<SignIn>, AdminError> {
     let position = Position::new(list.limit, list.cursor.as_deref(), "-started_at", None)?;
-    // Each sign-in has one token that is still to be exchanged.
+    // Each sign-in has a token that is still to be exchanged; where requests crossed it has several, of which the
+    // newest stands for it. Ids are made in the order of time.
+    let newest = Query::select()
+        .expr(Column::Id.max())
+        .from(refresh_token::Entity)
+        .and_where(Column::UserId.eq(user.id))
+        .and_where(Column::UsedAt.is_null())
+        .group_by_col(Column::FamilyId)
+        .to_owned();
     let select = refresh_token::Entity::find().filter(
         Condition::all()
-            .add(Column::UserId.eq(user.id))
+            .add(Column::Id.in_subquery(newest))
             .add(Column::SessionEpoch.eq(user.session_epoch))
             .add(Column::RevokedAt.is_null())
-            .add(Column::UsedAt.is_null())
             .add(Column::ExpiresAt.gt(now)),
     );
     let show = |row: refresh_token::Model| SignIn {

@@ -94,13 +94,7 @@ both! {
         let second = refresh(app, &stolen).await;
         let token = access(&second);
         assert_eq!(me(app, &token).await, 200);
-        let crossing = refresh(app, &stolen).await;
-        assert_eq!((crossing.status, crossing.problem().as_str(), crossing.cookies.len()), (409, "already_refreshed", 0));
-        assert_eq!(me(app, &token).await, 200, "two tabs are no theft");
-
-        let earlier = OffsetDateTime::now_utc() - Duration::minutes(1);
-        let used = refresh_token::Entity::update_many().col_expr(refresh_token::Column::UsedAt, Expr::value(earlier));
-        used.filter(refresh_token::Column::UsedAt.is_not_null()).exec(&app.database).await.unwrap();
+        used_a_minute_ago(app).await;
         assert_eq!(refresh(app, &stolen).await.status, 401);
         assert_eq!(me(app, &token).await, 401, "its access token is void");
         assert_eq!(refresh(app, &second.cookie("antiphon_refresh")).await.status, 401, "and what came of it");
@@ -109,6 +103,47 @@ both! {
             assert_eq!(refresh(app, bad).await.problem(), "unauthenticated", "{bad}");
         }
     }
+}
+
+both! {
+    async fn a_browser_whose_requests_cross_stays_signed_in(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let first = app.login(ADA, PASSWORD).await.cookie("antiphon_refresh");
+        let (left, found) = (refresh(app, &first).await, refresh(app, &first).await);
+        assert_eq!((left.status, found.status), (200, 200), "a page that was left before its cookie came");
+        let [left, found] = [left, found].map(|answer| answer.cookie("antiphon_refresh"));
+        assert_ne!(left, found, "no token is given twice");
+        let third = refresh(app, &found).await;
+        let listed = app.get("/api/v1/auth/sessions", &access(&third)).await.json();
+        assert_eq!(listed["data"].as_array().unwrap().len(), 1, "it is one sign-in");
+
+        used_a_minute_ago(app).await;
+        assert_eq!(refresh(app, &left).await.status, 401, "what was given beside the one that went on");
+        assert_eq!(me(app, &access(&third)).await, 401, "and so somebody else's: the sign-in is ended");
+    }
+}
+
+both! {
+    async fn crossing_requests_of_one_sign_in_are_bounded(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let login = app.login(ADA, PASSWORD).await;
+        let first = login.cookie("antiphon_refresh");
+        for _ in 0..16 {
+            assert_eq!(refresh(app, &first).await.status, 200);
+        }
+        let listed = app.get("/api/v1/auth/sessions", &access(&login)).await.json();
+        assert_eq!(listed["data"].as_array().unwrap().len(), 1, "they are one sign-in");
+        let refused = refresh(app, &first).await;
+        assert_eq!((refused.status, refused.problem().as_str(), refused.cookies.len()), (409, "already_refreshed", 0));
+        assert_eq!(me(app, &access(&login)).await, 200);
+    }
+}
+
+/// Whoever shows an exchanged refresh token now does not do so by accident.
+async fn used_a_minute_ago(app: &TestApp) {
+    let earlier = OffsetDateTime::now_utc() - Duration::minutes(1);
+    let used = refresh_token::Entity::update_many().col_expr(refresh_token::Column::UsedAt, Expr::value(earlier));
+    used.filter(refresh_token::Column::UsedAt.is_not_null()).exec(&app.database).await.unwrap();
 }
 
 both! {
