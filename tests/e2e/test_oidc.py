@@ -7,6 +7,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import types
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +15,7 @@ import urllib.request
 import pytest
 
 import conftest
+from browser import check_axe, check_width, open_page
 
 NODE = pathlib.Path(__file__).parent / "node"
 
@@ -214,3 +216,82 @@ def test_a_wrong_nonce_is_refused(planes):
             break
     assert browser.ask(url)[:2] == (303, "/login?error=oidc_provider")
     assert browser.refresh(admin)[0] == 401
+
+
+@pytest.fixture
+def page(planes, chromium, opened):
+    """A page of a browser that nobody has used yet, which the identity provider may be asked from."""
+    admin, issuer, _ = planes
+    page = open_page(chromium, types.SimpleNamespace(admin_url=admin, url=issuer))
+    # What the provider's form looks like is not at hand, and is not looked at.
+    page.context.route("https://fonts.googleapis.com/**", lambda route: route.abort())
+    for part in ("fonts.googleapis.com", "net::ERR_FAILED"):
+        page.watch.expect(part)
+    opened.append(page)
+    return page
+
+
+def agree(page, admin, name):
+    """Signs in at the provider, whose form the page shows."""
+    page.get_by_placeholder("Enter any login").fill(name)
+    page.get_by_placeholder("and password").fill("x")
+    page.get_by_role("button", name="Sign-in").click()
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url(f"{admin}/**")
+
+
+def test_the_sign_in_page_leads_to_the_provider_and_back_to_where_one_wanted_to_go(planes, page):
+    admin, _, _ = planes
+    page.goto("/users?role=tenant_admin")
+    link = page.get_by_role("link", name=re.compile("^Sign in with "))
+    link.wait_for()
+    check_axe(page)
+    link.click()
+    agree(page, admin, "ada")
+    page.wait_for_url(f"{admin}/users?role=tenant_admin")
+    page.get_by_role("heading", name="Users", level=1).wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Users", level=1).wait_for()
+    page.get_by_role("button", name="Account").click()
+    page.get_by_text("ada@example.com").first.wait_for()
+
+
+def test_whoever_the_provider_vouches_for_but_has_no_role_is_told_so(planes, page):
+    admin, _, _ = planes
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto("/login")
+    check_width(page)
+    page.get_by_role("link", name=re.compile("^Sign in with ")).click()
+    agree(page, admin, "eve")
+    page.get_by_text("Your account has no access here").wait_for()
+    assert page.get_by_role("navigation", name="Main").count() == 0
+    check_axe(page)
+
+
+def test_a_sign_in_that_ends_in_mid_work_is_renewed_at_the_provider_in_another_tab(planes, page):
+    admin, _, _ = planes
+    page.goto("/login?next=%2Faccount")
+    page.get_by_role("link", name=re.compile("^Sign in with ")).click()
+    agree(page, admin, "ada")
+    page.wait_for_url(f"{admin}/account")
+    page.get_by_role("button", name="Create token").click()
+    dialog = page.get_by_role("dialog", name="Create token")
+    dialog.get_by_label("Name").fill("half written")
+    end_sign_ins(page)
+    dialog.get_by_role("button", name=re.compile("Create")).click()
+    again = page.get_by_role("dialog", name="Sign in again")
+    # The provider knows who is there and asks nothing.
+    with page.context.expect_page() as other:
+        again.get_by_role("link", name=re.compile("^Sign in with ")).click()
+    other.value.get_by_role("navigation", name="Main").wait_for()
+    again.wait_for(state="hidden")
+    # What waited is done; what was typed is in it.
+    page.get_by_text("half written").first.wait_for()
+
+
+def end_sign_ins(page):
+    """Ends every sign-in of whoever the page is of, as they may do themselves from elsewhere."""
+    answer = page.request.post("/api/v1/auth/refresh", headers={"x-antiphon-refresh": "1"})
+    by = {"authorization": f"Bearer {answer.json()['access_token']}"}
+    for session in page.request.get("/api/v1/auth/sessions", headers=by).json()["data"]:
+        assert page.request.delete(f"/api/v1/auth/sessions/{session['id']}", headers=by).status in (204, 401)

@@ -170,7 +170,11 @@ impl Session {
         self.state.set(State::Starting);
         spawn_local(async move {
             match self.renew().await {
-                Renewal::Renewed => self.state.set(self.found().await.unwrap_or_else(State::Unreachable)),
+                Renewal::Renewed => {
+                    self.state.set(self.found().await.unwrap_or_else(State::Unreachable));
+                    // An identity provider may have sent the browser here, and another tab may wait for that.
+                    tabs::tell(tabs::Word::SignedIn);
+                }
                 Renewal::Refused => {
                     self.has_expired.set(true);
                     self.state.set(State::Out);
@@ -256,10 +260,12 @@ impl Session {
         Ok(())
     }
 
-    /// Remembers that one goes to an identity provider, and where one wanted to go.
-    pub(crate) fn leave_for_provider(self, wanted: &str) {
+    /// Remembers that one goes to an identity provider, and where one wanted to go if it is from this tab.
+    pub(crate) fn leave_for_provider(self, wanted: Option<&str>) {
         tabs::remember(HINT, Some("1"));
-        tabs::remember_here(WANTED, Some(wanted));
+        if wanted.is_some() {
+            tabs::remember_here(WANTED, wanted);
+        }
     }
 
     /// Where one wanted to go before going to an identity provider. It is forgotten by being asked for.
@@ -405,7 +411,7 @@ impl Session {
     }
 
     /// Asks for the next access token, once at a time: whoever comes meanwhile waits for the same answer, and
-    /// other tabs for their turn, since each refresh token works once.
+    /// other tabs for their turn, since a refresh token works once but for a few moments.
     async fn renew(self) -> Renewal {
         let under_way = self.renewing.with_value(Clone::clone);
         let renewing = under_way.unwrap_or_else(|| {
@@ -455,7 +461,7 @@ async fn renewed(session: Session) -> Renewal {
                 session.adopt(token);
                 return Renewal::Renewed;
             }
-            // Another tab was there first, and its cookie is ours by the next time.
+            // Many requests of this browser cross; the cookie of one of them is ours by the next time.
             Err(failure) if failure.status() == Some(409) && tries < 5 => {
                 tries += 1;
                 clock::sleep_ms(200 * tries).await;

@@ -110,9 +110,8 @@ fn ProviderLink(again: bool) -> impl IntoView {
     let query = use_query_map();
     let leave = move |_| {
         let next = query.with_untracked(|query| query.get("next"));
-        if !again {
-            session.leave_for_provider(next.as_deref().and_then(safe_next).unwrap_or("/"));
-        }
+        let wanted = next.as_deref().and_then(safe_next).unwrap_or("/");
+        session.leave_for_provider((!again).then_some(wanted));
     };
     move || {
         let ways = session.instance()?.sign_in;
