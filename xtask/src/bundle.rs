@@ -1,5 +1,5 @@
-//! The bundle: what the compiler left, bound to JavaScript, with styles and static files, each with a hash of its
-//! content in its name, and each beside itself in brotli and gzip.
+//! The bundle: what the compiler left, split into parts and bound to JavaScript, with styles and static files, each with
+//! a hash of its content in its name, and each beside itself in brotli and gzip.
 //!
 //! `assets/` has what never changes under its name. `index.html` and the other static files keep theirs.
 
@@ -15,6 +15,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::compiler::remove;
 use crate::compress::Encoded;
+use crate::split::{self, LINK, MODULE, Split};
 use crate::web::Mode;
 
 /// Says what the bundle was made of, so that it is made again only when that has changed.
@@ -44,7 +45,8 @@ pub(crate) fn write(mode: Mode, compiled: &Path, source: &Path, dist: &Path) -> 
     if fs::read_to_string(dist.join(STAMP)).is_ok_and(|found| found == stamp) {
         return Ok(Written::AsItWas);
     }
-    let files = assemble(mode, wasm, style, given)?;
+    let split = split::split(&wasm, &compiled.with_extension("split"))?;
+    let files = assemble(mode, split, style, given)?;
     let encoded = encode(files, mode)?;
     let new = dist.with_extension("new");
     remove(&new)?;
@@ -99,9 +101,9 @@ fn stamp(mode: Mode, wasm: &[u8], style: &str, given: &Files) -> Result<String> 
 }
 
 /// The bundle's files, with their names and with the placeholders filled in.
-fn assemble(mode: Mode, wasm: Vec<u8>, style: String, mut given: Files) -> Result<Files> {
+fn assemble(mode: Mode, split: Split, style: String, mut given: Files) -> Result<Files> {
     let mut files = Files::new();
-    let bound = bind(mode, wasm)?;
+    let bound = bind(mode, split.main)?;
     let wasm = asset(&mut files, "app", "wasm", bound.wasm);
     let mut script = bound.script;
     for (path, content) in bound.snippets {
@@ -110,7 +112,12 @@ fn assemble(mode: Mode, wasm: Vec<u8>, style: String, mut given: Files) -> Resul
     }
     // For whoever starts it without saying where the program lies.
     let script = script.replace("web_ui_bg.wasm", &wasm);
-    let module = asset(&mut files, "app", "js", script.into_bytes());
+    let mut link = split.link;
+    for (name, content) in split.parts {
+        let named = asset(&mut files, &name, "wasm", content);
+        link = link.replace(&format!("./{name}.wasm"), &named);
+    }
+    let module = pair(&mut files, script, link)?;
     let style = asset(&mut files, "style", "css", style.into_bytes());
     let known = [("wasm", wasm), ("module", module), ("style", style)];
     let start = given.remove(START).with_context(|| format!("static/{START} is missing"))?;
@@ -125,6 +132,21 @@ fn assemble(mode: Mode, wasm: Vec<u8>, style: String, mut given: Files) -> Resul
     Ok(files)
 }
 
+/// Adds the program's module and the one that fetches its parts. Each imports the other, so one hash names both. Gives
+/// the path of the former.
+fn pair(files: &mut Files, script: String, link: String) -> Result<String> {
+    let imported = format!("from \"{LINK}\"");
+    if !script.contains(&imported) {
+        bail!("the program's module does not import {LINK}");
+    }
+    let hash = hash(format!("{script}{link}").as_bytes());
+    let script = script.replace(&imported, &format!("from \"./parts-{hash}.js\""));
+    let link = link.replace(MODULE, &format!("./app-{hash}.js"));
+    files.insert(format!("assets/parts-{hash}.js"), link.into_bytes());
+    files.insert(format!("assets/app-{hash}.js"), script.into_bytes());
+    Ok(format!("/assets/app-{hash}.js"))
+}
+
 /// What wasm-bindgen makes of the compiler's output.
 struct Bound {
     wasm: Vec<u8>,
@@ -136,6 +158,8 @@ fn bind(mode: Mode, wasm: Vec<u8>) -> Result<Bound> {
     let mut bindgen = Bindgen::new();
     bindgen.input_bytes("web_ui", wasm).web(true)?.typescript(false).omit_default_module_path(false);
     bindgen.remove_name_section(mode == Mode::Release).remove_producers_section(mode == Mode::Release);
+    // The parts ask the program for things by their symbols.
+    bindgen.keep_lld_exports(true).demangle(false);
     let mut output = bindgen.generate_output()?;
     let mut snippets: Vec<(String, String)> =
         output.local_modules().iter().map(|(path, content)| (path.clone(), content.clone())).collect();
@@ -149,11 +173,13 @@ fn bind(mode: Mode, wasm: Vec<u8>) -> Result<Bound> {
 
 /// Adds a file whose name says what is in it, and gives the path that a page asks for.
 fn asset(files: &mut Files, name: &str, extension: &str, content: Vec<u8>) -> String {
-    let digest = hex(&Sha256::digest(&content));
-    let hash: String = digest.chars().take(16).collect();
-    let path = format!("assets/{name}-{hash}.{extension}");
+    let path = format!("assets/{name}-{}.{extension}", hash(&content));
     files.insert(path.clone(), content);
     format!("/{path}")
+}
+
+fn hash(content: &[u8]) -> String {
+    hex(&Sha256::digest(content)).chars().take(16).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,15 +34,16 @@ struct OwnSysroot {
 }
 
 impl Toolchain {
-    /// Makes cargo use it. Flags for the host's builds are not for this one.
-    pub(crate) fn apply(&self, cargo: &mut Command) {
-        cargo.env("RUSTC", &self.rustc).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "");
+    /// Makes cargo use it, with these flags of its own. Flags for the host's builds are not for this one.
+    pub(crate) fn apply(&self, cargo: &mut Command, flags: &[&str]) {
+        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         if let Some(own) = &self.own {
-            let sysroot = format!("--sysroot={}", own.folder.display());
-            cargo.env("CARGO_ENCODED_RUSTFLAGS", sysroot);
+            flags.push(format!("--sysroot={}", own.folder.display()));
             cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &own.linker);
         }
+        cargo.env("RUSTC", &self.rustc).env_remove("RUSTFLAGS");
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "");
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     }
 }
 

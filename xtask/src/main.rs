@@ -6,6 +6,7 @@
 mod bundle;
 mod compiler;
 mod compress;
+mod split;
 mod web;
 
 use std::process::ExitCode;

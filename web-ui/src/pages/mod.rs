@@ -1,4 +1,5 @@
-//! The pages. Each stands in one file (or folder), and in one line of [`view_of`].
+//! The pages. Each stands in one file (or folder). What the first visit needs is in the program itself, which
+//! [`view_of`] tells; the others are in one of the parts ([`part`]) that are fetched when they are first opened.
 
 mod accept;
 mod account;
@@ -12,6 +13,7 @@ mod overview;
 mod paged;
 mod pager;
 mod pair;
+mod part;
 mod playground;
 mod sessions;
 mod settings;
@@ -23,46 +25,42 @@ mod users;
 
 use leptos::prelude::*;
 
+use self::part::Part;
 use crate::route::Page;
 
 pub(crate) use not_found::NotFound;
 pub(crate) use sign_in::SignInForm;
 
-/// Makes the view of a page.
-pub(crate) type View = Box<dyn FnOnce() -> AnyView>;
-
 /// The view of a page; `None` where there is no such page.
-pub(crate) fn view_of(page: &Page) -> Option<View> {
-    Some(match *page {
-        Page::SignIn => view(|| view! { <sign_in::SignIn /> }),
-        Page::Accept => view(|| view! { <accept::Accept /> }),
-        Page::Account => view(|| view! { <account::Account /> }),
-        Page::Keys => view(|| view! { <keys::Keys /> }),
-        Page::Key(id) => view(move || view! { <keys::Key id /> }),
-        Page::Audit => view(|| view! { <audit::Audit /> }),
-        Page::Users => view(|| view! { <users::Users /> }),
-        Page::Tenants => view(|| view! { <tenants::Tenants /> }),
-        Page::Tenant(id) => view(move || view! { <tenants::Tenant id /> }),
-        Page::Settings => view(|| view! { <settings::Settings /> }),
-        Page::Providers => view(|| view! { <catalogue::Providers /> }),
-        Page::Provider(id) => view(move || view! { <catalogue::ProviderPage id /> }),
-        Page::Models => view(|| view! { <catalogue::Models /> }),
-        Page::NewModel => view(|| view! { <catalogue::NewModel /> }),
-        Page::Model(id) => view(move || view! { <catalogue::ModelPage id /> }),
-        Page::Voices => view(|| view! { <catalogue::Voices /> }),
-        Page::Prices => view(|| view! { <catalogue::Prices /> }),
-        Page::Playground => view(|| view! { <playground::Playground /> }),
-        Page::Sessions => view(|| view! { <sessions::Sessions /> }),
-        Page::Session(id) => view(move || view! { <sessions::SessionPage id /> }),
-        Page::Overview => view(|| view! { <overview::Overview /> }),
-        Page::Usage => view(|| view! { <usage::Usage /> }),
-        Page::UsageRecord(id) => view(move || view! { <usage::Record id /> }),
-        Page::InvoiceComparison => view(|| view! { <usage::Compare /> }),
-        Page::Alerts => view(|| view! { <alerts::Alerts /> }),
-        _ => return None,
-    })
-}
-
-fn view<V: IntoView + 'static>(make: impl FnOnce() -> V + 'static) -> View {
-    Box::new(|| make().into_any())
+pub(crate) fn view_of(page: &Page) -> Option<AnyView> {
+    let part = match page {
+        Page::SignIn => return Some(view! { <sign_in::SignIn /> }.into_any()),
+        Page::Accept => return Some(view! { <accept::Accept /> }.into_any()),
+        Page::Overview => return Some(view! { <overview::Overview /> }.into_any()),
+        Page::NotFound => return None,
+        Page::Usage
+        | Page::UsageRecord(_)
+        | Page::InvoiceComparison
+        | Page::Alerts
+        | Page::Audit
+        | Page::Sessions
+        | Page::Session(_) => Part::Observe,
+        Page::Keys
+        | Page::Key(_)
+        | Page::Users
+        | Page::Tenants
+        | Page::Tenant(_)
+        | Page::Settings
+        | Page::Account => Part::Manage,
+        Page::Providers
+        | Page::Provider(_)
+        | Page::Models
+        | Page::NewModel
+        | Page::Model(_)
+        | Page::Voices
+        | Page::Prices => Part::Catalogue,
+        Page::Playground => Part::Playground,
+    };
+    let page = page.clone();
+    Some(view! { <part::OfPart part page /> }.into_any())
 }

@@ -81,10 +81,7 @@ fn Frame() -> impl IntoView {
 
 /// The view of a page.
 fn shown(page: &Page) -> AnyView {
-    match pages::view_of(page) {
-        Some(make) => make(),
-        None => view! { <pages::NotFound /> }.into_any(),
-    }
+    pages::view_of(page).unwrap_or_else(|| view! { <pages::NotFound /> }.into_any())
 }
 
 #[component]

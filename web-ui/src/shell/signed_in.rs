@@ -13,6 +13,9 @@ use super::{shortcuts, shown};
 use crate::components::{Icon, IconButton, IconName};
 use crate::route::Page;
 
+/// How long a page's heading is waited for: ten seconds of a usual screen.
+const FRAMES: u32 = 600;
+
 #[component]
 pub(super) fn SignedIn(page: Memo<Page>) -> impl IntoView {
     let palette = RwSignal::new(false);
@@ -93,18 +96,31 @@ fn focus_heading(page: Memo<Page>) {
     Effect::new(move |before: Option<Page>| {
         let page = page.get();
         if before.is_some_and(|before| before != page) {
-            request_animation_frame(|| focus("main h1"));
+            focus_in_time("main h1", FRAMES);
         }
         page
     });
 }
 
-fn focus(selector: &str) {
-    let found = document().query_selector(selector).ok().flatten();
-    if let Some(element) = found.as_ref().and_then(|found| found.dyn_ref::<web_sys::HtmlElement>()) {
-        if element.tab_index() < 0 && !element.has_attribute("tabindex") {
-            element.set_tab_index(-1);
+/// Gives something the focus once it is there: its part of the program may have to be fetched.
+fn focus_in_time(selector: &'static str, frames: u32) {
+    request_animation_frame(move || {
+        if !give_focus(selector) && frames > 0 {
+            focus_in_time(selector, frames - 1);
         }
-        element.focus().ok();
+    });
+}
+
+fn focus(selector: &str) {
+    give_focus(selector);
+}
+
+/// Says whether there is such a thing.
+fn give_focus(selector: &str) -> bool {
+    let found = document().query_selector(selector).ok().flatten();
+    let Some(element) = found.as_ref().and_then(|found| found.dyn_ref::<web_sys::HtmlElement>()) else { return false };
+    if element.tab_index() < 0 && !element.has_attribute("tabindex") {
+        element.set_tab_index(-1);
     }
+    element.focus().is_ok()
 }
