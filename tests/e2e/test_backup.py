@@ -22,30 +22,18 @@ import types
 import faults
 import httpx2
 import pytest
-from conftest import KEY, PATIENCE_S, ROOT, binary, wait_for
+from conftest import KEY, PATIENCE_S, binary, wait_for
 from faults import HELD, PRICE, SQLITE, TEXT, Faulty, Server, Traffic, check_budget, openai
+from guide import commands, run
 from test_replicas import ADMINISTRATOR, Admin, Replica
 
-GUIDE = (ROOT / "docs" / "operations" / "backup.md").read_text(encoding="utf-8")
+PAGE = "backup.md"
 MASTER_KEY = re.search(r"^secrets: .*\n", faults.CONFIG, re.MULTILINE).group()
 ANOTHER_KEY = "QW5vdGhlciBtYXN0ZXIga2V5LCAzMiBieXRlcyBsb24="
 # Rows are only ever added to these.
 APPENDED = {"usage_records", "audit_log"}
 # What they sum is the records.
 SUMS = ["usage_daily", "usage_daily_all", "usage_hourly", "usage_hourly_all"]
-
-
-def commands(title):
-    """The blocks of commands below a heading of the guide."""
-    section = re.split(r"^##", GUIDE.split(f"\n### {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-
-
-def run(block, folder, environment):
-    """Runs commands as somebody who follows the guide; they print nothing that matters."""
-    whole = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
-    done = subprocess.run(["sh", "-euc", block], cwd=folder, env=whole, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
@@ -76,8 +64,8 @@ class Small:
         earlier = self.folder / "backup"
         if earlier.exists():
             earlier.rename(self.folder / "earlier")
-        (block,) = commands("Back up SQLite")
-        run(block, self.folder, {})
+        (block,) = commands(PAGE, "Back up SQLite")
+        run(block, self.folder)
         assert [file.stat().st_mode & 0o077 for file in earlier.iterdir()] == [0, 0]
 
     def lose(self, gateway, meanwhile):
@@ -95,9 +83,11 @@ class Small:
 
     def restore(self):
         """Gives the tables before anybody has started on them."""
-        block, _ = commands("Restore SQLite")
-        run(block, self.folder, {})
-        return self.tables()
+        restore, look = commands(PAGE, "Restore SQLite")
+        run(restore, self.folder)
+        restored = self.tables()
+        assert "as they were written" in run(look, self.folder)
+        return restored
 
     def put_in_place(self):
         """It is."""
@@ -133,7 +123,7 @@ class Large:
         return {name: rows_of(rows) for name, rows in found.items()}
 
     def back_up(self):
-        run(commands("Back up PostgreSQL")[0], self.folder, self.environment)
+        run(commands(PAGE, "Back up PostgreSQL")[0], self.folder, self.environment)
         assert (self.folder / "antiphon.dump").stat().st_mode & 0o077 == 0
 
     def lose(self, gateway, meanwhile):
@@ -146,11 +136,11 @@ class Large:
 
     def restore(self):
         """Gives the tables while they are called otherwise."""
-        run(commands("Restore PostgreSQL")[0], self.folder, self.environment)
+        run(commands(PAGE, "Restore PostgreSQL")[0], self.folder, self.environment)
         return self.tables("antiphon_restored")
 
     def put_in_place(self):
-        run(commands("Restore PostgreSQL")[2], self.folder, self.environment)
+        run(commands(PAGE, "Restore PostgreSQL")[2], self.folder, self.environment)
 
 
 def rows_of(rows):
