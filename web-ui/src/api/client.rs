@@ -162,11 +162,6 @@ impl Client {
     pub(crate) async fn delete(&self, path: &str, version: Option<&str>) -> Result<(), Failure> {
         self.send(Call::new(Method::DELETE, path).if_match(version)).await.map(drop)
     }
-
-    /// Whose it asks for.
-    pub(crate) fn session(&self) -> Session {
-        self.session
-    }
 }
 
 /// The client of whoever is signed in.

@@ -101,14 +101,6 @@ impl Failure {
         }
     }
 
-    /// Whether a field of these is at fault, so that the form shows it beside the field.
-    pub(crate) fn is_about(&self, fields: &[&str]) -> bool {
-        match self {
-            Self::Problem(problem) => problem.errors.iter().any(|error| fields.contains(&error.field.as_str())),
-            _ => false,
-        }
-    }
-
     /// The HTTP status, where there was an answer.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
@@ -215,7 +207,6 @@ mod tests {
         assert_eq!(one.field("name").as_deref(), Some("Is empty."));
         assert_eq!(one.field("email"), None);
         assert_eq!(one.detail(), "name: is empty.");
-        assert!(one.is_about(&["name"]) && !one.is_about(&["email"]));
         let two = Failure::Problem(problem("invalid", "x", &[("a", "is empty"), ("b", "is no URL")]));
         assert_eq!(two.detail(), "a: is empty; b: is no URL.");
         let wait = Failure::Wait(problem("too_many", "too many have failed", &[]), 61);

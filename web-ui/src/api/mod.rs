@@ -26,4 +26,4 @@ pub(crate) mod voices;
 pub(crate) mod wire;
 
 pub(crate) use client::{Client, OpenClient, Versioned, submit, use_client};
-pub(crate) use failure::{Failure, GatewayProblem, wait_words};
+pub(crate) use failure::Failure;

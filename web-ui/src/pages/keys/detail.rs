@@ -12,7 +12,7 @@ use crate::api::{Versioned, keys, submit, usage, use_client};
 use crate::clock;
 use crate::components::{
     Button, Card, Column, Confirm, CopyField, DataTable, Detail, Details, Dialog, Empty, IconName, LinkButton,
-    LoadedLive, Loading, Menu, MenuItem, Notice, PageHead, Split, Stack, Status, Tone, use_toasts,
+    LoadedLive, Menu, MenuItem, Notice, PageHead, Split, Stack, Status, Tone, use_toasts,
 };
 use crate::format;
 use crate::pages::over_time::{OverTime, Whose};

@@ -68,11 +68,6 @@ impl Numbers {
         numbers
     }
 
-    /// Asks for some again, such as after a change.
-    pub(super) fn forget(self) {
-        self.asked.set_value(Vec::new());
-    }
-
     fn ask(self, keys: Vec<VirtualKey>, tenant: Option<Uuid>) {
         for key in keys.iter().filter(|key| key.budget.is_some()) {
             self.ask_spent(key.id);
