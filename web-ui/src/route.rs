@@ -249,6 +249,16 @@ pub(crate) fn query_flag(name: &'static str) -> RwSignal<bool> {
     flag
 }
 
+/// A field of an optional text: nothing where it is empty.
+pub(crate) fn given(text: RwSignal<String>) -> Option<String> {
+    text.with(|text| Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// As [`given`], where nothing follows it.
+pub(crate) fn given_untracked(text: RwSignal<String>) -> Option<String> {
+    untrack(|| given(text))
+}
+
 /// What a text stands for in a query of the API: a word of a closed list, an id, or a plain text. `None` where it is
 /// empty or stands for nothing.
 pub(crate) fn meant<T: DeserializeOwned>(text: &str) -> Option<T> {

@@ -12,6 +12,7 @@ mod form;
 mod icon;
 mod layout;
 mod menu;
+mod more;
 mod range;
 mod sortable;
 mod sound;
@@ -33,6 +34,7 @@ pub(crate) use form::{Form, FormActions, FormButtons, FormError, FormRow, FormSe
 pub(crate) use icon::{Icon, IconName};
 pub(crate) use layout::{Card, Detail, Details, Grid, PageHead, Split, Stack, Toolbar};
 pub(crate) use menu::{Menu, MenuItem};
+pub(crate) use more::{More, MoreButton};
 pub(crate) use range::{Range, RangePicker};
 pub(crate) use sortable::SortableList;
 pub(crate) use sound::{Sound, SoundRow};

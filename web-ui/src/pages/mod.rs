@@ -10,7 +10,6 @@ mod not_found;
 mod over_time;
 mod overview;
 mod paged;
-mod pager;
 mod pair;
 mod playground;
 mod sessions;

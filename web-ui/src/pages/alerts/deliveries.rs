@@ -9,7 +9,7 @@ use crate::components::{
     Choice, Code, Column, DataTable, Detail, Details, Empty, FilterSelect, IconName, LoadedLive, Panel, Status, Toolbar,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::Paged;
 use crate::route::{meant, query_text};
 use crate::session::use_session;
 
@@ -17,7 +17,7 @@ use crate::session::use_session;
 pub(super) fn Deliveries(channels: ChannelList) -> impl IntoView {
     let (client, session) = (use_client(), use_session());
     let (status, channel) = (query_text("status"), query_text("channel"));
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlertDeliveries {
             status: status.with(|text| meant(text)),
             channel_id: channel.with(|text| meant(text)),
@@ -65,8 +65,6 @@ pub(super) fn Deliveries(channels: ChannelList) -> impl IntoView {
                         rows=list.rows
                         key=|row: &AlertDelivery| row.id.to_string()
                         more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
                     >
                         <Empty
                             title="Nothing was sent"

@@ -12,7 +12,7 @@ use crate::components::{
     Panel, Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::Paged;
 use crate::route::{meant, query_text};
 use crate::session::{Permission, use_session};
 
@@ -22,7 +22,7 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
     let (state, severity, kind) = (query_text("state"), query_text("severity"), query_text("kind"));
     let acknowledged = query_text("acknowledged");
     let chosen = query_text("alert");
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlerts {
             state: state.with(|text| meant(text)),
             severity: severity.with(|text| meant(text)),
@@ -34,7 +34,7 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
         };
         async move { alerts::list_alerts(&client, &query).await }
     });
-    let acknowledge = use_acknowledge(Callback::new(move |()| list.first.refetch()));
+    let acknowledge = use_acknowledge(Callback::new(move |()| list.refetch()));
     let states = crate::components::Choice::list(&[("firing", "Open"), ("resolved", "Over")]);
     let taken = crate::components::Choice::list(&[("false", "Not yet"), ("true", "Acknowledged")]);
     let open = RwSignal::new(chosen.with_untracked(|id| !id.is_empty()));
@@ -69,8 +69,6 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
                         rows=list.rows
                         key=|row: &Alert| row.id.to_string()
                         more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
                     >
                         <Empty
                             title="No alerts"

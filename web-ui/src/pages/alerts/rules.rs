@@ -13,8 +13,8 @@ use crate::components::{
     Menu, MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
-use crate::route::{meant, query_flag, query_text};
+use crate::pages::paged::Paged;
+use crate::route::{given, meant, query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
 
 /// What is done with a rule.
@@ -30,9 +30,9 @@ struct Actions {
 pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
     let (q, kind, sort) = (query_text("q"), query_text("kind"), query_text("sort"));
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlertRules {
-            q: Some(q.get()).filter(|q| !q.is_empty()),
+            q: given(q),
             kind: kind.with(|text| meant(text)),
             tenant_id: session.tenant(),
             sort: sort.with(|text| meant::<AlertSort>(text)),
@@ -41,7 +41,7 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         };
         async move { alerts::list_rules(&client, &query).await }
     });
-    let changed = Callback::new(move |()| list.first.refetch());
+    let changed = Callback::new(move |()| list.refetch());
     let creating = query_flag("new");
     let editing = RwSignal::new(None::<Uuid>);
     let is_editing = RwSignal::new(false);
@@ -111,8 +111,6 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
                         rows=list.rows
                         key=|row: &AlertRule| row.id.to_string()
                         more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
                     >
                         <Empty
                             title="No rules"

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use self::words::{action_choices, action_name, action_tone, kind_choices, kind_name};
-use super::paged::{Paged, searched};
+use super::paged::Paged;
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::stream::Progress;
 use crate::api::{Failure, audit, submit, use_client};
@@ -22,7 +22,7 @@ use crate::components::{
     Range, RangePicker, SearchBox, Stack, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::route::{meaning, query_text, query_text_or};
+use crate::route::{given, meaning, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// What narrows the log.
@@ -67,13 +67,13 @@ fn Log() -> impl IntoView {
         let (from, to) = bounds(&filters.range.get());
         let query = ListAudit {
             tenant_id: session.tenant().or(meant_tenant.get()),
-            actor: searched(actor),
-            action: searched(action),
-            object_kind: searched(kind),
-            object_id: searched(object),
+            actor: given(actor),
+            action: given(action),
+            object_kind: given(kind),
+            object_id: given(object),
             from: Some(from),
             to,
-            q: searched(q),
+            q: given(q),
             limit: None,
             cursor,
         };
@@ -108,9 +108,9 @@ fn Log() -> impl IntoView {
                 </Toolbar>
                 <Card flush=true>
                     <LoadedLive
-                        resource=list.resource()
+                        resource=list.first
                         rows=8
-                        children=move |first| view! { <Table list first names choose /> }
+                        children=move |_| view! { <Table list names choose /> }
                     />
                 </Card>
             </div>
@@ -120,12 +120,7 @@ fn Log() -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    list: Paged<AuditEntry>,
-    first: Signal<Vec<AuditEntry>>,
-    names: TenantNames,
-    choose: Callback<AuditEntry>,
-) -> impl IntoView {
+fn Table(list: Paged<AuditEntry>, names: TenantNames, choose: Callback<AuditEntry>) -> impl IntoView {
     let session = use_session();
     let now = clock::now();
     let mut columns = vec![
@@ -160,11 +155,9 @@ fn Table(
         <DataTable
             label="Audit log"
             columns
-            rows=list.rows(first)
+            rows=list.rows
             key=|row: &AuditEntry| row.id.to_string()
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
+            more=list.more
         >
             <Empty title="No entry fits" text="A longer time or fewer filters may show some." icon=IconName::Audit />
         </DataTable>
@@ -178,7 +171,7 @@ fn Export(filters: Filters) -> impl IntoView {
     let progress = Progress::new();
     let busy = RwSignal::new(false);
     let export = move |format: AuditFormat| {
-        let told = |text: RwSignal<String>| untrack(|| searched(text));
+        let told = |text: RwSignal<String>| untrack(|| given(text));
         let (from, to) = bounds(&filters.range.get_untracked());
         let query = ExportAudit {
             format: Some(format),

@@ -1,7 +1,6 @@
 //! What is called and what it costs: providers, models, voices and prices.
 
 mod models;
-mod paged;
 mod prices;
 mod providers;
 mod voices;

@@ -7,15 +7,15 @@ use admin_types::voices::{ListVoices, PutVoice, Voice, VoiceSort};
 use domain::provider::ProviderKind;
 use leptos::prelude::*;
 
-use super::paged::Paged;
 use super::providers::Stale;
-use super::words::{Origin, given, is_declared};
+use super::words::{Origin, is_declared};
 use crate::api::{Failure, Versioned, providers, submit, use_client, voices};
 use crate::components::{
     Button, ButtonKind, Column, Confirm, DataTable, Dialog, Empty, Form, FormButtons, IconButton, IconName, Loaded,
     LoadedLive, Menu, MenuItem, Notice, PageHead, SearchBox, Stack, TextField, Toolbar, field_error, use_toasts,
 };
-use crate::route::{query_text, query_text_or};
+use crate::pages::paged::Paged;
+use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// What is asked about which voice.
@@ -46,7 +46,7 @@ pub(in crate::pages) fn Voices() -> impl IntoView {
             <Toolbar>
                 <SearchBox value=q label="Search voices" />
             </Toolbar>
-            <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list sort asked /> } />
+            <LoadedLive resource=list.first children=move |_| view! { <Table list sort asked /> } />
         </Stack>
         <Dialog open=asked.editing title="Voice">
             <EditVoice asked list />
@@ -66,7 +66,7 @@ fn Add(asked: Asked, #[prop(optional)] primary: bool) -> impl IntoView {
 }
 
 #[component]
-fn Table(rows: Signal<Vec<Voice>>, list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoView {
+fn Table(list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoView {
     let session = use_session();
     let may = move || session.can(Permission::ManageVoices);
     let columns = vec![
@@ -100,12 +100,10 @@ fn Table(rows: Signal<Vec<Voice>>, list: Paged<Voice>, sort: RwSignal<String>, a
         <DataTable
             label="Voices"
             columns
-            rows
+            rows=list.rows
             key=|row: &Voice| row.name.clone()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
+            more=list.more
         >
             <Empty
                 title="No voices"

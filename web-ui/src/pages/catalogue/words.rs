@@ -208,16 +208,6 @@ impl Owners {
     }
 }
 
-/// A field of an optional text: nothing where it is empty.
-pub(super) fn given(text: RwSignal<String>) -> Option<String> {
-    text.with(|text| Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
-}
-
-/// As [`given`], where nothing follows it.
-pub(super) fn given_untracked(text: RwSignal<String>) -> Option<String> {
-    untrack(|| given(text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

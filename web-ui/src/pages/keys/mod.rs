@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::numbers::Numbers;
 use self::words::state_view;
-use super::paged::{Paged, searched};
+use super::paged::Paged;
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::{keys, use_client};
 use crate::components::{
@@ -23,7 +23,7 @@ use crate::components::{
     SearchBox, Toolbar,
 };
 use crate::format;
-use crate::route::{Page, meaning, query_flag, query_text, query_text_or};
+use crate::route::{Page, given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 pub(super) use detail::Key;
@@ -41,7 +41,7 @@ pub(super) fn Keys() -> impl IntoView {
     let list = Paged::new(move |cursor| {
         let query = ListKeys {
             tenant_id: session.tenant().or(meant_tenant.get()),
-            q: searched(q),
+            q: given(q),
             state: meant_state.get(),
             managed_by: meant_origin.get(),
             sort: meant_order.get(),
@@ -78,9 +78,9 @@ pub(super) fn Keys() -> impl IntoView {
         </Toolbar>
         <Card flush=true>
             <LoadedLive
-                resource=list.resource()
+                resource=list.first
                 rows=8
-                children=move |first| view! { <Table list first=first names order empty /> }
+                children=move |_| view! { <Table list names order empty /> }
             />
         </Card>
         <Show when=manages>
@@ -103,16 +103,9 @@ struct Empties {
 }
 
 #[component]
-fn Table(
-    list: Paged<VirtualKey>,
-    first: Signal<Vec<VirtualKey>>,
-    names: TenantNames,
-    order: RwSignal<String>,
-    empty: Empties,
-) -> impl IntoView {
+fn Table(list: Paged<VirtualKey>, names: TenantNames, order: RwSignal<String>, empty: Empties) -> impl IntoView {
     let session = use_session();
-    let rows = list.rows(first);
-    let numbers = Numbers::of(rows);
+    let numbers = Numbers::of(list.rows.into());
     let mut columns = vec![
         Column::new("Name", |row: &VirtualKey| row.name.clone())
             .server_sorted("name")
@@ -138,12 +131,10 @@ fn Table(
         <DataTable
             label="Keys"
             columns
-            rows
+            rows=list.rows
             key=|row: &VirtualKey| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
+            more=list.more
         >
             <NoKeys empty />
         </DataTable>

@@ -7,14 +7,14 @@ mod names;
 use admin_types::tenants::{ListTenants, Tenant as Row};
 use leptos::prelude::*;
 
-use super::paged::{Paged, searched};
+use super::paged::Paged;
 use crate::api::{tenants, use_client};
 use crate::components::{
     Button, ButtonKind, Card, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, PageHead,
     SearchBox, Status, Tone, Toolbar,
 };
 use crate::format;
-use crate::route::{Page, meaning, query_flag, query_text, query_text_or};
+use crate::route::{Page, given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 pub(super) use detail::Tenant;
@@ -29,7 +29,7 @@ pub(super) fn Tenants() -> impl IntoView {
     let meant_order = meaning(order);
     let list = Paged::new(move |cursor| {
         let query = ListTenants {
-            q: searched(q),
+            q: given(q),
             suspended: suspended.get().parse().ok(),
             sort: meant_order.get(),
             limit: None,
@@ -55,7 +55,7 @@ pub(super) fn Tenants() -> impl IntoView {
             <FilterSelect label="State" value=suspended options=states() />
         </Toolbar>
         <Card flush=true>
-            <LoadedLive resource=list.resource() rows=6 children=move |first| view! { <Table list first order creating /> } />
+            <LoadedLive resource=list.first rows=6 children=move |_| view! { <Table list order creating /> } />
         </Card>
         <Show when=manages>
             <Dialog open=creating title="Create tenant">
@@ -66,12 +66,7 @@ pub(super) fn Tenants() -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    list: Paged<Row>,
-    first: Signal<Vec<Row>>,
-    order: RwSignal<String>,
-    creating: RwSignal<bool>,
-) -> impl IntoView {
+fn Table(list: Paged<Row>, order: RwSignal<String>, creating: RwSignal<bool>) -> impl IntoView {
     let columns = vec![
         Column::new("Name", |row: &Row| row.name.clone())
             .server_sorted("name")
@@ -85,12 +80,10 @@ fn Table(
         <DataTable
             label="Tenants"
             columns
-            rows=list.rows(first)
+            rows=list.rows
             key=|row: &Row| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
+            more=list.more
         >
             <NoTenants creating />
         </DataTable>

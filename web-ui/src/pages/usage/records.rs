@@ -10,7 +10,7 @@ use crate::components::{
     Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::Paged;
 use crate::route::{Page, meant, query_text};
 
 #[component]
@@ -24,7 +24,7 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
         }
         sorts
     });
-    let records = use_pages(move |cursor| {
+    let records = Paged::new(move |cursor| {
         let wanted = sort.with(|sort| meant::<UsageSort>(sort));
         let by_size = matches!(wanted, Some(UsageSort::CostDescending | UsageSort::LatencyDescending));
         let query = admin_types::usage::ListUsage {
@@ -55,8 +55,6 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
                         rows=records.rows
                         key=|row: &UsageRecord| row.id.to_string()
                         more=records.more
-                        loading_more=records.loading
-                        on_more=records.on_more
                     >
                         <Empty
                             title="No records"

@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::account::role_name;
-use super::paged::{Paged, searched};
+use super::paged::Paged;
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::{use_client, users};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::components::{
     PageHead, Panel, SearchBox, Status, Tone, Toolbar,
 };
 use crate::format;
-use crate::route::{meaning, query_flag, query_text, query_text_or};
+use crate::route::{given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// The page; for administrators alone.
@@ -49,7 +49,7 @@ fn List() -> impl IntoView {
     let (meant_role, meant_tenant, meant_order) = (meaning(role), meaning::<Uuid>(tenant), meaning(order));
     let list = Paged::new(move |cursor| {
         let query = ListUsers {
-            q: searched(q),
+            q: given(q),
             role: meant_role.get(),
             tenant_id: session.tenant().or(meant_tenant.get()),
             disabled: disabled.get().parse().ok(),
@@ -82,9 +82,9 @@ fn List() -> impl IntoView {
         </Toolbar>
         <Card flush=true>
             <LoadedLive
-                resource=list.resource()
+                resource=list.first
                 rows=6
-                children=move |first| view! { <Table list first names order choose inviting /> }
+                children=move |_| view! { <Table list names order choose inviting /> }
             />
         </Card>
         <Dialog open=inviting title="Invite user">
@@ -97,7 +97,6 @@ fn List() -> impl IntoView {
 #[component]
 fn Table(
     list: Paged<User>,
-    first: Signal<Vec<User>>,
     names: TenantNames,
     order: RwSignal<String>,
     choose: Callback<User>,
@@ -134,12 +133,10 @@ fn Table(
         <DataTable
             label="Users"
             columns
-            rows=list.rows(first)
+            rows=list.rows
             key=|row: &User| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
+            more=list.more
         >
             <Empty title="No user fits" text="Invite somebody, or take a filter away." icon=IconName::User>
                 <Button icon=IconName::Plus on_press=move || inviting.set(true)>"Invite user"</Button>

@@ -7,7 +7,7 @@ use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
 use domain::routing::{Strategies, Strategy, hedge};
 use leptos::prelude::*;
 
-use crate::pages::catalogue::words::given_untracked;
+use crate::route::given_untracked;
 
 /// A target while it is edited.
 #[derive(Debug, Clone, Copy)]

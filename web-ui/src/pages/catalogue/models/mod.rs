@@ -12,15 +12,15 @@ use leptos::prelude::*;
 
 pub(in crate::pages) use self::page::{ModelPage, NewModel};
 use self::simulate::Simulator;
-use super::paged::Paged;
-use super::words::{Origin, Owners, given, origin_choices, strategies_text, strategy_words};
+use super::words::{Origin, Owners, origin_choices, strategies_text, strategy_words};
 use crate::api::{models, use_client};
 use crate::components::{
     Button, ButtonKind, Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, PageHead,
     Panel, SearchBox, Stack, Toolbar,
 };
 use crate::format;
-use crate::route::{Page, query_flag, query_text, query_text_or};
+use crate::pages::paged::Paged;
+use crate::route::{Page, given, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// The page.
@@ -56,7 +56,7 @@ pub(in crate::pages) fn Models() -> impl IntoView {
                 <FilterSelect label="Strategy" value=strategy options=strategies />
                 <FilterSelect label="Declared in" value=origin options=origin_choices() all="Anywhere" />
             </Toolbar>
-            <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list sort /> } />
+            <LoadedLive resource=list.first children=move |_| view! { <Table list sort /> } />
         </Stack>
         <Panel open=simulating title="Simulate a call">
             <Simulator />
@@ -73,7 +73,7 @@ fn new_link() -> impl IntoView {
 }
 
 #[component]
-fn Table(rows: Signal<Vec<Model>>, list: Paged<Model>, sort: RwSignal<String>) -> impl IntoView {
+fn Table(list: Paged<Model>, sort: RwSignal<String>) -> impl IntoView {
     let session = use_session();
     let owners = Owners::new();
     let columns = vec![
@@ -99,12 +99,10 @@ fn Table(rows: Signal<Vec<Model>>, list: Paged<Model>, sort: RwSignal<String>) -
         <DataTable
             label="Models"
             columns
-            rows
+            rows=list.rows
             key=|row: &Model| row.id.to_string()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
+            more=list.more
         >
             <Empty
                 title="No models"

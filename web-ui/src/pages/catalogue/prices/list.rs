@@ -14,11 +14,11 @@ use crate::components::{
     Stack, Tone, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::catalogue::paged::Paged;
 use crate::pages::catalogue::words::{
-    Origin, Owners, all_kind_choices, given, kind_name, operation_choices, operation_name, unit_choices, unit_name,
+    Origin, Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
 };
-use crate::route::{query_text, query_text_or};
+use crate::pages::paged::Paged;
+use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, Session, use_session};
 
 /// What narrows the list, as it stands in the address.
@@ -118,7 +118,7 @@ pub(super) fn PriceList(editing: Editing, owners: Owners) -> impl IntoView {
             <LoadedLive
                 resource=list.first
                 rows=8
-                children=move |first| view! { <Table rows=list.rows(first) list sort editing owners /> }
+                children=move |_| view! { <Table list sort editing owners /> }
             />
         </Stack>
     }
@@ -146,13 +146,7 @@ fn Export(filters: Filters) -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    rows: Signal<Vec<Price>>,
-    list: Paged<Price>,
-    sort: RwSignal<String>,
-    editing: Editing,
-    owners: Owners,
-) -> impl IntoView {
+fn Table(list: Paged<Price>, sort: RwSignal<String>, editing: Editing, owners: Owners) -> impl IntoView {
     let asked = RwSignal::new(None::<Uuid>);
     let removing = RwSignal::new(false);
     let ask = move |id| {
@@ -164,12 +158,10 @@ fn Table(
         <DataTable
             label="Prices"
             columns
-            rows
+            rows=list.rows
             key=|row: &Price| row.id.to_string()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
+            more=list.more
         >
             <Empty title="No prices" text="None fits these filters." icon=IconName::Price />
         </DataTable>

@@ -10,8 +10,8 @@ use crate::api::{prices, use_client};
 use crate::clock;
 use crate::components::{Button, Column, DataTable, Empty, IconName, LoadedLive, Notice, Stack, Toolbar};
 use crate::format;
-use crate::pages::catalogue::paged::Paged;
 use crate::pages::catalogue::words::{Owners, operation_name};
+use crate::pages::paged::Paged;
 use crate::session::{Permission, use_session};
 
 #[component]
@@ -36,14 +36,14 @@ pub(super) fn Unpriced(editing: Editing, owners: Owners) -> impl IntoView {
                             </Toolbar>
                         }
                     })
-            }} <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list editing owners /> } />
+            }} <LoadedLive resource=list.first children=move |_| view! { <Table list editing owners /> } />
         </Stack>
         <RepriceDialog open editing />
     }
 }
 
 #[component]
-fn Table(rows: Signal<Vec<UnpricedUse>>, list: Paged<UnpricedUse>, editing: Editing, owners: Owners) -> impl IntoView {
+fn Table(list: Paged<UnpricedUse>, editing: Editing, owners: Owners) -> impl IntoView {
     let session = use_session();
     let now = clock::now();
     let columns = vec![
@@ -79,17 +79,15 @@ fn Table(rows: Signal<Vec<UnpricedUse>>, list: Paged<UnpricedUse>, editing: Edit
         <DataTable
             label="Use without a price"
             columns
-            rows
+            rows=list.rows
             key
             order="-records"
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
+            more=list.more
         >
             <Empty title="Everything has a price" text="All that was used so far has its cost." icon=IconName::Check />
         </DataTable>
         {move || {
-            let gone = rows.with(|rows| rows.iter().any(|row| row.provider_kind.is_none()));
+            let gone = list.rows.with(|rows| rows.iter().any(|row| row.provider_kind.is_none()));
             gone.then(|| view! { <Notice>"Use of providers that are not configured any more cannot be priced."</Notice> })
         }}
     }

@@ -11,7 +11,7 @@ use crate::components::{
     IconName, LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
 };
 use crate::format;
-use crate::pages::catalogue::words::given_untracked;
+use crate::route::given_untracked;
 
 /// What is asked about which credential.
 #[derive(Clone, Copy)]

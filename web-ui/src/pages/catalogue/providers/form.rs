@@ -9,8 +9,8 @@ use crate::components::{
     Tone, field_error, use_toasts,
 };
 use crate::pages::catalogue::way::Way;
-use crate::pages::catalogue::words::{Owners, given_untracked, kind, kind_choices};
-use crate::route::{Page, meant};
+use crate::pages::catalogue::words::{Owners, kind, kind_choices};
+use crate::route::{Page, given_untracked, meant};
 use crate::session::use_session;
 
 #[component]
