@@ -58,6 +58,14 @@ pub(crate) async fn list_credentials(
     client.list(&format!("{PATH}/{provider}/credentials"), query).await
 }
 
+pub(crate) async fn get_credential(
+    client: &Client,
+    provider: Uuid,
+    id: Uuid,
+) -> Result<Versioned<Credential>, Failure> {
+    client.get_versioned(&format!("{PATH}/{provider}/credentials/{id}")).await
+}
+
 pub(crate) async fn create_credential(
     client: &Client,
     provider: Uuid,

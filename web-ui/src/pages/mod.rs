@@ -3,6 +3,7 @@
 mod accept;
 mod account;
 mod alerts;
+mod ask_first;
 mod audit;
 mod catalogue;
 mod keys;
@@ -19,6 +20,7 @@ mod stale;
 mod tenants;
 mod usage;
 mod users;
+mod way;
 
 use leptos::prelude::*;
 

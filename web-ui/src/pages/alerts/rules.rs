@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::rule_form::{CreateRule, EditRule};
 use super::{ChannelList, channel_name, words};
-use crate::api::{alerts, submit, use_client};
+use crate::api::{alerts, if_unchanged, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Choice, Column, Confirm, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive,
-    Menu, MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, Menu,
+    MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::paged::Paged;
 use crate::route::{given, meant, query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
@@ -75,17 +76,10 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         }),
     };
     let remove = move || {
-        let Some(rule) = removing.get_untracked() else { return };
-        submit(busy, async move { alerts::delete_rule(&client, rule.id, None).await }, move |done| {
-            is_removing.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Rule deleted");
-                    changed.try_run(());
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let rule = removing.get_untracked()?;
+        let found = async move { alerts::get_rule(&client, rule.id).await };
+        let delete = async move |version: Option<&str>| alerts::delete_rule(&client, rule.id, version).await;
+        Some(async move { if_unchanged(&rule, found, delete).await })
     };
     let sorts = Choice::list(&[("-created_at", "Newest first"), ("name", "By name")]);
     let may = move || session.can(Permission::ManageAlerts);
@@ -133,7 +127,7 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         <Dialog open=is_editing title="Edit rule">
             {move || editing.get().map(|id| view! { <EditRule id open=is_editing channels on_done=changed /> })}
         </Dialog>
-        <Confirm
+        <AskFirst
             open=is_removing
             title="Delete this rule?"
             text=Signal::derive(move || {
@@ -142,8 +136,10 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
             })
             action="Delete rule"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Rule deleted"
+            on_done=changed
+            on_stale=changed
         />
     }
 }

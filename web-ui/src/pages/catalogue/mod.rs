@@ -4,7 +4,6 @@ mod models;
 mod prices;
 mod providers;
 mod voices;
-mod way;
 mod words;
 
 pub(super) use models::{ModelPage, Models, NewModel};

@@ -12,7 +12,6 @@ use leptos::prelude::*;
 
 use self::card::ProviderCard;
 use self::form::CreateForm;
-pub(super) use self::form::Stale;
 use self::health::Watched;
 pub(in crate::pages) use self::page::ProviderPage;
 use super::words::{Owners, kind_choices, origin_choices};
