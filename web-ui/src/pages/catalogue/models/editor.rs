@@ -177,7 +177,7 @@ fn TargetsCard(draft: Draft, failure: RwSignal<Option<Failure>>) -> impl IntoVie
                 label="Targets"
                 items=draft.targets
                 key=|target: &super::draft::TargetDraft| target.id.to_string()
-                name=|target: &super::draft::TargetDraft| untrack(|| target.name())
+                name=move |target: &super::draft::TargetDraft| draft.name_of(*target)
                 children=move |target| view! { <TargetFields target draft failure providers=names /> }
             />
             <p class="field-error" aria-live="polite">
