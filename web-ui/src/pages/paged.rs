@@ -6,7 +6,7 @@ use admin_types::page::Page;
 use leptos::prelude::*;
 
 use crate::api::{Failure, submit};
-use crate::components::{More, use_toasts};
+use crate::components::{Column, DataTable, LoadedLive, More, use_toasts};
 
 /// What has come of a list so far.
 pub(super) struct Paged<T: 'static> {
@@ -80,4 +80,40 @@ impl<T: Send + Sync + 'static> Paged<T> {
     pub(super) fn refetch(self) {
         self.first.refetch();
     }
+}
+
+/// The table of a list, once its first page is there. `children` is shown where there are no rows.
+#[component]
+pub(super) fn PagedTable<T, C, K>(
+    list: Paged<T>,
+    /// What the rows are, for those who do not see it.
+    label: &'static str,
+    /// Lines of what stands there until then.
+    #[prop(default = 6)]
+    rows: usize,
+    columns: C,
+    /// Tells rows apart.
+    key: K,
+    /// The order at first, where they are sorted here.
+    #[prop(optional)]
+    order: &'static str,
+    /// The order, where the server sorts.
+    #[prop(optional)]
+    server_order: Option<RwSignal<String>>,
+    children: ChildrenFn,
+) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+    C: Fn() -> Vec<Column<T>> + Clone + Send + Sync + 'static,
+    K: Fn(&T) -> String + Clone + Send + Sync + 'static,
+{
+    let table = move |_| {
+        let children = children.clone();
+        view! {
+            <DataTable label columns=columns() rows=list.rows key=key.clone() order server_order more=list.more>
+                {children()}
+            </DataTable>
+        }
+    };
+    view! { <LoadedLive resource=list.first rows children=table /> }
 }

@@ -34,7 +34,7 @@ pub(crate) fn DataTable<T, K>(
     #[prop(optional, into)]
     order: String,
     /// The order when the server sorts: a press on a head changes it, and the rows are shown as they come.
-    #[prop(optional, into)]
+    #[prop(optional_no_strip, into)]
     server_order: Option<RwSignal<String>>,
     /// The rows so far are not all.
     #[prop(optional)]

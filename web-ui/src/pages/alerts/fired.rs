@@ -8,11 +8,11 @@ use super::words;
 use crate::api::{Failure, alerts, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Column, DataTable, Detail, Details, Empty, FilterSelect, IconName, Loaded, LoadedLive,
-    Panel, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Column, Detail, Details, Empty, FilterSelect, IconName, Loaded, Panel, Status, Tone,
+    Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::paged::Paged;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{meant, query_text};
 use crate::session::{Permission, use_session};
 
@@ -58,29 +58,20 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
             <FilterSelect label="Watches" value=kind options=words::kinds() />
             <FilterSelect label="Taken note" value=acknowledged options=taken />
         </Toolbar>
-        <LoadedLive
-            resource=list.first
-            rows=6
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Alerts"
-                        columns=columns(chosen, acknowledge)
-                        rows=list.rows
-                        key=|row: &Alert| row.id.to_string()
-                        more=list.more
-                    >
-                        <Empty
-                            title="No alerts"
-                            text="Nothing that a rule watches for has happened. Rules decide what that is."
-                            icon=IconName::Alert
-                        >
-                            <Button on_press=move || view.set("rules".to_owned())>"Look at rules"</Button>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+        <PagedTable
+            list
+            label="Alerts"
+            columns=move || columns(chosen, acknowledge)
+            key=|row: &Alert| row.id.to_string()
+        >
+            <Empty
+                title="No alerts"
+                text="Nothing that a rule watches for has happened. Rules decide what that is."
+                icon=IconName::Alert
+            >
+                <Button on_press=move || view.set("rules".to_owned())>"Look at rules"</Button>
+            </Empty>
+        </PagedTable>
         <Panel open title="Alert">
             {move || chosen.with(|id| id.parse::<Uuid>().ok()).map(|id| view! { <AlertDetail id acknowledge /> })}
         </Panel>

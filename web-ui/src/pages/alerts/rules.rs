@@ -9,12 +9,12 @@ use super::{ChannelList, channel_name, words};
 use crate::api::{alerts, if_unchanged, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, Menu,
-    MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Choice, Column, Dialog, Empty, FilterSelect, IconName, Menu, MenuItem, SearchBox,
+    Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
-use crate::pages::paged::Paged;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{given, meant, query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
 
@@ -94,33 +94,24 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
                 </Button>
             </Show>
         </Toolbar>
-        <LoadedLive
-            resource=list.first
-            rows=6
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Rules"
-                        columns=columns(channels, actions)
-                        rows=list.rows
-                        key=|row: &AlertRule| row.id.to_string()
-                        more=list.more
-                    >
-                        <Empty
-                            title="No rules"
-                            text="A rule watches a budget, spend, errors, latency or missing prices, and raises an alert."
-                            icon=IconName::Alert
-                        >
-                            <Show when=may>
-                                <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>
-                                    "Create rule"
-                                </Button>
-                            </Show>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+        <PagedTable
+            list
+            label="Rules"
+            columns=move || columns(channels, actions)
+            key=|row: &AlertRule| row.id.to_string()
+        >
+            <Empty
+                title="No rules"
+                text="A rule watches a budget, spend, errors, latency or missing prices, and raises an alert."
+                icon=IconName::Alert
+            >
+                <Show when=may>
+                    <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>
+                        "Create rule"
+                    </Button>
+                </Show>
+            </Empty>
+        </PagedTable>
         <Dialog open=creating title="Create rule">
             <CreateRule open=creating channels on_done=changed />
         </Dialog>

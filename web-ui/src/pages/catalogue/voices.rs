@@ -10,11 +10,11 @@ use leptos::prelude::*;
 use super::words::{Origin, is_declared};
 use crate::api::{Failure, Versioned, if_unchanged, providers, submit_form, use_client, voices};
 use crate::components::{
-    Button, ButtonKind, Column, DataTable, Dialog, Empty, Form, FormButtons, IconButton, IconName, Loaded, LoadedLive,
-    Menu, MenuItem, Notice, PageHead, SearchBox, Stack, TextField, Toolbar, field_error, use_toasts,
+    Button, ButtonKind, Column, Dialog, Empty, Form, FormButtons, IconButton, IconName, Loaded, Menu, MenuItem, Notice,
+    PageHead, SearchBox, Stack, TextField, Toolbar, field_error, use_toasts,
 };
 use crate::pages::ask_first::AskFirst;
-use crate::pages::paged::Paged;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::pages::stale::Stale;
 use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, use_session};
@@ -48,7 +48,7 @@ pub(in crate::pages) fn Voices() -> impl IntoView {
             <Toolbar>
                 <SearchBox value=q label="Search voices" />
             </Toolbar>
-            <LoadedLive resource=list.first children=move |_| view! { <Table list sort asked /> } />
+            <Table list sort asked />
         </Stack>
         <Dialog open=asked.editing title="Voice">
             <EditVoice asked list />
@@ -71,23 +71,24 @@ fn Add(asked: Asked, #[prop(optional)] primary: bool) -> impl IntoView {
 fn Table(list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoView {
     let session = use_session();
     let may = move || session.can(Permission::ManageVoices);
-    let columns = vec![
-        Column::new("Name", |row: &Voice| view! { <strong>{row.name.clone()}</strong> }).server_sorted("name"),
-        Column::new("Means", |row: &Voice| {
-            let pairs = row.map.iter().map(|(provider, voice)| format!("{provider}: {voice}"));
-            let all = pairs.collect::<Vec<_>>().join(", ");
-            view! { <span title=all.clone()>{all.clone()}</span> }
-        }),
-        Column::new("Declared", |row: &Voice| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
-        Column::actions(move |row: &Voice| {
-            let declared = is_declared(&row.managed_by);
-            let row = StoredValue::new(row.clone());
-            let ask = move |open: RwSignal<bool>| {
-                asked.which.set(Some(row.get_value()));
-                open.set(true);
-            };
-            move || {
-                (may() && !declared).then(|| {
+    let columns = move || {
+        vec![
+            Column::new("Name", |row: &Voice| view! { <strong>{row.name.clone()}</strong> }).server_sorted("name"),
+            Column::new("Means", |row: &Voice| {
+                let pairs = row.map.iter().map(|(provider, voice)| format!("{provider}: {voice}"));
+                let all = pairs.collect::<Vec<_>>().join(", ");
+                view! { <span title=all.clone()>{all.clone()}</span> }
+            }),
+            Column::new("Declared", |row: &Voice| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
+            Column::actions(move |row: &Voice| {
+                let declared = is_declared(&row.managed_by);
+                let row = StoredValue::new(row.clone());
+                let ask = move |open: RwSignal<bool>| {
+                    asked.which.set(Some(row.get_value()));
+                    open.set(true);
+                };
+                move || {
+                    (may() && !declared).then(|| {
                     view! {
                         <Menu label=format!("Actions for {}", row.with_value(|row| row.name.clone()))>
                             <MenuItem icon=IconName::Edit on_press=move || ask(asked.editing)>"Edit"</MenuItem>
@@ -95,17 +96,17 @@ fn Table(list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoV
                         </Menu>
                     }
                 })
-            }
-        }),
-    ];
+                }
+            }),
+        ]
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Voices"
             columns
-            rows=list.rows
             key=|row: &Voice| row.name.clone()
             server_order=sort
-            more=list.more
         >
             <Empty
                 title="No voices"
@@ -114,7 +115,7 @@ fn Table(list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoV
             >
                 {move || may().then(|| view! { <Add asked /> })}
             </Empty>
-        </DataTable>
+        </PagedTable>
     }
 }
 

@@ -7,11 +7,11 @@ mod names;
 use admin_types::tenants::{ListTenants, Tenant as Row};
 use leptos::prelude::*;
 
-use super::paged::Paged;
+use super::paged::{Paged, PagedTable};
 use crate::api::{tenants, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, PageHead,
-    SearchBox, Status, Tone, Toolbar,
+    Button, ButtonKind, Card, Choice, Column, Dialog, Empty, FilterSelect, IconName, PageHead, SearchBox, Status, Tone,
+    Toolbar,
 };
 use crate::format;
 use crate::route::{Page, given, meaning, query_flag, query_text, query_text_or};
@@ -55,7 +55,7 @@ pub(super) fn Tenants() -> impl IntoView {
             <FilterSelect label="State" value=suspended options=states() />
         </Toolbar>
         <Card flush=true>
-            <LoadedLive resource=list.first rows=6 children=move |_| view! { <Table list order creating /> } />
+            <Table list order creating />
         </Card>
         <Show when=manages>
             <Dialog open=creating title="Create tenant">
@@ -67,26 +67,27 @@ pub(super) fn Tenants() -> impl IntoView {
 
 #[component]
 fn Table(list: Paged<Row>, order: RwSignal<String>, creating: RwSignal<bool>) -> impl IntoView {
-    let columns = vec![
-        Column::new("Name", |row: &Row| row.name.clone())
-            .server_sorted("name")
-            .link(|row| Page::Tenant(row.id).path().into_owned()),
-        Column::new("State", state_view),
-        Column::new("Without a price", |row: &Row| if row.refuse_unpriced { "Refused" } else { "Served" }).spare(),
-        Column::new("Made by", |row: &Row| origin(&row.managed_by)).spare(),
-        Column::new("Created", |row: &Row| format::date(row.created_at)).server_sorted("created_at"),
-    ];
+    let columns = move || {
+        vec![
+            Column::new("Name", |row: &Row| row.name.clone())
+                .server_sorted("name")
+                .link(|row| Page::Tenant(row.id).path().into_owned()),
+            Column::new("State", state_view),
+            Column::new("Without a price", |row: &Row| if row.refuse_unpriced { "Refused" } else { "Served" }).spare(),
+            Column::new("Made by", |row: &Row| origin(&row.managed_by)).spare(),
+            Column::new("Created", |row: &Row| format::date(row.created_at)).server_sorted("created_at"),
+        ]
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Tenants"
             columns
-            rows=list.rows
             key=|row: &Row| row.id.to_string()
             server_order=order
-            more=list.more
         >
             <NoTenants creating />
-        </DataTable>
+        </PagedTable>
     }
 }
 

@@ -6,11 +6,9 @@ use leptos::prelude::*;
 use super::filters::Filters;
 use super::words;
 use crate::api::{usage, use_client};
-use crate::components::{
-    Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar,
-};
+use crate::components::{Choice, Column, Empty, FilterSelect, IconName, LinkButton, Notice, Status, Toolbar};
 use crate::format;
-use crate::pages::paged::Paged;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{Page, meant, query_text};
 
 #[component]
@@ -44,31 +42,23 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
             <FilterSelect label="Order" all="Newest first" value=sort options=sorts />
         </Toolbar>
         {move || narrowing().map(|text| view! { <Notice>{text}</Notice> })}
-        <LoadedLive
-            resource=records.first
+        <PagedTable
+            list=records
+            label="Usage records"
             rows=8
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Usage records"
-                        columns=columns(keys)
-                        rows=records.rows
-                        key=|row: &UsageRecord| row.id.to_string()
-                        more=records.more
-                    >
-                        <Empty
-                            title="No records"
-                            text="Nothing was called in this time, or nothing that fits the filters."
-                            icon=IconName::Usage
-                        >
-                            <LinkButton href=Page::Playground.path() icon=IconName::Playground>
-                                "Make a call in the playground"
-                            </LinkButton>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+            columns=move || columns(keys)
+            key=|row: &UsageRecord| row.id.to_string()
+        >
+            <Empty
+                title="No records"
+                text="Nothing was called in this time, or nothing that fits the filters."
+                icon=IconName::Usage
+            >
+                <LinkButton href=Page::Playground.path() icon=IconName::Playground>
+                    "Make a call in the playground"
+                </LinkButton>
+            </Empty>
+        </PagedTable>
     }
 }
 

@@ -9,15 +9,14 @@ use crate::api::stream::Progress;
 use crate::api::{Failure, if_unchanged, prices, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Choice, Column, DataTable, Empty, FilterSelect, IconName, LoadedLive, Menu, MenuItem, SearchBox, Stack,
-    Tone, Toolbar, use_toasts,
+    Badge, Choice, Column, Empty, FilterSelect, IconName, Menu, MenuItem, SearchBox, Stack, Tone, Toolbar, use_toasts,
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
 use crate::pages::catalogue::words::{
     Origin, Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
 };
-use crate::pages::paged::Paged;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, Session, use_session};
 
@@ -115,11 +114,7 @@ pub(super) fn PriceList(editing: Editing, owners: Owners) -> impl IntoView {
                 />
                 <Export filters />
             </Toolbar>
-            <LoadedLive
-                resource=list.first
-                rows=8
-                children=move |_| view! { <Table list sort editing owners /> }
-            />
+            <Table list sort editing owners />
         </Stack>
     }
 }
@@ -153,18 +148,18 @@ fn Table(list: Paged<Price>, sort: RwSignal<String>, editing: Editing, owners: O
         asked.set(Some(price));
         removing.set(true);
     };
-    let columns = columns(owners, editing, Callback::new(ask));
+    let ask = Callback::new(ask);
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Prices"
-            columns
-            rows=list.rows
+            rows=8
+            columns=move || columns(owners, editing, ask)
             key=|row: &Price| row.id.to_string()
             server_order=sort
-            more=list.more
         >
             <Empty title="No prices" text="None fits these filters." icon=IconName::Price />
-        </DataTable>
+        </PagedTable>
         <Remove asked open=removing editing />
     }
 }
