@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::api::{Failure, Versioned, submit_form, tenants, use_client};
 use crate::components::{CheckField, Choice, Form, FormButtons, SelectField, TextField, field_error, use_toasts};
 use crate::pages::stale::Stale;
-use crate::route::{Page, meant, use_go};
+use crate::pages::way::Way;
+use crate::route::{Page, meant};
 
 /// What stands in the fields.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ fn Inputs(fields: Fields) -> impl IntoView {
 /// A new tenant.
 #[component]
 pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()>) -> impl IntoView {
-    let (client, toasts, go) = (use_client(), use_toasts(), use_go());
+    let (client, toasts, way) = (use_client(), use_toasts(), Way::new());
     let fields = Fields::new();
     let busy = RwSignal::new(false);
     let send = move || {
@@ -84,12 +85,11 @@ pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()
             refuse_unpriced: fields.refuse_unpriced.get_untracked(),
             when_away: fields.chosen_when_away(),
         };
-        let go = go.clone();
         submit_form(busy, fields.failure, async move { tenants::create_tenant(&client, &create).await }, move |made| {
             // The page is left, and its dialog with it.
             toasts.done("Tenant created");
             on_created.try_run(());
-            go(&Page::Tenant(made.id).path());
+            way.to(&Page::Tenant(made.id));
         });
     };
     view! {

@@ -101,8 +101,7 @@ async fn keep(
 fn Owner(owner: RwSignal<String>, failure: RwSignal<Option<Failure>>) -> impl IntoView {
     let session = use_session();
     let owners = Owners::new();
-    let options =
-        Signal::derive(move || [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat());
+    let options = owners.choices();
     move || {
         session.sees_all_tenants().then(|| {
             view! {

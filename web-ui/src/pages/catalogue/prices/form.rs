@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Editing;
 use crate::api::{Client, Failure, if_unchanged, prices, submit_form, use_client};
 use crate::clock;
-use crate::components::{Choice, Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
+use crate::components::{Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
 use crate::format;
 use crate::pages::catalogue::words::{
     Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
@@ -236,8 +236,7 @@ fn what(price: &Price) -> String {
 #[component]
 fn ForWhat(fields: Fields, failure: RwSignal<Option<Failure>>, owners: Owners) -> impl IntoView {
     let session = use_session();
-    let options =
-        Signal::derive(move || [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat());
+    let options = owners.choices();
     let owner = move || {
         session.sees_all_tenants().then(|| {
             view! {

@@ -5,8 +5,7 @@ use leptos::prelude::*;
 
 use crate::api::{Client, Failure, Versioned, providers, submit_form, use_client};
 use crate::components::{
-    AreaField, CheckField, Choice, Form, FormButtons, FormRow, FormSection, SelectField, TextField, field_error,
-    use_toasts,
+    AreaField, CheckField, Form, FormButtons, FormRow, FormSection, SelectField, TextField, field_error, use_toasts,
 };
 use crate::pages::catalogue::words::{Owners, kind, kind_choices};
 use crate::pages::stale::Stale;
@@ -80,9 +79,7 @@ pub(super) fn CreateForm(open: RwSignal<bool>, owners: Owners) -> impl IntoView 
     };
     let platform = move || {
         session.sees_all_tenants().then(|| {
-            let options = Signal::derive(move || {
-                [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat()
-            });
+            let options = owners.choices();
             view! {
                 <SelectField label="Whose it is" value=owner options error=field_error(failure, "tenant_id") required=true />
                 <Show when=move || owner.with(String::is_empty)>
