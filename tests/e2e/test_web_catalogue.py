@@ -157,7 +157,7 @@ def test_a_model_that_somebody_else_has_changed_is_not_overwritten(site, furnish
     site.ask("PATCH", f"models/{voice['id']}", {"strategy": "cost"})
     page.get_by_label("Model", exact=True).fill("tts-1-hd")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("button", name="Load again").click()
+    page.get_by_role("button", name="Load it again").click()
     page.get_by_role("list", name="Strategies").get_by_text("Cost", exact=True).wait_for()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Edit").wait_for()
@@ -184,6 +184,26 @@ def test_a_voice_is_added_changed_and_deleted(site, furnished, signed_in_page):
     page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog", name="Delete this voice?").get_by_role("button", name="Delete voice").click()
     row(page, "host").wait_for(state="detached")
+
+
+def test_a_voice_that_somebody_else_has_changed_is_neither_deleted_nor_made_over(site, furnished, signed_in_page):
+    site.ask("PUT", "voices/raced", {"map": {"openai": "alloy"}})
+    page = signed_in_page("/voices")
+    row(page, "raced").get_by_text("openai: alloy").wait_for()
+    site.ask("PUT", "voices/raced", {"map": {"openai": "marin"}})
+    page.get_by_role("button", name="Actions for raced").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("dialog", name="Delete this voice?").get_by_role("button", name="Delete voice").click()
+    page.get_by_text("Somebody else has changed it").wait_for()
+    row(page, "raced").get_by_text("openai: marin").wait_for()
+    page.get_by_role("button", name="Add voice").first.click()
+    dialog = page.get_by_role("dialog", name="Voice")
+    dialog.get_by_label("Name").fill("raced")
+    dialog.get_by_label("Provider or kind").fill("openai")
+    dialog.get_by_label("Its voice").fill("cedar")
+    dialog.get_by_role("button", name="Add voice").click()
+    dialog.get_by_text("There is a voice of this name already.").wait_for()
+    assert site.ask("GET", "voices/raced")["map"] == {"openai": "marin"}
 
 
 def test_prices_go_out_and_come_in_again(site, furnished, signed_in_page, tmp_path):

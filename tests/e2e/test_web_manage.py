@@ -159,6 +159,24 @@ def test_a_rotated_key_has_two_secrets_and_a_revoked_one_none(site, told, signed
     conftest.wait_for(lambda: refused(site, secret))
 
 
+def test_a_key_that_somebody_else_has_changed_is_looked_at_again_before_it_is_revoked(site, told, signed_in_page):
+    key = site.ask("POST", "keys", {"name": "raced", "tenant_id": told.tenant["id"]})
+    page = signed_in_page(f"/keys/{key['id']}")
+    page.get_by_role("button", name="More actions").click()
+    site.ask("PATCH", f"keys/{key['id']}", {"name": "raced anew"})
+    page.get_by_role("menuitem", name="Revoke").click()
+    dialog = dialog_of(page, "Revoke key")
+    dialog.get_by_label("Reason").fill("seen in a log")
+    dialog.get_by_role("button", name="Revoke key").click()
+    dialog.get_by_text("Somebody else has changed it").wait_for()
+    assert site.ask("GET", f"keys/{key['id']}")["state"] == "active"
+    page.locator("h1", has_text="raced anew").wait_for()
+    assert dialog.get_by_label("Reason").input_value() == "seen in a log"
+    dialog.get_by_role("button", name="Revoke key").click()
+    dialog.wait_for(state="hidden")
+    assert site.ask("GET", f"keys/{key['id']}")["state"] == "revoked"
+
+
 def refused(site, secret):
     try:
         site.client(secret).audio.speech.create(model="voice", voice="alloy", input="Hello.")

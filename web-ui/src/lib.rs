@@ -5,11 +5,6 @@
 //! money and times are written by `format` alone.
 
 #![expect(unreachable_pub, reason = "`#[component]` makes a public type of the properties of a private component")]
-#![expect(
-    dead_code,
-    unused_imports,
-    reason = "the API and the kit are whole before every page that uses them is there"
-)]
 
 mod api;
 mod chart;

@@ -229,26 +229,6 @@ pub(crate) fn query_text_or(name: &'static str, default: &'static str) -> RwSign
     value
 }
 
-/// Several words that stand in the page's address with commas between.
-pub(crate) fn query_list(name: &'static str) -> RwSignal<Vec<String>> {
-    let text = query_text(name);
-    let split = |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let list = RwSignal::new(text.with_untracked(|text| split(text)));
-    Effect::new(move |_| {
-        let told = text.with(|text| split(text));
-        if list.with_untracked(|list| *list != told) {
-            list.set(told);
-        }
-    });
-    Effect::new(move |before: Option<()>| {
-        let wanted = list.with(|list| list.join(","));
-        if before.is_some() && text.with_untracked(|text| *text != wanted) {
-            text.set(wanted);
-        }
-    });
-    list
-}
-
 /// Whether `?name=1` stands in the page's address. As the `open` of a dialog it makes the dialog a place that a link
 /// leads to.
 pub(crate) fn query_flag(name: &'static str) -> RwSignal<bool> {
@@ -267,6 +247,16 @@ pub(crate) fn query_flag(name: &'static str) -> RwSignal<bool> {
         }
     });
     flag
+}
+
+/// A field of an optional text: nothing where it is empty.
+pub(crate) fn given(text: RwSignal<String>) -> Option<String> {
+    text.with(|text| Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// As [`given`], where nothing follows it.
+pub(crate) fn given_untracked(text: RwSignal<String>) -> Option<String> {
+    untrack(|| given(text))
 }
 
 /// What a text stands for in a query of the API: a word of a closed list, an id, or a plain text. `None` where it is

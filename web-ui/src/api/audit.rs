@@ -2,7 +2,6 @@
 
 use admin_types::audit::{AuditEntry, AuditVerification, ExportAudit, ListAudit};
 use admin_types::page::Page;
-use uuid::Uuid;
 
 use super::stream::{Progress, download};
 use super::wire::with_query;
@@ -13,10 +12,6 @@ const PATH: &str = "/api/v1/audit";
 
 pub(crate) async fn list_audit(client: &Client, query: &ListAudit) -> Result<Page<AuditEntry>, Failure> {
     client.list(PATH, query).await
-}
-
-pub(crate) async fn get_audit_entry(client: &Client, id: Uuid) -> Result<AuditEntry, Failure> {
-    client.get(&format!("{PATH}/{id}")).await
 }
 
 /// Walks the chains.

@@ -117,7 +117,17 @@ impl Client {
 
     /// Makes something, once.
     pub(crate) async fn create<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let call = Call::post(path).json(body)?;
+        self.create_from(path, body, None).await
+    }
+
+    /// Makes something of the version that was read, once.
+    pub(crate) async fn create_from<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        version: Option<&str>,
+    ) -> Result<T, Failure> {
+        let call = Call::post(path).json(body)?.if_match(version);
         let text = call.body.as_ref().and_then(|body| body.as_string()).unwrap_or_default();
         self.create_by(call, &text).await
     }
@@ -162,11 +172,6 @@ impl Client {
     pub(crate) async fn delete(&self, path: &str, version: Option<&str>) -> Result<(), Failure> {
         self.send(Call::new(Method::DELETE, path).if_match(version)).await.map(drop)
     }
-
-    /// Whose it asks for.
-    pub(crate) fn session(&self) -> Session {
-        self.session
-    }
 }
 
 /// The client of whoever is signed in.
@@ -187,6 +192,35 @@ pub(crate) fn submit<T: 'static>(
         busy.try_set(false);
         then(done);
     });
+}
+
+/// As [`submit`], where a form shows why it failed.
+pub(crate) fn submit_form<T: 'static>(
+    busy: RwSignal<bool>,
+    failure: RwSignal<Option<Failure>>,
+    call: impl Future<Output = Result<T, Failure>> + 'static,
+    then: impl FnOnce(T) + 'static,
+) {
+    submit(busy, call, move |done| match done {
+        Ok(done) => then(done),
+        Err(why) => {
+            failure.try_set(Some(why));
+        }
+    });
+}
+
+/// Does something to what a list shows, unless somebody else has changed it since. Lists tell no versions, so it is
+/// asked for once more, as `found`; `act` gets the version of what was shown.
+pub(crate) async fn if_unchanged<T: PartialEq, R>(
+    shown: &T,
+    found: impl Future<Output = Result<Versioned<T>, Failure>>,
+    act: impl AsyncFnOnce(Option<&str>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let found = found.await?;
+    if found.value != *shown {
+        return Err(Failure::Stale);
+    }
+    act(found.version.as_deref()).await
 }
 
 fn digest(path: &str, about: &str) -> u64 {

@@ -2,6 +2,10 @@
 
 use admin_types::problem::Problem;
 
+/// What to do where somebody else was faster.
+const WHEN_STALE: &str =
+    "Somebody else has changed it since you opened it. Look at it as it is now, and repeat your change.";
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -11,6 +15,8 @@ pub(crate) enum Failure {
     Wait(Box<Problem>, u64),
     /// The gateway says so.
     Gateway(Box<GatewayProblem>),
+    /// Somebody else has changed it first, as this page found out by itself.
+    Stale,
     /// Nothing answered.
     Network(String),
     /// Nothing answered in time.
@@ -54,6 +60,7 @@ impl Failure {
                 _ => "The call failed",
             }
             .to_owned(),
+            Self::Stale => "Changed meanwhile".to_owned(),
             Self::Network(_) => "No connection".to_owned(),
             Self::Timeout => "No answer in time".to_owned(),
             Self::SignedOut => "You are signed out".to_owned(),
@@ -72,9 +79,8 @@ impl Failure {
                 let parts = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
                 sentence(&parts.collect::<Vec<_>>().join("; "))
             }
-            Self::Problem(problem) if problem.code == "stale" => {
-                "Somebody else has changed it since you opened it. Load it again and repeat your change.".to_owned()
-            }
+            Self::Problem(problem) if problem.code == "stale" => WHEN_STALE.to_owned(),
+            Self::Stale => WHEN_STALE.to_owned(),
             Self::Problem(problem) => sentence(&problem.detail),
             Self::Gateway(problem) => sentence(&problem.message),
             Self::Network(_) => "The server cannot be reached. Check your connection and try again.".to_owned(),
@@ -98,14 +104,6 @@ impl Failure {
                 problem.param.as_deref().filter(|param| *param == name).map(|_| sentence(&problem.message))
             }
             _ => None,
-        }
-    }
-
-    /// Whether a field of these is at fault, so that the form shows it beside the field.
-    pub(crate) fn is_about(&self, fields: &[&str]) -> bool {
-        match self {
-            Self::Problem(problem) => problem.errors.iter().any(|error| fields.contains(&error.field.as_str())),
-            _ => false,
         }
     }
 
@@ -152,7 +150,7 @@ impl Failure {
 
     /// Somebody else has changed it first.
     pub(crate) fn is_stale(&self) -> bool {
-        self.status() == Some(412)
+        *self == Self::Stale || self.status() == Some(412)
     }
 }
 
@@ -215,11 +213,11 @@ mod tests {
         assert_eq!(one.field("name").as_deref(), Some("Is empty."));
         assert_eq!(one.field("email"), None);
         assert_eq!(one.detail(), "name: is empty.");
-        assert!(one.is_about(&["name"]) && !one.is_about(&["email"]));
         let two = Failure::Problem(problem("invalid", "x", &[("a", "is empty"), ("b", "is no URL")]));
         assert_eq!(two.detail(), "a: is empty; b: is no URL.");
         let wait = Failure::Wait(problem("too_many", "too many have failed", &[]), 61);
         assert_eq!(wait.detail(), "Too many have failed. Try again in 61 seconds.");
+        assert!(Failure::Stale.is_stale() && Failure::Stale.detail().contains("as it is now"));
         assert_eq!(Failure::Wait(problem("too_many", "x", &[]), 600).detail(), "X. Try again in 10 minutes.");
     }
 }

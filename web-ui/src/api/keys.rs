@@ -40,8 +40,13 @@ pub(crate) async fn delete_key(client: &Client, id: Uuid, version: Option<&str>)
 }
 
 /// Gives it another secret, which is in this answer alone.
-pub(crate) async fn rotate_key(client: &Client, id: Uuid, rotate: &RotateKey) -> Result<KeyWithSecret, Failure> {
-    client.create(&format!("{PATH}/{id}/rotate"), rotate).await
+pub(crate) async fn rotate_key(
+    client: &Client,
+    id: Uuid,
+    rotate: &RotateKey,
+    version: Option<&str>,
+) -> Result<KeyWithSecret, Failure> {
+    client.create_from(&format!("{PATH}/{id}/rotate"), rotate, version).await
 }
 
 /// Ends it for good.

@@ -25,5 +25,5 @@ pub(crate) mod users;
 pub(crate) mod voices;
 pub(crate) mod wire;
 
-pub(crate) use client::{Client, OpenClient, Versioned, submit, use_client};
-pub(crate) use failure::{Failure, GatewayProblem, wait_words};
+pub(crate) use client::{Client, OpenClient, Versioned, if_unchanged, submit, submit_form, use_client};
+pub(crate) use failure::Failure;

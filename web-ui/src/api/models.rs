@@ -1,6 +1,6 @@
 //! `/api/v1/models`: the names that clients ask for, and what serves them.
 
-use admin_types::models::{CreateModel, ListModels, Model, ReplaceModel, Simulate, Simulation, UpdateModel};
+use admin_types::models::{CreateModel, ListModels, Model, ReplaceModel, Simulate, Simulation};
 use admin_types::page::Page;
 use uuid::Uuid;
 
@@ -18,16 +18,6 @@ pub(crate) async fn get_model(client: &Client, id: Uuid) -> Result<Versioned<Mod
 
 pub(crate) async fn create_model(client: &Client, create: &CreateModel) -> Result<Model, Failure> {
     client.create(PATH, create).await
-}
-
-/// Changes what is named.
-pub(crate) async fn update_model(
-    client: &Client,
-    id: Uuid,
-    change: &UpdateModel,
-    version: Option<&str>,
-) -> Result<Versioned<Model>, Failure> {
-    client.patch(&format!("{PATH}/{id}"), change, version).await
 }
 
 /// Changes everything.

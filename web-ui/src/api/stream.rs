@@ -73,11 +73,6 @@ impl Progress {
         self.bytes.get()
     }
 
-    /// Whether something is downloaded.
-    pub(crate) fn is_running(self) -> bool {
-        self.bytes.get().is_some()
-    }
-
     /// Stops the download, which fails with `Failure::Cancelled`.
     pub(crate) fn stop(self) {
         self.controller.with_value(|controller| {

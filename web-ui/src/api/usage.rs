@@ -4,6 +4,7 @@ use admin_types::page::Page;
 use admin_types::usage::{
     AggregateUsage, CompareUsage, ExportUsage, InvoiceComparison, ListUsage, UsageAggregates, UsageRecord,
 };
+use time::OffsetDateTime;
 use uuid::Uuid;
 use wasm_bindgen::JsValue;
 
@@ -24,6 +25,26 @@ pub(crate) async fn get_usage_record(client: &Client, id: Uuid) -> Result<UsageR
 
 pub(crate) async fn aggregate_usage(client: &Client, query: &AggregateUsage) -> Result<UsageAggregates, Failure> {
     client.list(&format!("{PATH}/aggregates"), query).await
+}
+
+/// The question for one sum of everything in a time, to be narrowed.
+pub(crate) const fn everything(from: OffsetDateTime, to: OffsetDateTime) -> AggregateUsage {
+    AggregateUsage {
+        from,
+        to,
+        group_by: None,
+        bucket: None,
+        tenant_id: None,
+        key_id: None,
+        user: None,
+        tag: None,
+        provider: None,
+        model: None,
+        model_asked: None,
+        operation: None,
+        limit: None,
+        percentiles: Some(false),
+    }
 }
 
 /// Downloads the records.

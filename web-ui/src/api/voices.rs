@@ -8,6 +8,9 @@ use super::{Client, Failure, Versioned};
 
 const PATH: &str = "/api/v1/voices";
 
+/// The version that a voice has before it is made.
+pub(crate) const NOT_THERE: &str = "\"0\"";
+
 pub(crate) async fn list_voices(client: &Client, query: &ListVoices) -> Result<Page<Voice>, Failure> {
     client.list(PATH, query).await
 }

@@ -14,9 +14,6 @@ pub(crate) enum Unit {
     Milliseconds,
     /// Milliseconds of audio.
     Audio,
-    /// A share of one.
-    Share,
-    Bytes,
 }
 
 impl Unit {
@@ -36,8 +33,6 @@ impl Unit {
             Self::Usd => format::money_compact(value),
             Self::Milliseconds => format::duration_ms(value.round() as i64),
             Self::Audio => format::audio_ms(value.round() as i64),
-            Self::Share => format::percent(value),
-            Self::Bytes => format::bytes(value.max(0.0) as u64),
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn Button(
 #[component]
 pub(crate) fn IconButton(
     name: IconName,
-    #[prop(into)] label: String,
+    #[prop(into)] label: Signal<String>,
     #[prop(optional, into)] disabled: Signal<bool>,
     #[prop(into)] on_press: Callback<()>,
 ) -> impl IntoView {
@@ -74,8 +74,8 @@ pub(crate) fn IconButton(
         <button
             type="button"
             class="icon-button"
-            aria-label=label.clone()
-            title=label
+            aria-label=move || label.get()
+            title=move || label.get()
             disabled=move || disabled.get()
             on:click=move |_| on_press.run(())
         >

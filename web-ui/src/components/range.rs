@@ -55,18 +55,6 @@ impl Range {
         }
     }
 
-    /// For a sentence: `in the last 24 hours`.
-    pub(crate) fn words(self) -> String {
-        match self {
-            Self::Hour => "in the last hour".to_owned(),
-            Self::Day => "in the last 24 hours".to_owned(),
-            Self::Week => "in the last 7 days".to_owned(),
-            Self::Days30 => "in the last 30 days".to_owned(),
-            Self::Month => "this month".to_owned(),
-            Self::Custom(from, to) => format!("{} – {}", format::date_time(from), format::date_time(to)),
-        }
-    }
-
     /// From when to when.
     pub(crate) fn bounds(self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
         let back = |length: Duration| (now - length, now);
@@ -78,12 +66,6 @@ impl Range {
             Self::Month => (first_of_month(now), now),
             Self::Custom(from, to) => (from, to),
         }
-    }
-
-    /// The time of the same length before it, to compare with.
-    pub(crate) fn before(self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
-        let (from, to) = self.bounds(now);
-        (from - (to - from), from)
     }
 
     /// By hours or by days, whichever gives a chart a sensible number of points.
@@ -180,7 +162,6 @@ mod tests {
         }
         assert_eq!(Range::parse("2026-11-02T12:00:00Z~2026-11-01T00:00:00Z"), Range::Day);
         assert_eq!(Range::Month.bounds(now), (datetime!(2026-11-01 0:00 UTC), now));
-        assert_eq!(Range::Day.before(now), (datetime!(2026-11-20 16:00 UTC), datetime!(2026-11-21 16:00 UTC)));
         assert!(Range::Day.by_hour(now) && !Range::Week.by_hour(now));
     }
 }

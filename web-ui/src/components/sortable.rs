@@ -15,7 +15,7 @@ pub(crate) fn SortableList<T, K, L, F, V>(
     items: RwSignal<Vec<T>>,
     /// Tells items apart.
     key: K,
-    /// How an item is called when it has moved.
+    /// How an item is called, unlike the others. It may follow signals.
     name: L,
     #[prop(optional, into)] disabled: Signal<bool>,
     children: F,
@@ -44,7 +44,10 @@ where
         move |item: T| {
             let order = Order { items, own: key(&item), key: key.clone() };
             let content = children(item.clone());
-            let name = name(&item);
+            let name = {
+                let name = name.clone();
+                Signal::derive(move || name(&item))
+            };
             view! { <Row order name list dragged said disabled>{content}</Row> }
         }
     };
@@ -96,7 +99,7 @@ impl<T: Send + Sync + 'static, K: Fn(&T) -> String> Order<T, K> {
 #[component]
 fn Row<T, K>(
     order: Order<T, K>,
-    name: String,
+    name: Signal<String>,
     list: NodeRef<html::Ol>,
     dragged: RwSignal<Option<String>>,
     said: RwSignal<String>,
@@ -113,8 +116,9 @@ where
     let place = Memo::new(move |_| order.with_value(Order::place));
     let last = Memo::new(move |_| order.with_value(Order::count).saturating_sub(1));
     let step = {
-        let (id, name) = (id.clone(), name.clone());
+        let id = id.clone();
         move |to: usize, button: &'static str| {
+            let name = name.get_untracked();
             order.with_value(|order| order.move_to(to));
             said.set(format!("{name} is now {} of {}", to + 1, last.get_untracked() + 1));
             let id = id.clone();
@@ -148,13 +152,13 @@ where
             <div class="sortable-buttons" hidden=move || disabled.get()>
                 <IconButton
                     name=IconName::Up
-                    label=format!("Move {name} up")
+                    label=Signal::derive(move || format!("Move {} up", name.get()))
                     disabled=Signal::derive(move || place.get() == 0)
                     on_press=move || up(place.get_untracked().saturating_sub(1), "up")
                 />
                 <IconButton
                     name=IconName::Down
-                    label=format!("Move {name} down")
+                    label=Signal::derive(move || format!("Move {} down", name.get()))
                     disabled=Signal::derive(move || place.get() >= last.get())
                     on_press=move || down(place.get_untracked() + 1, "down")
                 />

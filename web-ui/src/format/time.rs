@@ -97,21 +97,6 @@ pub(crate) fn offset_at(at: OffsetDateTime) -> UtcOffset {
     UtcOffset::from_whole_seconds((-minutes * 60.0) as i32).unwrap_or(UtcOffset::UTC)
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn zone() -> String {
-    "UTC".to_owned()
-}
-
-/// The name of the reader's time zone.
-#[cfg(target_arch = "wasm32")]
-pub(crate) fn zone() -> String {
-    let format = js_sys::Intl::DateTimeFormat::new(&js_sys::Array::new(), &js_sys::Object::new());
-    js_sys::Reflect::get(&format.resolved_options(), &"timeZone".into())
-        .ok()
-        .and_then(|zone| zone.as_string())
-        .unwrap_or_else(|| "local time".to_owned())
-}
-
 /// Without a browser: plain, in UTC.
 #[cfg(not(target_arch = "wasm32"))]
 fn shown(at: OffsetDateTime, what: Shown) -> String {

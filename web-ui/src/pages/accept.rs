@@ -4,7 +4,7 @@
 use admin_types::auth::{AcceptLink, MAX_PASSWORD, MIN_PASSWORD};
 use leptos::prelude::*;
 
-use crate::api::{Failure, OpenClient, auth, submit};
+use crate::api::{Failure, OpenClient, auth, submit_form};
 use crate::components::{ButtonKind, Empty, Form, FormButtons, Icon, IconName, LinkButton, TextField, field_error};
 
 /// The page.
@@ -65,13 +65,8 @@ fn Choose(token: String, is_done: RwSignal<bool>) -> impl IntoView {
             return;
         }
         let accept = AcceptLink { token: token.clone(), password: password.get_untracked() };
-        submit(busy, async move { auth::accept_link(OpenClient, &accept).await }, move |done| match done {
-            Ok(()) => {
-                is_done.try_set(true);
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { auth::accept_link(OpenClient, &accept).await }, move |()| {
+            is_done.try_set(true);
         });
     };
     view! {

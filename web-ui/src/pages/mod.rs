@@ -4,6 +4,7 @@
 mod accept;
 mod account;
 mod alerts;
+mod ask_first;
 mod audit;
 mod catalogue;
 mod keys;
@@ -11,7 +12,6 @@ mod not_found;
 mod over_time;
 mod overview;
 mod paged;
-mod pager;
 mod pair;
 mod part;
 mod playground;
@@ -22,6 +22,7 @@ mod stale;
 mod tenants;
 mod usage;
 mod users;
+mod way;
 
 use leptos::prelude::*;
 

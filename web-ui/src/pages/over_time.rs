@@ -91,20 +91,10 @@ fn asked(whose: Whose, range: Range) -> AggregateUsage {
         Whose::Tenant(id) => (Some(id), None),
     };
     AggregateUsage {
-        from,
-        to,
-        group_by: None,
         bucket: Some(if range.by_hour(now) { UsageBucket::Hour } else { UsageBucket::Day }),
         tenant_id,
         key_id,
-        user: None,
-        tag: None,
-        provider: None,
-        model: None,
-        model_asked: None,
-        operation: None,
-        limit: None,
-        percentiles: Some(false),
+        ..usage::everything(from, to)
     }
 }
 

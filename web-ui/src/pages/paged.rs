@@ -4,19 +4,18 @@ use std::future::Future;
 
 use admin_types::page::Page;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
-use crate::api::Failure;
-use crate::components::use_toasts;
+use crate::api::{Failure, submit};
+use crate::components::{Column, DataTable, LoadedLive, More, use_toasts};
 
 /// What has come of a list so far.
 pub(super) struct Paged<T: 'static> {
-    first: LocalResource<Result<Vec<T>, Failure>>,
-    /// The entries of later pages.
-    rest: RwSignal<Vec<T>>,
-    cursor: RwSignal<Option<String>>,
-    loading_more: RwSignal<bool>,
-    on_more: Callback<()>,
+    /// Whether its first page is there, for `LoadedLive`.
+    pub(super) first: LocalResource<Result<(), Failure>>,
+    /// All that has come.
+    pub(super) rows: ReadSignal<Vec<T>>,
+    /// The way to the rest.
+    pub(super) more: More,
 }
 
 impl<T> Clone for Paged<T> {
@@ -33,7 +32,7 @@ impl<T> std::fmt::Debug for Paged<T> {
     }
 }
 
-impl<T: Clone + PartialEq + Send + Sync + 'static> Paged<T> {
+impl<T: Send + Sync + 'static> Paged<T> {
     /// `fetch` asks for the page at a cursor. The signals that it reads before it waits make the list anew.
     pub(super) fn new<F, A>(fetch: F) -> Self
     where
@@ -41,72 +40,40 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Paged<T> {
         A: Future<Output = Result<Page<T>, Failure>> + 'static,
     {
         let toasts = use_toasts();
-        let rest = RwSignal::new(Vec::new());
+        let (rows, set_rows) = signal(Vec::new());
         let cursor = RwSignal::new(None::<String>);
-        let loading_more = RwSignal::new(false);
+        let busy = RwSignal::new(false);
         let first = {
             let fetch = fetch.clone();
             LocalResource::new(move || {
                 let asked = fetch(None);
                 async move {
                     let page = asked.await?;
-                    // At once with the first page, so that no entry is there twice.
-                    rest.try_set(Vec::new());
+                    set_rows.try_set(page.data);
                     cursor.try_set(page.next_cursor);
-                    Ok(page.data)
+                    Ok(())
                 }
             })
         };
-        let more = move || {
-            let Some(at) = cursor.get_untracked().filter(|_| !loading_more.get_untracked()) else { return };
-            loading_more.set(true);
+        let further = move |()| {
+            let Some(at) = cursor.get_untracked().filter(|_| !busy.get_untracked()) else { return };
             let asked = untrack(|| fetch(Some(at.clone())));
-            spawn_local(async move {
-                let page = asked.await;
-                loading_more.try_set(false);
+            submit(busy, asked, move |page| {
                 // What was asked before the list became another one is not of it.
                 if cursor.try_get_untracked().flatten().as_ref() != Some(&at) {
                     return;
                 }
                 match page {
                     Ok(page) => {
-                        rest.try_update(|rest| rest.extend(page.data));
+                        set_rows.try_update(|rows| rows.extend(page.data));
                         cursor.try_set(page.next_cursor);
                     }
                     Err(failure) => toasts.failed(&failure),
                 }
             });
         };
-        Self { first, rest, cursor, loading_more, on_more: Callback::new(move |()| more()) }
-    }
-
-    /// For `LoadedLive`.
-    pub(super) fn resource(self) -> LocalResource<Result<Vec<T>, Failure>> {
-        self.first
-    }
-
-    /// All that has come, where `first` is what `LoadedLive` gives.
-    pub(super) fn rows(self, first: Signal<Vec<T>>) -> Signal<Vec<T>> {
-        Signal::derive(move || {
-            let mut rows = first.get();
-            self.rest.with(|rest| rows.extend_from_slice(rest));
-            rows
-        })
-    }
-
-    /// Whether there is another page.
-    pub(super) fn more(self) -> Signal<bool> {
-        Signal::derive(move || self.cursor.with(Option::is_some))
-    }
-
-    /// Whether it is on its way.
-    pub(super) fn loading_more(self) -> Signal<bool> {
-        self.loading_more.into()
-    }
-
-    /// Asks for it.
-    pub(super) fn on_more(self) -> Callback<()> {
-        self.on_more
+        let is_there = Signal::derive(move || cursor.with(Option::is_some));
+        Self { first, rows, more: More { is_there, busy: busy.into(), on_more: Callback::new(further) } }
     }
 
     /// Asks for the list anew, from its begin.
@@ -115,9 +82,38 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Paged<T> {
     }
 }
 
-/// A word of a search, as lists take it: `None` where it is empty.
-pub(super) fn searched(text: RwSignal<String>) -> Option<String> {
-    let text = text.get();
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+/// The table of a list, once its first page is there. `children` is shown where there are no rows.
+#[component]
+pub(super) fn PagedTable<T, C, K>(
+    list: Paged<T>,
+    /// What the rows are, for those who do not see it.
+    label: &'static str,
+    /// Lines of what stands there until then.
+    #[prop(default = 6)]
+    rows: usize,
+    columns: C,
+    /// Tells rows apart.
+    key: K,
+    /// The order at first, where they are sorted here.
+    #[prop(optional)]
+    order: &'static str,
+    /// The order, where the server sorts.
+    #[prop(optional)]
+    server_order: Option<RwSignal<String>>,
+    children: ChildrenFn,
+) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+    C: Fn() -> Vec<Column<T>> + Clone + Send + Sync + 'static,
+    K: Fn(&T) -> String + Clone + Send + Sync + 'static,
+{
+    let table = move |_| {
+        let children = children.clone();
+        view! {
+            <DataTable label columns=columns() rows=list.rows key=key.clone() order server_order more=list.more>
+                {children()}
+            </DataTable>
+        }
+    };
+    view! { <LoadedLive resource=list.first rows children=table /> }
 }

@@ -15,7 +15,7 @@ use leptos::prelude::*;
 pub(crate) use self::column::Column;
 use self::rows::{Listed, Rows, Space, listed};
 use self::window::Seen;
-use super::{Button, Icon, IconName};
+use super::{Icon, IconName, More, MoreButton};
 
 /// More rows than these are shown in part.
 const ALL_AT_ONCE: usize = 120;
@@ -34,13 +34,11 @@ pub(crate) fn DataTable<T, K>(
     #[prop(optional, into)]
     order: String,
     /// The order when the server sorts: a press on a head changes it, and the rows are shown as they come.
-    #[prop(optional, into)]
+    #[prop(optional_no_strip, into)]
     server_order: Option<RwSignal<String>>,
-    /// There is another page.
-    #[prop(optional, into)]
-    more: Signal<bool>,
-    #[prop(optional, into)] loading_more: Signal<bool>,
-    #[prop(optional, into)] on_more: Option<Callback<()>>,
+    /// The rows so far are not all.
+    #[prop(optional)]
+    more: Option<More>,
     #[prop(optional)] children: Option<ChildrenFn>,
 ) -> impl IntoView
 where
@@ -67,7 +65,7 @@ where
                 let children = children.clone().filter(|_| empty.get());
                 children.map(|children| view! { <div class="table-empty">{children()}</div> })
             }}
-            <Foot listed more loading_more on_more />
+            <Foot listed more />
         </div>
     }
 }
@@ -126,34 +124,21 @@ where
 }
 
 #[component]
-fn Foot<T>(
-    listed: Memo<Arc<Listed<T>>>,
-    more: Signal<bool>,
-    loading_more: Signal<bool>,
-    on_more: Option<Callback<()>>,
-) -> impl IntoView
+fn Foot<T>(listed: Memo<Arc<Listed<T>>>, more: Option<More>) -> impl IntoView
 where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
     let count = move || listed.with(|listed| listed.rows.len());
-    let text = move || match (count(), more.get()) {
+    let is_more = move || more.is_some_and(|more| more.is_there.get());
+    let text = move || match (count(), is_more()) {
         (1, false) => "1 row".to_owned(),
         (count, true) => format!("{} rows so far", crate::format::count(count as i128)),
         (count, false) => format!("{} rows", crate::format::count(count as i128)),
     };
-    let load = move || {
-        if let Some(on_more) = on_more {
-            on_more.run(());
-        }
-    };
     view! {
         <div class="table-foot" hidden=move || count() == 0>
             <span>{text}</span>
-            <Show when=move || more.get()>
-                <Button busy=loading_more on_press=load>
-                    "Load more"
-                </Button>
-            </Show>
+            {more.map(|more| view! { <MoreButton more /> })}
         </div>
     }
 }

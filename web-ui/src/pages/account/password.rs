@@ -3,7 +3,7 @@
 use admin_types::auth::{ChangePassword, MIN_PASSWORD};
 use leptos::prelude::*;
 
-use crate::api::{Failure, auth, submit, use_client};
+use crate::api::{Failure, auth, submit_form, use_client};
 use crate::components::{Card, Form, FormButtons, Notice, TextField, field_error, use_toasts};
 use crate::pages::accept::problem_of;
 use crate::session::use_session;
@@ -45,17 +45,12 @@ fn Change() -> impl IntoView {
             return;
         }
         let change = ChangePassword { old_password: old.get_untracked(), new_password: new.get_untracked() };
-        submit(busy, async move { auth::change_password(&client, &change).await }, move |done| match done {
-            Ok(token) => {
-                session.adopt(token);
-                for field in [old, new, again] {
-                    field.try_set(String::new());
-                }
-                toasts.done("Password changed");
+        submit_form(busy, failure, async move { auth::change_password(&client, &change).await }, move |token| {
+            session.adopt(token);
+            for field in [old, new, again] {
+                field.try_set(String::new());
             }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+            toasts.done("Password changed");
         });
     };
     view! {

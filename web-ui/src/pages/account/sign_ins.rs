@@ -4,52 +4,42 @@ use admin_types::auth::{ListSignIns, SignIn};
 use leptos::prelude::*;
 use uuid::Uuid;
 
-use crate::api::{auth, submit, use_client};
+use crate::api::{auth, use_client};
 use crate::clock;
-use crate::components::{
-    Badge, Button, ButtonKind, Card, Column, Confirm, DataTable, Empty, LoadedLive, Tone, use_toasts,
-};
+use crate::components::{Badge, Button, ButtonKind, Card, Column, DataTable, Empty, LoadedLive, Tone};
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 
 #[component]
 pub(super) fn SignIns() -> impl IntoView {
-    let (client, toasts) = (use_client(), use_toasts());
+    let client = use_client();
     let found = LocalResource::new(move || async move {
         let query = ListSignIns { limit: Some(200), cursor: None };
         auth::list_sign_ins(&client, &query).await.map(|page| page.data)
     });
     let asked = RwSignal::new(None::<Uuid>);
     let open = RwSignal::new(false);
-    let busy = RwSignal::new(false);
     let ask = move |id| {
         asked.set(Some(id));
         open.set(true);
     };
     let end = move || {
-        let Some(id) = asked.get_untracked() else { return };
-        submit(busy, async move { auth::end_sign_in(&client, id).await }, move |done| {
-            open.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Sign-in ended");
-                    found.refetch();
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let id = asked.get_untracked()?;
+        Some(async move { auth::end_sign_in(&client, id).await })
     };
     view! {
         <Card title="Where you are signed in" text="End those that you do not know." flush=true>
             <LoadedLive resource=found children=move |rows| view! { <Table rows ask=Callback::new(ask) /> } />
         </Card>
-        <Confirm
+        <AskFirst
             open
             title="End this sign-in?"
             text="The browser that it belongs to must sign in again."
             action="End sign-in"
             danger=true
-            on_confirm=end
-            busy
+            call=end
+            done="Sign-in ended"
+            on_done=move || found.refetch()
         />
     }
 }

@@ -5,18 +5,19 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::role_name;
-use crate::api::{Failure, submit, tokens, use_client};
+use crate::api::{Failure, submit_form, tokens, use_client};
 use crate::clock;
 use crate::components::{
-    Button, ButtonKind, Card, Choice, Column, Confirm, CopyField, DataTable, Dialog, Empty, Form, FormButtons,
-    IconName, LoadedLive, Notice, SelectField, TextField, Tone, field_error, use_toasts,
+    Button, ButtonKind, Card, Choice, Column, CopyField, DataTable, Dialog, Empty, Form, FormButtons, IconName,
+    LoadedLive, Notice, SelectField, TextField, Tone, field_error,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::session::use_session;
 
 #[component]
 pub(super) fn Tokens() -> impl IntoView {
-    let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+    let (client, session) = (use_client(), use_session());
     let own_id = Memo::new(move |_| session.me().map(|me| me.user.id));
     let found = LocalResource::new(move || {
         let user_id = own_id.get();
@@ -33,23 +34,13 @@ pub(super) fn Tokens() -> impl IntoView {
     let creating = RwSignal::new(false);
     let asked = RwSignal::new(None::<Uuid>);
     let removing = RwSignal::new(false);
-    let busy = RwSignal::new(false);
     let ask = move |id| {
         asked.set(Some(id));
         removing.set(true);
     };
     let remove = move || {
-        let Some(id) = asked.get_untracked() else { return };
-        submit(busy, async move { tokens::delete_token(&client, id).await }, move |done| {
-            removing.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Token removed");
-                    found.refetch();
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let id = asked.get_untracked()?;
+        Some(async move { tokens::delete_token(&client, id).await })
     };
     view! {
         <Card
@@ -63,14 +54,15 @@ pub(super) fn Tokens() -> impl IntoView {
         <Dialog open=creating title="Create token">
             <Create open=creating on_created=move || found.refetch() />
         </Dialog>
-        <Confirm
+        <AskFirst
             open=removing
             title="Remove this token?"
             text="Programs that use it are refused from then on."
             action="Remove token"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Token removed"
+            on_done=move || found.refetch()
         />
     }
 }
@@ -135,14 +127,9 @@ fn CreateForm(created: RwSignal<Option<CreatedToken>>, on_created: Callback<()>)
             // Whole seconds are enough.
             expires_at: ends.and_then(|at| at.replace_nanosecond(0).ok()),
         };
-        submit(busy, async move { tokens::create_token(&client, &create).await }, move |done| match done {
-            Ok(token) => {
-                created.try_set(Some(token));
-                on_created.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { tokens::create_token(&client, &create).await }, move |token| {
+            created.try_set(Some(token));
+            on_created.try_run(());
         });
     };
     view! {

@@ -6,11 +6,11 @@ use leptos::prelude::*;
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 
-use crate::api::{Failure, Versioned, alerts, submit, use_client};
+use crate::api::{Failure, Versioned, alerts, submit_form, use_client};
 use crate::components::{
-    AreaField, Button, CheckField, Choice, Form, FormButtons, IconName, Loaded, Segments, TextField, field_error,
-    use_toasts,
+    AreaField, Button, CheckField, Choice, Form, FormButtons, Loaded, Segments, TextField, field_error, use_toasts,
 };
+use crate::pages::stale::Stale;
 use crate::session::use_session;
 
 /// Letters of a secret that is made here.
@@ -104,16 +104,16 @@ pub(super) fn CreateChannel(open: RwSignal<bool>, on_done: Callback<()>) -> impl
             settings: draft.settings(),
             enabled: draft.enabled.get_untracked(),
         };
-        submit(draft.busy, async move { alerts::create_channel(&client, &create).await }, move |done| match done {
-            Ok(_) => {
+        submit_form(
+            draft.busy,
+            draft.failure,
+            async move { alerts::create_channel(&client, &create).await },
+            move |_| {
                 toasts.done("Channel created");
                 open.try_set(false);
                 on_done.try_run(());
-            }
-            Err(why) => {
-                draft.failure.try_set(Some(why));
-            }
-        });
+            },
+        );
     };
     let kinds = Choice::list(&[("webhook", "Webhook"), ("slack", "Slack"), ("email", "E-mail")]);
     view! {
@@ -145,20 +145,15 @@ pub(super) fn EditChannel(id: Uuid, open: RwSignal<bool>, on_done: Callback<()>)
             };
             let version = version.get_value();
             let call = async move { alerts::update_channel(&client, id, &change, version.as_deref()).await };
-            submit(draft.busy, call, move |done| match done {
-                Ok(_) => {
-                    toasts.done("Channel saved");
-                    open.try_set(false);
-                    on_done.try_run(());
-                }
-                Err(why) => {
-                    draft.failure.try_set(Some(why));
-                }
+            submit_form(draft.busy, draft.failure, call, move |_| {
+                toasts.done("Channel saved");
+                open.try_set(false);
+                on_done.try_run(());
             });
         };
-        let is_stale = move || draft.failure.with(|why| why.as_ref().is_some_and(Failure::is_stale));
         view! {
             <Form on_submit=send failure=draft.failure>
+                <Stale failure=draft.failure on_reload=move || found.refetch() />
                 <NameField draft />
                 <CheckField
                     label="Change where it leads"
@@ -171,9 +166,6 @@ pub(super) fn EditChannel(id: Uuid, open: RwSignal<bool>, on_done: Callback<()>)
                 <CheckField label="On" value=draft.enabled hint="Off, nothing is told through it." switch=true />
                 <FormButtons action="Save" busy=draft.busy cancel=open />
             </Form>
-            <Show when=is_stale>
-                <Button icon=IconName::Refresh on_press=move || found.refetch()>"Load it again"</Button>
-            </Show>
         }
     };
     view! { <Loaded resource=found rows=5 children=form /> }

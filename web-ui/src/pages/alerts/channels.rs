@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::channel_form::{CreateChannel, EditChannel};
 use super::{ChannelList, words};
-use crate::api::Failure;
+use crate::api::{Failure, if_unchanged};
 use crate::api::{alerts, submit, use_client};
 use crate::components::{
-    Button, ButtonKind, Code, Column, Confirm, DataTable, Detail, Details, Dialog, Empty, FilterSelect, IconName,
-    LoadedLive, Loading, Menu, MenuItem, Notice, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Button, ButtonKind, Code, Column, DataTable, Detail, Details, Dialog, Empty, FilterSelect, IconName, LoadedLive,
+    Loading, Menu, MenuItem, Notice, SearchBox, Status, Tone, Toolbar,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::route::{query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
 
@@ -27,7 +28,7 @@ struct Actions {
 
 #[component]
 pub(super) fn Channels(channels: ChannelList) -> impl IntoView {
-    let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+    let (client, session) = (use_client(), use_session());
     let (q, kind) = (query_text("q"), query_text("channel_kind"));
     let changed = Callback::new(move |()| channels.refetch());
     let creating = query_flag("new_channel");
@@ -57,17 +58,10 @@ pub(super) fn Channels(channels: ChannelList) -> impl IntoView {
         }),
     };
     let remove = move || {
-        let Some(channel) = removing.get_untracked() else { return };
-        submit(busy, async move { alerts::delete_channel(&client, channel.id, None).await }, move |done| {
-            is_removing.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Channel deleted");
-                    changed.try_run(());
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let channel = removing.get_untracked()?;
+        let found = async move { alerts::get_channel(&client, channel.id).await };
+        let delete = async move |version: Option<&str>| alerts::delete_channel(&client, channel.id, version).await;
+        Some(async move { if_unchanged(&channel, found, delete).await })
     };
     let kinds = crate::components::Choice::list(&[("webhook", "Webhook"), ("slack", "Slack"), ("email", "E-mail")]);
     let may = move || session.can(Permission::ManageAlerts);
@@ -124,7 +118,7 @@ pub(super) fn Channels(channels: ChannelList) -> impl IntoView {
                 Some(outcome) => view! { <Outcome outcome /> }.into_any(),
             }}
         </Dialog>
-        <Confirm
+        <AskFirst
             open=is_removing
             title="Delete this channel?"
             text=Signal::derive(move || {
@@ -133,8 +127,10 @@ pub(super) fn Channels(channels: ChannelList) -> impl IntoView {
             })
             action="Delete channel"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Channel deleted"
+            on_done=changed
+            on_stale=changed
         />
     }
 }

@@ -5,11 +5,9 @@ use leptos::prelude::*;
 
 use super::{ChannelList, channel_name, words};
 use crate::api::{alerts, use_client};
-use crate::components::{
-    Choice, Code, Column, DataTable, Detail, Details, Empty, FilterSelect, IconName, LoadedLive, Panel, Status, Toolbar,
-};
+use crate::components::{Choice, Code, Column, Detail, Details, Empty, FilterSelect, IconName, Panel, Status, Toolbar};
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{meant, query_text};
 use crate::session::use_session;
 
@@ -17,7 +15,7 @@ use crate::session::use_session;
 pub(super) fn Deliveries(channels: ChannelList) -> impl IntoView {
     let (client, session) = (use_client(), use_session());
     let (status, channel) = (query_text("status"), query_text("channel"));
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlertDeliveries {
             status: status.with(|text| meant(text)),
             channel_id: channel.with(|text| meant(text)),
@@ -38,45 +36,36 @@ pub(super) fn Deliveries(channels: ChannelList) -> impl IntoView {
         chosen.set(Some(row.clone()));
         open.set(true);
     };
+    let columns = move || {
+        vec![
+            Column::new("Written", |row: &AlertDelivery| format::date_time(row.created_at)).press(look),
+            Column::new("Tells", |row: &AlertDelivery| words::event(row.event)),
+            Column::new("Channel", move |row: &AlertDelivery| channel_name(channels, row.channel_id)),
+            Column::new("Status", |row: &AlertDelivery| {
+                let (text, tone) = words::delivery(row.status);
+                view! { <Status tone>{text}</Status> }
+            }),
+            Column::new("Attempts", |row: &AlertDelivery| format::count(row.attempts)).end().spare(),
+            Column::new("Answer", |row: &AlertDelivery| answer(row)).spare(),
+        ]
+    };
     view! {
         <Toolbar>
             <FilterSelect label="Status" value=status options=statuses />
             <FilterSelect label="Channel" value=channel options=names />
         </Toolbar>
-        <LoadedLive
-            resource=list.first
-            rows=6
-            children=move |_| {
-                let columns = vec![
-                    Column::new("Written", |row: &AlertDelivery| format::date_time(row.created_at)).press(look),
-                    Column::new("Tells", |row: &AlertDelivery| words::event(row.event)),
-                    Column::new("Channel", move |row: &AlertDelivery| channel_name(channels, row.channel_id)),
-                    Column::new("Status", |row: &AlertDelivery| {
-                        let (text, tone) = words::delivery(row.status);
-                        view! { <Status tone>{text}</Status> }
-                    }),
-                    Column::new("Attempts", |row: &AlertDelivery| format::count(row.attempts)).end().spare(),
-                    Column::new("Answer", |row: &AlertDelivery| answer(row)).spare(),
-                ];
-                view! {
-                    <DataTable
-                        label="Deliveries"
-                        columns
-                        rows=list.rows
-                        key=|row: &AlertDelivery| row.id.to_string()
-                        more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
-                    >
-                        <Empty
-                            title="Nothing was sent"
-                            text="Alerts and tests of channels are listed here, with what became of each message."
-                            icon=IconName::Webhook
-                        />
-                    </DataTable>
-                }
-            }
-        />
+        <PagedTable
+            list
+            label="Deliveries"
+            columns
+            key=|row: &AlertDelivery| row.id.to_string()
+        >
+            <Empty
+                title="Nothing was sent"
+                text="Alerts and tests of channels are listed here, with what became of each message."
+                icon=IconName::Webhook
+            />
+        </PagedTable>
         <Panel open title="Delivery">
             {move || chosen.get().map(|delivery| view! { <DeliveryDetail delivery channels /> })}
         </Panel>

@@ -8,11 +8,11 @@ use super::words;
 use crate::api::{Failure, alerts, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Column, DataTable, Detail, Details, Empty, FilterSelect, IconName, Loaded, LoadedLive,
-    Panel, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Column, Detail, Details, Empty, FilterSelect, IconName, Loaded, Panel, Status, Tone,
+    Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{meant, query_text};
 use crate::session::{Permission, use_session};
 
@@ -22,7 +22,7 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
     let (state, severity, kind) = (query_text("state"), query_text("severity"), query_text("kind"));
     let acknowledged = query_text("acknowledged");
     let chosen = query_text("alert");
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlerts {
             state: state.with(|text| meant(text)),
             severity: severity.with(|text| meant(text)),
@@ -34,7 +34,7 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
         };
         async move { alerts::list_alerts(&client, &query).await }
     });
-    let acknowledge = use_acknowledge(Callback::new(move |()| list.first.refetch()));
+    let acknowledge = use_acknowledge(Callback::new(move |()| list.refetch()));
     let states = crate::components::Choice::list(&[("firing", "Open"), ("resolved", "Over")]);
     let taken = crate::components::Choice::list(&[("false", "Not yet"), ("true", "Acknowledged")]);
     let open = RwSignal::new(chosen.with_untracked(|id| !id.is_empty()));
@@ -58,31 +58,20 @@ pub(super) fn Fired(view: RwSignal<String>) -> impl IntoView {
             <FilterSelect label="Watches" value=kind options=words::kinds() />
             <FilterSelect label="Taken note" value=acknowledged options=taken />
         </Toolbar>
-        <LoadedLive
-            resource=list.first
-            rows=6
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Alerts"
-                        columns=columns(chosen, acknowledge)
-                        rows=list.rows
-                        key=|row: &Alert| row.id.to_string()
-                        more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
-                    >
-                        <Empty
-                            title="No alerts"
-                            text="Nothing that a rule watches for has happened. Rules decide what that is."
-                            icon=IconName::Alert
-                        >
-                            <Button on_press=move || view.set("rules".to_owned())>"Look at rules"</Button>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+        <PagedTable
+            list
+            label="Alerts"
+            columns=move || columns(chosen, acknowledge)
+            key=|row: &Alert| row.id.to_string()
+        >
+            <Empty
+                title="No alerts"
+                text="Nothing that a rule watches for has happened. Rules decide what that is."
+                icon=IconName::Alert
+            >
+                <Button on_press=move || view.set("rules".to_owned())>"Look at rules"</Button>
+            </Empty>
+        </PagedTable>
         <Panel open title="Alert">
             {move || chosen.with(|id| id.parse::<Uuid>().ok()).map(|id| view! { <AlertDetail id acknowledge /> })}
         </Panel>

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::condition::{ConditionFields, Fields};
 use super::{ChannelList, words};
-use crate::api::{Failure, Versioned, alerts, submit, use_client};
+use crate::api::{Failure, Versioned, alerts, submit_form, use_client};
 use crate::components::{
-    Button, CheckField, Choice, ChoiceSet, Form, FormButtons, IconName, Loaded, SelectField, TextField, field_error,
-    use_toasts,
+    CheckField, Choice, ChoiceSet, Form, FormButtons, Loaded, SelectField, TextField, field_error, use_toasts,
 };
+use crate::pages::stale::Stale;
 use crate::session::use_session;
 
 /// What is written, before it is sent.
@@ -97,15 +97,10 @@ pub(super) fn CreateRule(open: RwSignal<bool>, channels: ChannelList, on_done: C
             enabled: draft.enabled.get_untracked(),
             channel_ids: draft.channels(),
         };
-        submit(draft.busy, async move { alerts::create_rule(&client, &create).await }, move |done| match done {
-            Ok(_) => {
-                toasts.done("Rule created");
-                open.try_set(false);
-                on_done.try_run(());
-            }
-            Err(why) => {
-                draft.failure.try_set(Some(why));
-            }
+        submit_form(draft.busy, draft.failure, async move { alerts::create_rule(&client, &create).await }, move |_| {
+            toasts.done("Rule created");
+            open.try_set(false);
+            on_done.try_run(());
         });
     };
     view! { <RuleFields draft channels on_send=send action="Create rule" open /> }
@@ -129,23 +124,16 @@ pub(super) fn EditRule(id: Uuid, open: RwSignal<bool>, channels: ChannelList, on
             };
             let version = version.get_value();
             let call = async move { alerts::update_rule(&client, id, &change, version.as_deref()).await };
-            submit(draft.busy, call, move |done| match done {
-                Ok(_) => {
-                    toasts.done("Rule saved");
-                    open.try_set(false);
-                    on_done.try_run(());
-                }
-                Err(why) => {
-                    draft.failure.try_set(Some(why));
-                }
+            submit_form(draft.busy, draft.failure, call, move |_| {
+                toasts.done("Rule saved");
+                open.try_set(false);
+                on_done.try_run(());
             });
         };
-        let is_stale = move || draft.failure.with(|why| why.as_ref().is_some_and(Failure::is_stale));
         view! {
-            <RuleFields draft channels on_send=send action="Save" open />
-            <Show when=is_stale>
-                <Button icon=IconName::Refresh on_press=move || found.refetch()>"Load it again"</Button>
-            </Show>
+            <RuleFields draft channels on_send=send action="Save" open>
+                <Stale failure=draft.failure on_reload=move || found.refetch() />
+            </RuleFields>
         }
     };
     view! { <Loaded resource=found rows=8 children=form /> }
@@ -158,6 +146,9 @@ fn RuleFields(
     #[prop(into)] on_send: Callback<()>,
     action: &'static str,
     open: RwSignal<bool>,
+    /// Above the fields.
+    #[prop(optional)]
+    children: Option<Children>,
 ) -> impl IntoView {
     // Channels of the same owner alone.
     let options = Signal::derive(move || {
@@ -168,6 +159,7 @@ fn RuleFields(
     let has_channels = move || options.with(|options: &Vec<Choice>| !options.is_empty());
     view! {
         <Form on_submit=on_send failure=draft.failure>
+            {children.map(|children| children())}
             <TextField
                 label="Name"
                 value=draft.name

@@ -6,15 +6,16 @@ use uuid::Uuid;
 
 use super::rule_form::{CreateRule, EditRule};
 use super::{ChannelList, channel_name, words};
-use crate::api::{alerts, submit, use_client};
+use crate::api::{alerts, if_unchanged, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Choice, Column, Confirm, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive,
-    Menu, MenuItem, SearchBox, Status, Tone, Toolbar, use_toasts,
+    Badge, Button, ButtonKind, Choice, Column, Dialog, Empty, FilterSelect, IconName, Menu, MenuItem, SearchBox,
+    Status, Tone, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::pager::use_pages;
-use crate::route::{meant, query_flag, query_text};
+use crate::pages::ask_first::AskFirst;
+use crate::pages::paged::{Paged, PagedTable};
+use crate::route::{given, meant, query_flag, query_text};
 use crate::session::{Permission, Session, use_session};
 
 /// What is done with a rule.
@@ -30,9 +31,9 @@ struct Actions {
 pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
     let (q, kind, sort) = (query_text("q"), query_text("kind"), query_text("sort"));
-    let list = use_pages(move |cursor| {
+    let list = Paged::new(move |cursor| {
         let query = ListAlertRules {
-            q: Some(q.get()).filter(|q| !q.is_empty()),
+            q: given(q),
             kind: kind.with(|text| meant(text)),
             tenant_id: session.tenant(),
             sort: sort.with(|text| meant::<AlertSort>(text)),
@@ -41,7 +42,7 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         };
         async move { alerts::list_rules(&client, &query).await }
     });
-    let changed = Callback::new(move |()| list.first.refetch());
+    let changed = Callback::new(move |()| list.refetch());
     let creating = query_flag("new");
     let editing = RwSignal::new(None::<Uuid>);
     let is_editing = RwSignal::new(false);
@@ -75,17 +76,10 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         }),
     };
     let remove = move || {
-        let Some(rule) = removing.get_untracked() else { return };
-        submit(busy, async move { alerts::delete_rule(&client, rule.id, None).await }, move |done| {
-            is_removing.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Rule deleted");
-                    changed.try_run(());
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let rule = removing.get_untracked()?;
+        let found = async move { alerts::get_rule(&client, rule.id).await };
+        let delete = async move |version: Option<&str>| alerts::delete_rule(&client, rule.id, version).await;
+        Some(async move { if_unchanged(&rule, found, delete).await })
     };
     let sorts = Choice::list(&[("-created_at", "Newest first"), ("name", "By name")]);
     let may = move || session.can(Permission::ManageAlerts);
@@ -100,42 +94,31 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
                 </Button>
             </Show>
         </Toolbar>
-        <LoadedLive
-            resource=list.first
-            rows=6
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Rules"
-                        columns=columns(channels, actions)
-                        rows=list.rows
-                        key=|row: &AlertRule| row.id.to_string()
-                        more=list.more
-                        loading_more=list.loading
-                        on_more=list.on_more
-                    >
-                        <Empty
-                            title="No rules"
-                            text="A rule watches a budget, spend, errors, latency or missing prices, and raises an alert."
-                            icon=IconName::Alert
-                        >
-                            <Show when=may>
-                                <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>
-                                    "Create rule"
-                                </Button>
-                            </Show>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+        <PagedTable
+            list
+            label="Rules"
+            columns=move || columns(channels, actions)
+            key=|row: &AlertRule| row.id.to_string()
+        >
+            <Empty
+                title="No rules"
+                text="A rule watches a budget, spend, errors, latency or missing prices, and raises an alert."
+                icon=IconName::Alert
+            >
+                <Show when=may>
+                    <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>
+                        "Create rule"
+                    </Button>
+                </Show>
+            </Empty>
+        </PagedTable>
         <Dialog open=creating title="Create rule">
             <CreateRule open=creating channels on_done=changed />
         </Dialog>
         <Dialog open=is_editing title="Edit rule">
             {move || editing.get().map(|id| view! { <EditRule id open=is_editing channels on_done=changed /> })}
         </Dialog>
-        <Confirm
+        <AskFirst
             open=is_removing
             title="Delete this rule?"
             text=Signal::derive(move || {
@@ -144,8 +127,10 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
             })
             action="Delete rule"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Rule deleted"
+            on_done=changed
+            on_stale=changed
         />
     }
 }

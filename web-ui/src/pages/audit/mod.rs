@@ -12,17 +12,17 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use self::words::{action_choices, action_name, action_tone, kind_choices, kind_name};
-use super::paged::{Paged, searched};
+use super::paged::{Paged, PagedTable};
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::stream::Progress;
 use crate::api::{Failure, audit, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Button, Card, Column, DataTable, Empty, FilterSelect, IconName, LoadedLive, Menu, MenuItem, PageHead, Panel,
-    Range, RangePicker, SearchBox, Stack, Toolbar, use_toasts,
+    Badge, Button, Card, Column, Empty, FilterSelect, IconName, Menu, MenuItem, PageHead, Panel, Range, RangePicker,
+    SearchBox, Stack, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::route::{meaning, query_text, query_text_or};
+use crate::route::{given, meaning, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// What narrows the log.
@@ -67,13 +67,13 @@ fn Log() -> impl IntoView {
         let (from, to) = bounds(&filters.range.get());
         let query = ListAudit {
             tenant_id: session.tenant().or(meant_tenant.get()),
-            actor: searched(actor),
-            action: searched(action),
-            object_kind: searched(kind),
-            object_id: searched(object),
+            actor: given(actor),
+            action: given(action),
+            object_kind: given(kind),
+            object_id: given(object),
             from: Some(from),
             to,
-            q: searched(q),
+            q: given(q),
             limit: None,
             cursor,
         };
@@ -107,11 +107,7 @@ fn Log() -> impl IntoView {
                     })}
                 </Toolbar>
                 <Card flush=true>
-                    <LoadedLive
-                        resource=list.resource()
-                        rows=8
-                        children=move |first| view! { <Table list first names choose /> }
-                    />
+                    <Table list names choose />
                 </Card>
             </div>
         </Stack>
@@ -120,54 +116,52 @@ fn Log() -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    list: Paged<AuditEntry>,
-    first: Signal<Vec<AuditEntry>>,
-    names: TenantNames,
-    choose: Callback<AuditEntry>,
-) -> impl IntoView {
+fn Table(list: Paged<AuditEntry>, names: TenantNames, choose: Callback<AuditEntry>) -> impl IntoView {
     let session = use_session();
     let now = clock::now();
-    let mut columns = vec![
-        Column::new("When", move |row: &AuditEntry| {
-            let at = moment(&row.at);
-            let exact = at.map_or_else(|| row.at.clone(), format::date_time_exact);
-            view! { <span title=exact>{at.map_or_else(|| row.at.clone(), |at| format::ago(at, now))}</span> }
-        })
-        .press(move |row: &AuditEntry| choose.run(row.clone()))
-        .width(140),
-        Column::new("Actor", |row: &AuditEntry| row.actor_name.clone()),
-        Column::new("Action", |row: &AuditEntry| {
-            let name = action_name(&row.action);
-            view! { <Badge tone=action_tone(&row.action)>{name}</Badge> }
-        }),
-        Column::new("Resource", |row: &AuditEntry| {
-            let name = object_name(row);
-            view! { {kind_name(&row.object_kind)} " " {name.map(|name| view! { <strong>{name}</strong> })} }
-        }),
-    ];
-    if session.sees_all_tenants() {
-        columns.push(
-            Column::new("Tenant", move |row: &AuditEntry| {
-                let id = row.tenant_id;
-                move || id.map_or_else(|| "Platform".to_owned(), |id| names.of(id))
+    let columns = move || {
+        let mut columns = vec![
+            Column::new("When", move |row: &AuditEntry| {
+                let at = moment(&row.at);
+                let exact = at.map_or_else(|| row.at.clone(), format::date_time_exact);
+                view! { <span title=exact>{at.map_or_else(|| row.at.clone(), |at| format::ago(at, now))}</span> }
             })
-            .spare(),
+            .press(move |row: &AuditEntry| choose.run(row.clone()))
+            .width(140),
+            Column::new("Actor", |row: &AuditEntry| row.actor_name.clone()),
+            Column::new("Action", |row: &AuditEntry| {
+                let name = action_name(&row.action);
+                view! { <Badge tone=action_tone(&row.action)>{name}</Badge> }
+            }),
+            Column::new("Resource", |row: &AuditEntry| {
+                let name = object_name(row);
+                view! { {kind_name(&row.object_kind)} " " {name.map(|name| view! { <strong>{name}</strong> })} }
+            }),
+        ];
+        if session.sees_all_tenants() {
+            columns.push(
+                Column::new("Tenant", move |row: &AuditEntry| {
+                    let id = row.tenant_id;
+                    move || id.map_or_else(|| "Platform".to_owned(), |id| names.of(id))
+                })
+                .spare(),
+            );
+        }
+        columns.push(
+            Column::new("From", |row: &AuditEntry| row.address.clone().unwrap_or_else(|| "–".to_owned())).spare(),
         );
-    }
-    columns.push(Column::new("From", |row: &AuditEntry| row.address.clone().unwrap_or_else(|| "–".to_owned())).spare());
+        columns
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Audit log"
+            rows=8
             columns
-            rows=list.rows(first)
             key=|row: &AuditEntry| row.id.to_string()
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
         >
             <Empty title="No entry fits" text="A longer time or fewer filters may show some." icon=IconName::Audit />
-        </DataTable>
+        </PagedTable>
     }
 }
 
@@ -178,7 +172,7 @@ fn Export(filters: Filters) -> impl IntoView {
     let progress = Progress::new();
     let busy = RwSignal::new(false);
     let export = move |format: AuditFormat| {
-        let told = |text: RwSignal<String>| untrack(|| searched(text));
+        let told = |text: RwSignal<String>| untrack(|| given(text));
         let (from, to) = bounds(&filters.range.get_untracked());
         let query = ExportAudit {
             format: Some(format),

@@ -3,7 +3,7 @@
 use admin_types::audit::{AuditFault, AuditVerification};
 use leptos::prelude::*;
 
-use crate::api::{Failure, audit, submit, use_client};
+use crate::api::{Failure, audit, submit_form, use_client};
 use crate::components::{Button, Card, Column, DataTable, FormError, IconName, Notice, Tone};
 use crate::format;
 
@@ -15,13 +15,8 @@ pub(super) fn Verify() -> impl IntoView {
     let failure = RwSignal::new(None::<Failure>);
     let verify = move || {
         failure.set(None);
-        submit(busy, async move { audit::verify_audit(&client).await }, move |done| match done {
-            Ok(told) => {
-                found.try_set(Some(told));
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { audit::verify_audit(&client).await }, move |told| {
+            found.try_set(Some(told));
         });
     };
     let actions = move || view! { <Button icon=IconName::Shield busy on_press=verify>"Verify the log"</Button> };

@@ -1,11 +1,9 @@
 //! What is called and what it costs: providers, models, voices and prices.
 
 mod models;
-mod paged;
 mod prices;
 mod providers;
 mod voices;
-mod way;
 mod words;
 
 pub(super) use models::{ModelPage, Models, NewModel};

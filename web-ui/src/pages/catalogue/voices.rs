@@ -7,21 +7,23 @@ use admin_types::voices::{ListVoices, PutVoice, Voice, VoiceSort};
 use domain::provider::ProviderKind;
 use leptos::prelude::*;
 
-use super::paged::Paged;
-use super::providers::Stale;
-use super::words::{Origin, given, is_declared};
-use crate::api::{Failure, Versioned, providers, submit, use_client, voices};
+use super::words::{Origin, is_declared};
+use crate::api::{Failure, Versioned, if_unchanged, providers, submit_form, use_client, voices};
 use crate::components::{
-    Button, ButtonKind, Column, Confirm, DataTable, Dialog, Empty, Form, FormButtons, IconButton, IconName, Loaded,
-    LoadedLive, Menu, MenuItem, Notice, PageHead, SearchBox, Stack, TextField, Toolbar, field_error, use_toasts,
+    Button, ButtonKind, Column, Dialog, Empty, Form, FormButtons, IconButton, IconName, Loaded, Menu, MenuItem, Notice,
+    PageHead, SearchBox, Stack, TextField, Toolbar, field_error, use_toasts,
 };
-use crate::route::{query_text, query_text_or};
+use crate::pages::ask_first::AskFirst;
+use crate::pages::paged::{Paged, PagedTable};
+use crate::pages::stale::Stale;
+use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// What is asked about which voice.
 #[derive(Clone, Copy)]
 struct Asked {
-    name: RwSignal<Option<String>>,
+    /// As the list shows it; `None` is a new one.
+    which: RwSignal<Option<Voice>>,
     editing: RwSignal<bool>,
     removing: RwSignal<bool>,
 }
@@ -36,7 +38,7 @@ pub(in crate::pages) fn Voices() -> impl IntoView {
         let query = ListVoices { q: given(q), sort: VoiceSort::named(&sort.get()), limit: Some(100), cursor };
         async move { voices::list_voices(&client, &query).await }
     });
-    let asked = Asked { name: RwSignal::new(None), editing: RwSignal::new(false), removing: RwSignal::new(false) };
+    let asked = Asked { which: RwSignal::new(None), editing: RwSignal::new(false), removing: RwSignal::new(false) };
     let may = move || session.can(Permission::ManageVoices);
     view! {
         <PageHead title="Voices" text="One name for every provider's own voice, so that a call can go to any of them.">
@@ -46,7 +48,7 @@ pub(in crate::pages) fn Voices() -> impl IntoView {
             <Toolbar>
                 <SearchBox value=q label="Search voices" />
             </Toolbar>
-            <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list sort asked /> } />
+            <Table list sort asked />
         </Stack>
         <Dialog open=asked.editing title="Voice">
             <EditVoice asked list />
@@ -58,7 +60,7 @@ pub(in crate::pages) fn Voices() -> impl IntoView {
 #[component]
 fn Add(asked: Asked, #[prop(optional)] primary: bool) -> impl IntoView {
     let add = move || {
-        asked.name.set(None);
+        asked.which.set(None);
         asked.editing.set(true);
     };
     let kind = if primary { ButtonKind::Primary } else { ButtonKind::Secondary };
@@ -66,46 +68,45 @@ fn Add(asked: Asked, #[prop(optional)] primary: bool) -> impl IntoView {
 }
 
 #[component]
-fn Table(rows: Signal<Vec<Voice>>, list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoView {
+fn Table(list: Paged<Voice>, sort: RwSignal<String>, asked: Asked) -> impl IntoView {
     let session = use_session();
     let may = move || session.can(Permission::ManageVoices);
-    let columns = vec![
-        Column::new("Name", |row: &Voice| view! { <strong>{row.name.clone()}</strong> }).server_sorted("name"),
-        Column::new("Means", |row: &Voice| {
-            let pairs = row.map.iter().map(|(provider, voice)| format!("{provider}: {voice}"));
-            let all = pairs.collect::<Vec<_>>().join(", ");
-            view! { <span title=all.clone()>{all.clone()}</span> }
-        }),
-        Column::new("Declared", |row: &Voice| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
-        Column::actions(move |row: &Voice| {
-            let name = StoredValue::new(row.name.clone());
-            let declared = is_declared(&row.managed_by);
-            let ask = move |open: RwSignal<bool>| {
-                asked.name.set(Some(name.get_value()));
-                open.set(true);
-            };
-            move || {
-                (may() && !declared).then(|| {
+    let columns = move || {
+        vec![
+            Column::new("Name", |row: &Voice| view! { <strong>{row.name.clone()}</strong> }).server_sorted("name"),
+            Column::new("Means", |row: &Voice| {
+                let pairs = row.map.iter().map(|(provider, voice)| format!("{provider}: {voice}"));
+                let all = pairs.collect::<Vec<_>>().join(", ");
+                view! { <span title=all.clone()>{all.clone()}</span> }
+            }),
+            Column::new("Declared", |row: &Voice| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
+            Column::actions(move |row: &Voice| {
+                let declared = is_declared(&row.managed_by);
+                let row = StoredValue::new(row.clone());
+                let ask = move |open: RwSignal<bool>| {
+                    asked.which.set(Some(row.get_value()));
+                    open.set(true);
+                };
+                move || {
+                    (may() && !declared).then(|| {
                     view! {
-                        <Menu label=format!("Actions for {}", name.get_value())>
+                        <Menu label=format!("Actions for {}", row.with_value(|row| row.name.clone()))>
                             <MenuItem icon=IconName::Edit on_press=move || ask(asked.editing)>"Edit"</MenuItem>
                             <MenuItem icon=IconName::Trash danger=true on_press=move || ask(asked.removing)>"Delete"</MenuItem>
                         </Menu>
                     }
                 })
-            }
-        }),
-    ];
+                }
+            }),
+        ]
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Voices"
             columns
-            rows
             key=|row: &Voice| row.name.clone()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
         >
             <Empty
                 title="No voices"
@@ -114,38 +115,36 @@ fn Table(rows: Signal<Vec<Voice>>, list: Paged<Voice>, sort: RwSignal<String>, a
             >
                 {move || may().then(|| view! { <Add asked /> })}
             </Empty>
-        </DataTable>
+        </PagedTable>
     }
 }
 
 #[component]
 fn Remove(asked: Asked, list: Paged<Voice>) -> impl IntoView {
-    let (client, toasts) = (use_client(), use_toasts());
-    let busy = RwSignal::new(false);
+    let client = use_client();
     let text = Signal::derive(move || {
-        let name = asked.name.get().unwrap_or_default();
+        let name = asked.which.with(|which| which.as_ref().map(|which| which.name.clone())).unwrap_or_default();
         format!("Calls that ask for {name} are served only by providers that have a voice of that name themselves.")
     });
     let remove = move || {
-        let Some(name) = asked.name.get_untracked() else { return };
-        submit(busy, async move { voices::delete_voice(&client, &name, None).await }, move |done| {
-            asked.removing.try_set(false);
-            match done {
-                Ok(()) => toasts.done("Voice deleted"),
-                Err(failure) => toasts.failed(&failure),
-            }
-            list.refetch();
-        });
+        let shown = asked.which.get_untracked()?;
+        Some(async move {
+            let found = voices::get_voice(&client, &shown.name);
+            let delete = async |version: Option<&str>| voices::delete_voice(&client, &shown.name, version).await;
+            if_unchanged(&shown, found, delete).await
+        })
     };
     view! {
-        <Confirm
+        <AskFirst
             open=asked.removing
             title="Delete this voice?"
             text
             action="Delete voice"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Voice deleted"
+            on_done=move || list.refetch()
+            on_stale=move || list.refetch()
         />
     }
 }
@@ -154,14 +153,18 @@ fn Remove(asked: Asked, list: Paged<Voice>) -> impl IntoView {
 #[component]
 fn EditVoice(asked: Asked, list: Paged<Voice>) -> impl IntoView {
     let client = use_client();
-    match asked.name.get_untracked() {
-        None => view! { <VoiceForm asked list /> }.into_any(),
-        Some(name) => {
+    match asked.which.get_untracked() {
+        None => view! { <VoiceForm asked list on_reload=|()| () /> }.into_any(),
+        Some(Voice { name, .. }) => {
             let found = LocalResource::new(move || {
                 let name = name.clone();
                 async move { voices::get_voice(&client, &name).await }
             });
-            view! { <Loaded resource=found children=move |voice| view! { <VoiceForm voice asked list /> } /> }
+            let on_reload = Callback::new(move |()| {
+                found.refetch();
+                list.refetch();
+            });
+            view! { <Loaded resource=found children=move |voice| view! { <VoiceForm voice asked list on_reload /> } /> }
                 .into_any()
         }
     }
@@ -182,7 +185,12 @@ impl Pair {
 }
 
 #[component]
-fn VoiceForm(#[prop(optional)] voice: Option<Versioned<Voice>>, asked: Asked, list: Paged<Voice>) -> impl IntoView {
+fn VoiceForm(
+    #[prop(optional)] voice: Option<Versioned<Voice>>,
+    asked: Asked,
+    list: Paged<Voice>,
+    #[prop(into)] on_reload: Callback<()>,
+) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let is_new = voice.is_none();
     let name = RwSignal::new(voice.as_ref().map(|voice| voice.name.clone()).unwrap_or_default());
@@ -193,7 +201,7 @@ fn VoiceForm(#[prop(optional)] voice: Option<Versioned<Voice>>, asked: Asked, li
         first.push(Pair::new(0, "", ""));
     }
     let pairs = RwSignal::new(first);
-    let version = voice.and_then(|voice| voice.version);
+    let version = voice.map_or_else(|| Some(voices::NOT_THERE.to_owned()), |voice| voice.version);
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
     let twice = RwSignal::new(None::<String>);
@@ -206,18 +214,16 @@ fn VoiceForm(#[prop(optional)] voice: Option<Versioned<Voice>>, asked: Asked, li
         };
         let (name, version) = (name.get_untracked().trim().to_owned(), version.clone());
         let put = PutVoice { map };
-        submit(busy, async move { voices::put_voice(&client, &name, &put, version.as_deref()).await }, move |done| {
-            match done {
-                Ok(_) => {
-                    toasts.done(if is_new { "Voice added" } else { "Voice changed" });
-                    asked.editing.try_set(false);
-                    list.refetch();
-                }
-                Err(why) => {
-                    failure.try_set(Some(why));
-                }
-            }
-        });
+        submit_form(
+            busy,
+            failure,
+            async move { voices::put_voice(&client, &name, &put, version.as_deref()).await },
+            move |_| {
+                toasts.done(if is_new { "Voice added" } else { "Voice changed" });
+                asked.editing.try_set(false);
+                list.refetch();
+            },
+        );
     };
     let add = move || {
         pairs.update(|pairs| {
@@ -226,15 +232,21 @@ fn VoiceForm(#[prop(optional)] voice: Option<Versioned<Voice>>, asked: Asked, li
         });
     };
     let names = provider_names();
-    let reload = Callback::new(move |()| list.refetch());
+    let said = field_error(failure, "name");
+    let name_error = Signal::derive(move || {
+        let taken = is_new && failure.with(|failure| failure.as_ref().is_some_and(Failure::is_stale));
+        taken.then(|| "There is a voice of this name already.".to_owned()).or_else(|| said.get())
+    });
     view! {
         <Form on_submit=send failure>
-            <Stale failure open=asked.editing on_reload=reload />
+            <Show when=move || !is_new>
+                <Stale failure on_reload />
+            </Show>
             <TextField
                 label="Name"
                 value=name
                 hint="What clients send as voice."
-                error=field_error(failure, "name")
+                error=name_error
                 disabled=Signal::from(!is_new)
                 required=true
             />

@@ -1,17 +1,13 @@
 //! The words of providers, models and prices for people.
 
-use std::collections::BTreeMap;
-
-use admin_types::tenants::ListTenants;
 use domain::pricing::Unit;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::Strategy;
 use leptos::prelude::*;
 use uuid::Uuid;
 
-use crate::api::{tenants, use_client};
 use crate::components::{Badge, Choice, Tone};
-use crate::session::use_session;
+use crate::pages::tenants::{TenantNames, use_tenant_names};
 
 /// A kind of provider, for forms.
 pub(super) struct Kind {
@@ -171,51 +167,29 @@ pub(super) fn Origin(#[prop(into)] managed_by: String) -> impl IntoView {
     Some(view! { <Badge tone=Tone::Neutral>{name}</Badge> })
 }
 
-/// Names of tenants, for those who see more than one.
+/// Whose things are, for those who see more than one tenant's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owners(Memo<BTreeMap<Uuid, String>>);
+pub(super) struct Owners(TenantNames);
 
 impl Owners {
     /// Asks for them.
     pub(super) fn new() -> Self {
-        let (client, session) = (use_client(), use_session());
-        let found = LocalResource::new(move || {
-            let sees_all = session.sees_all_tenants();
-            async move {
-                if !sees_all {
-                    return BTreeMap::new();
-                }
-                let query = ListTenants { limit: Some(500), ..ListTenants::default() };
-                let page = tenants::list_tenants(&client, &query).await;
-                page.map(|page| page.data.into_iter().map(|tenant| (tenant.id, tenant.name)).collect())
-                    .unwrap_or_default()
-            }
-        });
-        Self(Memo::new(move |_| found.get().unwrap_or_default()))
+        Self(use_tenant_names())
     }
 
     /// Whose something is. Reactive.
     pub(super) fn name(self, owner: Option<Uuid>) -> String {
         match owner {
             None => "Platform".to_owned(),
-            Some(id) => self.0.with(|names| names.get(&id).cloned()).unwrap_or_else(|| "Your tenant".to_owned()),
+            Some(id) => self.0.find(id).unwrap_or_else(|| "Your tenant".to_owned()),
         }
     }
 
-    /// Every tenant, to choose from. Reactive.
-    pub(super) fn choices(self) -> Vec<Choice> {
-        self.0.with(|names| names.iter().map(|(id, name)| Choice::new(id.to_string(), name)).collect())
+    /// The platform and every tenant, to choose from.
+    pub(super) fn choices(self) -> Signal<Vec<Choice>> {
+        let tenants = self.0.choices();
+        Signal::derive(move || [vec![Choice::new("", "The platform, for every tenant")], tenants.get()].concat())
     }
-}
-
-/// A field of an optional text: nothing where it is empty.
-pub(super) fn given(text: RwSignal<String>) -> Option<String> {
-    text.with(|text| Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
-}
-
-/// As [`given`], where nothing follows it.
-pub(super) fn given_untracked(text: RwSignal<String>) -> Option<String> {
-    untrack(|| given(text))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use crate::api::{Failure, keys, submit, use_client};
+use crate::api::{Failure, keys, submit, submit_form, use_client};
 use crate::components::{
     Button, ButtonKind, Code, Column, DataTable, FileDrop, FormActions, FormError, IconName, Notice, SelectField, Tone,
     save_file,
@@ -80,15 +80,15 @@ fn Choose(
         let Some(file) = checked.get_untracked() else { return };
         failure.set(None);
         let options = BulkKeysOptions { dry_run: None, ..options(false) };
-        submit(busy, async move { keys::create_keys(&client, &options, &file.csv).await }, move |done| match done {
-            Ok(report) => {
+        submit_form(
+            busy,
+            failure,
+            async move { keys::create_keys(&client, &options, &file.csv).await },
+            move |report| {
                 made.try_set(report.keys);
                 on_created.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
-        });
+            },
+        );
     };
     // Whose the keys are is part of what was checked.
     Effect::new(move |before: Option<String>| {

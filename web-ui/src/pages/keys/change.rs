@@ -5,9 +5,12 @@ use leptos::prelude::*;
 
 use super::fields::{Fields, LimitFields};
 use super::secret::Secret;
-use crate::api::{Failure, Versioned, keys, submit, use_client};
+use crate::api::{Failure, Versioned, keys, submit_form, use_client};
 use crate::components::{Choice, Form, FormButtons, Notice, SelectField, TextField, Tone, field_error, use_toasts};
-use crate::pages::stale::Stale;
+use crate::pages::stale::{Stale, look_again};
+
+/// A key as the page behind a dialog shows it.
+type Shown = Memo<Option<Versioned<VirtualKey>>>;
 
 /// Another name, other limits.
 #[component]
@@ -24,29 +27,22 @@ pub(super) fn Edit(
     let send = move || {
         let Some(limits) = fields.read() else { return };
         let (change, version) = base.with_value(|base| (limits.change(base), base.version.clone()));
-        submit(busy, async move { keys::update_key(&client, id, &change, version.as_deref()).await }, move |done| {
-            match done {
-                Ok(_) => {
-                    open.try_set(false);
-                    toasts.done("Key changed");
-                    on_changed.try_run(());
-                }
-                Err(why) => {
-                    fields.failure.try_set(Some(why));
-                }
-            }
-        });
+        submit_form(
+            busy,
+            fields.failure,
+            async move { keys::update_key(&client, id, &change, version.as_deref()).await },
+            move |_| {
+                open.try_set(false);
+                toasts.done("Key changed");
+                on_changed.try_run(());
+            },
+        );
     };
     let reload = move || {
-        submit(busy, async move { keys::get_key(&client, id).await }, move |done| match done {
-            Ok(key) => {
-                fields.show(&key);
-                base.try_set_value(key);
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
+        submit_form(busy, fields.failure, async move { keys::get_key(&client, id).await }, move |key| {
+            fields.show(&key);
+            base.try_set_value(key);
+            on_changed.try_run(());
         });
     };
     view! {
@@ -61,17 +57,17 @@ pub(super) fn Edit(
 
 /// Another secret, and for how long the old one is taken.
 #[component]
-pub(super) fn Rotate(key: VirtualKey, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Rotate(key: Shown, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
     let rotated = RwSignal::new(None::<KeyWithSecret>);
     move || match rotated.get() {
         Some(made) => view! { <Secret made open /> }.into_any(),
-        None => view! { <RotateForm key=key.clone() rotated open on_changed /> }.into_any(),
+        None => view! { <RotateForm key rotated open on_changed /> }.into_any(),
     }
 }
 
 #[component]
 fn RotateForm(
-    key: VirtualKey,
+    key: Shown,
     rotated: RwSignal<Option<KeyWithSecret>>,
     open: RwSignal<bool>,
     on_changed: Callback<()>,
@@ -80,19 +76,19 @@ fn RotateForm(
     let overlap = RwSignal::new(DEFAULT_OVERLAP_SECONDS.to_string());
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
-    let id = key.id;
     let send = move || {
         failure.set(None);
+        let Some(key) = key.get_untracked() else { return };
         let rotate = RotateKey { overlap_seconds: overlap.get_untracked().parse().ok() };
-        submit(busy, async move { keys::rotate_key(&client, id, &rotate).await }, move |done| match done {
-            Ok(made) => {
+        submit_form(
+            busy,
+            failure,
+            async move { keys::rotate_key(&client, key.id, &rotate, key.version.as_deref()).await },
+            move |made| {
                 rotated.try_set(Some(made));
                 on_changed.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
-        });
+            },
+        );
     };
     let overlaps = Choice::list(&[
         ("0", "It ends at once"),
@@ -101,13 +97,15 @@ fn RotateForm(
         ("604800", "A week"),
         ("2592000", "30 days"),
     ]);
-    let earlier = key.previous.map(|previous| {
-        view! {
+    let earlier = move || {
+        let previous = key.get().and_then(|key| key.value.previous)?;
+        Some(view! {
             <Notice tone=Tone::Warn title="An earlier secret still works">
                 {format!("{} ends now when you rotate again.", previous.redacted)}
             </Notice>
-        }
-    });
+        })
+    };
+    look_again(failure, on_changed);
     view! {
         <Form on_submit=send failure>
             <p class="dialog-text">
@@ -129,29 +127,26 @@ fn RotateForm(
 
 /// The end of a key.
 #[component]
-pub(super) fn Revoke(
-    key: Versioned<VirtualKey>,
-    open: RwSignal<bool>,
-    #[prop(into)] on_changed: Callback<()>,
-) -> impl IntoView {
+pub(super) fn Revoke(key: Shown, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let reason = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
-    let id = key.id;
+    look_again(failure, on_changed);
     let send = move || {
         failure.set(None);
+        let Some(key) = key.get_untracked() else { return };
         let why = RevokeKey { reason: reason.get_untracked().trim().to_owned() };
-        submit(busy, async move { keys::revoke_key(&client, id, &why, None).await }, move |done| match done {
-            Ok(_) => {
+        submit_form(
+            busy,
+            failure,
+            async move { keys::revoke_key(&client, key.id, &why, key.version.as_deref()).await },
+            move |_| {
                 open.try_set(false);
                 toasts.done("Key revoked");
                 on_changed.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
-        });
+            },
+        );
     };
     view! {
         <Form on_submit=send failure>

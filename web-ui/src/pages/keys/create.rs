@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use super::fields::{Fields, LimitFields};
 use super::secret::Secret;
-use crate::api::{keys, submit, use_client};
+use crate::api::{keys, submit_form, use_client};
 use crate::components::{Form, FormButtons, SelectField, TextField};
 use crate::pages::tenants::use_tenant_names;
 use crate::route::meant;
@@ -35,14 +35,9 @@ fn CreateForm(
     let send = move || {
         let Some(limits) = fields.read() else { return };
         let create = limits.create(meant(&tenant.get_untracked()));
-        submit(busy, async move { keys::create_key(&client, &create).await }, move |done| match done {
-            Ok(made) => {
-                created.try_set(Some(made));
-                on_created.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
+        submit_form(busy, fields.failure, async move { keys::create_key(&client, &create).await }, move |made| {
+            created.try_set(Some(made));
+            on_created.try_run(());
         });
     };
     view! {

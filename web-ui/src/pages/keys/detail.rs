@@ -8,18 +8,20 @@ use uuid::Uuid;
 use super::change::{Edit, Revoke, Rotate};
 use super::numbers::budget_meter;
 use super::words::{operation_name, state_view, window_words};
-use crate::api::{Versioned, keys, submit, usage, use_client};
+use crate::api::{Versioned, keys, usage, use_client};
 use crate::clock;
 use crate::components::{
-    Button, Card, Column, Confirm, CopyField, DataTable, Detail, Details, Dialog, Empty, IconName, LinkButton,
-    LoadedLive, Loading, Menu, MenuItem, Notice, PageHead, Split, Stack, Status, Tone, use_toasts,
+    Button, Card, Column, CopyField, DataTable, Detail, Details, Dialog, Empty, IconName, LinkButton, LoadedLive, Menu,
+    MenuItem, Notice, PageHead, Split, Stack, Status, Tone,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::over_time::{OverTime, Whose};
 use crate::pages::pair::pair;
 use crate::pages::tenants::use_tenant_names;
 use crate::pages::view_of;
-use crate::route::{Page, use_go};
+use crate::pages::way::Way;
+use crate::route::Page;
 use crate::session::{Permission, use_session};
 
 /// The page.
@@ -88,51 +90,34 @@ fn Actions(key: Memo<Option<Versioned<VirtualKey>>>, on_changed: Callback<()>) -
             </Menu>
         })
     };
-    let with_key = move |make: fn(Versioned<VirtualKey>, RwSignal<bool>, Callback<()>) -> AnyView,
-                         open: RwSignal<bool>| {
-        move || key.get_untracked().map(|key| make(key, open, on_changed))
-    };
-    let edit = with_key(|key, open, on_changed| view! { <Edit key open on_changed /> }.into_any(), editing);
-    let rotate =
-        with_key(|key, open, on_changed| view! { <Rotate key=key.value open on_changed /> }.into_any(), rotating);
-    let revoke = with_key(|key, open, on_changed| view! { <Revoke key open on_changed /> }.into_any(), revoking);
+    let edit = move || key.get_untracked().map(|key| view! { <Edit key open=editing on_changed /> });
     view! {
         {buttons}
         <Dialog open=editing title="Edit key" wide=true>{edit}</Dialog>
-        <Dialog open=rotating title="Rotate secret" wide=true>{rotate}</Dialog>
-        <Dialog open=revoking title="Revoke key">{revoke}</Dialog>
-        <Remove key open=removing />
+        <Dialog open=rotating title="Rotate secret" wide=true><Rotate key open=rotating on_changed /></Dialog>
+        <Dialog open=revoking title="Revoke key"><Revoke key open=revoking on_changed /></Dialog>
+        <Remove key open=removing on_changed />
     }
 }
 
 #[component]
-fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>) -> impl IntoView {
-    let (client, toasts, go) = (use_client(), use_toasts(), use_go());
-    let busy = RwSignal::new(false);
+fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+    let (client, way) = (use_client(), Way::new());
     let remove = move || {
-        let Some(key) = key.get_untracked() else { return };
-        let go = go.clone();
-        let call = async move { keys::delete_key(&client, key.id, key.version.as_deref()).await };
-        submit(busy, call, move |done| match done {
-            Ok(()) => {
-                toasts.done("Key removed");
-                go(&Page::Keys.path());
-            }
-            Err(failure) => {
-                open.try_set(false);
-                toasts.failed(&failure);
-            }
-        });
+        let key = key.get_untracked()?;
+        Some(async move { keys::delete_key(&client, key.id, key.version.as_deref()).await })
     };
     view! {
-        <Confirm
+        <AskFirst
             open
             title="Remove this key?"
             text="It is revoked for good and no longer listed. What it has used stays in the records."
             action="Remove key"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Key removed"
+            on_done=move || way.to(&Page::Keys)
+            on_stale=on_changed
         />
     }
 }

@@ -15,15 +15,14 @@ use uuid::Uuid;
 
 use self::numbers::Numbers;
 use self::words::state_view;
-use super::paged::{Paged, searched};
+use super::paged::{Paged, PagedTable};
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::{keys, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, PageHead,
-    SearchBox, Toolbar,
+    Button, ButtonKind, Card, Choice, Column, Dialog, Empty, FilterSelect, IconName, PageHead, SearchBox, Toolbar,
 };
 use crate::format;
-use crate::route::{Page, meaning, query_flag, query_text, query_text_or};
+use crate::route::{Page, given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 pub(super) use detail::Key;
@@ -41,7 +40,7 @@ pub(super) fn Keys() -> impl IntoView {
     let list = Paged::new(move |cursor| {
         let query = ListKeys {
             tenant_id: session.tenant().or(meant_tenant.get()),
-            q: searched(q),
+            q: given(q),
             state: meant_state.get(),
             managed_by: meant_origin.get(),
             sort: meant_order.get(),
@@ -77,11 +76,7 @@ pub(super) fn Keys() -> impl IntoView {
             <FilterSelect label="Made" value=origin options=origins() all="Anywhere" />
         </Toolbar>
         <Card flush=true>
-            <LoadedLive
-                resource=list.resource()
-                rows=8
-                children=move |first| view! { <Table list first=first names order empty /> }
-            />
+            <Table list names order empty />
         </Card>
         <Show when=manages>
             <Dialog open=creating title="Create key" wide=true>
@@ -103,50 +98,44 @@ struct Empties {
 }
 
 #[component]
-fn Table(
-    list: Paged<VirtualKey>,
-    first: Signal<Vec<VirtualKey>>,
-    names: TenantNames,
-    order: RwSignal<String>,
-    empty: Empties,
-) -> impl IntoView {
+fn Table(list: Paged<VirtualKey>, names: TenantNames, order: RwSignal<String>, empty: Empties) -> impl IntoView {
     let session = use_session();
-    let rows = list.rows(first);
-    let numbers = Numbers::of(rows);
-    let mut columns = vec![
-        Column::new("Name", |row: &VirtualKey| row.name.clone())
-            .server_sorted("name")
-            .link(|row| Page::Key(row.id).path().into_owned()),
-        Column::new("Key", |row: &VirtualKey| view! { <code>{row.redacted.clone()}</code> }).spare(),
-    ];
-    if session.sees_all_tenants() {
-        columns.push(Column::new("Tenant", move |row: &VirtualKey| {
-            let id = row.tenant_id;
-            move || names.of(id)
-        }));
-    }
-    columns.extend([
-        Column::new("State", |row: &VirtualKey| state_view(row.state)).width(110),
-        Column::new("Budget", move |row: &VirtualKey| numbers.budget_view(row)).width(250),
-        Column::new("Last used", move |row: &VirtualKey| numbers.last_use_view(row)).width(130),
-        Column::new("Created", |row: &VirtualKey| format::date(row.created_at))
-            .server_sorted("created_at")
-            .spare()
-            .width(130),
-    ]);
+    let numbers = Numbers::of(list.rows.into());
+    let columns = move || {
+        let mut columns = vec![
+            Column::new("Name", |row: &VirtualKey| row.name.clone())
+                .server_sorted("name")
+                .link(|row| Page::Key(row.id).path().into_owned()),
+            Column::new("Key", |row: &VirtualKey| view! { <code>{row.redacted.clone()}</code> }).spare(),
+        ];
+        if session.sees_all_tenants() {
+            columns.push(Column::new("Tenant", move |row: &VirtualKey| {
+                let id = row.tenant_id;
+                move || names.of(id)
+            }));
+        }
+        columns.extend([
+            Column::new("State", |row: &VirtualKey| state_view(row.state)).width(110),
+            Column::new("Budget", move |row: &VirtualKey| numbers.budget_view(row)).width(250),
+            Column::new("Last used", move |row: &VirtualKey| numbers.last_use_view(row)).width(130),
+            Column::new("Created", |row: &VirtualKey| format::date(row.created_at))
+                .server_sorted("created_at")
+                .spare()
+                .width(130),
+        ]);
+        columns
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Keys"
+            rows=8
             columns
-            rows
             key=|row: &VirtualKey| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
         >
             <NoKeys empty />
-        </DataTable>
+        </PagedTable>
     }
 }
 

@@ -68,11 +68,6 @@ impl Numbers {
         numbers
     }
 
-    /// Asks for some again, such as after a change.
-    pub(super) fn forget(self) {
-        self.asked.set_value(Vec::new());
-    }
-
     fn ask(self, keys: Vec<VirtualKey>, tenant: Option<Uuid>) {
         for key in keys.iter().filter(|key| key.budget.is_some()) {
             self.ask_spent(key.id);
@@ -148,20 +143,11 @@ pub(super) fn budget_meter(usage: &KeyUsage) -> AnyView {
 async fn used_keys(client: &Client, tenant_id: Option<Uuid>) -> Option<Vec<Uuid>> {
     let now = clock::now();
     let query = AggregateUsage {
-        from: now - Duration::days(DAYS),
-        to: now,
         group_by: Some("key".to_owned()),
         bucket: Some(UsageBucket::None),
         tenant_id,
-        key_id: None,
-        user: None,
-        tag: None,
-        provider: None,
-        model: None,
-        model_asked: None,
-        operation: None,
         limit: Some(MOST),
-        percentiles: Some(false),
+        ..usage::everything(now - Duration::days(DAYS), now)
     };
     let sums = usage::aggregate_usage(client, &query).await.ok()?;
     let ids = sums.data.iter().filter_map(|sum| sum.group.first()?.value.parse().ok());

@@ -110,20 +110,11 @@ async fn sums(
         BudgetWindow::Monthly => today.replace_day(1).unwrap_or(today),
     };
     let query = AggregateUsage {
-        from,
-        to: now + Duration::HOUR,
         group_by: Some("key".to_owned()),
         bucket: Some(UsageBucket::None),
         tenant_id,
-        key_id: None,
-        user: None,
-        tag: None,
-        provider: None,
-        model: None,
-        model_asked: None,
-        operation: None,
         limit: Some(500),
-        percentiles: Some(false),
+        ..usage::everything(from, now + Duration::HOUR)
     };
     let found = usage::aggregate_usage(client, &query).await?;
     let sums = found.data.into_iter().filter_map(|sum| {

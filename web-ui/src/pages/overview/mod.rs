@@ -71,19 +71,11 @@ fn question(session: Session, range: Range, group_by: Option<&str>) -> Aggregate
     let now = clock::now();
     let (from, to) = whole(range, now);
     AggregateUsage {
-        from,
-        to,
         group_by: group_by.map(str::to_owned),
         bucket: Some(bucket_of(range, now)),
         tenant_id: session.tenant(),
-        key_id: None,
-        user: None,
-        tag: None,
-        provider: None,
-        model: None,
-        model_asked: None,
-        operation: None,
         limit: Some(8),
         percentiles: Some(group_by.is_none()),
+        ..usage::everything(from, to)
     }
 }

@@ -1,19 +1,20 @@
 //! What is open, told by the server whenever it changes, and what has ended since the page was opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use admin_types::keys::ListKeys;
-use admin_types::sessions::{OpenSessions, Session, WatchSessions};
+use admin_types::page::Page;
+use admin_types::sessions::{ListSessions, MAX_EVENT_SESSIONS, OpenSessions, Session, WatchSessions};
 use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::Row;
-use crate::api::sessions::watch_sessions;
+use crate::api::sessions::{list_sessions, watch_sessions};
 use crate::api::stream::Feed;
-use crate::api::{Failure, keys, use_client};
+use crate::api::{Client, Failure, keys, submit, use_client};
 use crate::clock;
-use crate::components::{Badge, Tone};
+use crate::components::{Badge, More, Tone, use_toasts};
 use crate::session::use_session;
 
 /// Sessions that ended are shown so many at most.
@@ -24,6 +25,10 @@ const MOST_ENDED: usize = 100;
 pub(super) struct Known {
     pub(super) rows: RwSignal<Vec<Row>>,
     pub(super) total: RwSignal<u64>,
+    /// Sessions beyond those that are told of, as they were when somebody asked for them.
+    pub(super) older: RwSignal<Vec<Session>>,
+    /// Behind the last of them.
+    older_end: RwSignal<Option<String>>,
     /// The server has told them once.
     pub(super) is_there: RwSignal<bool>,
     pub(super) feed: RwSignal<Feed>,
@@ -44,11 +49,78 @@ impl Known {
         self.round.update(|round| *round = round.wrapping_add(1));
     }
 
+    /// All that is known: what is told, and behind it what is older. Reactive.
+    pub(super) fn all(self) -> Vec<Row> {
+        let mut rows = self.rows.get();
+        let told: HashSet<Uuid> = rows.iter().map(|row| row.session.id).collect();
+        let older = self.older.get().into_iter().filter(|session| !told.contains(&session.id));
+        rows.extend(older.map(|session| Row { session, ended_at_ms: None }));
+        rows
+    }
+
+    /// The way to the older ones.
+    pub(super) fn more(self, all: Memo<Vec<Row>>) -> More {
+        let (client, session, toasts) = (use_client(), use_session(), use_toasts());
+        let busy = RwSignal::new(false);
+        let load = move |()| {
+            let (tenant_id, from) = (session.tenant_untracked(), self.older_end.get_untracked());
+            let is_begin = from.is_none();
+            submit(busy, async move { older_page(&client, tenant_id, from).await }, move |page| match page {
+                // Those of another tenant are not among them.
+                _ if session.tenant_untracked() != tenant_id => {}
+                Ok(page) => {
+                    self.older.try_update(|older| {
+                        if is_begin {
+                            older.clear();
+                        }
+                        older.extend(page.data);
+                    });
+                    self.older_end.try_set(page.next_cursor);
+                }
+                Err(failure) => toasts.failed(&failure),
+            });
+        };
+        let is_there = Signal::derive(move || self.total.get() > all.with(|all| open_count(all)));
+        More { is_there, busy: busy.into(), on_more: Callback::new(load) }
+    }
+
+    fn forget_older(self) {
+        if self.older.try_with_untracked(Vec::is_empty) == Some(false) {
+            self.older.try_set(Vec::new());
+        }
+        self.older_end.try_set(None);
+    }
+
     fn take(self, open: OpenSessions) {
         self.total.try_set(open.total);
+        if open.total == open.sessions.len() as u64 {
+            self.forget_older();
+        }
         let ended_at = clock::now_ms() as i64;
         self.rows.try_update(|rows| *rows = merged(std::mem::take(rows), open, ended_at));
         set_there(self.is_there);
+    }
+}
+
+/// How many of them are open.
+pub(super) fn open_count(rows: &[Row]) -> u64 {
+    rows.iter().filter(|row| row.is_open()).count() as u64
+}
+
+/// The page behind a cursor; without one, that behind the newest, which are told of anyway.
+async fn older_page(
+    client: &Client,
+    tenant_id: Option<Uuid>,
+    cursor: Option<String>,
+) -> Result<Page<Session>, Failure> {
+    let ask = |cursor| ListSessions { tenant_id, limit: Some(MAX_EVENT_SESSIONS), cursor, ..ListSessions::default() };
+    let cursor = match cursor {
+        Some(cursor) => Some(cursor),
+        None => list_sessions(client, &ask(None)).await?.next_cursor,
+    };
+    match cursor {
+        Some(cursor) => list_sessions(client, &ask(Some(cursor))).await,
+        None => Ok(Page { data: Vec::new(), next_cursor: None }),
     }
 }
 
@@ -76,6 +148,8 @@ pub(super) fn known_sessions() -> Known {
     let known = Known {
         rows: RwSignal::new(Vec::new()),
         total: RwSignal::new(0),
+        older: RwSignal::new(Vec::new()),
+        older_end: RwSignal::new(None),
         is_there: RwSignal::new(false),
         feed: RwSignal::new(Feed::Opening),
         round: RwSignal::new(0),
@@ -86,6 +160,7 @@ pub(super) fn known_sessions() -> Known {
         let query = WatchSessions { tenant_id: session.tenant() };
         known.is_there.set(false);
         known.rows.set(Vec::new());
+        known.forget_older();
         watch_sessions(client, query, known.feed, move |open| known.take(open));
     });
     known

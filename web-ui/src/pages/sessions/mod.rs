@@ -8,11 +8,11 @@ use admin_types::sessions::{Session, SessionKind};
 use leptos::prelude::*;
 
 pub(super) use self::detail::SessionPage;
-use self::feed::{ConnectionState, Known, Names, known_sessions, names, seconds};
+use self::feed::{ConnectionState, Known, Names, known_sessions, names, open_count, seconds};
 use self::terminate::{Ask, TerminateDialog};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, Notice,
-    PageHead, SearchBox, Stack, Status, Tone, Toolbar,
+    Button, ButtonKind, Choice, Column, DataTable, Empty, Failed, FilterSelect, IconName, LinkButton, Loading, More,
+    Notice, PageHead, SearchBox, Stack, Status, Tone, Toolbar,
 };
 use crate::format;
 use crate::route::{Page, query_text, query_text_or};
@@ -39,9 +39,11 @@ fn Listed(known: Known) -> impl IntoView {
     let names = names(known);
     let (search, kind, provider) = (query_text("q"), query_text("kind"), query_text("provider"));
     let order = query_text_or("sort", "duration");
+    let all = Memo::new(move |_| known.all());
+    let more = known.more(all);
     let rows = Signal::derive(move || {
         let (words, kind, provider) = (search.get().to_lowercase(), kind.get(), provider.get());
-        known.rows.with(|rows| {
+        all.with(|rows| {
             let fits = |row: &&Row| {
                 (kind.is_empty() || row.session.kind.as_str() == kind)
                     && (provider.is_empty() || row.session.provider.as_deref() == Some(&provider))
@@ -54,7 +56,7 @@ fn Listed(known: Known) -> impl IntoView {
     });
     let providers = Signal::derive(move || {
         let mut all: Vec<String> =
-            known.rows.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
+            all.with(|rows| rows.iter().filter_map(|row| row.session.provider.clone()).collect());
         all.sort_unstable();
         all.dedup();
         all.into_iter().map(Choice::plain).collect::<Vec<_>>()
@@ -67,14 +69,18 @@ fn Listed(known: Known) -> impl IntoView {
             || provider.with(|text| !text.is_empty())
     };
     let many = move || {
-        let (shown, total) =
-            (known.rows.with(|rows| rows.iter().filter(|row| row.is_open()).count() as u64), known.total.get());
-        (total > shown).then(|| {
-            let text = format!(
-                "{} sessions are open; the newest {} are shown. Choose a tenant at the top to see fewer.",
-                format::count(i128::from(total)),
-                format::count(i128::from(shown))
-            );
+        let (told, total) = (known.rows.with(|rows| open_count(rows)), known.total.get());
+        (total > told).then(|| {
+            let (total, told) = (format::count(i128::from(total)), format::count(i128::from(told)));
+            let text = if known.older.with(Vec::is_empty) {
+                format!(
+                    "{total} sessions are open; the newest {told} are shown. Load more below them, or choose a tenant at the top to see fewer."
+                )
+            } else {
+                format!(
+                    "{total} sessions are open; the newest {told} are shown as they go on, the others as they were when they were loaded."
+                )
+            };
             view! { <Notice>{text}</Notice> }
         })
     };
@@ -87,7 +93,7 @@ fn Listed(known: Known) -> impl IntoView {
                 <FilterSelect label="Provider" value=provider options=providers />
             </Toolbar>
             {many}
-            <SessionTable rows order names ask>
+            <SessionTable rows order names ask more>
                 {move || if is_narrowed() { nothing_fits().into_any() } else { nothing().into_any() }}
             </SessionTable>
         </Stack>
@@ -126,6 +132,7 @@ fn SessionTable(
     order: RwSignal<String>,
     names: Memo<Names>,
     ask: Ask,
+    more: More,
     children: ChildrenFn,
 ) -> impl IntoView {
     let may_end = use_session().can_untracked(Permission::EndSessions);
@@ -162,7 +169,7 @@ fn SessionTable(
         }));
     }
     view! {
-        <DataTable label="Sessions" columns rows key=|row: &Row| row.session.id.to_string() server_order=order>
+        <DataTable label="Sessions" columns rows key=|row: &Row| row.session.id.to_string() server_order=order more>
             {children()}
         </DataTable>
     }

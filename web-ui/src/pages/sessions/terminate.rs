@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::model_of;
-use crate::api::{Failure, sessions, submit, use_client};
+use crate::api::{Failure, sessions, submit_form, use_client};
 use crate::components::{Dialog, Form, FormButtons, TextField, field_error, use_toasts};
 
 /// The question before it.
@@ -47,15 +47,10 @@ fn Question(ask: Ask, id: Uuid, model: String) -> impl IntoView {
     let send = move || {
         failure.set(None);
         let why = TerminateSession { reason: reason.with_untracked(|reason| reason.trim().to_owned()) };
-        submit(busy, async move { sessions::terminate_session(&client, id, &why).await }, move |done| match done {
-            Ok(_) => {
-                toasts.done("The session is being ended");
-                ask.open.try_set(false);
-                ask.done.try_update(|done| *done = done.wrapping_add(1));
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { sessions::terminate_session(&client, id, &why).await }, move |_| {
+            toasts.done("The session is being ended");
+            ask.open.try_set(false);
+            ask.done.try_update(|done| *done = done.wrapping_add(1));
         });
     };
     view! {

@@ -4,10 +4,11 @@ use admin_types::tenants::{CreateTenant, SuspendTenant, Tenant, UpdateTenant, Wh
 use leptos::prelude::*;
 use uuid::Uuid;
 
-use crate::api::{Failure, Versioned, submit, tenants, use_client};
+use crate::api::{Failure, Versioned, submit_form, tenants, use_client};
 use crate::components::{CheckField, Choice, Form, FormButtons, SelectField, TextField, field_error, use_toasts};
 use crate::pages::stale::Stale;
-use crate::route::{Page, meant, use_go};
+use crate::pages::way::Way;
+use crate::route::{Page, meant};
 
 /// What stands in the fields.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ fn Inputs(fields: Fields) -> impl IntoView {
 /// A new tenant.
 #[component]
 pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()>) -> impl IntoView {
-    let (client, toasts, go) = (use_client(), use_toasts(), use_go());
+    let (client, toasts, way) = (use_client(), use_toasts(), Way::new());
     let fields = Fields::new();
     let busy = RwSignal::new(false);
     let send = move || {
@@ -84,17 +85,11 @@ pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()
             refuse_unpriced: fields.refuse_unpriced.get_untracked(),
             when_away: fields.chosen_when_away(),
         };
-        let go = go.clone();
-        submit(busy, async move { tenants::create_tenant(&client, &create).await }, move |done| match done {
-            Ok(made) => {
-                // The page is left, and its dialog with it.
-                toasts.done("Tenant created");
-                on_created.try_run(());
-                go(&Page::Tenant(made.id).path());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
+        submit_form(busy, fields.failure, async move { tenants::create_tenant(&client, &create).await }, move |made| {
+            // The page is left, and its dialog with it.
+            toasts.done("Tenant created");
+            on_created.try_run(());
+            way.to(&Page::Tenant(made.id));
         });
     };
     view! {
@@ -121,31 +116,22 @@ pub(super) fn Edit(
     let send = move || {
         fields.failure.set(None);
         let (change, version) = base.with_value(|base| (change(fields, base), base.version.clone()));
-        submit(
+        submit_form(
             busy,
+            fields.failure,
             async move { tenants::update_tenant(&client, id, &change, version.as_deref()).await },
-            move |done| match done {
-                Ok(_) => {
-                    open.try_set(false);
-                    toasts.done("Tenant changed");
-                    on_changed.try_run(());
-                }
-                Err(why) => {
-                    fields.failure.try_set(Some(why));
-                }
+            move |_| {
+                open.try_set(false);
+                toasts.done("Tenant changed");
+                on_changed.try_run(());
             },
         );
     };
     let reload = move || {
-        submit(busy, async move { tenants::get_tenant(&client, id).await }, move |done| match done {
-            Ok(tenant) => {
-                fields.show(&tenant);
-                base.try_set_value(tenant);
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
+        submit_form(busy, fields.failure, async move { tenants::get_tenant(&client, id).await }, move |tenant| {
+            fields.show(&tenant);
+            base.try_set_value(tenant);
+            on_changed.try_run(());
         });
     };
     view! {
@@ -178,15 +164,10 @@ pub(super) fn Suspend(id: Uuid, open: RwSignal<bool>, #[prop(into)] on_changed: 
     let send = move || {
         failure.set(None);
         let why = SuspendTenant { reason: reason.get_untracked().trim().to_owned() };
-        submit(busy, async move { tenants::suspend_tenant(&client, id, &why).await }, move |done| match done {
-            Ok(_) => {
-                open.try_set(false);
-                toasts.done("Tenant suspended");
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { tenants::suspend_tenant(&client, id, &why).await }, move |_| {
+            open.try_set(false);
+            toasts.done("Tenant suspended");
+            on_changed.try_run(());
         });
     };
     view! {

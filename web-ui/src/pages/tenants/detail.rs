@@ -8,15 +8,17 @@ use uuid::Uuid;
 
 use super::change::{Edit, Suspend, away_words};
 use super::{origin, state_view};
-use crate::api::{Versioned, keys, submit, tenants, use_client, users};
+use crate::api::{Versioned, keys, tenants, use_client, users};
 use crate::components::{
-    Button, Card, Confirm, CopyField, Detail, Details, Dialog, IconName, LoadedLive, Menu, MenuItem, Notice, PageHead,
-    Split, Stack, Tone, use_toasts,
+    Button, Card, CopyField, Detail, Details, Dialog, IconName, LoadedLive, Menu, MenuItem, Notice, PageHead, Split,
+    Stack, Tone,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::over_time::{OverTime, Whose};
 use crate::pages::pair::pair;
-use crate::route::{Page, use_go};
+use crate::pages::way::Way;
+use crate::route::Page;
 use crate::session::{Permission, use_session};
 
 /// Counted up to here.
@@ -85,67 +87,48 @@ fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> im
         <Dialog open=editing title="Edit tenant">{edit}</Dialog>
         <Dialog open=suspending title="Suspend tenant">{suspend}</Dialog>
         <Resume tenant open=resuming on_changed />
-        <Remove tenant open=removing />
+        <Remove tenant open=removing on_changed />
     }
 }
 
 #[component]
 fn Resume(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
-    let (client, toasts) = (use_client(), use_toasts());
-    let busy = RwSignal::new(false);
+    let client = use_client();
     let resume = move || {
-        let Some(tenant) = tenant.get_untracked() else { return };
-        submit(busy, async move { tenants::resume_tenant(&client, tenant.id).await }, move |done| {
-            open.try_set(false);
-            match done {
-                Ok(_) => {
-                    toasts.done("Tenant resumed");
-                    on_changed.try_run(());
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        let id = tenant.with_untracked(|tenant| tenant.as_ref().map(|tenant| tenant.id))?;
+        Some(async move { tenants::resume_tenant(&client, id).await })
     };
     view! {
-        <Confirm
+        <AskFirst
             open
             title="Resume this tenant?"
             text="Its keys are served again and its people can sign in. Sessions that were ended stay ended."
             action="Resume tenant"
-            on_confirm=resume
-            busy
+            call=resume
+            done="Tenant resumed"
+            on_done=on_changed
         />
     }
 }
 
 #[component]
-fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>) -> impl IntoView {
-    let (client, toasts, go) = (use_client(), use_toasts(), use_go());
-    let busy = RwSignal::new(false);
+fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+    let (client, way) = (use_client(), Way::new());
     let remove = move || {
-        let Some(tenant) = tenant.get_untracked() else { return };
-        let go = go.clone();
-        let call = async move { tenants::delete_tenant(&client, tenant.id, tenant.version.as_deref()).await };
-        submit(busy, call, move |done| match done {
-            Ok(()) => {
-                toasts.done("Tenant removed");
-                go(&Page::Tenants.path());
-            }
-            Err(failure) => {
-                open.try_set(false);
-                toasts.failed(&failure);
-            }
-        });
+        let tenant = tenant.get_untracked()?;
+        Some(async move { tenants::delete_tenant(&client, tenant.id, tenant.version.as_deref()).await })
     };
     view! {
-        <Confirm
+        <AskFirst
             open
             title="Remove this tenant?"
             text="Everything that it owns goes with it: keys, users, providers, models and prices. Its programs are refused from then on. What it has used stays in the records. This cannot be undone."
             action="Remove tenant"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Tenant removed"
+            on_done=move || way.to(&Page::Tenants)
+            on_stale=on_changed
         />
     }
 }

@@ -7,14 +7,14 @@ mod names;
 use admin_types::tenants::{ListTenants, Tenant as Row};
 use leptos::prelude::*;
 
-use super::paged::{Paged, searched};
+use super::paged::{Paged, PagedTable};
 use crate::api::{tenants, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive, PageHead,
-    SearchBox, Status, Tone, Toolbar,
+    Button, ButtonKind, Card, Choice, Column, Dialog, Empty, FilterSelect, IconName, PageHead, SearchBox, Status, Tone,
+    Toolbar,
 };
 use crate::format;
-use crate::route::{Page, meaning, query_flag, query_text, query_text_or};
+use crate::route::{Page, given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 pub(super) use detail::Tenant;
@@ -29,7 +29,7 @@ pub(super) fn Tenants() -> impl IntoView {
     let meant_order = meaning(order);
     let list = Paged::new(move |cursor| {
         let query = ListTenants {
-            q: searched(q),
+            q: given(q),
             suspended: suspended.get().parse().ok(),
             sort: meant_order.get(),
             limit: None,
@@ -55,7 +55,7 @@ pub(super) fn Tenants() -> impl IntoView {
             <FilterSelect label="State" value=suspended options=states() />
         </Toolbar>
         <Card flush=true>
-            <LoadedLive resource=list.resource() rows=6 children=move |first| view! { <Table list first order creating /> } />
+            <Table list order creating />
         </Card>
         <Show when=manages>
             <Dialog open=creating title="Create tenant">
@@ -66,34 +66,28 @@ pub(super) fn Tenants() -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    list: Paged<Row>,
-    first: Signal<Vec<Row>>,
-    order: RwSignal<String>,
-    creating: RwSignal<bool>,
-) -> impl IntoView {
-    let columns = vec![
-        Column::new("Name", |row: &Row| row.name.clone())
-            .server_sorted("name")
-            .link(|row| Page::Tenant(row.id).path().into_owned()),
-        Column::new("State", state_view),
-        Column::new("Without a price", |row: &Row| if row.refuse_unpriced { "Refused" } else { "Served" }).spare(),
-        Column::new("Made by", |row: &Row| origin(&row.managed_by)).spare(),
-        Column::new("Created", |row: &Row| format::date(row.created_at)).server_sorted("created_at"),
-    ];
+fn Table(list: Paged<Row>, order: RwSignal<String>, creating: RwSignal<bool>) -> impl IntoView {
+    let columns = move || {
+        vec![
+            Column::new("Name", |row: &Row| row.name.clone())
+                .server_sorted("name")
+                .link(|row| Page::Tenant(row.id).path().into_owned()),
+            Column::new("State", state_view),
+            Column::new("Without a price", |row: &Row| if row.refuse_unpriced { "Refused" } else { "Served" }).spare(),
+            Column::new("Made by", |row: &Row| origin(&row.managed_by)).spare(),
+            Column::new("Created", |row: &Row| format::date(row.created_at)).server_sorted("created_at"),
+        ]
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Tenants"
             columns
-            rows=list.rows(first)
             key=|row: &Row| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
         >
             <NoTenants creating />
-        </DataTable>
+        </PagedTable>
     }
 }
 

@@ -16,12 +16,14 @@ const MOST: u16 = 500;
 pub(in crate::pages) struct TenantNames(Memo<Vec<(Uuid, String)>>);
 
 impl TenantNames {
-    /// The name, or the id where it has none.
+    /// The name, where it is known. Reactive.
+    pub(in crate::pages) fn find(self, id: Uuid) -> Option<String> {
+        self.0.with(|all| all.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone()))
+    }
+
+    /// The name, or the id where it is not known. Reactive.
     pub(in crate::pages) fn of(self, id: Uuid) -> String {
-        self.0.with(|all| {
-            let found = all.iter().find(|(known, _)| *known == id);
-            found.map_or_else(|| id.to_string(), |(_, name)| name.clone())
-        })
+        self.find(id).unwrap_or_else(|| id.to_string())
     }
 
     /// To choose from.

@@ -270,20 +270,10 @@ fn use_models(filters: Filters) -> Signal<Vec<Choice>> {
     choices(LocalResource::new(move || {
         let (from, to) = whole(filters.range(), clock::now());
         let query = AggregateUsage {
-            from,
-            to,
             group_by: Some("model".to_owned()),
-            bucket: None,
             tenant_id: filters.tenant(),
-            key_id: None,
-            user: None,
-            tag: None,
-            provider: None,
-            model: None,
-            model_asked: None,
-            operation: None,
             limit: Some(MOST),
-            percentiles: Some(false),
+            ..usage::everything(from, to)
         };
         async move {
             let found = usage::aggregate_usage(&client, &query).await.map(|sums| sums.data).unwrap_or_default();

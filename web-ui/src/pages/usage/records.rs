@@ -6,11 +6,9 @@ use leptos::prelude::*;
 use super::filters::Filters;
 use super::words;
 use crate::api::{usage, use_client};
-use crate::components::{
-    Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, Notice, Status, Toolbar,
-};
+use crate::components::{Choice, Column, Empty, FilterSelect, IconName, LinkButton, Notice, Status, Toolbar};
 use crate::format;
-use crate::pages::pager::use_pages;
+use crate::pages::paged::{Paged, PagedTable};
 use crate::route::{Page, meant, query_text};
 
 #[component]
@@ -24,7 +22,7 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
         }
         sorts
     });
-    let records = use_pages(move |cursor| {
+    let records = Paged::new(move |cursor| {
         let wanted = sort.with(|sort| meant::<UsageSort>(sort));
         let by_size = matches!(wanted, Some(UsageSort::CostDescending | UsageSort::LatencyDescending));
         let query = admin_types::usage::ListUsage {
@@ -44,33 +42,23 @@ pub(super) fn Records(filters: Filters, keys: Signal<Vec<Choice>>) -> impl IntoV
             <FilterSelect label="Order" all="Newest first" value=sort options=sorts />
         </Toolbar>
         {move || narrowing().map(|text| view! { <Notice>{text}</Notice> })}
-        <LoadedLive
-            resource=records.first
+        <PagedTable
+            list=records
+            label="Usage records"
             rows=8
-            children=move |_| {
-                view! {
-                    <DataTable
-                        label="Usage records"
-                        columns=columns(keys)
-                        rows=records.rows
-                        key=|row: &UsageRecord| row.id.to_string()
-                        more=records.more
-                        loading_more=records.loading
-                        on_more=records.on_more
-                    >
-                        <Empty
-                            title="No records"
-                            text="Nothing was called in this time, or nothing that fits the filters."
-                            icon=IconName::Usage
-                        >
-                            <LinkButton href=Page::Playground.path() icon=IconName::Playground>
-                                "Make a call in the playground"
-                            </LinkButton>
-                        </Empty>
-                    </DataTable>
-                }
-            }
-        />
+            columns=move || columns(keys)
+            key=|row: &UsageRecord| row.id.to_string()
+        >
+            <Empty
+                title="No records"
+                text="Nothing was called in this time, or nothing that fits the filters."
+                icon=IconName::Usage
+            >
+                <LinkButton href=Page::Playground.path() icon=IconName::Playground>
+                    "Make a call in the playground"
+                </LinkButton>
+            </Empty>
+        </PagedTable>
     }
 }
 

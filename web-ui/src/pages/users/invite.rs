@@ -5,7 +5,7 @@ use admin_types::users::{CreateUser, InvitedUser, OneTimeLink};
 use leptos::prelude::*;
 
 use super::{role_hint, roles};
-use crate::api::{Failure, submit, use_client, users};
+use crate::api::{Failure, submit_form, use_client, users};
 use crate::clock;
 use crate::components::{
     Button, ButtonKind, CopyField, Form, FormButtons, Notice, SelectField, TextField, Tone, field_error,
@@ -57,14 +57,9 @@ fn InviteForm(
             role: chosen,
             tenant_id: meant(&tenant.get_untracked()).filter(|_| chosen != Role::PlatformAdmin && is_platform),
         };
-        submit(busy, async move { users::create_user(&client, &create).await }, move |done| match done {
-            Ok(made) => {
-                invited.try_set(Some(made));
-                on_invited.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { users::create_user(&client, &create).await }, move |made| {
+            invited.try_set(Some(made));
+            on_invited.try_run(());
         });
     };
     view! {

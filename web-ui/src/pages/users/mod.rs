@@ -9,16 +9,16 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::account::role_name;
-use super::paged::{Paged, searched};
+use super::paged::{Paged, PagedTable};
 use super::tenants::{TenantNames, use_tenant_names};
 use crate::api::{use_client, users};
 use crate::clock;
 use crate::components::{
-    Badge, Button, ButtonKind, Card, Choice, Column, DataTable, Dialog, Empty, FilterSelect, IconName, LoadedLive,
-    PageHead, Panel, SearchBox, Status, Tone, Toolbar,
+    Badge, Button, ButtonKind, Card, Choice, Column, Dialog, Empty, FilterSelect, IconName, PageHead, Panel, SearchBox,
+    Status, Tone, Toolbar,
 };
 use crate::format;
-use crate::route::{meaning, query_flag, query_text, query_text_or};
+use crate::route::{given, meaning, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// The page; for administrators alone.
@@ -49,7 +49,7 @@ fn List() -> impl IntoView {
     let (meant_role, meant_tenant, meant_order) = (meaning(role), meaning::<Uuid>(tenant), meaning(order));
     let list = Paged::new(move |cursor| {
         let query = ListUsers {
-            q: searched(q),
+            q: given(q),
             role: meant_role.get(),
             tenant_id: session.tenant().or(meant_tenant.get()),
             disabled: disabled.get().parse().ok(),
@@ -81,11 +81,7 @@ fn List() -> impl IntoView {
             })}
         </Toolbar>
         <Card flush=true>
-            <LoadedLive
-                resource=list.resource()
-                rows=6
-                children=move |first| view! { <Table list first names order choose inviting /> }
-            />
+            <Table list names order choose inviting />
         </Card>
         <Dialog open=inviting title="Invite user">
             <invite::Invite open=inviting on_invited=on_changed names />
@@ -97,7 +93,6 @@ fn List() -> impl IntoView {
 #[component]
 fn Table(
     list: Paged<User>,
-    first: Signal<Vec<User>>,
     names: TenantNames,
     order: RwSignal<String>,
     choose: Callback<User>,
@@ -106,7 +101,8 @@ fn Table(
     let session = use_session();
     let now = clock::now();
     let own = untrack(|| session.me()).map(|me| me.user.id);
-    let mut columns = vec![
+    let columns = move || {
+        let mut columns = vec![
         Column::new("E-mail address", move |row: &User| {
             let is_own = own == Some(row.id);
             view! { <span>{row.email.clone()}</span> " " {is_own.then(|| view! { <Badge tone=Tone::Accent>"You"</Badge> })} }
@@ -116,35 +112,34 @@ fn Table(
         Column::new("Name", |row: &User| row.name.clone()).spare(),
         Column::new("Role", |row: &User| role_name(row.role)),
     ];
-    if session.sees_all_tenants() {
-        columns.push(Column::new("Tenant", move |row: &User| {
-            let id = row.tenant_id;
-            move || id.map_or_else(|| "–".to_owned(), |id| names.of(id))
-        }));
-    }
-    columns.extend([
-        Column::new("State", state_view),
-        Column::new("Last signed in", move |row: &User| {
-            row.last_login_at.map_or_else(|| "Never".to_owned(), |at| format::ago(at, now))
-        })
-        .spare(),
-        Column::new("Created", |row: &User| format::date(row.created_at)).server_sorted("created_at").spare(),
-    ]);
+        if session.sees_all_tenants() {
+            columns.push(Column::new("Tenant", move |row: &User| {
+                let id = row.tenant_id;
+                move || id.map_or_else(|| "–".to_owned(), |id| names.of(id))
+            }));
+        }
+        columns.extend([
+            Column::new("State", state_view),
+            Column::new("Last signed in", move |row: &User| {
+                row.last_login_at.map_or_else(|| "Never".to_owned(), |at| format::ago(at, now))
+            })
+            .spare(),
+            Column::new("Created", |row: &User| format::date(row.created_at)).server_sorted("created_at").spare(),
+        ]);
+        columns
+    };
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Users"
             columns
-            rows=list.rows(first)
             key=|row: &User| row.id.to_string()
             server_order=order
-            more=list.more()
-            loading_more=list.loading_more()
-            on_more=list.on_more()
         >
             <Empty title="No user fits" text="Invite somebody, or take a filter away." icon=IconName::User>
                 <Button icon=IconName::Plus on_press=move || inviting.set(true)>"Invite user"</Button>
             </Empty>
-        </DataTable>
+        </PagedTable>
     }
 }
 

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::invite::Link;
 use super::{role_hint, roles, state_view};
-use crate::api::{Failure, Versioned, submit, use_client, users};
+use crate::api::{Failure, Versioned, submit, submit_form, use_client, users};
 use crate::components::{
-    Button, ButtonKind, CheckField, Confirm, Details, Form, FormButtons, IconName, LoadedLive, SelectField, Stack,
-    TextField, Toolbar, field_error, use_toasts,
+    Button, ButtonKind, CheckField, Details, Form, FormButtons, IconName, LoadedLive, SelectField, Stack, TextField,
+    Toolbar, field_error, use_toasts,
 };
 use crate::format;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::pair::pair;
 use crate::pages::stale::Stale;
 use crate::pages::tenants::TenantNames;
@@ -25,6 +26,10 @@ pub(super) fn One(id: Uuid, open: RwSignal<bool>, on_changed: Callback<()>, name
     let client = use_client();
     let found = LocalResource::new(move || async move { users::get_user(&client, id).await });
     let link = RwSignal::new(None::<OneTimeLink>);
+    let on_stale = Callback::new(move |()| {
+        found.refetch();
+        on_changed.run(());
+    });
     move || match link.get() {
         Some(link) => {
             let text = "Hand it to them. With it they choose a new password; the old one works until then.";
@@ -39,7 +44,7 @@ pub(super) fn One(id: Uuid, open: RwSignal<bool>, on_changed: Callback<()>, name
                         <Stack>
                             <About user />
                             <Edit user=first open on_changed names />
-                            <More id user link open on_changed />
+                            <More id user link open on_changed on_stale />
                         </Stack>
                     }
                 }
@@ -132,29 +137,22 @@ fn Edit(user: Versioned<User>, open: RwSignal<bool>, on_changed: Callback<()>, n
     let send = move || {
         fields.failure.set(None);
         let (change, version) = base.with_value(|base| (fields.change(base), base.version.clone()));
-        submit(busy, async move { users::update_user(&client, id, &change, version.as_deref()).await }, move |done| {
-            match done {
-                Ok(_) => {
-                    open.try_set(false);
-                    toasts.done("User changed");
-                    on_changed.try_run(());
-                }
-                Err(why) => {
-                    fields.failure.try_set(Some(why));
-                }
-            }
-        });
+        submit_form(
+            busy,
+            fields.failure,
+            async move { users::update_user(&client, id, &change, version.as_deref()).await },
+            move |_| {
+                open.try_set(false);
+                toasts.done("User changed");
+                on_changed.try_run(());
+            },
+        );
     };
     let reload = move || {
-        submit(busy, async move { users::get_user(&client, id).await }, move |done| match done {
-            Ok(user) => {
-                fields.show(&user);
-                base.try_set_value(user);
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                fields.failure.try_set(Some(why));
-            }
+        submit_form(busy, fields.failure, async move { users::get_user(&client, id).await }, move |user| {
+            fields.show(&user);
+            base.try_set_value(user);
+            on_changed.try_run(());
         });
     };
     let is_of_tenant = move || fields.role.with(|role| role != Role::PlatformAdmin.as_str());
@@ -201,6 +199,8 @@ fn More(
     link: RwSignal<Option<OneTimeLink>>,
     open: RwSignal<bool>,
     on_changed: Callback<()>,
+    /// Somebody else has changed them first.
+    on_stale: Callback<()>,
 ) -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
     let is_own = untrack(|| session.me()).is_some_and(|me| me.user.id == id);
@@ -215,17 +215,11 @@ fn More(
     };
     let remove = move || {
         let version = user.with_untracked(|user| user.version.clone());
-        submit(busy, async move { users::delete_user(&client, id, version.as_deref()).await }, move |done| {
-            removing.try_set(false);
-            match done {
-                Ok(()) => {
-                    open.try_set(false);
-                    toasts.done("User removed");
-                    on_changed.try_run(());
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        Some(async move { users::delete_user(&client, id, version.as_deref()).await })
+    };
+    let removed = move || {
+        open.try_set(false);
+        on_changed.try_run(());
     };
     let has_password = move || user.with(|user| user.has_password);
     view! {
@@ -237,14 +231,16 @@ fn More(
                 <Button kind=ButtonKind::Danger icon=IconName::Trash on_press=move || removing.set(true)>"Remove user"</Button>
             })}
         </Toolbar>
-        <Confirm
+        <AskFirst
             open=removing
             title="Remove this user?"
             text="Their sign-ins and their tokens end at once. What they did stays in the audit log."
             action="Remove user"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="User removed"
+            on_done=removed
+            on_stale=on_stale
         />
     }
 }

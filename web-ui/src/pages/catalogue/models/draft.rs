@@ -7,7 +7,7 @@ use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
 use domain::routing::{Strategies, Strategy, hedge};
 use leptos::prelude::*;
 
-use crate::pages::catalogue::words::given_untracked;
+use crate::route::given_untracked;
 
 /// A target while it is edited.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +56,9 @@ impl TargetDraft {
         }
     }
 
-    /// As people call it. Reactive.
-    pub(super) fn name(self) -> String {
-        match (self.provider.get(), self.model.get()) {
-            (provider, model) if provider.is_empty() && model.is_empty() => "the new target".to_owned(),
-            (provider, model) => format!("{provider}/{model}"),
-        }
+    /// Provider and model. Reactive.
+    fn names(self) -> (String, String) {
+        (self.provider.get(), self.model.get())
     }
 }
 
@@ -97,6 +94,20 @@ impl Draft {
 
     pub(super) fn remove_target(self, id: u32) {
         self.targets.update(|targets| targets.retain(|target| target.id != id));
+    }
+
+    /// What a target is called, unlike the others: by its place where nothing else tells it from them. Reactive.
+    pub(super) fn name_of(self, target: TargetDraft) -> String {
+        self.targets.with(|all| {
+            let place = all.iter().position(|one| one.id == target.id).map_or(0, |place| place + 1);
+            let names = target.names();
+            let is_one_of_many = all.iter().any(|one| one.id != target.id && one.names() == names);
+            match names {
+                (provider, model) if provider.is_empty() && model.is_empty() => format!("target {place}"),
+                (provider, model) if is_one_of_many => format!("{provider}/{model}, target {place}"),
+                (provider, model) => format!("{provider}/{model}"),
+            }
+        })
     }
 
     /// Whether a strategy is among those that are chosen. Reactive.
@@ -146,6 +157,22 @@ fn options_of(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_target_is_called_as_another() {
+        leptos::reactive::owner::Owner::new().set();
+        let draft = Draft::new(None);
+        draft.add_target();
+        let called = || draft.targets.get_untracked().into_iter().map(|one| draft.name_of(one)).collect::<Vec<_>>();
+        assert_eq!(called(), ["target 1", "target 2"]);
+        for target in draft.targets.get_untracked() {
+            target.provider.set("openai".to_owned());
+            target.model.set("tts-1".to_owned());
+        }
+        assert_eq!(called(), ["openai/tts-1, target 1", "openai/tts-1, target 2"]);
+        draft.targets.with_untracked(|targets| targets[0].model.set("tts-1-hd".to_owned()));
+        assert_eq!(called(), ["openai/tts-1-hd", "openai/tts-1"]);
+    }
 
     #[test]
     fn options_are_lines() {

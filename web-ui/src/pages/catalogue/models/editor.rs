@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::draft::Draft;
 use super::target::TargetFields;
-use crate::api::{Client, Failure, Versioned, models, providers, submit, use_client};
+use crate::api::{Client, Failure, Versioned, models, providers, submit_form, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, CheckField, Choice, Form, FormActions, IconButton, IconName, LinkButton, Notice,
-    SelectField, SortableList, Stack, TextField, Tone, field_error, use_toasts,
+    Button, ButtonKind, Card, CheckField, Choice, Form, FormActions, IconButton, IconName, LinkButton, SelectField,
+    SortableList, Stack, TextField, field_error, use_toasts,
 };
 use crate::pages::catalogue::words::{Owners, strategy_words};
+use crate::pages::stale::Stale;
 use crate::route::meant;
 use crate::session::use_session;
 
@@ -46,25 +47,14 @@ pub(super) fn Editor(
             Err(why) => return strategy_error.set(Some(why)),
         };
         let (known, tenant_id) = (known.clone(), meant(&owner.get_untracked()));
-        submit(busy, async move { keep(&client, known, tenant_id, replace).await }, move |done| match done {
-            Ok(kept) => {
-                toasts.done(format!("{} is kept", kept.name));
-                on_kept.try_run(kept.id);
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { keep(&client, known, tenant_id, replace).await }, move |kept| {
+            toasts.done(format!("{} is kept", kept.name));
+            on_kept.try_run(kept.id);
         });
     };
-    let stale = move || failure.with(|failure| failure.as_ref().is_some_and(Failure::is_stale));
     view! {
         <Form on_submit=send failure>
-            <Show when=stale>
-                <Notice tone=Tone::Warn title="Load it as it is now?">
-                    <p>"What you changed here is lost then."</p>
-                    <Button on_press=on_reload>"Load again"</Button>
-                </Notice>
-            </Show>
+            <Stale failure on_reload />
             <Stack>
                 <Card title="Name">
                     <div class="editor-fields">
@@ -111,8 +101,7 @@ async fn keep(
 fn Owner(owner: RwSignal<String>, failure: RwSignal<Option<Failure>>) -> impl IntoView {
     let session = use_session();
     let owners = Owners::new();
-    let options =
-        Signal::derive(move || [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat());
+    let options = owners.choices();
     move || {
         session.sees_all_tenants().then(|| {
             view! {
@@ -187,7 +176,7 @@ fn TargetsCard(draft: Draft, failure: RwSignal<Option<Failure>>) -> impl IntoVie
                 label="Targets"
                 items=draft.targets
                 key=|target: &super::draft::TargetDraft| target.id.to_string()
-                name=|target: &super::draft::TargetDraft| untrack(|| target.name())
+                name=move |target: &super::draft::TargetDraft| draft.name_of(*target)
                 children=move |target| view! { <TargetFields target draft failure providers=names /> }
             />
             <p class="field-error" aria-live="polite">

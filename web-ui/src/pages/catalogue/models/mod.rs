@@ -12,15 +12,15 @@ use leptos::prelude::*;
 
 pub(in crate::pages) use self::page::{ModelPage, NewModel};
 use self::simulate::Simulator;
-use super::paged::Paged;
-use super::words::{Origin, Owners, given, origin_choices, strategies_text, strategy_words};
+use super::words::{Origin, Owners, origin_choices, strategies_text, strategy_words};
 use crate::api::{models, use_client};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, DataTable, Empty, FilterSelect, IconName, LinkButton, LoadedLive, PageHead,
-    Panel, SearchBox, Stack, Toolbar,
+    Button, ButtonKind, Choice, Column, Empty, FilterSelect, IconName, LinkButton, PageHead, Panel, SearchBox, Stack,
+    Toolbar,
 };
 use crate::format;
-use crate::route::{Page, query_flag, query_text, query_text_or};
+use crate::pages::paged::{Paged, PagedTable};
+use crate::route::{Page, given, query_flag, query_text, query_text_or};
 use crate::session::{Permission, use_session};
 
 /// The page.
@@ -56,7 +56,7 @@ pub(in crate::pages) fn Models() -> impl IntoView {
                 <FilterSelect label="Strategy" value=strategy options=strategies />
                 <FilterSelect label="Declared in" value=origin options=origin_choices() all="Anywhere" />
             </Toolbar>
-            <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list sort /> } />
+            <Table list sort />
         </Stack>
         <Panel open=simulating title="Simulate a call">
             <Simulator />
@@ -73,38 +73,37 @@ fn new_link() -> impl IntoView {
 }
 
 #[component]
-fn Table(rows: Signal<Vec<Model>>, list: Paged<Model>, sort: RwSignal<String>) -> impl IntoView {
+fn Table(list: Paged<Model>, sort: RwSignal<String>) -> impl IntoView {
     let session = use_session();
     let owners = Owners::new();
-    let columns = vec![
-        Column::new("Name", |row: &Model| view! { <code>{row.name.clone()}</code> })
-            .link(|row| Page::Model(row.id).path().into_owned())
-            .server_sorted("name"),
-        Column::new("Strategy", |row: &Model| strategies_text(row.strategy.as_slice())),
-        Column::new("Targets", |row: &Model| {
-            let targets = row.targets.iter().map(|target| format!("{}/{}", target.provider, target.model));
-            let all = targets.collect::<Vec<_>>().join(", ");
-            view! { <span title=all.clone()>{all.clone()}</span> }
-        }),
-        Column::new("Whose", move |row: &Model| {
-            let owner = row.tenant_id;
-            move || owners.name(owner)
-        })
-        .spare(),
-        Column::new("Declared", |row: &Model| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
-        Column::new("Made", |row: &Model| format::date(row.created_at)).server_sorted("created_at").spare(),
-    ];
+    let columns = move || {
+        vec![
+            Column::new("Name", |row: &Model| view! { <code>{row.name.clone()}</code> })
+                .link(|row| Page::Model(row.id).path().into_owned())
+                .server_sorted("name"),
+            Column::new("Strategy", |row: &Model| strategies_text(row.strategy.as_slice())),
+            Column::new("Targets", |row: &Model| {
+                let targets = row.targets.iter().map(|target| format!("{}/{}", target.provider, target.model));
+                let all = targets.collect::<Vec<_>>().join(", ");
+                view! { <span title=all.clone()>{all.clone()}</span> }
+            }),
+            Column::new("Whose", move |row: &Model| {
+                let owner = row.tenant_id;
+                move || owners.name(owner)
+            })
+            .spare(),
+            Column::new("Declared", |row: &Model| view! { <Origin managed_by=row.managed_by.clone() /> }).spare(),
+            Column::new("Made", |row: &Model| format::date(row.created_at)).server_sorted("created_at").spare(),
+        ]
+    };
     let may = move || session.can(Permission::ManageModels);
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Models"
             columns
-            rows
             key=|row: &Model| row.id.to_string()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
         >
             <Empty
                 title="No models"
@@ -113,6 +112,6 @@ fn Table(rows: Signal<Vec<Model>>, list: Paged<Model>, sort: RwSignal<String>) -
             >
                 {move || may().then(new_link)}
             </Empty>
-        </DataTable>
+        </PagedTable>
     }
 }

@@ -7,14 +7,14 @@ use uuid::Uuid;
 use super::draft::options_text;
 use super::editor::Editor;
 use super::simulate::Simulator;
-use crate::api::{Failure, Versioned, models, submit, use_client};
+use crate::api::{Failure, Versioned, models, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Column, Confirm, DataTable, Detail, Details, IconName, Loaded, Notice, PageHead, Stack,
-    use_toasts,
+    Button, ButtonKind, Card, Column, DataTable, Detail, Details, IconName, Loaded, Notice, PageHead, Stack,
 };
 use crate::format;
-use crate::pages::catalogue::way::Way;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::catalogue::words::{Origin, Owners, is_declared, strategies_text};
+use crate::pages::way::Way;
 use crate::route::{Page, query_flag};
 use crate::session::{Permission, use_session};
 
@@ -56,7 +56,7 @@ fn Whole(model: Versioned<Model>, found: Found, editing: RwSignal<bool>) -> impl
         (may.get() && !editing.get()).then(|| {
             view! {
                 <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button>
-                <Delete model />
+                <Delete model found />
             }
         })
     };
@@ -143,27 +143,26 @@ fn Targets(targets: Vec<ModelTarget>) -> impl IntoView {
 }
 
 #[component]
-fn Delete(model: Versioned<Model>) -> impl IntoView {
-    let (client, toasts, way) = (use_client(), use_toasts(), Way::new());
+fn Delete(model: Versioned<Model>, found: Found) -> impl IntoView {
+    let (client, way) = (use_client(), Way::new());
     let open = RwSignal::new(false);
-    let busy = RwSignal::new(false);
     let text = format!("Calls that ask for {} are refused from then on.", model.name);
     let remove = move || {
         let (id, version) = (model.id, model.version.clone());
-        let call = async move { models::delete_model(&client, id, version.as_deref()).await };
-        submit(busy, call, move |done| {
-            open.try_set(false);
-            match done {
-                Ok(()) => {
-                    toasts.done("Model deleted");
-                    way.to(&Page::Models);
-                }
-                Err(failure) => toasts.failed(&failure),
-            }
-        });
+        Some(async move { models::delete_model(&client, id, version.as_deref()).await })
     };
     view! {
         <Button kind=ButtonKind::Danger icon=IconName::Trash on_press=move || open.set(true)>"Delete"</Button>
-        <Confirm open title="Delete this model?" text action="Delete model" danger=true on_confirm=remove busy />
+        <AskFirst
+            open
+            title="Delete this model?"
+            text
+            action="Delete model"
+            danger=true
+            call=remove
+            done="Model deleted"
+            on_done=move || way.to(&Page::Models)
+            on_stale=move || found.refetch()
+        />
     }
 }

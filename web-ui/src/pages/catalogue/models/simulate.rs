@@ -11,8 +11,8 @@ use crate::components::{
     field_error,
 };
 use crate::format;
-use crate::pages::catalogue::words::{given_untracked, operation_choices, strategies_text};
-use crate::route::meant;
+use crate::pages::catalogue::words::{operation_choices, strategies_text};
+use crate::route::{given_untracked, meant};
 use crate::session::use_session;
 
 /// The form, and what it gives. Without a model the form asks for a name.

@@ -65,10 +65,11 @@ pub(super) fn TargetFields(
             <p class="field-error" aria-live="polite">{move || of("").get()}</p>
         </div>
         <div hidden=alone>
-            {move || {
-                let label = format!("Remove {}", target.name());
-                view! { <IconButton name=IconName::Trash label on_press=move || draft.remove_target(target.id) /> }
-            }}
+            <IconButton
+                name=IconName::Trash
+                label=Signal::derive(move || format!("Remove {}", draft.name_of(target)))
+                on_press=move || draft.remove_target(target.id)
+            />
         </div>
     }
 }

@@ -6,13 +6,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Editing;
-use crate::api::{Client, Failure, prices, submit, use_client};
+use crate::api::{Client, Failure, if_unchanged, prices, submit_form, use_client};
 use crate::clock;
-use crate::components::{Choice, Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
+use crate::components::{Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
 use crate::format;
 use crate::pages::catalogue::words::{
     Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
 };
+use crate::pages::stale::Stale;
 use crate::route::meant;
 use crate::session::use_session;
 
@@ -138,19 +139,22 @@ async fn keep(client: &Client, task: &Task, price: CreatePrice) -> Result<(), Fa
         source: Some(price.source),
         read_on: None,
     };
-    prices::update_price(client, before.id, &change, None).await.map(drop)
+    let found = prices::get_price(client, before.id);
+    let update =
+        async |version: Option<&str>| prices::update_price(client, before.id, &change, version).await.map(drop);
+    if_unchanged(before, found, update).await
 }
 
 #[component]
-pub(super) fn PriceForm(editing: Editing, owners: Owners) -> impl IntoView {
+pub(super) fn PriceForm(task: Task, editing: Editing, owners: Owners) -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
-    let task = editing.task.get_untracked();
     let fields = Fields::new(&task, session.tenant_untracked());
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
     let no_date = RwSignal::new(None::<String>);
     let intro = intro(&task);
     let fixed = task.price().cloned();
+    let known = fixed.as_ref().map(|price| price.id);
     let (action, done_words) = match &task {
         Task::Add | Task::For { .. } => ("Add price", "Price added"),
         Task::Follow(_) => ("Set the new price", "New price set"),
@@ -162,15 +166,17 @@ pub(super) fn PriceForm(editing: Editing, owners: Owners) -> impl IntoView {
         no_date.set(from.is_none().then(|| "Choose a day and a time.".to_owned()));
         let Some(from) = from else { return };
         let (task, price) = (task.clone(), fields.create(from));
-        submit(busy, async move { keep(&client, &task, price).await }, move |done| match done {
-            Ok(()) => {
-                toasts.done(done_words);
-                editing.open.try_set(false);
-                editing.changed();
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { keep(&client, &task, price).await }, move |()| {
+            toasts.done(done_words);
+            editing.open.try_set(false);
+            editing.changed();
+        });
+    };
+    let reload = move || {
+        let Some(id) = known else { return };
+        submit_form(busy, failure, async move { prices::get_price(&client, id).await }, move |price| {
+            editing.task.try_set(Task::Change(price.value));
+            editing.changed();
         });
     };
     let from_error = {
@@ -183,6 +189,7 @@ pub(super) fn PriceForm(editing: Editing, owners: Owners) -> impl IntoView {
     };
     view! {
         <Form on_submit=send failure>
+            <Stale failure on_reload=reload busy />
             {intro.map(|text| view! { <Notice>{text}</Notice> })} {for_what}
             <FormRow>
                 <TextField
@@ -229,8 +236,7 @@ fn what(price: &Price) -> String {
 #[component]
 fn ForWhat(fields: Fields, failure: RwSignal<Option<Failure>>, owners: Owners) -> impl IntoView {
     let session = use_session();
-    let options =
-        Signal::derive(move || [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat());
+    let options = owners.choices();
     let owner = move || {
         session.sees_all_tenants().then(|| {
             view! {

@@ -2,23 +2,22 @@
 
 use admin_types::prices::{ExportPrices, ListFormat, ListPrices, Price, PriceSort};
 use leptos::prelude::*;
-use uuid::Uuid;
 
 use super::form::Task;
 use super::{Editing, is_ahead};
 use crate::api::stream::Progress;
-use crate::api::{Failure, prices, submit, use_client};
+use crate::api::{Failure, if_unchanged, prices, submit, use_client};
 use crate::clock;
 use crate::components::{
-    Badge, Choice, Column, Confirm, DataTable, Empty, FilterSelect, IconName, LoadedLive, Menu, MenuItem, SearchBox,
-    Stack, Tone, Toolbar, use_toasts,
+    Badge, Choice, Column, Empty, FilterSelect, IconName, Menu, MenuItem, SearchBox, Stack, Tone, Toolbar, use_toasts,
 };
 use crate::format;
-use crate::pages::catalogue::paged::Paged;
+use crate::pages::ask_first::AskFirst;
 use crate::pages::catalogue::words::{
-    Origin, Owners, all_kind_choices, given, kind_name, operation_choices, operation_name, unit_choices, unit_name,
+    Origin, Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
 };
-use crate::route::{query_text, query_text_or};
+use crate::pages::paged::{Paged, PagedTable};
+use crate::route::{given, query_text, query_text_or};
 use crate::session::{Permission, Session, use_session};
 
 /// What narrows the list, as it stands in the address.
@@ -115,11 +114,7 @@ pub(super) fn PriceList(editing: Editing, owners: Owners) -> impl IntoView {
                 />
                 <Export filters />
             </Toolbar>
-            <LoadedLive
-                resource=list.first
-                rows=8
-                children=move |first| view! { <Table rows=list.rows(first) list sort editing owners /> }
-            />
+            <Table list sort editing owners />
         </Stack>
     }
 }
@@ -146,38 +141,30 @@ fn Export(filters: Filters) -> impl IntoView {
 }
 
 #[component]
-fn Table(
-    rows: Signal<Vec<Price>>,
-    list: Paged<Price>,
-    sort: RwSignal<String>,
-    editing: Editing,
-    owners: Owners,
-) -> impl IntoView {
-    let asked = RwSignal::new(None::<Uuid>);
+fn Table(list: Paged<Price>, sort: RwSignal<String>, editing: Editing, owners: Owners) -> impl IntoView {
+    let asked = RwSignal::new(None::<Price>);
     let removing = RwSignal::new(false);
-    let ask = move |id| {
-        asked.set(Some(id));
+    let ask = move |price| {
+        asked.set(Some(price));
         removing.set(true);
     };
-    let columns = columns(owners, editing, Callback::new(ask));
+    let ask = Callback::new(ask);
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Prices"
-            columns
-            rows
+            rows=8
+            columns=move || columns(owners, editing, ask)
             key=|row: &Price| row.id.to_string()
             server_order=sort
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
         >
             <Empty title="No prices" text="None fits these filters." icon=IconName::Price />
-        </DataTable>
+        </PagedTable>
         <Remove asked open=removing editing />
     }
 }
 
-fn columns(owners: Owners, editing: Editing, ask: Callback<Uuid>) -> Vec<Column<Price>> {
+fn columns(owners: Owners, editing: Editing, ask: Callback<Price>) -> Vec<Column<Price>> {
     let session = use_session();
     vec![
         Column::new("Model", |row: &Price| {
@@ -240,14 +227,14 @@ fn Source(row: Price) -> impl IntoView {
 }
 
 #[component]
-fn RowMenu(row: StoredValue<Price>, editing: Editing, ask: Callback<Uuid>) -> impl IntoView {
+fn RowMenu(row: StoredValue<Price>, editing: Editing, ask: Callback<Price>) -> impl IntoView {
     let begin = move |task: fn(Price) -> Task| editing.begin(task(row.get_value()));
     let label = row.with_value(|row| format!("Actions for {} {}", row.model, unit_name(&row.unit)));
     view! {
         <Menu label>
             <MenuItem icon=IconName::Calendar on_press=move || begin(Task::Follow)>"End with a new price"</MenuItem>
             <MenuItem icon=IconName::Edit on_press=move || begin(Task::Change)>"Correct"</MenuItem>
-            <MenuItem icon=IconName::Trash danger=true on_press=move || ask.run(row.with_value(|row| row.id))>
+            <MenuItem icon=IconName::Trash danger=true on_press=move || ask.run(row.get_value())>
                 "Delete"
             </MenuItem>
         </Menu>
@@ -255,29 +242,25 @@ fn RowMenu(row: StoredValue<Price>, editing: Editing, ask: Callback<Uuid>) -> im
 }
 
 #[component]
-fn Remove(asked: RwSignal<Option<Uuid>>, open: RwSignal<bool>, editing: Editing) -> impl IntoView {
-    let (client, toasts) = (use_client(), use_toasts());
-    let busy = RwSignal::new(false);
+fn Remove(asked: RwSignal<Option<Price>>, open: RwSignal<bool>, editing: Editing) -> impl IntoView {
+    let client = use_client();
     let remove = move || {
-        let Some(id) = asked.get_untracked() else { return };
-        submit(busy, async move { prices::delete_price(&client, id, None).await }, move |done| {
-            open.try_set(false);
-            match done {
-                Ok(()) => toasts.done("Price deleted"),
-                Err(failure) => toasts.failed(&failure),
-            }
-            editing.changed();
-        });
+        let price = asked.get_untracked()?;
+        let found = async move { prices::get_price(&client, price.id).await };
+        let delete = async move |version: Option<&str>| prices::delete_price(&client, price.id, version).await;
+        Some(async move { if_unchanged(&price, found, delete).await })
     };
     view! {
-        <Confirm
+        <AskFirst
             open
             title="Delete this price?"
             text="The one before it goes on in its place; without one, use is unpriced. A price that has decided a cost stays."
             action="Delete price"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Price deleted"
+            on_done=move || editing.changed()
+            on_stale=move || editing.changed()
         />
     }
 }

@@ -74,7 +74,7 @@ pub(in crate::pages) fn Prices() -> impl IntoView {
             {move || may.get().then(|| view! { <Import editing /> })}
         </TabPanel>
         <Dialog open=editing.open title="Price">
-            <PriceForm editing owners />
+            {move || view! { <PriceForm task=editing.task.get() editing owners /> }}
         </Dialog>
     }
 }

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::Editing;
-use crate::api::{Client, Failure, prices, submit, use_client};
+use crate::api::{Client, Failure, prices, submit_form, use_client};
 use crate::components::{
     Button, ButtonKind, Dialog, FormActions, FormError, Grid, Loading, Notice, Stat, Tone, use_toasts,
 };
@@ -65,24 +65,14 @@ fn Ask(open: RwSignal<bool>, editing: Editing) -> impl IntoView {
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
     let would = RwSignal::new(None::<Sum>);
-    submit(busy, async move { reprice(&client, tenant, true).await }, move |done| match done {
-        Ok(sum) => {
-            would.try_set(Some(sum));
-        }
-        Err(why) => {
-            failure.try_set(Some(why));
-        }
+    submit_form(busy, failure, async move { reprice(&client, tenant, true).await }, move |sum| {
+        would.try_set(Some(sum));
     });
     let write = move || {
-        submit(busy, async move { reprice(&client, tenant, false).await }, move |done| match done {
-            Ok(sum) => {
-                toasts.done(format!("{} records priced", format::count(sum.repriced)));
-                open.try_set(false);
-                editing.changed();
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, async move { reprice(&client, tenant, false).await }, move |sum| {
+            toasts.done(format!("{} records priced", format::count(sum.repriced)));
+            open.try_set(false);
+            editing.changed();
         });
     };
     let nothing = Signal::derive(move || would.with(|sum| sum.as_ref().is_none_or(|sum| sum.repriced == 0)));

@@ -8,10 +8,10 @@ use super::form::Task;
 use super::reprice::RepriceDialog;
 use crate::api::{prices, use_client};
 use crate::clock;
-use crate::components::{Button, Column, DataTable, Empty, IconName, LoadedLive, Notice, Stack, Toolbar};
+use crate::components::{Button, Column, Empty, IconName, Notice, Stack, Toolbar};
 use crate::format;
-use crate::pages::catalogue::paged::Paged;
 use crate::pages::catalogue::words::{Owners, operation_name};
+use crate::pages::paged::{Paged, PagedTable};
 use crate::session::{Permission, use_session};
 
 #[component]
@@ -36,60 +36,62 @@ pub(super) fn Unpriced(editing: Editing, owners: Owners) -> impl IntoView {
                             </Toolbar>
                         }
                     })
-            }} <LoadedLive resource=list.first children=move |first| view! { <Table rows=list.rows(first) list editing owners /> } />
+            }} <Table list editing owners />
         </Stack>
         <RepriceDialog open editing />
     }
 }
 
 #[component]
-fn Table(rows: Signal<Vec<UnpricedUse>>, list: Paged<UnpricedUse>, editing: Editing, owners: Owners) -> impl IntoView {
+fn Table(list: Paged<UnpricedUse>, editing: Editing, owners: Owners) -> impl IntoView {
     let session = use_session();
     let now = clock::now();
-    let columns = vec![
-        Column::new("Model", |row: &UnpricedUse| view! { <code>{format!("{}/{}", row.provider, row.model)}</code> })
+    let columns = move || {
+        vec![
+            Column::new(
+                "Model",
+                |row: &UnpricedUse| view! { <code>{format!("{}/{}", row.provider, row.model)}</code> },
+            )
             .sorted("model", |row: &UnpricedUse| row.model.clone()),
-        Column::new("Operation", |row: &UnpricedUse| operation_name(&row.operation)),
-        Column::new("Records", |row: &UnpricedUse| format::count(row.records))
-            .end()
-            .sorted("records", |row: &UnpricedUse| row.records),
-        Column::new("Used", |row: &UnpricedUse| used(row)),
-        Column::new("Last used", move |row: &UnpricedUse| format::ago(row.last_used_at, now)).spare(),
-        Column::new("Whose", move |row: &UnpricedUse| {
-            let owner = Some(row.tenant_id);
-            move || owners.name(owner)
-        })
-        .spare(),
-        Column::actions(move |row: &UnpricedUse| {
-            let row = StoredValue::new(row.clone());
-            let may = move || session.can(Permission::ManagePrices);
-            let add = move || {
-                if let Some(task) = row.with_value(task_of) {
-                    editing.begin(task);
+            Column::new("Operation", |row: &UnpricedUse| operation_name(&row.operation)),
+            Column::new("Records", |row: &UnpricedUse| format::count(row.records))
+                .end()
+                .sorted("records", |row: &UnpricedUse| row.records),
+            Column::new("Used", |row: &UnpricedUse| used(row)),
+            Column::new("Last used", move |row: &UnpricedUse| format::ago(row.last_used_at, now)).spare(),
+            Column::new("Whose", move |row: &UnpricedUse| {
+                let owner = Some(row.tenant_id);
+                move || owners.name(owner)
+            })
+            .spare(),
+            Column::actions(move |row: &UnpricedUse| {
+                let row = StoredValue::new(row.clone());
+                let may = move || session.can(Permission::ManagePrices);
+                let add = move || {
+                    if let Some(task) = row.with_value(task_of) {
+                        editing.begin(task);
+                    }
+                };
+                move || {
+                    (may() && row.with_value(|row| row.provider_kind.is_some()))
+                        .then(|| view! { <Button on_press=add>"Add price"</Button> })
                 }
-            };
-            move || {
-                (may() && row.with_value(|row| row.provider_kind.is_some()))
-                    .then(|| view! { <Button on_press=add>"Add price"</Button> })
-            }
-        }),
-    ];
+            }),
+        ]
+    };
     let key = |row: &UnpricedUse| format!("{}/{}/{}/{}", row.tenant_id, row.provider, row.model, row.operation);
     view! {
-        <DataTable
+        <PagedTable
+            list
             label="Use without a price"
             columns
-            rows
             key
             order="-records"
-            more=list.more()
-            loading_more=list.busy
-            on_more=list.load()
         >
             <Empty title="Everything has a price" text="All that was used so far has its cost." icon=IconName::Check />
-        </DataTable>
+        </PagedTable>
         {move || {
-            let gone = rows.with(|rows| rows.iter().any(|row| row.provider_kind.is_none()));
+            let gone = list.rows.with(|rows| rows.iter().any(|row| row.provider_kind.is_none()));
             gone.then(|| view! { <Notice>"Use of providers that are not configured any more cannot be priced."</Notice> })
         }}
     }

@@ -5,13 +5,15 @@ use leptos::prelude::*;
 use uuid::Uuid;
 
 use super::health::Enabled;
-use crate::api::{Client, Failure, providers, submit, use_client};
+use crate::api::{Client, Failure, if_unchanged, providers, submit, submit_form, use_client};
 use crate::components::{
-    AreaField, Button, Card, CheckField, Column, Confirm, DataTable, Dialog, Empty, Form, FormButtons, FormRow,
-    IconName, LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
+    AreaField, Button, Card, CheckField, Column, DataTable, Dialog, Empty, Form, FormButtons, FormRow, IconName,
+    LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
 };
 use crate::format;
-use crate::pages::catalogue::words::given_untracked;
+use crate::pages::ask_first::AskFirst;
+use crate::pages::stale::Stale;
+use crate::route::given_untracked;
 
 /// What is asked about which credential.
 #[derive(Clone, Copy)]
@@ -57,9 +59,15 @@ fn Table(rows: Signal<Vec<Credential>>, declared: bool, asked: Asked, refetch: C
     let (client, toasts) = (use_client(), use_toasts());
     let busy = RwSignal::new(false);
     let turn = move |row: &Credential| {
-        let (provider, id) = (row.provider_id, row.id);
-        let change = UpdateCredential { enabled: Some(!row.enabled), ..UpdateCredential::default() };
-        let call = async move { providers::update_credential(&client, provider, id, &change, None).await };
+        let (row, provider, id) = (row.clone(), row.provider_id, row.id);
+        let call = async move {
+            let change = UpdateCredential { enabled: Some(!row.enabled), ..UpdateCredential::default() };
+            let found = providers::get_credential(&client, provider, id);
+            let turn = async |version: Option<&str>| {
+                providers::update_credential(&client, provider, id, &change, version).await
+            };
+            if_unchanged(&row, found, turn).await
+        };
         submit(busy, call, move |done| {
             match done {
                 Ok(now) => toasts.done(if now.enabled { "Credential enabled" } else { "Credential disabled" }),
@@ -113,28 +121,26 @@ fn Table(rows: Signal<Vec<Credential>>, declared: bool, asked: Asked, refetch: C
 
 #[component]
 fn Remove(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl IntoView {
-    let (client, toasts) = (use_client(), use_toasts());
-    let busy = RwSignal::new(false);
+    let client = use_client();
     let remove = move || {
-        let Some(id) = asked.which.with_untracked(|which| which.as_ref().map(|which| which.id)) else { return };
-        submit(busy, async move { providers::delete_credential(&client, provider, id, None).await }, move |done| {
-            asked.removing.try_set(false);
-            match done {
-                Ok(()) => toasts.done("Credential removed"),
-                Err(failure) => toasts.failed(&failure),
-            }
-            refetch.try_run(());
-        });
+        let shown = asked.which.get_untracked()?;
+        let id = shown.id;
+        let found = async move { providers::get_credential(&client, provider, id).await };
+        let delete =
+            async move |version: Option<&str>| providers::delete_credential(&client, provider, id, version).await;
+        Some(async move { if_unchanged(&shown, found, delete).await })
     };
     view! {
-        <Confirm
+        <AskFirst
             open=asked.removing
             title="Remove this credential?"
             text="Calls use the others from then on, and fail where there is none. It cannot be brought back."
             action="Remove credential"
             danger=true
-            on_confirm=remove
-            busy
+            call=remove
+            done="Credential removed"
+            on_done=refetch
+            on_stale=refetch
         />
     }
 }
@@ -142,35 +148,30 @@ fn Remove(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl IntoView 
 #[component]
 fn CredentialForm(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
-    let before = asked.which.get_untracked();
-    let is_new = before.is_none();
-    let text = |told: Option<String>| RwSignal::new(told.unwrap_or_default());
-    let label = text(before.as_ref().map(|before| before.label.clone()));
-    let secret = text(None);
-    let weight = text(Some(before.as_ref().map_or(1, |before| before.weight).to_string()));
-    let most = text(before.as_ref().and_then(|before| before.max_concurrent).map(|most| most.to_string()));
-    let enabled = RwSignal::new(before.as_ref().is_none_or(|before| before.enabled));
-    let id = before.map(|before| before.id);
+    let shown = asked.which.get_untracked();
+    let is_new = shown.is_none();
+    let fields = Fields::new();
+    if let Some(shown) = &shown {
+        fields.show(shown);
+    }
+    let Fields { label, secret, weight, most, enabled, failure } = fields;
+    let base = StoredValue::new(shown);
     let busy = RwSignal::new(false);
-    let failure = RwSignal::new(None::<Failure>);
     let send = move || {
         failure.set(None);
-        let told = Told {
-            label: label.get_untracked().trim().to_owned(),
-            secret: given_untracked(secret),
-            weight: weight.get_untracked().trim().parse().unwrap_or(1),
-            most: most.get_untracked().trim().parse().ok(),
-            enabled: enabled.get_untracked(),
-        };
-        submit(busy, async move { told.keep(&client, provider, id).await }, move |done| match done {
-            Ok(()) => {
-                toasts.done(if is_new { "Credential added" } else { "Credential changed" });
-                asked.editing.try_set(false);
-                refetch.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        let (told, before) = (fields.told(), base.get_value());
+        submit_form(busy, failure, async move { told.keep(&client, provider, before).await }, move |()| {
+            toasts.done(if is_new { "Credential added" } else { "Credential changed" });
+            asked.editing.try_set(false);
+            refetch.try_run(());
+        });
+    };
+    let reload = move || {
+        let Some(id) = base.with_value(|base| base.as_ref().map(|base| base.id)) else { return };
+        submit_form(busy, failure, async move { providers::get_credential(&client, provider, id).await }, move |now| {
+            fields.show(&now);
+            base.try_set_value(Some(now.value));
+            refetch.try_run(());
         });
     };
     let hint = if is_new {
@@ -180,6 +181,7 @@ fn CredentialForm(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl I
     };
     view! {
         <Form on_submit=send failure>
+            <Stale failure on_reload=reload busy />
             <TextField label="Label" value=label error=field_error(failure, "label") required=true autofocus=true />
             <AreaField label="Credential" value=secret rows=2 mono=true hint error=field_error(failure, "secret") required=is_new />
             <FormRow>
@@ -208,6 +210,51 @@ fn CredentialForm(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl I
     }
 }
 
+/// What stands in the fields.
+#[derive(Debug, Clone, Copy)]
+struct Fields {
+    label: RwSignal<String>,
+    secret: RwSignal<String>,
+    weight: RwSignal<String>,
+    most: RwSignal<String>,
+    enabled: RwSignal<bool>,
+    failure: RwSignal<Option<Failure>>,
+}
+
+impl Fields {
+    /// Of a new one.
+    fn new() -> Self {
+        let text = |text: &str| RwSignal::new(text.to_owned());
+        Self {
+            label: text(""),
+            secret: text(""),
+            weight: text("1"),
+            most: text(""),
+            enabled: RwSignal::new(true),
+            failure: RwSignal::new(None),
+        }
+    }
+
+    fn show(self, credential: &Credential) {
+        self.label.set(credential.label.clone());
+        self.secret.set(String::new());
+        self.weight.set(credential.weight.to_string());
+        self.most.set(credential.max_concurrent.map(|most| most.to_string()).unwrap_or_default());
+        self.enabled.set(credential.enabled);
+        self.failure.set(None);
+    }
+
+    fn told(self) -> Told {
+        Told {
+            label: self.label.get_untracked().trim().to_owned(),
+            secret: given_untracked(self.secret),
+            weight: self.weight.get_untracked().trim().parse().unwrap_or(1),
+            most: self.most.get_untracked().trim().parse().ok(),
+            enabled: self.enabled.get_untracked(),
+        }
+    }
+}
+
 /// What a form says of a credential.
 struct Told {
     label: String,
@@ -218,16 +265,16 @@ struct Told {
 }
 
 impl Told {
-    /// Adds it, or changes the one of this id.
-    async fn keep(self, client: &Client, provider: Uuid, id: Option<Uuid>) -> Result<(), Failure> {
+    /// Adds it, or changes the one that was shown.
+    async fn keep(self, client: &Client, provider: Uuid, before: Option<Credential>) -> Result<(), Failure> {
         let Self { label, secret, weight, most, enabled } = self;
-        match id {
+        match before {
             None => {
                 let secret = secret.unwrap_or_default();
                 let create = CreateCredential { label, secret, weight, max_concurrent: most, enabled };
                 providers::create_credential(client, provider, &create).await.map(drop)
             }
-            Some(id) => {
+            Some(before) => {
                 // No limit is said by 0.
                 let change = UpdateCredential {
                     label: Some(label),
@@ -236,7 +283,11 @@ impl Told {
                     max_concurrent: Some(most.unwrap_or(0)),
                     enabled: Some(enabled),
                 };
-                providers::update_credential(client, provider, id, &change, None).await.map(drop)
+                let found = providers::get_credential(client, provider, before.id);
+                let update = async |version: Option<&str>| {
+                    providers::update_credential(client, provider, before.id, &change, version).await.map(drop)
+                };
+                if_unchanged(&before, found, update).await
             }
         }
     }

@@ -3,14 +3,14 @@
 use admin_types::providers::{CreateCredential, CreateProvider, Provider, UpdateProvider};
 use leptos::prelude::*;
 
-use crate::api::{Client, Failure, Versioned, providers, submit, use_client};
+use crate::api::{Client, Failure, Versioned, providers, submit_form, use_client};
 use crate::components::{
-    AreaField, Button, CheckField, Choice, Form, FormButtons, FormRow, FormSection, Notice, SelectField, TextField,
-    Tone, field_error, use_toasts,
+    AreaField, CheckField, Form, FormButtons, FormRow, FormSection, SelectField, TextField, field_error, use_toasts,
 };
-use crate::pages::catalogue::way::Way;
-use crate::pages::catalogue::words::{Owners, given_untracked, kind, kind_choices};
-use crate::route::{Page, meant};
+use crate::pages::catalogue::words::{Owners, kind, kind_choices};
+use crate::pages::stale::Stale;
+use crate::pages::way::Way;
+use crate::route::{Page, given_untracked, meant};
 use crate::session::use_session;
 
 #[component]
@@ -34,19 +34,19 @@ pub(super) fn CreateForm(open: RwSignal<bool>, owners: Owners) -> impl IntoView 
             enabled: true,
         };
         let secret = given_untracked(secret);
-        submit(busy, async move { create_both(&client, &create, secret).await }, move |done| match done {
-            Ok((provider, refused)) => {
+        submit_form(
+            busy,
+            failure,
+            async move { create_both(&client, &create, secret).await },
+            move |(provider, refused)| {
                 match refused {
                     None => toasts.done(format!("{} is added", provider.name)),
                     Some(why) => toasts.failed(&why),
                 }
                 open.try_set(false);
                 go.to(&Page::Provider(provider.id));
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
-        });
+            },
+        );
     };
     let fields = move || {
         let known = kind(&chosen.get());
@@ -79,9 +79,7 @@ pub(super) fn CreateForm(open: RwSignal<bool>, owners: Owners) -> impl IntoView 
     };
     let platform = move || {
         session.sees_all_tenants().then(|| {
-            let options = Signal::derive(move || {
-                [vec![Choice::new("", "The platform, for every tenant")], owners.choices()].concat()
-            });
+            let options = owners.choices();
             view! {
                 <SelectField label="Whose it is" value=owner options error=field_error(failure, "tenant_id") required=true />
                 <Show when=move || owner.with(String::is_empty)>
@@ -134,24 +132,26 @@ async fn create_both(
 }
 
 #[component]
-pub(super) fn EditForm(
-    provider: Versioned<Provider>,
-    open: RwSignal<bool>,
-    /// It is another now, or was changed by somebody else.
-    on_changed: Callback<()>,
-) -> impl IntoView {
+pub(super) fn EditForm(provider: Versioned<Provider>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
-    let Versioned { value: provider, version } = provider;
-    let name = RwSignal::new(provider.name.clone());
-    let address = RwSignal::new(provider.base_url.clone().unwrap_or_default());
-    let region = RwSignal::new(provider.region.clone().unwrap_or_default());
-    let insecure = RwSignal::new(provider.allow_insecure);
+    let id = provider.id;
+    let is_platforms = provider.tenant_id.is_none();
+    let [name, address, region] = [(); 3].map(|()| RwSignal::new(String::new()));
+    let insecure = RwSignal::new(false);
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
-    let is_platforms = provider.tenant_id.is_none();
-    let before = provider.clone();
+    let show = move |provider: &Provider| {
+        name.set(provider.name.clone());
+        address.set(provider.base_url.clone().unwrap_or_default());
+        region.set(provider.region.clone().unwrap_or_default());
+        insecure.set(provider.allow_insecure);
+        failure.set(None);
+    };
+    show(&provider);
+    let base = StoredValue::new(provider);
     let send = move || {
         failure.set(None);
+        let Versioned { value: before, version } = base.get_value();
         let changed = |now: Option<String>, before: Option<&str>| now.filter(|now| Some(now.as_str()) != before);
         let change = UpdateProvider {
             name: changed(Some(name.get_untracked().trim().to_owned()), Some(&before.name)),
@@ -163,22 +163,22 @@ pub(super) fn EditForm(
             allow_insecure: Some(insecure.get_untracked()).filter(|now| *now != before.allow_insecure),
             enabled: None,
         };
-        let (id, version) = (before.id, version.clone());
         let change = async move { providers::update_provider(&client, id, &change, version.as_deref()).await };
-        submit(busy, change, move |done| match done {
-            Ok(_) => {
-                toasts.done("Provider changed");
-                open.try_set(false);
-                on_changed.try_run(());
-            }
-            Err(why) => {
-                failure.try_set(Some(why));
-            }
+        submit_form(busy, failure, change, move |_| {
+            toasts.done("Provider changed");
+            open.try_set(false);
+            on_changed.try_run(());
+        });
+    };
+    let reload = move || {
+        submit_form(busy, failure, async move { providers::get_provider(&client, id).await }, move |provider| {
+            show(&provider);
+            base.try_set_value(provider);
         });
     };
     view! {
         <Form on_submit=send failure>
-            <Stale failure open on_reload=on_changed />
+            <Stale failure on_reload=reload busy />
             <TextField
                 label="Name"
                 value=name
@@ -209,28 +209,5 @@ pub(super) fn EditForm(
                 })}
             <FormButtons action="Save" busy cancel=open />
         </Form>
-    }
-}
-
-/// The way on where somebody else was first.
-#[component]
-pub(in crate::pages::catalogue) fn Stale(
-    failure: RwSignal<Option<Failure>>,
-    open: RwSignal<bool>,
-    on_reload: Callback<()>,
-) -> impl IntoView {
-    let reload = move || {
-        open.set(false);
-        on_reload.run(());
-    };
-    move || {
-        failure.with(|failure| failure.as_ref().is_some_and(Failure::is_stale)).then(|| {
-            view! {
-                <Notice tone=Tone::Warn title="Load it as it is now?">
-                    <p>"What you typed here is lost then."</p>
-                    <Button on_press=reload>"Load again"</Button>
-                </Notice>
-            }
-        })
     }
 }

@@ -70,20 +70,13 @@ fn last_day(provider: Option<String>, tenant_id: Option<Uuid>) -> AggregateUsage
     // To the whole second: finer moments say nothing here.
     let now = clock::now().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     AggregateUsage {
-        from: now - Duration::hours(24),
-        to: now,
         group_by: Some("provider".to_owned()),
         bucket: Some(UsageBucket::Hour),
         tenant_id,
-        key_id: None,
-        user: None,
-        tag: None,
         provider,
-        model: None,
-        model_asked: None,
-        operation: None,
         limit: Some(100),
         percentiles: None,
+        ..usage::everything(now - Duration::hours(24), now)
     }
 }
 

@@ -12,16 +12,16 @@ use leptos::prelude::*;
 
 use self::card::ProviderCard;
 use self::form::CreateForm;
-pub(super) use self::form::Stale;
 use self::health::Watched;
 pub(in crate::pages) use self::page::ProviderPage;
-use super::paged::Paged;
-use super::words::{Owners, given, kind_choices, origin_choices};
+use super::words::{Owners, kind_choices, origin_choices};
 use crate::api::{providers, use_client};
 use crate::components::{
-    Button, ButtonKind, Choice, Dialog, Empty, FilterSelect, IconName, LoadedLive, PageHead, SearchBox, Stack, Toolbar,
+    Button, ButtonKind, Choice, Dialog, Empty, FilterSelect, IconName, LoadedLive, MoreButton, PageHead, SearchBox,
+    Stack, Toolbar,
 };
-use crate::route::{query_flag, query_text};
+use crate::pages::paged::Paged;
+use crate::route::{given, query_flag, query_text};
 use crate::session::{Permission, use_session};
 
 /// The page.
@@ -47,7 +47,7 @@ pub(in crate::pages) fn Providers() -> impl IntoView {
     let owners = Owners::new();
     let may = move || session.can(Permission::ManageProviders);
     let add = move || view! { <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>"Add provider"</Button> };
-    let cards = move |first| view! { <Cards rows=list.rows(first) list watched owners creating /> };
+    let cards = move |_| view! { <Cards list watched owners creating /> };
     view! {
         <PageHead title="Providers" text="The accounts that calls are sent to, and how they are doing.">
             {move || may().then(add)}
@@ -72,20 +72,14 @@ pub(in crate::pages) fn Providers() -> impl IntoView {
 }
 
 #[component]
-fn Cards(
-    rows: Signal<Vec<Provider>>,
-    list: Paged<Provider>,
-    watched: Watched,
-    owners: Owners,
-    creating: RwSignal<bool>,
-) -> impl IntoView {
+fn Cards(list: Paged<Provider>, watched: Watched, owners: Owners, creating: RwSignal<bool>) -> impl IntoView {
     let session = use_session();
     let add = move || {
         let may = session.can(Permission::ManageProviders);
         may.then(|| view! { <Button icon=IconName::Plus on_press=move || creating.set(true)>"Add provider"</Button> })
     };
     let empty = move || {
-        rows.with(Vec::is_empty).then(|| {
+        list.rows.with(Vec::is_empty).then(|| {
             view! {
                 <Empty title="No providers" text="None that you may see fits these filters." icon=IconName::Provider>
                     {add}
@@ -96,16 +90,12 @@ fn Cards(
     view! {
         <ul class="provider-cards">
             <For
-                each=move || rows.get()
+                each=move || list.rows.get()
                 key=|provider| (provider.id, provider.updated_at)
                 children=move |provider| view! { <ProviderCard provider watched owners /> }
             />
         </ul>
         {empty}
-        <Show when=move || list.more().get()>
-            <Button busy=list.busy on_press=list.load()>
-                "Load more"
-            </Button>
-        </Show>
+        <MoreButton more=list.more />
     }
 }

@@ -14,8 +14,8 @@ use crate::components::{
     Status, use_toasts,
 };
 use crate::format;
-use crate::pages::catalogue::way::Way;
 use crate::pages::catalogue::words::{Origin, Owners, is_declared, kind_name};
+use crate::pages::way::Way;
 use crate::route::Page;
 use crate::session::{Permission, use_session};
 
@@ -146,7 +146,7 @@ fn Actions(provider: Versioned<Provider>, found: Found) -> impl IntoView {
     view! {
         <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button>
         <Button busy on_press=toggle>{if enabled { "Disable" } else { "Enable" }}</Button>
-        <Delete provider=provider.clone() />
+        <Delete provider=provider.clone() found />
         <Dialog open=editing title="Edit provider">
             <EditForm provider=own.clone() open=editing on_changed=Callback::new(move |()| found.refetch()) />
         </Dialog>
@@ -163,7 +163,7 @@ fn Actions(provider: Versioned<Provider>, found: Found) -> impl IntoView {
 }
 
 #[component]
-fn Delete(provider: Versioned<Provider>) -> impl IntoView {
+fn Delete(provider: Versioned<Provider>, found: Found) -> impl IntoView {
     let (client, toasts, go) = (use_client(), use_toasts(), Way::new());
     let asking = RwSignal::new(false);
     let insisting = RwSignal::new(false);
@@ -185,7 +185,10 @@ fn Delete(provider: Versioned<Provider>) -> impl IntoView {
                     named_by.try_set(models_of(&failure));
                     insisting.try_set(true);
                 }
-                Err(failure) => toasts.failed(&failure),
+                Err(failure) => {
+                    toasts.failed(&failure);
+                    found.refetch();
+                }
             }
         });
     };

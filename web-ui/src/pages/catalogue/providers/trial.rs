@@ -13,8 +13,8 @@ use crate::components::{
     TextField, Tone, field_error,
 };
 use crate::format;
-use crate::pages::catalogue::words::{given_untracked, operation_choices, operation_name};
-use crate::route::meant;
+use crate::pages::catalogue::words::{operation_choices, operation_name};
+use crate::route::{given_untracked, meant};
 
 #[component]
 pub(super) fn TrialCard(provider: Provider) -> impl IntoView {
