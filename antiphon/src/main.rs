@@ -24,12 +24,19 @@ use clap::Parser;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    keep_files_private();
     spare_huge_pages();
     let arguments = cli::Arguments::parse();
     match actix_web::rt::System::new().block_on(cli::run(arguments)) {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// What is written is its owner's alone: the database has what everybody did, and their addresses.
+fn keep_files_private() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
 /// Small pages only: a huge page that holds one buffer of a slow upload costs 2 MiB, and where the

@@ -23,8 +23,10 @@ mod m20261122_000021_routing;
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
+use sea_orm_migration::seaql_migrations;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -65,14 +67,31 @@ pub struct Step {
     pub applied: bool,
 }
 
-/// Applies what is pending.
+/// Applies what is pending. Where nothing is, it only reads: a user of the database who may not make tables will do.
 ///
 /// # Errors
-/// The database's; nothing is applied then.
+/// The database's, or that a newer version has migrated it; nothing is applied then.
 pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = lock(db).await?;
-    Migrator::up(&transaction, None).await?;
+    if is_pending(&transaction).await? {
+        Migrator::up(&transaction, None).await?;
+    }
     transaction.commit().await
+}
+
+async fn is_pending(db: &DatabaseTransaction) -> Result<bool, DbErr> {
+    if !SchemaManager::new(db).has_table("seaql_migrations").await? {
+        return Ok(true);
+    }
+    let applied: Vec<String> =
+        seaql_migrations::Entity::find().all(db).await?.into_iter().map(|row| row.version).collect();
+    let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    if let Some(unknown) = applied.iter().find(|name| !known.contains(name)) {
+        let why =
+            format!("a newer version of Antiphon has migrated it ({unknown}); start that version, or roll back by it");
+        return Err(DbErr::Custom(why));
+    }
+    Ok(known.iter().any(|name| !applied.contains(name)))
 }
 
 /// Rolls back the last `steps` migrations, or all of them.

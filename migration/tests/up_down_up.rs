@@ -38,6 +38,7 @@ async fn check(db: &DatabaseConnection) {
     for table in TABLES {
         assert!(has_table(db, table).await, "{table} is there after up");
     }
+    what_a_newer_version_has_migrated_is_left_alone(db).await;
     down(db, None).await.unwrap();
     for table in TABLES {
         assert!(!has_table(db, table).await, "{table} is gone after down");
@@ -45,6 +46,16 @@ async fn check(db: &DatabaseConnection) {
     up(db).await.unwrap();
     assert!(has_table(db, "usage_records").await);
     providers_of_before_are_kept(db).await;
+}
+
+async fn what_a_newer_version_has_migrated_is_left_alone(db: &DatabaseConnection) {
+    let newer = "m29990101_000001_of_a_newer_version";
+    let insert = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{newer}', 0)");
+    db.execute_unprepared(&insert).await.unwrap();
+    let error = up(db).await.unwrap_err().to_string();
+    assert!(error.contains("a newer version of Antiphon") && error.contains(newer), "{error}");
+    db.execute_unprepared(&format!("DELETE FROM seaql_migrations WHERE version = '{newer}'")).await.unwrap();
+    up(db).await.unwrap();
 }
 
 /// A step back loses what only the newer form can hold, and nothing else.

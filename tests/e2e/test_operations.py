@@ -54,6 +54,13 @@ def made(told):
     return answer
 
 
+def test_what_is_written_is_its_owners_alone(planes):
+    tenant = made(planes.ask("tenants", planes.sign_in(), {"name": "acme"}))
+    assert tenant["id"]
+    open_to_others = [path for path in (planes.folder / "data").rglob("*") if path.stat().st_mode & 0o077]
+    assert not open_to_others and (planes.folder / "data" / "antiphon.db").is_file()
+
+
 def test_secrets_are_rotated_as_the_guide_says_and_cut_what_it_says(planes):
     access = planes.sign_in()
     program = made(planes.ask("tokens", access, {"name": "a program"}))["token"]

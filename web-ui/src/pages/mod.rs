@@ -46,13 +46,9 @@ pub(crate) fn view_of(page: &Page) -> Option<AnyView> {
         | Page::Audit
         | Page::Sessions
         | Page::Session(_) => Part::Observe,
-        Page::Keys
-        | Page::Key(_)
-        | Page::Users
-        | Page::Tenants
-        | Page::Tenant(_)
-        | Page::Settings
-        | Page::Account => Part::Manage,
+        Page::Keys | Page::Key(_) | Page::Users | Page::Tenants | Page::Tenant(_) | Page::Settings | Page::Account => {
+            Part::Manage
+        }
         Page::Providers
         | Page::Provider(_)
         | Page::Models
