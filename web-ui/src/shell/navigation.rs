@@ -4,7 +4,6 @@ use leptos::prelude::*;
 
 use super::CurrentPage;
 use crate::components::{Icon, IconName};
-use crate::pages::view_of;
 use crate::route::Page;
 use crate::session::{Permission, Session, use_session};
 
@@ -59,14 +58,14 @@ const GROUPS: &[(&str, &[Entry])] = &[
     ),
 ];
 
-/// The pages of the navigation that are there and that one may see. Reactive.
+/// The pages of the navigation that one may see. Reactive.
 pub(super) fn entries(session: Session) -> Vec<&'static Entry> {
     GROUPS.iter().flat_map(|(_, entries)| seen(session, entries)).collect()
 }
 
 fn seen(session: Session, entries: &'static [Entry]) -> Vec<&'static Entry> {
     let may = |entry: &&Entry| entry.needs.is_none_or(|needs| session.can(needs));
-    entries.iter().filter(may).filter(|entry| view_of(&entry.page).is_some()).collect()
+    entries.iter().filter(may).collect()
 }
 
 /// The links.

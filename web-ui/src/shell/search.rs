@@ -13,7 +13,6 @@ use super::theme::Theme;
 use crate::api::wire::escaped;
 use crate::api::{Client, keys, models, providers, tenants, use_client, users};
 use crate::components::IconName;
-use crate::pages::view_of;
 use crate::route::Page;
 use crate::session::{Permission, Session, use_session};
 
@@ -78,19 +77,19 @@ fn pages(session: Session) -> Vec<Hit> {
     all
 }
 
-/// Each needs its page and the right to do it. Lists open their form for something new at `?new=1`.
+/// Each needs the right to do it. Lists open their form for something new at `?new=1`.
 fn actions(session: Session) -> Vec<Hit> {
     let new = [
-        ("Create key", Page::Keys, "/keys?new=1", Permission::ManageKeys),
-        ("Create model", Page::NewModel, "/models/new", Permission::ManageModels),
-        ("Add provider", Page::Providers, "/providers?new=1", Permission::ManageProviders),
-        ("Add price", Page::Prices, "/prices?new=1", Permission::ManagePrices),
-        ("Invite user", Page::Users, "/users?new=1", Permission::ManageUsers),
-        ("Create tenant", Page::Tenants, "/tenants?new=1", Permission::ManageTenants),
+        ("Create key", "/keys?new=1", Permission::ManageKeys),
+        ("Create model", "/models/new", Permission::ManageModels),
+        ("Add provider", "/providers?new=1", Permission::ManageProviders),
+        ("Add price", "/prices?new=1", Permission::ManagePrices),
+        ("Invite user", "/users?new=1", Permission::ManageUsers),
+        ("Create tenant", "/tenants?new=1", Permission::ManageTenants),
     ];
-    let new = new.into_iter().filter(|(_, page, _, needs)| view_of(page).is_some() && session.can(*needs));
+    let new = new.into_iter().filter(|(_, _, needs)| session.can(*needs));
     let mut all: Vec<Hit> =
-        new.map(|(label, _, to, _)| hit("Actions", IconName::Plus, label, Target::Path(to.to_owned()))).collect();
+        new.map(|(label, to, _)| hit("Actions", IconName::Plus, label, Target::Path(to.to_owned()))).collect();
     if session.sees_all_tenants() && session.tenant().is_some() {
         all.push(hit("Actions", IconName::Tenant, "Show all tenants", Target::Tenant(None)));
     }
@@ -124,21 +123,13 @@ where
     })
 }
 
-/// Where an object is: its own page, or its list narrowed to it.
-fn object(own: &Page, list: &Page, name: &str) -> Option<Target> {
-    if view_of(own).is_some() {
-        return Some(path(own));
-    }
-    view_of(list).is_some().then(|| Target::Path(format!("{}?q={}", list.path(), escaped(name))))
-}
-
 async fn keys_named(client: Client, session: Session, q: String) -> Option<Vec<Hit>> {
     let tenant_id = session.tenant_untracked();
     let query = ListKeys { q: Some(q), tenant_id, limit: Some(MOST), ..ListKeys::default() };
     let page = keys::list_keys(&client, &query).await.ok()?;
-    let hits = page.data.into_iter().filter_map(|key| {
-        let target = object(&Page::Key(key.id), &Page::Keys, &key.name)?;
-        Some(Hit { note: key.redacted, ..hit("Keys", IconName::Key, key.name, target) })
+    let hits = page.data.into_iter().map(|key| {
+        let target = path(&Page::Key(key.id));
+        Hit { note: key.redacted, ..hit("Keys", IconName::Key, key.name, target) }
     });
     Some(hits.collect())
 }
@@ -147,10 +138,8 @@ async fn models_named(client: Client, session: Session, q: String) -> Option<Vec
     let tenant_id = session.tenant_untracked();
     let query = ListModels { q: Some(q), tenant_id, limit: Some(MOST), ..ListModels::default() };
     let page = models::list_models(&client, &query).await.ok()?;
-    let hits = page.data.into_iter().filter_map(|model| {
-        let target = object(&Page::Model(model.id), &Page::Models, &model.name)?;
-        Some(hit("Models", IconName::Model, model.name, target))
-    });
+    let hits =
+        page.data.into_iter().map(|model| hit("Models", IconName::Model, model.name, path(&Page::Model(model.id))));
     Some(hits.collect())
 }
 
@@ -158,9 +147,9 @@ async fn providers_named(client: Client, session: Session, q: String) -> Option<
     let tenant_id = session.tenant_untracked();
     let query = ListProviders { q: Some(q), tenant_id, limit: Some(MOST), ..ListProviders::default() };
     let page = providers::list_providers(&client, &query).await.ok()?;
-    let hits = page.data.into_iter().filter_map(|provider| {
-        let target = object(&Page::Provider(provider.id), &Page::Providers, &provider.name)?;
-        Some(Hit { note: provider.kind, ..hit("Providers", IconName::Provider, provider.name, target) })
+    let hits = page.data.into_iter().map(|provider| {
+        let target = path(&Page::Provider(provider.id));
+        Hit { note: provider.kind, ..hit("Providers", IconName::Provider, provider.name, target) }
     });
     Some(hits.collect())
 }
@@ -186,9 +175,9 @@ async fn users_named(client: Client, session: Session, q: String) -> Option<Vec<
     let tenant_id = session.tenant_untracked();
     let query = ListUsers { q: Some(q), tenant_id, limit: Some(MOST), ..ListUsers::default() };
     let page = users::list_users(&client, &query).await.ok()?;
-    let hits = page.data.into_iter().filter_map(|user| {
-        let target = object(&Page::NotFound, &Page::Users, &user.email)?;
-        Some(Hit { note: user.name, ..hit("Users", IconName::User, user.email, target) })
+    let hits = page.data.into_iter().map(|user| {
+        let target = Target::Path(format!("{}?q={}", Page::Users.path(), escaped(&user.email)));
+        Hit { note: user.name, ..hit("Users", IconName::User, user.email, target) }
     });
     Some(hits.collect())
 }

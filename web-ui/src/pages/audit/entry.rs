@@ -11,7 +11,6 @@ use crate::components::{Badge, Details, Empty, Stack};
 use crate::format;
 use crate::pages::pair::pair;
 use crate::pages::tenants::TenantNames;
-use crate::pages::view_of;
 use crate::route::Page;
 
 /// The panel's content.
@@ -132,6 +131,5 @@ fn object_page(entry: &AuditEntry) -> Option<String> {
         _ => return None,
     };
     // What is removed has a page no more.
-    let is_there = entry.action != "delete" && view_of(&page).is_some();
-    is_there.then(|| page.path().into_owned())
+    (entry.action != "delete").then(|| page.path().into_owned())
 }

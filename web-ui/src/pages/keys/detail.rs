@@ -19,7 +19,6 @@ use crate::pages::ask_first::AskFirst;
 use crate::pages::over_time::{OverTime, Whose};
 use crate::pages::pair::pair;
 use crate::pages::tenants::use_tenant_names;
-use crate::pages::view_of;
 use crate::pages::way::Way;
 use crate::route::Page;
 use crate::session::{Permission, use_session};
@@ -221,11 +220,7 @@ fn Recent(id: Uuid) -> impl IntoView {
         let query = ListUsage { key_id: Some(id), limit: Some(10), ..ListUsage::default() };
         usage::list_usage(&client, &query).await.map(|page| page.data)
     });
-    let all = move || {
-        view_of(&Page::Usage).map(|_| {
-            view! { <LinkButton href=format!("/usage?view=records&key={id}")>"All records"</LinkButton> }
-        })
-    };
+    let all = move || view! { <LinkButton href=format!("/usage?view=records&key={id}")>"All records"</LinkButton> };
     view! {
         <Card title="Recent calls" actions=all flush=true>
             <LoadedLive resource=found children=move |rows| view! { <Records rows /> } />
@@ -239,10 +234,8 @@ fn Records(rows: Signal<Vec<UsageRecord>>) -> impl IntoView {
     let when = Column::new("When", move |row: &UsageRecord| {
         view! { <span title=format::date_time_exact(row.started_at)>{format::ago(row.started_at, now)}</span> }
     });
-    let has_page = view_of(&Page::UsageRecord(Uuid::nil())).is_some();
-    let when = if has_page { when.link(|row| Page::UsageRecord(row.id).path().into_owned()) } else { when };
     let columns = vec![
-        when,
+        when.link(|row| Page::UsageRecord(row.id).path().into_owned()),
         Column::new("Operation", |row: &UsageRecord| row.operation.clone()),
         Column::new("Model", |row: &UsageRecord| row.model_asked.clone()),
         Column::new("Served by", |row: &UsageRecord| format!("{} · {}", row.provider, row.model_served)).spare(),

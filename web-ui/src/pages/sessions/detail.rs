@@ -14,7 +14,6 @@ use crate::components::{
     Stat, Status, Tone,
 };
 use crate::format;
-use crate::pages::view_of;
 use crate::route::Page;
 use crate::session::{Permission, use_session};
 
@@ -210,14 +209,11 @@ fn Turns(details: Signal<SessionDetails>) -> impl IntoView {
             view! { <Notice>"Only the first 1,000 turns are shown. The usage records have them all."</Notice> }
         })
     };
-    let number = Column::new("Turn", |turn: &SessionTurn| format::count(i128::from(turn.sequence)));
-    let number = if view_of(&Page::UsageRecord(Uuid::nil())).is_some() {
-        number.link(|turn: &SessionTurn| Page::UsageRecord(turn.id).path().into_owned())
-    } else {
-        number
-    };
     let columns = vec![
-        number.sorted("turn", |turn: &SessionTurn| turn.sequence).width(72),
+        Column::new("Turn", |turn: &SessionTurn| format::count(i128::from(turn.sequence)))
+            .link(|turn: &SessionTurn| Page::UsageRecord(turn.id).path().into_owned())
+            .sorted("turn", |turn: &SessionTurn| turn.sequence)
+            .width(72),
         Column::new("Ended", |turn: &SessionTurn| format::date_time_exact(turn.ended_at)),
         Column::new("Served by", |turn: &SessionTurn| format!("{} · {}", turn.provider, turn.model_served)).spare(),
         Column::new("Audio in", |turn: &SessionTurn| format::audio_ms(i128::from(turn.audio_in_ms))).end().spare(),
