@@ -343,6 +343,9 @@ def looks(page, folder, name):
         page.set_viewport_size({"width": width, "height": 900})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
+            is_painted = lambda: evaluate(page, "document.documentElement.dataset.theme") == theme
+            conftest.wait_for(is_painted)
+            evaluate(page, "Promise.all(document.getAnimations().map(one => one.finished.catch(() => {}))).then(() => 0)")
             paths.append(folder / f"{name}-{width}-{theme}.png")
             page.screenshot(path=paths[-1], full_page=True, animations="disabled")
     page.set_viewport_size(before)

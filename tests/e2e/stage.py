@@ -19,6 +19,7 @@ import uuid
 
 import conftest
 from browser import CONFIG, Site
+from realtime import until
 
 DAYS, RECORDS = 62, 12_000
 TENANTS = ["acme", "northwind-health", "contoso-media"]
@@ -58,7 +59,11 @@ def stage(folder, keys=0):
             upstreams[kind] = conftest.Upstream(kind, folder)
         site = Site(folder, upstreams, CONFIG)
         told = furnish(site, keys)
-        yield site, told
+        with contextlib.ExitStack() as sessions:
+            for name in ("support-agent", "triage-line", "mobile-app"):
+                client = site.client(told.keys[name]["secret"])
+                converse(sessions.enter_context(client.realtime.connect(model="concierge")))
+            yield site, told
     finally:
         if site is not None:
             site.stop(signal.SIGTERM)
@@ -102,7 +107,10 @@ def furnish(site, more_keys):
         site.ask("POST", "alerts/rules", {"name": name, "condition": condition, "channel_ids": [channel["id"]]})
     # Real calls first: their records are what the others are made of.
     site.speak(keys["support-agent"]["secret"], model="narrator")
-    site.records()
+    # Somebody tries out what has no price yet.
+    site.ask("POST", "models", {"name": "prototype", "targets": [{"provider": "openai", "model": "tts-preview"}]})
+    site.speak(keys["mobile-app"]["secret"], model="prototype")
+    site.records(2)
     add_calls(site, tenants, {name: key["id"] for name, key in keys.items()})
     if more_keys:
         add_keys(site, more_keys)
@@ -113,13 +121,21 @@ def furnish(site, more_keys):
     )
 
 
+def converse(session):
+    """One turn of a conversation, which stays open after it."""
+    session.conversation.item.create(
+        item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Where is my parcel?"}]})
+    session.response.create()
+    until(session, "response.done")
+
+
 def add_calls(site, tenants, keys):
     """Records of two months, put into the database beside the running server, which then sums them."""
     chance = random.Random(7)
     now = datetime.datetime.now(datetime.timezone.utc)
     with contextlib.closing(sqlite3.connect(site.folder / "data" / "antiphon.db", timeout=30)) as database, database:
         database.row_factory = sqlite3.Row
-        template = dict(database.execute("SELECT * FROM usage_records LIMIT 1").fetchone())
+        template = dict(database.execute("SELECT * FROM usage_records ORDER BY started_at LIMIT 1").fetchone())
         fit = lambda text: uuid.UUID(text).bytes if isinstance(template["id"], bytes) else str(uuid.UUID(text))
         as_time = time_like(template["started_at"])
         rows = []

@@ -296,6 +296,7 @@ def test_a_tenant_is_made_suspended_resumed_and_removed(site, told, signed_in_pa
     dialog.get_by_text("its people cannot sign in").wait_for()
     dialog.get_by_label("Reason").fill("unpaid invoices")
     dialog.get_by_role("button", name="Suspend tenant").click()
+    dialog.wait_for(state="hidden")
     page.get_by_text("unpaid invoices").wait_for()
     assert site.tenant("passing")["suspended_at"]
     page.get_by_role("button", name="Resume").click()

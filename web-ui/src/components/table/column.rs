@@ -10,6 +10,9 @@ use super::{Arrow, direction};
 type Cell<T> = Arc<dyn Fn(&T) -> AnyView + Send + Sync>;
 type Compare<T> = Arc<dyn Fn(&T, &T) -> Ordering + Send + Sync>;
 
+/// Pixels in which most names can be read.
+const LEAST_WIDTH: u32 = 180;
+
 /// One column of a table of `T`.
 pub(crate) struct Column<T> {
     title: &'static str,
@@ -135,6 +138,11 @@ impl<T: 'static> Column<T> {
             </th>
         }
         .into_any()
+    }
+
+    /// The least that is left for it, in pixels.
+    pub(super) fn least_width(&self) -> u32 {
+        self.width.unwrap_or(LEAST_WIDTH)
     }
 
     pub(super) fn width_view(&self) -> impl IntoView + use<T> {

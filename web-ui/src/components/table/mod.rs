@@ -102,12 +102,19 @@ where
         look();
     });
     let width = columns.len();
+    let least_width = columns.iter().map(Column::least_width).sum::<u32>();
+    // Where the widths are fixed, a column without one of its own would have nothing left in a narrow window.
+    let least_width = move || (count.get() > ALL_AT_ONCE).then(|| format!("{least_width}px"));
     let heads = columns.iter().map(|column| column.head(order, by_server)).collect_view();
     let widths = columns.iter().map(Column::width_view).collect_view();
     let region = label.clone();
     view! {
         <div class="table-scroll" node_ref=node tabindex="0" role="region" aria-label=region on:scroll=move |_| look()>
-            <table class="table" class:virtual=move || { count.get() > ALL_AT_ONCE } aria-rowcount=move || (count.get() + 1).to_string()>
+            <table
+                class="table"
+                class:virtual=move || { count.get() > ALL_AT_ONCE }
+                style:min-width=least_width
+                aria-rowcount=move || (count.get() + 1).to_string()>
                 <caption class="visually-hidden">{label}</caption>
                 <colgroup>{widths}</colgroup>
                 <thead>
