@@ -32,11 +32,13 @@ PAGES = {
     "playground-transcription": "/playground?tab=transcription",
     "playground-realtime": "/playground?tab=realtime",
     "sessions": "/sessions",
+    "session": "/sessions/{session}",
     "account": "/account",
     "providers": "/providers",
     "provider": "/providers/{provider}",
     "models": "/models",
     "model": "/models/{model}",
+    "model-new": "/models/new",
     "model-edit": "/models/{model}?edit=1",
     "voices": "/voices",
     "prices": "/prices",
@@ -58,9 +60,9 @@ READY = {
     for name in PAGES if name.startswith("playground")
 }
 # A page that is told of changes as they come is never done with asking.
-READY["sessions"] = lambda page: page.get_by_role("status", name="Connection").filter(has_text="Live").wait_for()
+READY["sessions"] = READY["session"] = lambda page: page.get_by_role("status", name="Connection").filter(has_text="Live").wait_for()
 # Without anybody signed in.
-OPEN = {"sign-in": "/login"}
+OPEN = {"sign-in": "/login", "accept": "/accept#token=shown-once"}
 
 
 def main():
@@ -80,7 +82,7 @@ def main():
                 page.get_by_role("heading", level=1).first.wait_for()
                 READY.get(name, lambda page: None)(page)
                 # Everything that the page asks for is there.
-                if name != "sessions":
+                if name not in ("sessions", "session"):
                     page.wait_for_load_state("networkidle")
                 for picture in looks(page, options.to, name):
                     print(picture.relative_to(pathlib.Path.cwd()) if picture.is_relative_to(pathlib.Path.cwd()) else picture)

@@ -63,6 +63,7 @@ def stage(folder, keys=0):
             for name in ("support-agent", "triage-line", "mobile-app"):
                 client = site.client(told.keys[name]["secret"])
                 converse(sessions.enter_context(client.realtime.connect(model="concierge")))
+            told.session = conftest.wait_for(lambda: site.ask("GET", "sessions")["data"] or None)[0]["id"]
             yield site, told
     finally:
         if site is not None:
