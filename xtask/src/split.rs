@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use wasm_encoder::{Module, RawSection};
 use wasm_split_cli_support::{Options, transform};
+use wasmparser::{Parser, Payload};
 
 use crate::compiler::remove;
 
@@ -46,29 +48,15 @@ pub(crate) fn split(wasm: &[u8], folder: &Path) -> Result<Split> {
 }
 
 /// A module without the names of its functions, which only people read.
-fn without_names(wasm: &[u8]) -> Option<Vec<u8>> {
-    let (header, mut rest) = wasm.split_at_checked(8)?;
-    let mut kept = header.to_vec();
-    while let Some((id, behind)) = rest.split_first() {
-        let (length, behind) = leb128(behind)?;
-        let (content, next) = behind.split_at_checked(length)?;
-        let name = (*id == 0).then(|| leb128(content)).flatten().and_then(|(length, name)| name.get(..length));
-        if name != Some(b"name") {
-            kept.extend_from_slice(rest.get(..rest.len() - next.len())?);
-        }
-        rest = next;
-    }
-    Some(kept)
-}
-
-/// An unsigned number in LEB128, and what stands behind it.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().enumerate().take(5) {
-        number |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((number, bytes.get(at + 1..)?));
+fn without_names(wasm: &[u8]) -> Result<Vec<u8>> {
+    let mut kept = Module::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        let is_names = matches!(&payload, Payload::CustomSection(section) if section.name() == "name");
+        if let Some((id, range)) = payload.as_section().filter(|_| !is_names) {
+            let content = wasm.get(usize::try_from(range.start)?..usize::try_from(range.end)?);
+            kept.section(&RawSection { id, data: content.context("a section ends behind its module")? });
         }
     }
-    None
+    Ok(kept.finish())
 }

@@ -1,4 +1,4 @@
-//! Sign-ins: each is a family of refresh tokens of which one is good at a time.
+//! Sign-ins: each is a family of refresh tokens, of which but for moments one is good at a time.
 //!
 //! A refresh token is exchanged once. Whoever shows one that was exchanged before ends the whole family,
 //! for then two have it, and one of them should not. A browser does that by accident within moments: two of

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Gateway(Box<GatewayProblem>),
     /// Somebody else has changed it first, as this page found out by itself.
     Stale,
+    /// A field, by its path in the body, cannot be sent as it stands, and why.
+    Field(String, &'static str),
     /// Nothing answered.
     Network(String),
     /// Nothing answered in time.
@@ -61,6 +63,7 @@ impl Failure {
             }
             .to_owned(),
             Self::Stale => "Changed meanwhile".to_owned(),
+            Self::Field(..) => "A field cannot be used".to_owned(),
             Self::Network(_) => "No connection".to_owned(),
             Self::Timeout => "No answer in time".to_owned(),
             Self::SignedOut => "You are signed out".to_owned(),
@@ -81,6 +84,7 @@ impl Failure {
             }
             Self::Problem(problem) if problem.code == "stale" => WHEN_STALE.to_owned(),
             Self::Stale => WHEN_STALE.to_owned(),
+            Self::Field(_, why) => (*why).to_owned(),
             Self::Problem(problem) => sentence(&problem.detail),
             Self::Gateway(problem) => sentence(&problem.message),
             Self::Network(_) => "The server cannot be reached. Check your connection and try again.".to_owned(),
@@ -103,6 +107,7 @@ impl Failure {
             Self::Gateway(problem) => {
                 problem.param.as_deref().filter(|param| *param == name).map(|_| sentence(&problem.message))
             }
+            Self::Field(path, why) => (path == name).then(|| (*why).to_owned()),
             _ => None,
         }
     }
@@ -217,6 +222,8 @@ mod tests {
         assert_eq!(two.detail(), "a: is empty; b: is no URL.");
         let wait = Failure::Wait(problem("too_many", "too many have failed", &[]), 61);
         assert_eq!(wait.detail(), "Too many have failed. Try again in 61 seconds.");
+        let own = Failure::Field("targets[1].weight".to_owned(), "Write a whole number.");
+        assert_eq!((own.field("weight"), own.field("targets[1].weight")), (None, Some(own.detail())));
         assert!(Failure::Stale.is_stale() && Failure::Stale.detail().contains("as it is now"));
         assert_eq!(Failure::Wait(problem("too_many", "x", &[]), 600).detail(), "X. Try again in 10 minutes.");
     }

@@ -18,6 +18,24 @@ pub(crate) fn field_error(failure: impl Into<Signal<Option<Failure>>>, field: &'
     Signal::derive(move || failure.with(|failure| failure.as_ref().and_then(|failure| failure.field(field))))
 }
 
+/// What stands in a field for a number; nothing where it is empty.
+///
+/// # Errors
+/// It is no number of this kind, which is told of the field at `path` in the body.
+pub(crate) fn number<N: std::str::FromStr>(text: RwSignal<String>, path: &str) -> Result<Option<N>, Failure> {
+    let text = text.get_untracked();
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| Failure::Field(path.to_owned(), "This number cannot be used here."))
+}
+
+/// As [`number`], where one must be there.
+pub(crate) fn required_number<N: std::str::FromStr>(text: RwSignal<String>, path: &str) -> Result<N, Failure> {
+    number(text, path)?.ok_or_else(|| Failure::Field(path.to_owned(), "Write a number."))
+}
+
 /// Label, hint and error around a control with this id.
 #[component]
 pub(super) fn FieldFrame(

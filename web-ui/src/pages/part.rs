@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_split::{SplitLoaderError, wasm_split};
 
-use super::{account, alerts, audit, catalogue, keys, playground, sessions, settings, tenants, usage, users};
+use super::{NotFound, account, alerts, audit, catalogue, keys, playground, sessions, settings, tenants, usage, users};
 use crate::api::Failure;
 use crate::components::{Failed, Loading};
 use crate::route::Page;
@@ -43,7 +43,7 @@ fn observe() -> Result<Make, SplitLoaderError> {
         Page::Audit => view! { <audit::Audit /> }.into_any(),
         Page::Sessions => view! { <sessions::Sessions /> }.into_any(),
         Page::Session(id) => view! { <sessions::SessionPage id /> }.into_any(),
-        _ => ().into_any(),
+        _ => view! { <NotFound /> }.into_any(),
     })
 }
 
@@ -57,7 +57,7 @@ fn manage() -> Result<Make, SplitLoaderError> {
         Page::Tenant(id) => view! { <tenants::Tenant id /> }.into_any(),
         Page::Settings => view! { <settings::Settings /> }.into_any(),
         Page::Account => view! { <account::Account /> }.into_any(),
-        _ => ().into_any(),
+        _ => view! { <NotFound /> }.into_any(),
     })
 }
 
@@ -71,7 +71,7 @@ fn catalogue() -> Result<Make, SplitLoaderError> {
         Page::Model(id) => view! { <catalogue::ModelPage id /> }.into_any(),
         Page::Voices => view! { <catalogue::Voices /> }.into_any(),
         Page::Prices => view! { <catalogue::Prices /> }.into_any(),
-        _ => ().into_any(),
+        _ => view! { <NotFound /> }.into_any(),
     })
 }
 

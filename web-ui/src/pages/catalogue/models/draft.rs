@@ -7,6 +7,8 @@ use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
 use domain::routing::{Strategies, Strategy, hedge};
 use leptos::prelude::*;
 
+use crate::api::Failure;
+use crate::components::{number, required_number};
 use crate::route::given_untracked;
 
 /// A target while it is edited.
@@ -44,16 +46,19 @@ impl TargetDraft {
         }
     }
 
-    fn target(self) -> ModelTarget {
-        ModelTarget {
+    /// As it is sent at this place in the list.
+    fn target(self, place: usize) -> Result<ModelTarget, Failure> {
+        self.sent_at.set(place);
+        let path = |field: &str| format!("targets[{place}].{field}");
+        Ok(ModelTarget {
             provider: self.provider.get_untracked().trim().to_owned(),
             model: self.model.get_untracked().trim().to_owned(),
-            weight: self.weight.get_untracked().trim().parse().unwrap_or(1),
-            priority: self.priority.get_untracked().trim().parse().unwrap_or(0),
-            quality: given_untracked(self.quality).and_then(|quality| quality.parse().ok()),
+            weight: required_number(self.weight, &path("weight"))?,
+            priority: required_number(self.priority, &path("priority"))?,
+            quality: number(self.quality, &path("quality"))?,
             region: given_untracked(self.region),
             options: options_of(&self.options.get_untracked()),
-        }
+        })
     }
 
     /// Provider and model. Reactive.
@@ -124,21 +129,19 @@ impl Draft {
         });
     }
 
-    /// The model that it says, or what is wrong with its strategies.
-    pub(super) fn model(self) -> Result<ReplaceModel, String> {
-        let strategy = Strategies::new(self.strategies.get_untracked()).map_err(|error| error.to_string())?;
-        let targets = self.targets.with_untracked(|targets| {
-            for (place, target) in targets.iter().enumerate() {
-                target.sent_at.set(place);
-            }
-            targets.iter().map(|target| target.target()).collect()
-        });
-        let unmeasured_ms = self.unmeasured_ms.get_untracked().trim().parse().unwrap_or(0);
+    /// The model that it says, with these strategies.
+    ///
+    /// # Errors
+    /// A field has no number where one must be.
+    pub(super) fn model(self, strategy: Strategies) -> Result<ReplaceModel, Failure> {
+        let targets = self.targets.get_untracked();
+        let targets = targets.iter().enumerate().map(|(place, target)| target.target(place));
+        let hedge = || Ok(ModelHedge { unmeasured_ms: required_number(self.unmeasured_ms, "hedge.unmeasured_ms")? });
         Ok(ReplaceModel {
             name: self.name.get_untracked().trim().to_owned(),
             strategy,
-            targets,
-            hedge: self.hedged.get_untracked().then_some(ModelHedge { unmeasured_ms }),
+            targets: targets.collect::<Result<_, Failure>>()?,
+            hedge: self.hedged.get_untracked().then(hedge).transpose()?,
         })
     }
 }

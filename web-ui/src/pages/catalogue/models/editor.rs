@@ -2,7 +2,7 @@
 
 use admin_types::models::{CreateModel, Model, ReplaceModel};
 use admin_types::providers::{ListProviders, ProviderSort};
-use domain::routing::Strategy;
+use domain::routing::{Strategies, Strategy};
 use leptos::prelude::*;
 use uuid::Uuid;
 
@@ -42,9 +42,13 @@ pub(super) fn Editor(
     let send = move || {
         failure.set(None);
         strategy_error.set(None);
-        let replace = match draft.model() {
+        let strategies = match Strategies::new(draft.strategies.get_untracked()) {
+            Ok(strategies) => strategies,
+            Err(why) => return strategy_error.set(Some(why.to_string())),
+        };
+        let replace = match draft.model(strategies) {
             Ok(replace) => replace,
-            Err(why) => return strategy_error.set(Some(why)),
+            Err(why) => return failure.set(Some(why)),
         };
         let (known, tenant_id) = (known.clone(), meant(&owner.get_untracked()));
         submit_form(busy, failure, async move { keep(&client, known, tenant_id, replace).await }, move |kept| {

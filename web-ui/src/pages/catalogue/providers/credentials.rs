@@ -8,7 +8,7 @@ use super::health::Enabled;
 use crate::api::{Client, Failure, if_unchanged, providers, submit, submit_form, use_client};
 use crate::components::{
     AreaField, Button, Card, CheckField, Column, DataTable, Dialog, Empty, Form, FormButtons, FormRow, IconName,
-    LoadedLive, Menu, MenuItem, TextField, field_error, use_toasts,
+    LoadedLive, Menu, MenuItem, TextField, field_error, number, required_number, use_toasts,
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
@@ -159,7 +159,11 @@ fn CredentialForm(provider: Uuid, asked: Asked, refetch: Callback<()>) -> impl I
     let busy = RwSignal::new(false);
     let send = move || {
         failure.set(None);
-        let (told, before) = (fields.told(), base.get_value());
+        let told = match fields.told() {
+            Ok(told) => told,
+            Err(why) => return failure.set(Some(why)),
+        };
+        let before = base.get_value();
         submit_form(busy, failure, async move { told.keep(&client, provider, before).await }, move |()| {
             toasts.done(if is_new { "Credential added" } else { "Credential changed" });
             asked.editing.try_set(false);
@@ -244,14 +248,14 @@ impl Fields {
         self.failure.set(None);
     }
 
-    fn told(self) -> Told {
-        Told {
+    fn told(self) -> Result<Told, Failure> {
+        Ok(Told {
             label: self.label.get_untracked().trim().to_owned(),
             secret: given_untracked(self.secret),
-            weight: self.weight.get_untracked().trim().parse().unwrap_or(1),
-            most: self.most.get_untracked().trim().parse().ok(),
+            weight: required_number(self.weight, "weight")?,
+            most: number(self.most, "max_concurrent")?,
             enabled: self.enabled.get_untracked(),
-        }
+        })
     }
 }
 
