@@ -98,6 +98,11 @@ def test_credentials_are_added_weighed_and_removed_and_a_provider_too(site, furn
     dialog.get_by_label("Label").fill("second")
     dialog.get_by_label("Credential").fill("sk-another-upstream-key")
     dialog.get_by_label("Weight").fill("3")
+    # No number is guessed: half a call at once is not without a limit.
+    dialog.get_by_label("Calls at once").fill("2.5")
+    dialog.get_by_role("button", name="Add credential").click()
+    dialog.get_by_text("This number cannot be used here").first.wait_for()
+    assert len(site.ask("GET", f"providers/{spare['id']}/credentials")["data"]) == 1
     dialog.get_by_label("Calls at once").fill("7")
     dialog.get_by_role("button", name="Add credential").click()
     cells = row(page, "second")
