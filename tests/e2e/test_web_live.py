@@ -236,6 +236,11 @@ def test_a_conversation_is_spoken_written_and_interrupted(playground):
     shows(log, r"Part \d")
     log.get_by_text("Interrupted").first.wait_for()
     page.get_by_label("Search events").fill("truncate")
+    # Nothing moves under the pointer, though more is said.
+    events = page.get_by_role("region", name="Events")
+    wait_for(lambda: all("truncate" in kind for kind in events.locator("code").all_inner_texts() or [""]) or None)
+    events.hover()
+    page.get_by_text(re.compile(r"waits while you point at it; \d+ more")).wait_for()
     row = page.get_by_role("button", name=re.compile("conversation.item.truncate")).first
     row.click()
     page.get_by_text("audio_end_ms").first.wait_for()

@@ -27,6 +27,8 @@ struct Logged {
     body: Arc<str>,
     /// Pieces of sound that are one line.
     count: ArcRwSignal<u32>,
+    /// Whether its body is shown.
+    open: ArcRwSignal<bool>,
 }
 
 /// The events that are kept.
@@ -38,6 +40,10 @@ pub(super) struct Log {
     serial: StoredValue<u64>,
     begin: StoredValue<f64>,
     is_due: StoredValue<bool>,
+    /// Somebody points at the list: nothing moves under the pointer until it has left.
+    held: RwSignal<bool>,
+    /// How many are not drawn because of that.
+    waiting: RwSignal<usize>,
     forgotten: RwSignal<u64>,
 }
 
@@ -49,6 +55,8 @@ impl Log {
             serial: StoredValue::new(0),
             begin: StoredValue::new(clock::stopwatch_ms()),
             is_due: StoredValue::new(false),
+            held: RwSignal::new(false),
+            waiting: RwSignal::new(0),
             forgotten: RwSignal::new(0),
         }
     }
@@ -57,6 +65,7 @@ impl Log {
     pub(super) fn clear(self) {
         self.new.try_set_value(Vec::new());
         self.shown.try_set(Vec::new());
+        self.waiting.try_set(0);
         self.forgotten.try_set(0);
         self.begin.try_set_value(clock::stopwatch_ms());
     }
@@ -86,8 +95,12 @@ impl Log {
             at_ms: clock::stopwatch_ms() - self.begin.try_get_value().unwrap_or_default(),
             body: body.into(),
             count: ArcRwSignal::new(1),
+            open: ArcRwSignal::new(false),
         };
-        self.new.try_update_value(|new| new.push(logged));
+        self.new.try_update_value(|new| {
+            new.push(logged);
+            self.forget_surplus(new);
+        });
         if self.is_due.try_get_value() == Some(false) {
             self.is_due.try_set_value(true);
             set_timeout(move || self.draw(), PAUSE);
@@ -96,15 +109,33 @@ impl Log {
 
     fn draw(self) {
         self.is_due.try_set_value(false);
+        if self.held.try_get_untracked() == Some(true) {
+            self.waiting.try_set(self.new.try_with_value(Vec::len).unwrap_or_default());
+            return;
+        }
         let new = self.new.try_update_value(std::mem::take).unwrap_or_default();
+        self.waiting.try_set(0);
         self.shown.try_update(|shown| {
             shown.extend(new);
-            let surplus = shown.len().saturating_sub(MOST);
-            shown.drain(..surplus);
-            if surplus > 0 {
-                self.forgotten.try_update(|forgotten| *forgotten += surplus as u64);
-            }
+            self.forget_surplus(shown);
         });
+    }
+
+    fn hold(self) {
+        self.held.set(true);
+    }
+
+    fn let_go(self) {
+        self.held.set(false);
+        self.draw();
+    }
+
+    fn forget_surplus(self, list: &mut Vec<Logged>) {
+        let surplus = list.len().saturating_sub(MOST);
+        if surplus > 0 {
+            list.drain(..surplus);
+            self.forgotten.try_update(|forgotten| *forgotten += surplus as u64);
+        }
     }
 }
 
@@ -141,13 +172,15 @@ pub(super) fn Inspector(log: Log) -> impl IntoView {
         |_, _| true,
     );
     let note = move || {
-        let forgotten = log.forgotten.get();
-        (forgotten > 0).then(|| {
-            format!(
+        let (waiting, forgotten) = (log.waiting.get(), log.forgotten.get());
+        match (waiting, forgotten) {
+            (0, 0) => None,
+            (0, _) => Some(format!(
                 "The last {MOST} are kept; {} older ones are forgotten.",
                 crate::format::count(i128::from(forgotten))
-            )
-        })
+            )),
+            _ => Some(format!("The list waits while you point at it; {waiting} more are to come.")),
+        }
     };
     let actions = move || view! { <Button kind=ButtonKind::Ghost on_press=move || log.clear()>"Clear"</Button> };
     view! {
@@ -156,7 +189,14 @@ pub(super) fn Inspector(log: Log) -> impl IntoView {
                 <SearchBox value=search label="Search events" />
                 <FilterSelect label="Direction" value=way options=ways all="Both" />
             </Toolbar>
-            <div class="event-list" tabindex="0" role="region" aria-label="Events">
+            <div
+                class="event-list"
+                tabindex="0"
+                role="region"
+                aria-label="Events"
+                on:pointerenter=move |_| log.hold()
+                on:pointerleave=move |_| log.let_go()
+            >
                 <For each=move || rows.get() key=|one| one.serial let:one>
                     <Row one />
                 </For>
@@ -171,8 +211,8 @@ pub(super) fn Inspector(log: Log) -> impl IntoView {
 
 #[component]
 fn Row(one: Logged) -> impl IntoView {
-    let Logged { sent, kind, at_ms, body, count, .. } = one;
-    let open = RwSignal::new(false);
+    let Logged { sent, kind, at_ms, body, count, open, .. } = one;
+    let open = RwSignal::from(open);
     let (mark, way) = if sent { ("↑", "Sent") } else { ("↓", "Received") };
     let times = move || Some(count.get()).filter(|count| *count > 1).map(|count| format!("×{count}"));
     let is_error = &*kind == "error";
