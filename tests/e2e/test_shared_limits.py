@@ -149,7 +149,9 @@ class Setting:
     def leases(self, made):
         """The time by the clock of Redis, and when the leases of a key end, in seconds."""
         seconds, micros = self.redis.run("time").split()
-        leases = self.redis.run("zrange", f"antiphon:{{key:{made['id']}}}:leases", "0", "-1", "withscores").split()
+        name = f"antiphon:{{key:{made['id']}}}:leases"
+        # What has no end is no lease.
+        leases = self.redis.run("zrangebyscore", name, "-inf", "(inf", "withscores").split()
         return int(seconds) + int(micros) / 1e6, [int(end) / 1e3 for end in leases[1::2]]
 
     def open_at_the_provider(self):

@@ -1,12 +1,17 @@
 -- Opening of every script about one virtual key: its clock, its money and its leases. The reasoning why
 -- no record is counted twice is in src/money.rs.
 --
--- KEYS  account, ids, pending, leases, held; all under the hash tag of the key
+-- A command costs more than all that is reckoned around it, so that an admission makes five.
+--
+-- KEYS  account: the past, and sums of records by minute
+--       ids: of the records that are summed; pending: what the horizon waits for, by its milliseconds
+--       leases: by when they are over; held: what each holds, all together, and what admissions write besides
+--       all under the hash tag of the key
 -- ARGV  lag, max lag, lease ttl, refresh (milliseconds each); what a script takes itself starts at ARGV[5]
 local ACCOUNT, IDS, PENDING, LEASES, HELD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local LAG, MAX_LAG, LEASE_TTL, REFRESH = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local MINUTE = 60000
--- How long an idle key is remembered. All its keys are given the same end by every script.
+-- How long an idle key is remembered, give or take an eighth.
 local KEEP = math.max(7200000, 2 * MAX_LAG)
 
 local clock = redis.call('TIME')
@@ -79,21 +84,25 @@ end
 
 -- What is spent in the window that holds now. Windows never go back, also where a replica's clock does.
 local function spent(account, window)
-  local today = math.max(math.floor(now_ms / 86400000), tonumber(account.pday) or 0)
-  local this_month = math.max(month_of(today), tonumber(account.pmonth) or 0)
-  local dollars, nano = 0, 0
+  local dollars, nano, ending = 0, 0, nil
   local function take(amount)
     local more_dollars, more_nano = parts(amount)
     dollars, nano = dollars + more_dollars, nano + more_nano
   end
-  if window == 'total' then take(account.pt) end
-  if window == 'daily' and tonumber(account.pday) == today then take(account.pd) end
-  if window == 'monthly' and tonumber(account.pmonth) == this_month then take(account.pm) end
-  each_bucket(account, function(_, _, day, month, amount)
-    if window == 'total' or (window == 'daily' and day == today) or (window == 'monthly' and month == this_month) then
-      take(amount)
-    end
-  end)
+  local today = math.max(math.floor(now_ms / 86400000), tonumber(account.pday) or 0)
+  if window == 'total' then
+    take(account.pt)
+  elseif window == 'daily' then
+    if tonumber(account.pday) == today then take(account.pd) end
+    ending = ':' .. today .. ':' .. month_of(today)
+  else
+    local this_month = math.max(month_of(today), tonumber(account.pmonth) or 0)
+    if tonumber(account.pmonth) == this_month then take(account.pm) end
+    ending = ':' .. this_month
+  end
+  for field, amount in pairs(account) do
+    if string.byte(field) == 98 and (not ending or string.sub(field, -#ending) == ending) then take(amount) end
+  end
   return joined(dollars, nano)
 end
 
@@ -101,9 +110,11 @@ end
 -- wrong, and nothing below is known to be on its way. What is on its way for too long is waited for no more.
 local function next_horizon(account)
   local horizon = now_ms - LAG
+  local risen = tonumber(account.h) or 0
+  if horizon - horizon % MINUTE <= risen then return risen end
   local first = redis.call('ZRANGE', PENDING, 0, 0, 'WITHSCORES')
-  if first[2] then horizon = math.min(horizon, math.max(tonumber(first[2]), now_ms - MAX_LAG)) end
-  return math.max(math.floor(horizon / MINUTE) * MINUTE, tonumber(account.h) or 0)
+  if first[1] and first[1] ~= '' then horizon = math.min(horizon, math.max(tonumber(first[2]), now_ms - MAX_LAG)) end
+  return math.max(math.floor(horizon / MINUTE) * MINUTE, risen)
 end
 
 -- Gives the horizon for a reading of the past, and notes that one is under way: the horizon shall not rise meanwhile.
@@ -129,45 +140,84 @@ local function parse_held(text)
   return { amount = amount, session = tonumber(session), fence = fence }
 end
 
-local function held_by(lease) return parse_held(redis.call('HGET', HELD, lease)) end
+-- What all leases hold together (`sum`, `sessions`) and what this one does (`by_lease`, nil without it); the highest
+-- fence; how the rate stands (`tat`, `rl`). Before `due` no lease is over: those that begin or are renewed later than
+-- it was set end later.
+local function read_held(lease)
+  local told = redis.call('HMGET', HELD, lease, 'sum', 'sessions', 'due', 'touched', 'fence', 'tat', 'rl')
+  return {
+    by_lease = parse_held(told[1]), sum = told[2] or '0', sessions = tonumber(told[3]) or 0,
+    due = tonumber(told[4]) or 0, touched = tonumber(told[5]) or 0,
+    fence = tonumber(told[6]) or 0, tat = tonumber(told[7]), rl = tonumber(told[8]),
+  }
+end
 
-local function reserved() return redis.call('HGET', HELD, 'sum') or '0' end
+-- What a lease held before, which may be nil, is replaced by this.
+local function exchange(held, before, amount, session)
+  if before then
+    held.sum, held.sessions = minus(held.sum, before.amount), held.sessions - before.session
+  end
+  held.sum, held.sessions = plus(held.sum, amount), held.sessions + session
+end
 
-local function sessions() return tonumber(redis.call('HGET', HELD, 'sessions')) or 0 end
-
--- Holds exactly this for a lease from now on, in the place of what it held.
-local function hold(lease, amount, session, fence)
-  local now = redis.call('HMGET', HELD, lease, 'sum', 'sessions')
-  local before = parse_held(now[1]) or { amount = '0', session = 0 }
+-- Holds exactly this for a lease from now on; what follows is written with it.
+local function hold(held, lease, before, amount, session, fence, ...)
+  exchange(held, before, amount, session)
   redis.call('HSET', HELD, lease, amount .. ' ' .. session .. ' ' .. fence,
-    'sum', plus(minus(now[2] or '0', before.amount), amount),
-    'sessions', int((tonumber(now[3]) or 0) - before.session + session))
+    'sum', held.sum, 'sessions', int(held.sessions), ...)
 end
 
-local function open_lease(lease, amount, session, fence, floor)
-  hold(lease, amount, session, fence)
+-- The horizon stays below a call that is open. Until it is older than the lag, it does so anyway.
+local function hold_horizon(lease, floor) redis.call('ZADD', PENDING, floor, 'lease:' .. lease) end
+
+local function open_lease(lease, floor)
   redis.call('ZADD', LEASES, int(now_ms + LEASE_TTL), lease)
-  redis.call('ZADD', PENDING, floor, 'lease:' .. lease)
+  if LEASE_TTL > LAG then hold_horizon(lease, floor) end
 end
 
-local function drop_lease(lease)
-  if held_by(lease) then
-    hold(lease, '0', 0, '0')
+local function drop_lease(held, lease, before)
+  if before then
+    exchange(held, before, '0', 0)
     redis.call('HDEL', HELD, lease)
+    redis.call('HSET', HELD, 'sum', held.sum, 'sessions', int(held.sessions))
   end
   redis.call('ZREM', LEASES, lease)
   redis.call('ZREM', PENDING, 'lease:' .. lease)
 end
 
--- What gateways that died have held comes back here. Where no lease is left nothing is held, whatever a sum says.
-local function reap()
-  local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')
-  if first[2] and tonumber(first[2]) > now_ms then return end
-  local over = redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, 1000)
-  for _, lease in ipairs(over) do drop_lease(lease) end
-  if redis.call('EXISTS', LEASES) == 0 then redis.call('DEL', HELD) end
+-- Keeps everything for as long as anything is kept. A member that is last and stands for nothing keeps a set that is
+-- else empty from being made anew, without an end, by each lease.
+local function touch(held)
+  if now_ms - held.touched < KEEP / 8 and held.touched <= now_ms then return end
+  redis.call('HSET', HELD, 'touched', int(now_ms))
+  redis.call('ZADD', LEASES, '+inf', '')
+  redis.call('ZADD', PENDING, '+inf', '')
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, KEEP) end
 end
 
-local function touch()
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, KEEP) end
+-- Takes back what gateways that died have held. Where no lease is left nothing is held, whatever a sum says.
+local function reap(held)
+  for _, lease in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, 1000)) do
+    drop_lease(held, lease, parse_held(redis.call('HGET', HELD, lease)))
+  end
+  local first, due = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES'), nil
+  if first[1] and first[1] ~= '' then
+    due = first[2]
+  else
+    redis.call('DEL', HELD)
+    if held.fence > 0 then redis.call('HSET', HELD, 'fence', int(held.fence)) end
+    if held.tat then redis.call('HSET', HELD, 'tat', int(held.tat), 'rl', int(held.rl or 0)) end
+    due = int(now_ms + LEASE_TTL)
+  end
+  redis.call('HSET', HELD, 'due', due)
+  redis.call('PEXPIRE', HELD, KEEP)
+end
+
+-- What is held now; the lease may be ''.
+local function held_now(lease)
+  local held = read_held(lease)
+  -- A clock that went back must not put it off.
+  if now_ms < held.due and held.due <= now_ms + LEASE_TTL then return held end
+  reap(held)
+  return read_held(lease)
 end

@@ -2,6 +2,6 @@
 --
 -- ARGV[5] window
 -- gives   whether the past is known, spent, reserved, sessions, now
-reap()
+local held = held_now('')
 local account = read_account()
-return { account.h and '1' or '0', spent(account, ARGV[5]), reserved(), int(sessions()), int(now_us) }
+return { account.h and '1' or '0', spent(account, ARGV[5]), held.sum, int(held.sessions), int(now_us) }

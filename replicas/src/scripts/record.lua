@@ -5,9 +5,10 @@
 -- gives     whether the lease was lost, new records, records below the horizon
 local lease, fence, keeps, committed = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
 
-reap()
+local held = held_now(lease)
 local account = read_account()
 local count = tonumber(account.n) or 0
+local is_new = not account.n
 -- An eviction took the ids: what is summed could be counted again, so it is counted from the database anew.
 if redis.call('ZCARD', IDS) ~= count then
   each_bucket(account, function(field)
@@ -20,7 +21,7 @@ if redis.call('ZCARD', IDS) ~= count then
 end
 
 local horizon = tonumber(account.h) or 0
-local total, new, late = '0', 0, 0
+local total, new, late, sums = '0', 0, 0, {}
 for at = 9, #ARGV, 5 do
   local id, born, amount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   total = plus(total, amount)
@@ -30,24 +31,32 @@ for at = 9, #ARGV, 5 do
     new = new + 1
     local field = 'b:' .. int(math.floor(born / MINUTE)) .. ':' .. ARGV[at + 3] .. ':' .. ARGV[at + 4]
     account[field] = plus(account[field], amount)
-    redis.call('HSET', ACCOUNT, field, account[field])
+    sums[field] = true
     if not committed then redis.call('ZADD', PENDING, int(born), id) end
   end
   if committed then redis.call('ZREM', PENDING, id) end
 end
 count = count + new
+local written = { 'n', int(count) }
+for field in pairs(sums) do
+  table.insert(written, field)
+  table.insert(written, account[field])
+end
+redis.call('HSET', ACCOUNT, unpack(written))
+if is_new then redis.call('PEXPIRE', ACCOUNT, KEEP) end
+if count == new then redis.call('PEXPIRE', IDS, KEEP) end
 -- The database has it and the past that was read may not: it has to be read again.
 if late > 0 and committed then redis.call('HSET', ACCOUNT, 'late', int(now_us)) end
 
 local lost = 0
 if lease ~= '' then
-  local held = held_by(lease)
-  if not held or held.fence ~= fence then
+  local before = held.by_lease
+  if not before or before.fence ~= fence then
     lost = 1
   elseif keeps == 'nothing' then
-    drop_lease(lease)
+    drop_lease(held, lease, before)
   else
-    hold(lease, minus(held.amount, total), keeps == 'all' and held.session or 0, held.fence)
+    hold(held, lease, before, minus(before.amount, total), keeps == 'all' and before.session or 0, fence)
   end
 end
 
@@ -76,13 +85,13 @@ if raised > horizon and not (account.h and reading) then
     if account.h then into_past(bucket[2], bucket[3], bucket[4]) end
     redis.call('HDEL', ACCOUNT, bucket[1])
   end
-  count = count - redis.call('ZREMRANGEBYSCORE', IDS, '-inf', '(' .. int(raised))
+  local passed = redis.call('ZREMRANGEBYSCORE', IDS, '-inf', '(' .. int(raised))
+  redis.call('HSET', ACCOUNT, 'n', int(count - passed))
   redis.call('ZREMRANGEBYSCORE', PENDING, '-inf', '(' .. int(raised))
   if account.h then
     redis.call('HSET', ACCOUNT, 'h', int(raised), 'pt', account.pt or '0', 'pday', account.pday or '0',
       'pd', account.pd or '0', 'pmonth', account.pmonth or '0', 'pm', account.pm or '0')
   end
 end
-redis.call('HSET', ACCOUNT, 'n', int(count))
-touch()
+touch(held)
 return { int(lost), int(new), int(late) }

@@ -207,11 +207,13 @@ pub(crate) async fn go_back(client: &Client, prefix: &str, copied: &Copied) {
 
 /// Takes one thing that is known of a key away: the fence, or that a reading is under way, as if it took too long.
 pub(crate) async fn forget(client: &Client, settings: &Settings, key: VirtualKeyId, field: &str) {
-    let account = replicas::keys::Keys::new(&settings.prefix).of_key(key).swap_remove(0);
-    command(client, vec!["HDEL".into(), account.into(), field.into()]).await;
+    let mut names = replicas::keys::Keys::new(&settings.prefix).of_key(key);
+    for hash in [names.swap_remove(4), names.swap_remove(0)] {
+        command(client, vec!["HDEL".into(), hash.into(), field.into()]).await;
+    }
 }
 
-async fn names(client: &Client, prefix: &str) -> Vec<Value> {
+pub(crate) async fn names(client: &Client, prefix: &str) -> Vec<Value> {
     command(client, vec!["KEYS".into(), format!("{prefix}:*").into()]).await.into_array()
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use domain::money::NanoUsd;
-use replicas::{Keeps, Window};
+use replicas::{Keeps, KeyLimits, Window};
 use uuid::Uuid;
 
 use super::helpers::{
-    Database, Server, admit, any_key, budget, command, costs, gateway, granted, id_from, lease, needs_past, plain,
-    record, refused, settings, shared_url, sums, take_copy,
+    Database, Server, admit, any_key, budget, command, costs, gateway, granted, id_from, lease, names, needs_past,
+    plain, record, refused, settings, shared_url, sums, take_copy,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -104,4 +104,32 @@ async fn an_eviction_of_the_ids_asks_for_the_past_again() {
     needs_past(replicas.admit(key, limits, costs(1), Uuid::now_v7()).await.unwrap());
     granted(admit(&replicas, &database, key, limits, costs(70)).await);
     assert_eq!(replicas.sums(key, Window::Total).await.unwrap().spent, NanoUsd(30));
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_any_more_is_forgotten() {
+    let url = shared_url();
+    let mut settings = settings(&url);
+    settings.lease_ttl = Duration::from_millis(200);
+    let replicas = gateway(&settings).await;
+    let client = plain(&url).await;
+    let (limits, database) = (budget(100, Window::Total), Database::default());
+    let only_rate = KeyLimits { requests_per_minute: Some(10), ..KeyLimits::default() };
+    let (of_money, of_rate, refused_only) = (any_key(), any_key(), any_key());
+    for _ in 0..3 {
+        let call = lease(admit(&replicas, &database, of_money, limits, costs(10)).await);
+        let spent = record(of_money, call.call, 10);
+        replicas.settle(&call, &[spent], Keeps::Nothing).await.unwrap();
+        replicas.committed(&[spent]).await.unwrap();
+        granted(admit(&replicas, &database, of_rate, only_rate, costs(1)).await);
+        refused(admit(&replicas, &database, refused_only, budget(0, Window::Daily), costs(1)).await);
+        // What is held for nobody is looked through again after the time of a lease.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let names = names(&client, &settings.prefix).await;
+        assert!(names.len() > 6, "{names:?}");
+        for name in names {
+            let ends = command(&client, vec!["PTTL".into(), name.clone()]).await;
+            assert!(ends.as_i64().is_some_and(|left| left > 0), "{name:?}: {ends:?}");
+        }
+    }
 }
