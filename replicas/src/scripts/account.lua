@@ -195,13 +195,14 @@ local function touch(held)
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, KEEP) end
 end
 
--- Takes back what gateways that died have held. Where no lease is left nothing is held, whatever a sum says.
+-- Takes back what gateways that died have held. Where no lease is left nothing is held, whatever a sum says; where
+-- an eviction took the leases, those that live are held again by their renewal.
 local function reap(held)
   for _, lease in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, 1000)) do
     drop_lease(held, lease, parse_held(redis.call('HGET', HELD, lease)))
   end
   local first, due = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES'), nil
-  if first[1] and first[1] ~= '' then
+  if redis.call('ZSCORE', LEASES, '') and first[1] ~= '' then
     due = first[2]
   else
     redis.call('DEL', HELD)

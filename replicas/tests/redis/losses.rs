@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use domain::money::NanoUsd;
-use replicas::{Keeps, KeyLimits, Window};
+use replicas::{Keeps, KeyLimits, Want, Window};
 use uuid::Uuid;
 
 use super::helpers::{
-    Database, Server, admit, any_key, budget, command, costs, gateway, granted, id_from, lease, names, needs_past,
-    plain, record, refused, settings, shared_url, sums, take_copy,
+    Database, Server, admit, any_key, budget, command, costs, eventually, gateway, granted, id_from, lease, names,
+    needs_past, plain, record, refused, settings, shared_url, sums, take_copy,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -104,6 +104,29 @@ async fn an_eviction_of_the_ids_asks_for_the_past_again() {
     needs_past(replicas.admit(key, limits, costs(1), Uuid::now_v7()).await.unwrap());
     granted(admit(&replicas, &database, key, limits, costs(70)).await);
     assert_eq!(replicas.sums(key, Window::Total).await.unwrap().spent, NanoUsd(30));
+}
+
+#[tokio::test]
+async fn an_eviction_of_the_leases_keeps_no_slot_of_the_dead() {
+    let url = shared_url();
+    let mut settings = settings(&url);
+    settings.lease_ttl = Duration::from_millis(600);
+    let replicas = gateway(&settings).await;
+    let client = plain(&url).await;
+    let (key, database) = (any_key(), Database::default());
+    let limits = KeyLimits { max_sessions: Some(2), ..KeyLimits::default() };
+    let session = Want { cost: None, session: true };
+    lease(admit(&replicas, &database, key, limits, session).await);
+    let leases = replicas::keys::Keys::new(&settings.prefix).of_key(key).swap_remove(3);
+    command(&client, vec!["DEL".into(), leases.into()]).await;
+    let living = lease(admit(&replicas, &database, key, limits, session).await);
+    eventually("only the living one has a slot", async || {
+        replicas.renew(std::slice::from_ref(&living)).await.unwrap();
+        replicas.sums(key, Window::Total).await.unwrap().sessions == 1
+    })
+    .await;
+    granted(admit(&replicas, &database, key, limits, session).await);
+    refused(admit(&replicas, &database, key, limits, session).await);
 }
 
 #[tokio::test]
