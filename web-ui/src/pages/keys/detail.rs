@@ -66,15 +66,16 @@ pub(in crate::pages) fn Key(id: Uuid) -> impl IntoView {
 fn Actions(key: Memo<Option<Versioned<VirtualKey>>>, on_changed: Callback<()>) -> impl IntoView {
     let session = use_session();
     let [editing, rotating, revoking, removing] = [(); 4].map(|()| RwSignal::new(false));
-    let may = move || {
+    // The buttons are not made anew by what else changes: somebody may have the menu open.
+    let may = Memo::new(move |_| {
         key.with(|key| {
             let key = key.as_ref()?;
             let theirs = session.can_change(Permission::ManageKeys, Some(key.tenant_id)) && key.managed_by != "file";
             theirs.then_some(key.state)
         })
-    };
+    });
     let buttons = move || {
-        let state = may()?;
+        let state = may.get()?;
         let lives = state != KeyState::Revoked;
         Some(view! {
             {lives.then(|| view! {

@@ -59,10 +59,12 @@ pub(in crate::pages) fn Tenant(id: Uuid) -> impl IntoView {
 fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> impl IntoView {
     let session = use_session();
     let [editing, suspending, resuming, removing] = [(); 4].map(|()| RwSignal::new(false));
+    // Not made anew by what else changes: somebody may have a menu open.
+    let state = Memo::new(move |_| {
+        tenant.with(|tenant| tenant.as_ref().map(|tenant| (tenant.suspended_at.is_some(), tenant.managed_by == "file")))
+    });
     let shown = move || {
-        let tenant = tenant.get().filter(|_| session.can(Permission::ManageTenants))?;
-        let is_suspended = tenant.suspended_at.is_some();
-        let is_declared = tenant.managed_by == "file";
+        let (is_suspended, is_declared) = state.get().filter(|_| session.can(Permission::ManageTenants))?;
         let edit = (!is_declared)
             .then(|| view! { <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button> });
         let state = if is_suspended {
