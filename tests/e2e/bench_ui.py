@@ -2,11 +2,10 @@
 
     make bench-ui        on a quiet machine
 
-Sent is what a first visit to the overview fetches of the bundle, in brotli; the pages of a part fetch that besides. The
-first paint is that of the overview with an operator's data, for
-somebody who has signed in, in a browser that has nothing cached; the median of the runs. Frames are counted while a table
-of 10,000 keys scrolls for five seconds, at 12,000 pixels a second, which is faster than anybody reads, and then from its
-top to its end: one is late that took longer than two of the screen's.
+Sent is what a first visit to a page fetches of the bundle, in brotli, in a browser that has nothing cached. The first
+paint is that of the overview with an operator's data, for somebody who has signed in, in such a browser; the median of
+the runs. Frames are counted while a table of 10,000 keys scrolls for five seconds, at 12,000 pixels a second, which is
+faster than anybody reads, and then from its top to its end: one is late that took longer than two of the screen's.
 """
 
 import argparse
@@ -20,13 +19,12 @@ import urllib.parse
 from playwright.sync_api import sync_playwright
 
 import conftest
-from browser import evaluate, launched, open_signed_in
+from browser import evaluate, launched, open_page, open_signed_in
+from screenshots import OPEN, PAGES
 from stage import stage
 
 MOST_KIB, MOST_PAINT_MS, KEYS, SPEED = 600, 1000, 10_000, 12_000
 DIST = conftest.ROOT / "web-ui" / "dist"
-# A page of each part of the program.
-PARTS = ["/usage", "/keys", "/models", "/playground"]
 # The moment at which the overview's heading, and with it the page, was painted.
 PAINTED = """
 new Promise(done => {
@@ -77,18 +75,29 @@ def fetched(page):
     return [file for file in files if file.is_file()]
 
 
-def first_visit(playwright, site, path="/"):
-    """KiB and milliseconds to the signed-in page, in a browser of its own that has nothing cached."""
+def sent(playwright, site, path, opening=open_signed_in):
+    """KiB of the bundle that a first visit to a page fetches."""
     browser = launched(playwright)
-    page = open_signed_in(browser, site, None)
-    page.goto(path, wait_until="commit")
-    painted = evaluate(page, PAINTED)
-    contentful = evaluate(page, "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-    page.wait_for_load_state("networkidle")
-    sent = kib(fetched(page))
+    page = opening(browser, site, path)
+    page.get_by_role("heading", level=1).first.wait_for()
+    # Some pages are told of changes as they come, and never done with asking; what they are made of is there by now.
+    page.wait_for_timeout(500)
+    told = kib(fetched(page))
     page.watch.check()
     browser.close()
-    return sent, painted, contentful
+    return told
+
+
+def painted(playwright, site):
+    """Milliseconds to the overview, and to anything at all, in a browser of its own that has nothing cached."""
+    browser = launched(playwright)
+    page = open_signed_in(browser, site, None)
+    page.goto("/", wait_until="commit")
+    overview = evaluate(page, PAINTED)
+    contentful = evaluate(page, "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    page.watch.check()
+    browser.close()
+    return overview, contentful
 
 
 def main():
@@ -102,16 +111,20 @@ def main():
         if value > most:
             failed.append(what)
 
-    with tempfile.TemporaryDirectory() as folder, stage(folder, keys=KEYS) as (site, _), sync_playwright() as playwright:
-        runs = [first_visit(playwright, site) for _ in range(options.runs)]
-        told("sent on a first visit, brotli", max(sent for sent, _, _ in runs), MOST_KIB, "KiB")
-        for path in PARTS:
-            print(f"  where that is to {path:<15} {first_visit(playwright, site, path)[0]:>20.1f} KiB")
-        print(f"  all files of the bundle {kib(bundled()):>29.1f} KiB")
-        painted = sorted(painted for _, painted, _ in runs)
-        told("overview painted, cold, median", statistics.median(painted), MOST_PAINT_MS, "ms")
-        print(f"  smallest {painted[0]:.0f} ms, largest {painted[-1]:.0f} ms; anything at all after "
-              f"{statistics.median(first or 0 for _, _, first in runs):.0f} ms")
+    with tempfile.TemporaryDirectory() as folder, stage(folder, keys=KEYS) as (site, ids), sync_playwright() as playwright:
+        most = 0
+        for name, path in (OPEN | PAGES).items():
+            opening = open_page if name in OPEN else open_signed_in
+            page_kib = sent(playwright, site, path.format(**vars(ids)), opening)
+            print(f"  {name:<42} {page_kib:>8.1f} KiB")
+            most = max(most, page_kib)
+        told("most sent on a first visit, brotli", most, MOST_KIB, "KiB")
+        print(f"  {'all files of the bundle':<42} {kib(bundled()):>8.1f} KiB")
+        runs = [painted(playwright, site) for _ in range(options.runs)]
+        overview = sorted(overview for overview, _ in runs)
+        told("overview painted, cold, median", statistics.median(overview), MOST_PAINT_MS, "ms")
+        print(f"  smallest {overview[0]:.0f} ms, largest {overview[-1]:.0f} ms; anything at all after "
+              f"{statistics.median(first or 0 for _, first in runs):.0f} ms")
         browser = launched(playwright)
         page = open_signed_in(browser, site, "/keys")
         page.get_by_role("heading", level=1).wait_for()

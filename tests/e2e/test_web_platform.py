@@ -197,24 +197,22 @@ def test_the_part_of_a_page_is_fetched_when_it_is_opened(signed_in_page):
     page.wait_for_load_state("networkidle")
 
     def parts():
-        return re.findall(r"/assets/split_(\w+)-", "\n".join(page.watch.requests))
+        return re.findall(r"/assets/part_(\w+)-", "\n".join(page.watch.requests))
 
-    assert parts() == []
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Keys").click()
-    page.get_by_role("heading", name="Keys", level=1).wait_for()
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Users").click()
-    page.get_by_role("heading", name="Users", level=1).wait_for()
-    assert parts() == ["manage"]
+    assert parts() == ["overview"]
+    for name in ("Keys", "Users", "Tenants", "Keys"):
+        page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
+        page.get_by_role("heading", name=name, level=1).wait_for()
+    assert parts() == ["overview", "keys", "people"]
 
 
 def test_a_part_that_a_newer_version_has_under_another_name_is_told_with_an_offer_to_reload(signed_in_page):
     page = signed_in_page("/")
     page.get_by_role("heading", level=1).wait_for()
-    page.watch.expect("split_observe")
-    page.watch.expect("HTTP status code is not ok")
-    page.context.route("**/assets/split_observe*", lambda route: route.fulfill(status=404, body=""))
+    page.watch.expect("part_usage")
+    page.context.route("**/assets/part_usage*", lambda route: route.fulfill(status=404, body=""))
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Usage").click()
     page.get_by_role("alert").filter(has_text="Reload the page").wait_for()
-    page.context.unroute("**/assets/split_observe*")
+    page.context.unroute("**/assets/part_usage*")
     page.get_by_role("button", name="Try again").click()
     page.get_by_role("heading", name="Usage", level=1).wait_for()

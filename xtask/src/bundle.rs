@@ -114,8 +114,8 @@ fn assemble(mode: Mode, split: Split, style: String, mut given: Files) -> Result
     let script = script.replace("web_ui_bg.wasm", &wasm);
     let mut link = split.link;
     for (name, content) in split.parts {
-        let named = asset(&mut files, &name, "wasm", content);
-        link = link.replace(&format!("./{name}.wasm"), &named);
+        let named = asset(&mut files, &format!("part_{name}"), "bin", content);
+        link = link.replace(&format!("./{name}.bin"), &named);
     }
     let module = pair(&mut files, script, link)?;
     let style = asset(&mut files, "style", "css", style.into_bytes());

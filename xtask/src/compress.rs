@@ -21,7 +21,7 @@ impl Encoded {
     pub(crate) fn of(name: &str, plain: Vec<u8>, mode: Mode) -> Result<Self> {
         let is_text = matches!(
             name.rsplit_once('.').map_or("", |(_, extension)| extension),
-            "css" | "html" | "js" | "json" | "svg" | "txt" | "wasm" | "webmanifest"
+            "bin" | "css" | "html" | "js" | "json" | "svg" | "txt" | "wasm" | "webmanifest"
         );
         if !is_text {
             return Ok(Self { plain, brotli: None, gzip: None });

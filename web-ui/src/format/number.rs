@@ -1,5 +1,14 @@
 //! Counts, sizes, lengths and shares.
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+/// A number with a fraction, as it is written with a point. By way of a decimal, which the program has: what the standard
+/// library reads an `f64` with brings large tables.
+pub(crate) fn fraction(text: &str) -> Option<f64> {
+    text.trim().parse::<Decimal>().ok()?.to_f64()
+}
+
 /// A count with its thousands apart.
 pub(crate) fn count(number: impl Into<i128>) -> String {
     let number = number.into();
@@ -140,6 +149,16 @@ fn separators() -> (char, char) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fractions_are_read() {
+        for (text, read) in [("1.5", 1.5), (" 62.500", 62.5), ("3", 3.0), ("0.1", 0.1), ("-2.25", -2.25)] {
+            assert_eq!(fraction(text), Some(read), "{text}");
+        }
+        for text in ["", "x", "1,5", "NaN", "inf"] {
+            assert_eq!(fraction(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn counts_and_sizes() {

@@ -1,5 +1,5 @@
-//! The pages. Each stands in one file (or folder). What the first visit needs is in the program itself, which
-//! [`view_of`] tells; the others are in one of the parts ([`part`]) that are fetched when they are first opened.
+//! The pages. Each stands in one file (or folder). The ways in are in the program itself; the others are in the parts
+//! ([`part`]) that are fetched when a page of theirs is first opened.
 
 mod accept;
 mod account;
@@ -34,30 +34,19 @@ pub(crate) use sign_in::SignInForm;
 
 /// The view of a page; `None` where there is no such page.
 pub(crate) fn view_of(page: &Page) -> Option<AnyView> {
-    let part = match page {
-        Page::SignIn => return Some(view! { <sign_in::SignIn /> }.into_any()),
-        Page::Accept => return Some(view! { <accept::Accept /> }.into_any()),
-        Page::Overview => return Some(view! { <overview::Overview /> }.into_any()),
-        Page::NotFound => return None,
-        Page::Usage
-        | Page::UsageRecord(_)
-        | Page::InvoiceComparison
-        | Page::Alerts
-        | Page::Audit
-        | Page::Sessions
-        | Page::Session(_) => Part::Observe,
-        Page::Keys | Page::Key(_) | Page::Users | Page::Tenants | Page::Tenant(_) | Page::Settings | Page::Account => {
-            Part::Manage
+    match page {
+        Page::SignIn => Some(view! { <sign_in::SignIn /> }.into_any()),
+        Page::Accept => Some(view! { <accept::Accept /> }.into_any()),
+        page => {
+            let (part, page) = (Part::of(page)?, page.clone());
+            Some(view! { <part::OfPart part page /> }.into_any())
         }
-        Page::Providers
-        | Page::Provider(_)
-        | Page::Models
-        | Page::NewModel
-        | Page::Model(_)
-        | Page::Voices
-        | Page::Prices => Part::Catalogue,
-        Page::Playground => Part::Playground,
-    };
-    let page = page.clone();
-    Some(view! { <part::OfPart part page /> }.into_any())
+    }
+}
+
+/// Begins to fetch what a page is made of, before it is known whether it will be shown.
+pub(crate) fn fetch_early(page: &Page) {
+    if let Some(part) = Part::of(page) {
+        part.fetch_early();
+    }
 }

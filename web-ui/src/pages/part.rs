@@ -1,11 +1,13 @@
-//! Parts of the program that are fetched when a page of theirs is first opened. `cargo xtask web` splits them off: what
-//! only one of these functions reaches is in its part, and what several share is in files between them.
+//! Parts of the program that are fetched when a page of theirs is first opened. `cargo xtask web` splits them off: the
+//! file of a part has all that one of these functions reaches, but for what the program has from its start.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_split::{SplitLoaderError, wasm_split};
 
-use super::{NotFound, account, alerts, audit, catalogue, keys, playground, sessions, settings, tenants, usage, users};
+use super::{
+    NotFound, account, alerts, audit, catalogue, keys, overview, playground, sessions, settings, tenants, usage, users,
+};
 use crate::api::Failure;
 use crate::components::{Failed, Loading};
 use crate::route::Page;
@@ -13,9 +15,16 @@ use crate::route::Page;
 /// A part, by what its pages are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    Observe,
-    Manage,
-    Catalogue,
+    Overview,
+    Usage,
+    Alerts,
+    Audit,
+    Sessions,
+    Keys,
+    People,
+    Models,
+    Providers,
+    Prices,
     Playground,
 }
 
@@ -23,35 +32,94 @@ pub(super) enum Part {
 type Make = fn(&Page) -> AnyView;
 
 impl Part {
+    /// The part that a page is in; none where everybody has it.
+    pub(super) const fn of(page: &Page) -> Option<Self> {
+        Some(match page {
+            Page::SignIn | Page::Accept | Page::NotFound => return None,
+            Page::Overview => Self::Overview,
+            Page::Usage | Page::UsageRecord(_) | Page::InvoiceComparison => Self::Usage,
+            Page::Alerts => Self::Alerts,
+            Page::Audit => Self::Audit,
+            Page::Sessions | Page::Session(_) => Self::Sessions,
+            Page::Keys | Page::Key(_) => Self::Keys,
+            Page::Users | Page::Tenants | Page::Tenant(_) | Page::Settings | Page::Account => Self::People,
+            Page::Models | Page::NewModel | Page::Model(_) => Self::Models,
+            Page::Providers | Page::Provider(_) | Page::Voices => Self::Providers,
+            Page::Prices => Self::Prices,
+            Page::Playground => Self::Playground,
+        })
+    }
+
+    /// Begins to fetch it. Whoever wants it later waits for the same, or tries again.
+    pub(super) fn fetch_early(self) {
+        spawn_local(async move {
+            let _early = self.fetch().await;
+        });
+    }
+
     async fn fetch(self) -> Result<Make, SplitLoaderError> {
         match self {
-            Self::Observe => observe().await,
-            Self::Manage => manage().await,
-            Self::Catalogue => catalogue().await,
-            Self::Playground => playground().await,
+            Self::Overview => overview_part().await,
+            Self::Usage => usage_part().await,
+            Self::Alerts => alerts_part().await,
+            Self::Audit => audit_part().await,
+            Self::Sessions => sessions_part().await,
+            Self::Keys => keys_part().await,
+            Self::People => people_part().await,
+            Self::Models => models_part().await,
+            Self::Providers => providers_part().await,
+            Self::Prices => prices_part().await,
+            Self::Playground => playground_part().await,
         }
     }
 }
 
-#[wasm_split(observe, wasm_split_path = ::leptos::wasm_split, fallible)]
-fn observe() -> Result<Make, SplitLoaderError> {
+#[wasm_split(overview, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn overview_part() -> Result<Make, SplitLoaderError> {
+    Ok(|_| view! { <overview::Overview /> }.into_any())
+}
+
+#[wasm_split(usage, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn usage_part() -> Result<Make, SplitLoaderError> {
     Ok(|page| match *page {
         Page::Usage => view! { <usage::Usage /> }.into_any(),
         Page::UsageRecord(id) => view! { <usage::Record id /> }.into_any(),
         Page::InvoiceComparison => view! { <usage::Compare /> }.into_any(),
-        Page::Alerts => view! { <alerts::Alerts /> }.into_any(),
-        Page::Audit => view! { <audit::Audit /> }.into_any(),
+        _ => view! { <NotFound /> }.into_any(),
+    })
+}
+
+#[wasm_split(alerts, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn alerts_part() -> Result<Make, SplitLoaderError> {
+    Ok(|_| view! { <alerts::Alerts /> }.into_any())
+}
+
+#[wasm_split(audit, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn audit_part() -> Result<Make, SplitLoaderError> {
+    Ok(|_| view! { <audit::Audit /> }.into_any())
+}
+
+#[wasm_split(sessions, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn sessions_part() -> Result<Make, SplitLoaderError> {
+    Ok(|page| match *page {
         Page::Sessions => view! { <sessions::Sessions /> }.into_any(),
         Page::Session(id) => view! { <sessions::SessionPage id /> }.into_any(),
         _ => view! { <NotFound /> }.into_any(),
     })
 }
 
-#[wasm_split(manage, wasm_split_path = ::leptos::wasm_split, fallible)]
-fn manage() -> Result<Make, SplitLoaderError> {
+#[wasm_split(keys, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn keys_part() -> Result<Make, SplitLoaderError> {
     Ok(|page| match *page {
         Page::Keys => view! { <keys::Keys /> }.into_any(),
         Page::Key(id) => view! { <keys::Key id /> }.into_any(),
+        _ => view! { <NotFound /> }.into_any(),
+    })
+}
+
+#[wasm_split(people, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn people_part() -> Result<Make, SplitLoaderError> {
+    Ok(|page| match *page {
         Page::Users => view! { <users::Users /> }.into_any(),
         Page::Tenants => view! { <tenants::Tenants /> }.into_any(),
         Page::Tenant(id) => view! { <tenants::Tenant id /> }.into_any(),
@@ -61,22 +129,33 @@ fn manage() -> Result<Make, SplitLoaderError> {
     })
 }
 
-#[wasm_split(catalogue, wasm_split_path = ::leptos::wasm_split, fallible)]
-fn catalogue() -> Result<Make, SplitLoaderError> {
+#[wasm_split(models, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn models_part() -> Result<Make, SplitLoaderError> {
     Ok(|page| match *page {
-        Page::Providers => view! { <catalogue::Providers /> }.into_any(),
-        Page::Provider(id) => view! { <catalogue::ProviderPage id /> }.into_any(),
         Page::Models => view! { <catalogue::Models /> }.into_any(),
         Page::NewModel => view! { <catalogue::NewModel /> }.into_any(),
         Page::Model(id) => view! { <catalogue::ModelPage id /> }.into_any(),
-        Page::Voices => view! { <catalogue::Voices /> }.into_any(),
-        Page::Prices => view! { <catalogue::Prices /> }.into_any(),
         _ => view! { <NotFound /> }.into_any(),
     })
 }
 
+#[wasm_split(providers, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn providers_part() -> Result<Make, SplitLoaderError> {
+    Ok(|page| match *page {
+        Page::Providers => view! { <catalogue::Providers /> }.into_any(),
+        Page::Provider(id) => view! { <catalogue::ProviderPage id /> }.into_any(),
+        Page::Voices => view! { <catalogue::Voices /> }.into_any(),
+        _ => view! { <NotFound /> }.into_any(),
+    })
+}
+
+#[wasm_split(prices, wasm_split_path = ::leptos::wasm_split, fallible)]
+fn prices_part() -> Result<Make, SplitLoaderError> {
+    Ok(|_| view! { <catalogue::Prices /> }.into_any())
+}
+
 #[wasm_split(playground, wasm_split_path = ::leptos::wasm_split, fallible)]
-fn playground() -> Result<Make, SplitLoaderError> {
+fn playground_part() -> Result<Make, SplitLoaderError> {
     Ok(|_| view! { <playground::Playground /> }.into_any())
 }
 

@@ -57,6 +57,8 @@ fn Frame() -> impl IntoView {
     let location = use_location();
     let page = Memo::new(move |_| location.pathname.with(|path| Page::at(path)));
     provide_context(CurrentPage(page));
+    // While it is asked who is signed in.
+    pages::fetch_early(&page.get_untracked());
     complete_navigations();
     send_where_one_belongs(page);
     let whole = Memo::new(move |_| match (page.get(), session.state()) {

@@ -23,14 +23,21 @@ pub(super) fn listed<T: Clone + 'static>(
     key: &impl Fn(&T) -> String,
     order: Option<&String>,
 ) -> Arc<Listed<T>> {
-    let mut rows: Vec<(String, T)> = rows.iter().map(|row| (key(row), row.clone())).collect();
+    let mut sorted: Vec<usize> = (0..rows.len()).collect();
     let comparison = order.and_then(|order| columns.iter().find_map(|column| column.comparison(order)));
     if let Some((compare, falling)) = comparison {
         let turned = |ordering: Ordering| if falling { ordering.reverse() } else { ordering };
-        rows.sort_by(|a, b| turned(compare(&a.1, &b.1)));
+        sort(&mut sorted, &|a, b| rows.get(a).zip(rows.get(b)).map_or(Ordering::Equal, |(a, b)| turned(compare(a, b))));
     }
+    let in_order = sorted.into_iter().filter_map(|place| rows.get(place));
+    let rows: Vec<(String, T)> = in_order.map(|row| (key(row), row.clone())).collect();
     let places = rows.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
     Arc::new(Listed { rows, places })
+}
+
+/// Sorts places of rows, whatever the rows are: a sort is large, and would be in the program for each kind of them.
+fn sort(places: &mut [usize], compare: &dyn Fn(usize, usize) -> Ordering) {
+    places.sort_by(|a, b| compare(*a, *b));
 }
 
 /// The rows in sight. Each follows its own content by its key.

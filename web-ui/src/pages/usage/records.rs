@@ -76,19 +76,20 @@ fn columns(keys: Signal<Vec<Choice>>) -> Vec<Column<UsageRecord>> {
             view! { <Status tone>{text}</Status> }
         }),
         Column::new("Operation", |row: &UsageRecord| words::operation(&row.operation)),
-        Column::new("Model", |row: &UsageRecord| {
-            let served = format!("{}/{}", row.provider, row.model_served);
-            let asked = row.model_asked.clone();
-            if asked == served || asked.is_empty() { served } else { format!("{asked} → {served}") }
-        }),
+        Column::new("Model", model),
         Column::new("Key", key_name).spare(),
         Column::new("Quantity", |row: &UsageRecord| quantity(row)).end().spare(),
         Column::new("Cost", |row: &UsageRecord| format::cost(row.cost_nano_usd)).end(),
-        Column::new("First byte", |row: &UsageRecord| row.ttfb_ms.map_or_else(|| "–".to_owned(), format::duration_ms))
-            .end()
-            .spare(),
         Column::new("Took", |row: &UsageRecord| format::duration_ms(row.latency_ms)).end().spare(),
     ]
+}
+
+/// What was asked for and who served it, in two lines where both do not fit into one.
+fn model(row: &UsageRecord) -> impl IntoView + use<> {
+    let served = format!("{}/{}", row.provider, row.model_served);
+    let is_same = row.model_asked.is_empty() || row.model_asked == served;
+    let asked = (!is_same).then(|| view! { <span>{row.model_asked.clone()} " → "</span> });
+    view! { <div class="two-lines">{asked} <span>{served}</span></div> }
 }
 
 /// What was used, in the unit that says most.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
 use domain::routing::{Strategies, Strategy, hedge};
 use leptos::prelude::*;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 
 use crate::api::Failure;
 use crate::components::{number, required_number};
@@ -55,7 +57,7 @@ impl TargetDraft {
             model: self.model.get_untracked().trim().to_owned(),
             weight: required_number(self.weight, &path("weight"))?,
             priority: required_number(self.priority, &path("priority"))?,
-            quality: number(self.quality, &path("quality"))?,
+            quality: number::<Decimal>(self.quality, &path("quality"))?.and_then(|quality| quality.to_f64()),
             region: given_untracked(self.region),
             options: options_of(&self.options.get_untracked()),
         })

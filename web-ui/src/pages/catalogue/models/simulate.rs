@@ -100,7 +100,7 @@ impl Asked {
             language: given_untracked(self.language),
             streaming: self.streaming.get_untracked(),
             characters: given_untracked(self.characters).and_then(|count| count.parse().ok()),
-            audio_seconds: given_untracked(self.seconds).and_then(|seconds| seconds.parse().ok()),
+            audio_seconds: given_untracked(self.seconds).and_then(|seconds| format::fraction(&seconds)),
             voice: given_untracked(self.voice).filter(|_| speaks),
             transcription_session: self.transcribes.get_untracked() && operation == Operation::Realtime,
         }

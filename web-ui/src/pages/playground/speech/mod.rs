@@ -60,7 +60,7 @@ impl Draft {
             input: self.text.get_untracked(),
             voice: self.voice.with_untracked(|voice| voice.trim().to_owned()),
             response_format: self.format.get_untracked(),
-            speed: self.speed.with_untracked(|speed| speed.replace(',', ".").parse().ok()),
+            speed: self.speed.with_untracked(|speed| crate::format::fraction(&speed.replace(',', "."))),
             instructions: (!instructions.is_empty()).then_some(instructions),
         }
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::format;
+
 /// One stretch of what was said.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stretch {
@@ -80,7 +82,7 @@ fn text<'a>(json: &'a Value, name: &str) -> Option<&'a str> {
 
 /// A number, also where it is written as a text.
 fn seconds(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+    value.as_f64().or_else(|| value.as_str().and_then(format::fraction))
 }
 
 fn stretch(json: &Value) -> Option<Stretch> {
@@ -108,7 +110,7 @@ fn cue(block: &str) -> Option<Stretch> {
 /// `00:01:02,500`, `01:02.500`, with settings behind.
 fn clock_seconds(text: &str) -> Option<f64> {
     let time = text.split_whitespace().next()?.replace(',', ".");
-    time.split(':').try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|part| sum * 60.0 + part))
+    time.split(':').try_fold(0.0, |sum, part| format::fraction(part).map(|part| sum * 60.0 + part))
 }
 
 #[cfg(test)]
