@@ -11,7 +11,10 @@ use fred::interfaces::ClientLike;
 use fred::types::config::Options;
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 use fred::util::redis_keyslot;
+use redis_protocol::resp2::types::BytesFrame;
+use tokio::sync::oneshot;
 
+use crate::direct::{self, Direct};
 use crate::keys::Keys;
 use crate::script::Script;
 use crate::{ReplicasError, Settings};
@@ -25,7 +28,14 @@ const MOST_FENCES: usize = 65_536;
 pub struct Replicas {
     inner: Arc<Inner>,
     /// A connection that only this one and its clones use.
-    own: Option<WithOptions<Client>>,
+    own: Option<Own>,
+}
+
+#[derive(Debug, Clone)]
+enum Own {
+    Direct(Arc<Direct>),
+    /// To what is no single server, or is reached by TLS.
+    Client(WithOptions<Client>),
 }
 
 #[derive(Debug)]
@@ -137,7 +147,13 @@ impl Replicas {
     /// not, the common ones are used. Must be called inside a tokio runtime.
     #[must_use]
     pub fn with_own_connection(&self) -> Self {
-        let own = connect(&self.inner.builder, &self.inner.options);
+        let inner = &self.inner;
+        let config = inner.builder.get_config();
+        let direct = config.and_then(|config| Direct::connect(config, inner.settings.connect_timeout));
+        let own = match direct {
+            Some(direct) => Ok(Own::Direct(Arc::new(direct))),
+            None => connect(&inner.builder, &inner.options).map(Own::Client),
+        };
         if let Err(error) = &own {
             tracing::warn!(%error, "a thread has no connection to Redis of its own and uses the common ones");
         }
@@ -146,8 +162,17 @@ impl Replicas {
 
     /// Waits until Redis can be asked, at most for `patience`; gives whether it can.
     pub async fn wait_until_up(&self, patience: Duration) -> bool {
-        let all = self.inner.clients.iter().map(|client| client.wait_for_connect());
-        let up = matches!(tokio::time::timeout(patience, futures_util::future::try_join_all(all)).await, Ok(Ok(_)));
+        let common = self.inner.clients.iter().map(|client| client.wait_for_connect());
+        let own = async {
+            match &self.own {
+                Some(Own::Direct(direct)) => direct.wait_until_open().await,
+                Some(Own::Client(client)) => client.wait_for_connect().await?,
+                None => {}
+            }
+            Ok(())
+        };
+        let all = futures_util::future::try_join(futures_util::future::try_join_all(common), own);
+        let up = matches!(tokio::time::timeout(patience, all).await, Ok(Ok(_)));
         self.inner.up.store(up, Ordering::Relaxed);
         up
     }
@@ -245,7 +270,9 @@ impl Replicas {
 
     /// A connection that stands, if any does.
     pub(crate) fn client(&self) -> Result<&WithOptions<Client>, ReplicasError> {
-        if let Some(own) = self.own.as_ref().filter(|own| own.is_connected()) {
+        if let Some(Own::Client(own)) = &self.own
+            && own.is_connected()
+        {
             return Ok(own);
         }
         let clients = &self.inner.clients;
@@ -278,9 +305,31 @@ impl Replicas {
         self.note(outcome.unwrap_or_else(|_| Err(ReplicasError::Away { reason: "no answer in time".to_owned() })))
     }
 
+    async fn send(
+        &self,
+        script: &'static Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Result<Vec<String>, ReplicasError> {
+        if let Some(Own::Direct(direct)) = &self.own
+            && let Some(answer) = ask_directly(direct, "EVALSHA", &script.digest, &keys, &args)
+        {
+            return match answered(answer).await? {
+                BytesFrame::Error(error) if error.starts_with(UNKNOWN_SCRIPT) => {
+                    match ask_directly(direct, "EVAL", script.lua, &keys, &args) {
+                        Some(answer) => direct::texts(answered(answer).await?),
+                        None => self.send_by_client(script, keys, args).await,
+                    }
+                }
+                frame => direct::texts(frame),
+            };
+        }
+        self.send_by_client(script, keys, args).await
+    }
+
     /// Sent as a plain command: the client's own call of a script waits for everything before it on its connection,
     /// and holds up everything behind it.
-    async fn send(
+    async fn send_by_client(
         &self,
         script: &'static Script,
         keys: Vec<String>,
@@ -294,7 +343,7 @@ impl Replicas {
         words.push(Value::from(keys.len().to_string()));
         words.extend(keys.into_iter().chain(args).map(Value::from));
         match client.custom(command("EVALSHA"), words.clone()).await {
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
+            Err(error) if error.details().starts_with(UNKNOWN_SCRIPT) => {
                 if let Some(text) = words.first_mut() {
                     *text = Value::from_static_str(script.lua);
                 }
@@ -318,4 +367,28 @@ impl Replicas {
         }
         outcome
     }
+}
+
+/// How Redis says that it does not know a script yet, or no more.
+const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
+
+fn ask_directly(
+    direct: &Direct,
+    command: &str,
+    script: &str,
+    keys: &[String],
+    args: &[String],
+) -> Option<oneshot::Receiver<BytesFrame>> {
+    let count = keys.len().to_string();
+    let words: Vec<&[u8]> = [command, script, &count]
+        .into_iter()
+        .chain(keys.iter().chain(args).map(String::as_str))
+        .map(str::as_bytes)
+        .collect();
+    direct.ask(words.into_iter())
+}
+
+/// Whether it was done is not known where the connection ends before its answer: it is not asked again.
+async fn answered(answer: oneshot::Receiver<BytesFrame>) -> Result<BytesFrame, ReplicasError> {
+    answer.await.map_err(|_| ReplicasError::Away { reason: "the connection has ended".to_owned() })
 }

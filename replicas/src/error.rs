@@ -32,12 +32,22 @@ pub enum ReplicasError {
 /// Errors that Redis itself gives while it cannot work, and soon will again.
 const PASSING: [&str; 6] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"];
 
-impl From<fred::error::Error> for ReplicasError {
-    fn from(error: fred::error::Error) -> Self {
-        let reason = error.to_string();
-        // Redis begins its errors with a word in capitals; what else there is comes from the connection.
-        let word = error.details().split(' ').next().unwrap_or_default();
+impl ReplicasError {
+    /// What Redis itself has said. It begins its errors with a word in capitals.
+    pub(crate) fn said(text: &str) -> Self {
+        Self::told(text, text.to_owned())
+    }
+
+    fn told(text: &str, reason: String) -> Self {
+        let word = text.split(' ').next().unwrap_or_default();
         let by_redis = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
         if by_redis && !PASSING.contains(&word) { Self::Refused { reason } } else { Self::Away { reason } }
+    }
+}
+
+impl From<fred::error::Error> for ReplicasError {
+    fn from(error: fred::error::Error) -> Self {
+        // What does not begin so comes from the connection.
+        Self::told(error.details(), error.to_string())
     }
 }

@@ -8,6 +8,7 @@
 
 mod admission;
 mod connection;
+mod direct;
 mod error;
 mod keeper;
 pub mod keys;

@@ -38,7 +38,7 @@ pub(crate) fn settings(url: &str) -> Settings {
 
 /// One gateway's connections.
 pub(crate) async fn gateway(settings: &Settings) -> Replicas {
-    let replicas = Replicas::connect(settings.clone()).unwrap();
+    let replicas = Replicas::connect(settings.clone()).unwrap().with_own_connection();
     assert!(replicas.wait_until_up(PATIENCE).await, "Redis does not answer");
     replicas
 }
