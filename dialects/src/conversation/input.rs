@@ -31,8 +31,6 @@ const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
 const GROWN_BYTES: usize = 64 * 1024;
 /// The client's audio may come so much late before silence stands in.
 const LATE_MS: u64 = 60;
-/// What a pause of the whole process held back is made up for, up to here: it fits into any vendor's buffer.
-const CATCH_UP_MS: u64 = 500;
 
 /// An order that waits for the audio before it.
 #[derive(Debug, PartialEq)]
@@ -195,14 +193,6 @@ impl Input {
         }
     }
 
-    /// How far behind the clock audio may be passed on that an agent wants to have always, in milliseconds: what waits
-    /// fills the gap that its own delay has made.
-    fn may_be_late(&self) -> u64 {
-        let waiting = ticks(self.client, self.released.saturating_sub(self.start)) / TICKS_PER_MS;
-        let waited_for = if self.plays_to == 0 { 0 } else { waiting.min(CATCH_UP_MS) };
-        waited_for.max(LATE_MS)
-    }
-
     /// When paced audio goes on, or silence is due.
     pub(super) fn due(&self, ahead: Option<u64>, continuous: bool) -> Option<u64> {
         let plays_to = self.plays_to / TICKS_PER_MS + 1;
@@ -312,7 +302,7 @@ impl ConversationSession {
             }
             let count = count.min(left);
             left -= count;
-            let late = if habits.continuous { self.input.may_be_late() } else { 0 };
+            let late = if habits.continuous { LATE_MS } else { 0 };
             self.pass_on(count, late, effects);
         }
     }
@@ -345,7 +335,8 @@ impl ConversationSession {
         let now = self.now.saturating_sub(LATE_MS) * TICKS_PER_MS;
         let frame = PACED_FRAME_MS * TICKS_PER_MS;
         let input = &mut self.input;
-        input.plays_to = input.plays_to.max(now.saturating_sub(CATCH_UP_MS * TICKS_PER_MS));
+        // After a long pause of the whole process nothing is made up for.
+        input.plays_to = input.plays_to.max(now.saturating_sub(10 * frame));
         let quiet = silence(input.agent, PACED_FRAME_MS);
         while self.input.plays_to < now {
             self.input.plays_to += frame;
