@@ -318,13 +318,14 @@ impl Replicas {
                 BytesFrame::Error(error) if error.starts_with(UNKNOWN_SCRIPT) => {
                     match ask_directly(direct, "EVAL", script.lua, &keys, &args) {
                         Some(answer) => direct::texts(answered(answer).await?),
-                        None => self.send_by_client(script, keys, args).await,
+                        None => Box::pin(self.send_by_client(script, keys, args)).await,
                     }
                 }
                 frame => direct::texts(frame),
             };
         }
-        self.send_by_client(script, keys, args).await
+        // Boxed, so that what is seldom needed does not make every call larger.
+        Box::pin(self.send_by_client(script, keys, args)).await
     }
 
     /// Sent as a plain command: the client's own call of a script waits for everything before it on its connection,
