@@ -305,6 +305,7 @@ impl Replicas {
         self.note(outcome.unwrap_or_else(|_| Err(ReplicasError::Away { reason: "no answer in time".to_owned() })))
     }
 
+    /// By the connection of one's own where that stands, else by the client.
     async fn send(
         &self,
         script: &'static Script,
@@ -381,12 +382,8 @@ fn ask_directly(
     args: &[String],
 ) -> Option<oneshot::Receiver<BytesFrame>> {
     let count = keys.len().to_string();
-    let words: Vec<&[u8]> = [command, script, &count]
-        .into_iter()
-        .chain(keys.iter().chain(args).map(String::as_str))
-        .map(str::as_bytes)
-        .collect();
-    direct.ask(words.into_iter())
+    let words = [command, script, &count].into_iter().chain(keys.iter().chain(args).map(String::as_str));
+    direct.ask(words.map(str::as_bytes))
 }
 
 /// Whether it was done is not known where the connection ends before its answer: it is not asked again.

@@ -14,7 +14,8 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use fred::types::config::{Config, ServerConfig};
 use redis_protocol::resp2::decode::decode_bytes_mut;
-use redis_protocol::resp2::types::BytesFrame;
+use redis_protocol::resp2::encode::extend_encode_borrowed;
+use redis_protocol::resp2::types::{BorrowedFrame, BytesFrame};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -99,25 +100,22 @@ impl Direct {
     }
 
     /// Sends a command and gives what will be its answer; `None` where no connection stands, or it takes no more.
-    pub(crate) fn ask<'a>(
-        &self,
-        words: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Option<oneshot::Receiver<BytesFrame>> {
+    pub(crate) fn ask<'a>(&self, words: impl Iterator<Item = &'a [u8]>) -> Option<oneshot::Receiver<BytesFrame>> {
         let mut line = self.line.lock();
         let open = line.as_mut()?;
         if open.unsent.len() > MOST_UNSENT || open.waiting.len() >= MOST_WAITING {
             return None;
         }
-        let (answered, answer) = oneshot::channel();
-        open.waiting.push_back((Instant::now(), answered));
-        let nothing_waits = open.unsent.is_empty();
-        encode(words, &mut open.unsent);
         // What waits already is written by the task, in its order.
-        if nothing_waits && open.write().is_err() {
+        let nothing_waits = open.unsent.is_empty();
+        let written = encode(words, &mut open.unsent).and_then(|()| if nothing_waits { open.write() } else { Ok(()) });
+        if written.is_err() {
             *line = None;
             self.line.unsent.notify_one();
             return None;
         }
+        let (answered, answer) = oneshot::channel();
+        open.waiting.push_back((Instant::now(), answered));
         if !open.unsent.is_empty() {
             self.line.unsent.notify_one();
         }
@@ -152,14 +150,12 @@ impl Open {
     }
 }
 
-/// A command as RESP2 has it.
-fn encode<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>, to: &mut BytesMut) {
-    to.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        to.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        to.extend_from_slice(word);
-        to.extend_from_slice(b"\r\n");
-    }
+/// A command as RESP2 has it: a list of its words.
+fn encode<'a>(words: impl Iterator<Item = &'a [u8]>, to: &mut BytesMut) -> io::Result<()> {
+    let words: Vec<BorrowedFrame<'a>> = words.map(BorrowedFrame::BulkString).collect();
+    extend_encode_borrowed(to, &BorrowedFrame::Array(&words), false)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Ok(())
 }
 
 async fn keep_open(server: Server, line: Arc<Line>) {
@@ -192,15 +188,15 @@ async fn open(server: &Server) -> io::Result<(TcpStream, BytesMut)> {
     let mut questions = 0;
     if let Some(password) = &server.password {
         let words = [Some("AUTH"), server.username.as_deref(), Some(password)].into_iter().flatten();
-        encode(words.map(str::as_bytes).collect::<Vec<_>>().into_iter(), &mut greeting);
+        encode(words.map(str::as_bytes), &mut greeting)?;
         questions += 1;
     }
     if let Some(database) = server.database.filter(|database| *database != 0) {
-        encode([b"SELECT".as_slice(), database.to_string().as_bytes()].into_iter(), &mut greeting);
+        encode([b"SELECT".as_slice(), database.to_string().as_bytes()].into_iter(), &mut greeting)?;
         questions += 1;
     }
     // A server that loads its data, or is a replica that lost its master, says so here.
-    encode([b"PING".as_slice()].into_iter(), &mut greeting);
+    encode([b"PING".as_slice()].into_iter(), &mut greeting)?;
     questions += 1;
     while !greeting.is_empty() {
         socket.writable().await?;

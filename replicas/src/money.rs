@@ -34,8 +34,8 @@
 //!   has it, among the rows that it brings or in its sum.
 //! - *Below the horizon, and not in the sum when that was read*: it was on its way. Usually the horizon waits: it stays
 //!   below every record that is settled and not committed and every call with a lease (by its first renewal, and
-//!   because it stays [`Settings::lag`] behind before that), for [`Settings::max_lag`] at most. If it was passed all the same, because its gateway was cut off from Redis or its clock is wrong by more than
-//!   [`Settings::lag`], the commit comes below the horizon, which is noted as `late`: the past then counts as out of
+//!   because it stays [`Settings::lag`] behind before that), for [`Settings::max_lag`] at most. If it was passed all the
+//!   same, because its gateway was cut off from Redis or its clock is wrong by more than [`Settings::lag`], the commit comes below the horizon, which is noted as `late`: the past then counts as out of
 //!   date, and somebody is told to read it again. A reading takes the note away only where the record was
 //!   noted before the reading began, and so was in the database when the sum was made.
 //! - *Its commit could not be told either*: every [`Settings::refresh`] the past of a key in use is read again.

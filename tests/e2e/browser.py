@@ -342,12 +342,16 @@ def looks(page, folder, name):
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": 900})
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            is_painted = lambda: evaluate(page, "document.documentElement.dataset.theme") == theme
-            conftest.wait_for(is_painted)
-            evaluate(page, "Promise.all(document.getAnimations().map(one => one.finished.catch(() => {}))).then(() => 0)")
+            wear(page, theme)
             paths.append(folder / f"{name}-{width}-{theme}.png")
             page.screenshot(path=paths[-1], full_page=True, animations="disabled")
     page.set_viewport_size(before)
-    page.emulate_media(color_scheme="light")
+    wear(page, "light")
     return paths
+
+
+def wear(page, theme):
+    """The browser asks for a theme, and the page is painted in it."""
+    page.emulate_media(color_scheme=theme)
+    conftest.wait_for(lambda: evaluate(page, "document.documentElement.dataset.theme") == theme)
+    evaluate(page, "Promise.all(document.getAnimations().map(one => one.finished.catch(() => {}))).then(() => 0)")
