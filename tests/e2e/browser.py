@@ -353,5 +353,5 @@ def looks(page, folder, name):
 def wear(page, theme):
     """The browser asks for a theme, and the page is painted in it."""
     page.emulate_media(color_scheme=theme)
-    conftest.wait_for(lambda: evaluate(page, "document.documentElement.dataset.theme") == theme)
+    conftest.wait_for(lambda: evaluate(page, "document.documentElement.dataset.theme") == theme or None)
     evaluate(page, "Promise.all(document.getAnimations().map(one => one.finished.catch(() => {}))).then(() => 0)")
