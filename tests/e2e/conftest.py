@@ -126,11 +126,11 @@ def binary(name):
 
 
 def wait_for(found):
-    """Asks until the answer is not None."""
+    """Asks until the answer is neither None nor False; 0 and what is empty are answers."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         answer = found()
-        if answer is not None:
+        if answer is not None and answer is not False:
             return answer
         time.sleep(0.05)
     raise TimeoutError(f"nothing came within {PATIENCE_S:.0f} s")

@@ -240,7 +240,7 @@ class Server(Database):
     def kill(self):
         postmaster = int((self.dir / "data" / "postmaster.pid").read_text().split()[0])
         self.signal(signal.SIGKILL)
-        wait_for(lambda: None if pathlib.Path(f"/proc/{postmaster}/exe").exists() else True)
+        wait_for(lambda: not pathlib.Path(f"/proc/{postmaster}/exe").exists())
 
     @contextlib.contextmanager
     def paused(self):

@@ -187,7 +187,7 @@ def test_none_fails_and_nothing_is_left(gateway, vendors):
         # What is kept for later calls is there after the first of each kind.
         asyncio.run(hold_all(gateway.url, len(AGENTS), 0))
         before = wait_for(lambda: settled(client))
-        wait_for(lambda: True if vendors.seen()["open"] == 0 else None)
+        wait_for(lambda: vendors.seen()["open"] == 0)
         sockets = gateway.sockets()
 
         sessions = asyncio.run(hold_all(gateway.url, SESSIONS, SECONDS))
@@ -200,9 +200,9 @@ def test_none_fails_and_nothing_is_left(gateway, vendors):
             costs += sum(Decimal(record["cost_usd"]) for record in records)
         assert spent - before == costs
 
-        wait_for(lambda: True if vendors.seen()["open"] == 0 else None)
-        wait_for(lambda: True if gateway.sessions() == 0 else None)
-        wait_for(lambda: True if gateway.sockets() <= sockets else None)
+        wait_for(lambda: vendors.seen()["open"] == 0)
+        wait_for(lambda: gateway.sessions() == 0)
+        wait_for(lambda: gateway.sockets() <= sockets)
     assert vendors.seen()["violations"] == []
     # A task that was left would be waited for until the end of the drain, and told there.
     assert gateway.stop(signal.SIGTERM) == 0

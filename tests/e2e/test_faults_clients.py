@@ -110,7 +110,7 @@ def in_the_upload(caller, openai, serial):
 
 def waiting(caller, openai, serial):
     caller.say(*speech(serial, "script:delay_ms=300"))
-    wait_for(lambda: True if serial in serials(openai) else None)
+    wait_for(lambda: serial in serials(openai))
 
 
 def at_the_first_byte(caller, openai, serial):
@@ -140,7 +140,7 @@ def before_the_first_turn(caller, openai, serial):
 def in_a_turn(caller, openai, serial):
     before_the_first_turn(caller, openai, serial)
     caller.turn(f"{serial}-0")
-    wait_for(lambda: True if f"{serial}-0" in serials(openai) else None)
+    wait_for(lambda: f"{serial}-0" in serials(openai))
 
 
 def after_the_first_turn(caller, openai, serial):
@@ -171,7 +171,7 @@ def test_a_client_that_hangs_up_anywhere_holds_nothing_and_pays_for_what_the_pro
         if phase in BILLED | TURNS:
             expected.add(f"{serial}-0" if phase in TURNS else serial)
         gateway.until(lambda told: told["sessions"] == 0)
-        wait_for(lambda: True if gateway.spent(NARROW)[1] == 0 else None)
+        wait_for(lambda: gateway.spent(NARROW)[1] == 0)
     gateway.delivered()
     found = rows(tmp_path)
     assert len(found) == len(expected), "once"

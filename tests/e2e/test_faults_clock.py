@@ -149,10 +149,10 @@ def test_gateways_whose_clocks_differ_by_two_hours_share_one_budget(openai, data
     # Records whose ids are too old for what Redis counts by itself come with the next reading of the past, which an
     # admission asks for, at most once in five seconds.
     asked = int(redis.run("hget", redis.run("keys", "antiphon:*:account"), "ask")) / 1e6
-    wait_for(lambda: True if int(redis.run("time").split()[0]) > asked + 6 else None)
+    wait_for(lambda: int(redis.run("time").split()[0]) > asked + 6)
     late.spend(1)
     for gateway in gateways:
-        wait_for(lambda: True if gateway.spent() == (41 * PRICE, 0) else None)
+        wait_for(lambda: gateway.spent() == (41 * PRICE, 0))
     assert (late.spend_the_rest(), early.speak().status_code) == (HELD - 41, 429)
     for gateway in gateways:
         gateway.delivered()

@@ -79,13 +79,13 @@ def test_a_replica_of_redis_takes_over_and_the_budget_holds_to_the_last_call(sen
     for gateway in itertools.islice(itertools.cycle(gateways), 10):
         gateway.spend(1)
         served += 1
-    wait_for(lambda: True if sentinel.primary() != before else None)
+    wait_for(lambda: sentinel.primary() != before)
     for gateway in gateways:
         gateway.until(all_share)
     served += sum(gateway.spend_the_rest() for gateway in gateways)
     # What could not be told while nobody answered may hold a call's worth until its lease ends.
     for gateway in gateways:
-        wait_for(lambda gateway=gateway: True if gateway.spent()[1] == 0 else None)
+        wait_for(lambda gateway=gateway: gateway.spent()[1] == 0)
     served += sum(gateway.spend_the_rest() for gateway in gateways)
     for gateway in gateways:
         gateway.delivered()
@@ -114,7 +114,7 @@ def test_a_slow_redis_is_waited_for_a_little_and_counts_every_call_once(database
     gateway.until(lambda told: told["redis"]["status"] == "ok")
     served = 20 + gateway.spend_the_rest()
     # What was asked of it and not waited for may hold a call's worth until its lease ends.
-    wait_for(lambda: True if gateway.spent()[1] == 0 else None)
+    wait_for(lambda: gateway.spent()[1] == 0)
     served += gateway.spend_the_rest()
     gateway.delivered()
     check_budget(database.rows(name), served)

@@ -62,18 +62,18 @@ def test_what_may_change_takes_effect_and_the_rest_is_named(started, tmp_path):
 
         told = reload(gateway, tmp_path, newer, "loaded again")
         assert "server.metrics, telemetry.format" in told and "restart" in told
-        wait_for(lambda: True if "speak" in models(client) else None)
+        wait_for(lambda: "speak" in models(client))
         assert "say" not in models(client)
         assert new.audio.speech.create(model="speak", **HELLO).content, "a new key and a new model"
         assert refused(old).code == "invalid_api_key"
         with pytest.raises(openai.APIStatusError) as failed:
             client.audio.transcriptions.create(model="openai/whisper-1", file=file)
         assert failed.value.status_code == 413, "another limit"
-        wait_for(lambda: True if "DEBUG" in gateway.log.read_text() else None)
+        wait_for(lambda: "DEBUG" in gateway.log.read_text())
 
         told = reload(gateway, tmp_path, config, "loaded again")
         assert "restart" not in told, "what needed one is as it was at the start"
-        wait_for(lambda: True if "say" in models(client) else None)
+        wait_for(lambda: "say" in models(client))
         assert refused(new)
         assert client.audio.transcriptions.create(model="openai/whisper-1", file=file).text
 
@@ -95,6 +95,6 @@ def test_a_configuration_that_cannot_be_used_changes_nothing(started, tmp_path):
             assert client.audio.speech.create(model="say", **HELLO).content
         (tmp_path / "antiphon.yaml").unlink()
         gateway.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: True if "cannot be read" in gateway.log.read_text() else None)
+        wait_for(lambda: "cannot be read" in gateway.log.read_text())
         assert models(client) == before
     (tmp_path / "antiphon.yaml").write_text(config)

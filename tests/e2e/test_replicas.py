@@ -135,7 +135,7 @@ def made(replicas, admin):
             created = admin.post("/keys", {"tenant_id": tenant["id"], "name": "made"})
             clients = [open_clients.enter_context(replica.client(created["secret"])) for replica in replicas]
             for client in clients:
-                wait_for(lambda: None if refused(client) else True)
+                wait_for(lambda: not refused(client))
             return created, clients
 
         yield make
@@ -200,7 +200,7 @@ def test_a_tenant_that_is_suspended_is_refused_by_both_until_it_is_back(admin, m
     assert not any(refused(client) for client in others), "nobody else is"
     admin.post(f"{tenant}/resume", {})
     for client in clients:
-        wait_for(lambda: None if refused(client) else True)
+        wait_for(lambda: not refused(client))
 
 
 def test_changes_arrive_when_the_server_cuts_whoever_listens(admin, made, database):
@@ -224,5 +224,5 @@ def test_a_session_is_listed_wherever_it_is_and_ended_with_a_reason(admin, made)
     since = time.monotonic()
     for talk in talks:
         assert talk.told(since) == ("session_terminated", 1008, "ended by an administrator: tests")
-    wait_for(lambda: True if admin.get(listed)["data"] == [] else None)
+    wait_for(lambda: admin.get(listed)["data"] == [])
     assert not any(refused(client) for client in clients), "the key is as good as before"

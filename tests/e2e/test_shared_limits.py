@@ -67,13 +67,13 @@ class Redis:
 
     def shut_down(self):
         self.run("shutdown", "nosave")
-        wait_for(lambda: None if self.run("ping") else True)
+        wait_for(lambda: not self.run("ping"))
 
     def start_again(self):
         command = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.dir, "--save", ""]
         command += ["--appendonly", "no", "--daemonize", "yes", "--pidfile", self.dir / "pid"]
         subprocess.run(command, check=True, capture_output=True)
-        wait_for(lambda: True if self.run("ping") == "PONG" else None)
+        wait_for(lambda: self.run("ping") == "PONG")
 
     def stop(self):
         subprocess.run([SERVER, "stop", self.root], check=True)
@@ -124,7 +124,7 @@ class Setting:
 
     def all_are(self, status):
         told = lambda: {gateway.readiness()["redis"]["status"] for gateway in self.gateways.values()}
-        wait_for(lambda: True if told() == {status} else None)
+        wait_for(lambda: told() == {status})
 
     def key(self, **limits):
         tenant = self.admin.post("/tenants", {"name": f"tenant-{uuid.uuid4()}"})
@@ -144,7 +144,7 @@ class Setting:
     def holds_nothing(self, made):
         """Waits until no call of a key holds any of its budget, also such as nobody knows of any more."""
         held = lambda: float(self.gateways["first"].usage(made["secret"])["reserved_usd"])
-        wait_for(lambda: None if held() else True)
+        wait_for(lambda: not held())
 
     def leases(self, made):
         """The time by the clock of Redis, and when the leases of a key end, in seconds."""

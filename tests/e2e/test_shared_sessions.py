@@ -56,7 +56,7 @@ def test_sessions_are_listed_and_ended_while_the_database_is_away(pair):
     made = pair.admin.post("/keys", {"tenant_id": tenant["id"], "name": "made"})
     clients = [gateway.client(made["secret"]) for gateway in pair.gateways]
     for client in clients:
-        wait_for(lambda: None if refused(client) else True)
+        wait_for(lambda: not refused(client))
     pair.database.stop()
     first = Talk(clients[0])
     [kept] = pair.listed(1, "--key", made["id"])
@@ -79,7 +79,7 @@ def test_sessions_are_listed_and_ended_while_the_database_is_away(pair):
 
 def test_changes_are_told_through_redis(pair):
     listening = lambda: pair.redis.run("pubsub", "numsub", "antiphon:changes").split()[-1]
-    wait_for(lambda: True if listening() == "2" else None)
+    wait_for(lambda: listening() == "2")
     command = ["redis-cli", "-p", pair.redis.port, "subscribe", "antiphon:changes"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as heard:
         assert [heard.stdout.readline().strip() for _ in range(3)] == ["subscribe", "antiphon:changes", "1"]

@@ -32,7 +32,7 @@ class Alone(Sharing):
         return httpx2.post(self.url + "/v1/audio/speech", headers=headers, json=CALL)
 
     def is_now(self, status):
-        wait_for(lambda: True if self.readiness()["redis"]["status"] == status else None)
+        wait_for(lambda: self.readiness()["redis"]["status"] == status)
 
     def end(self):
         assert self.stop(signal.SIGTERM) == 0
