@@ -7,6 +7,7 @@ mod declared;
 mod first_run;
 mod logging;
 mod master_key;
+mod otlp;
 mod ports;
 mod reload;
 mod sealed;

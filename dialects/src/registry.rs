@@ -48,6 +48,8 @@ pub struct WellKnownVoice {
 pub struct Provider {
     /// The kind this row is for.
     pub kind: ProviderKind,
+    /// What `OpenTelemetry`'s conventions call it: `gen_ai.provider.name`.
+    pub telemetry_name: &'static str,
     /// Base URL of the vendor; `None` where the operator must name one, or where there is none.
     pub base_url: Option<&'static str>,
     /// Appended to the base URL before every path (Azure: `/openai/v1`).

@@ -21,6 +21,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     ultravox::PROVIDER,
     Provider {
         kind: ProviderKind::Openai,
+        telemetry_name: "openai",
         base_url: Some("https://api.openai.com/v1"),
         path_prefix: "",
         auth: BEARER,
@@ -41,6 +42,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     },
     Provider {
         kind: ProviderKind::Azure,
+        telemetry_name: "azure.ai.openai",
         base_url: None,
         path_prefix: "/openai/v1",
         auth: AuthStyle::Header("api-key", ""),
@@ -61,6 +63,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     },
     Provider {
         kind: ProviderKind::Groq,
+        telemetry_name: "groq",
         base_url: Some("https://api.groq.com/openai/v1"),
         path_prefix: "",
         auth: BEARER,
@@ -81,6 +84,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     },
     Provider {
         kind: ProviderKind::OpenaiCompatible,
+        telemetry_name: "openai-compatible",
         base_url: None,
         path_prefix: "",
         auth: BEARER,
@@ -101,6 +105,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
     },
     Provider {
         kind: ProviderKind::Local,
+        telemetry_name: "local",
         base_url: None,
         path_prefix: "",
         auth: AuthStyle::None,

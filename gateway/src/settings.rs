@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::provider::Operation;
@@ -9,6 +10,7 @@ use domain::provider::Operation;
 use crate::limits::shared::SharedSettings;
 use crate::overload::OverloadBounds;
 use crate::pipeline::queue::QueueBounds;
+use crate::telemetry::trace::Tracing;
 
 /// Settings of one gateway process.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct GatewaySettings {
     pub shared: Option<SharedSettings>,
     /// Signs client secrets.
     pub client_secret_key: [u8; 32],
+    /// Where spans go; `None` where calls have none.
+    pub tracing: Option<Arc<Tracing>>,
 }
 
 /// What may change while the gateway runs.

@@ -18,12 +18,12 @@ use domain::error::ErrorKind;
 use domain::key::Pepper;
 use domain::overload::Gauge;
 use local_speech::{LocalLimits, LocalSpeech};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sea_orm::DatabaseConnection;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 pub use crate::settings::{GatewayLimits, GatewaySettings, Timeouts};
 
@@ -47,7 +47,7 @@ use crate::reports::minutes::Outcome;
 use crate::reports::{self, Reports};
 use crate::settings::InForce;
 use crate::snapshot::Snapshot;
-use crate::telemetry::names;
+use crate::telemetry::{exporter, names};
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::credentials::Tokens;
 use crate::upstream::voices::Voices;
@@ -376,9 +376,11 @@ async fn identify(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let arrival = Arrival::now();
-    request.extensions_mut().insert(arrival.clone());
     let worker = request.app_data::<Data<Worker>>();
+    let tracing = worker.and_then(|worker| worker.gateway.settings.tracing.as_ref());
+    let arrival = Arrival::traced(tracing, request.head());
+    let span = arrival.span();
+    request.extensions_mut().insert(arrival.clone());
     let page = worker.and_then(|worker| worker.origins.permitted(&request));
     let calls = worker.map(|worker| worker.gateway.calls.clone());
     let in_flight = calls.as_ref().map(TaskTracker::token);
@@ -386,7 +388,7 @@ async fn identify(
     let preflight = page.as_ref().and_then(|_| cors::preflight(&request));
     let mut response = match preflight {
         Some(answer) => request.into_response(answer),
-        None => next.call(request).await?.map_into_boxed_body(),
+        None => next.call(request).instrument(span.clone()).await?.map_into_boxed_body(),
     };
     drop(in_flight);
     if calls.is_some_and(|calls| calls.is_closed()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -398,8 +400,12 @@ async fn identify(
     }
     if let Some(error) = error {
         names::failed(error.kind());
-        tracing::info!(request_id = %arrival.request_id, status = response.status().as_u16(), %error, "refused");
+        let _entered = span.enter();
+        tracing::info!(status = response.status().as_u16(), %error, "refused");
     }
+    let route = response.request().match_pattern();
+    let asked = response.request().method();
+    arrival.trace.answered(asked, route.as_deref(), response.status(), error.map(GatewayError::kind));
     let headers = response.headers_mut();
     if let Some(page) = page {
         cors::expose(headers, page);
@@ -433,20 +439,4 @@ fn serve_metrics(listener: TcpListener) -> Result<Server, StartError> {
         App::new().route("/metrics", web::get().to(move || std::future::ready(handle.render())))
     });
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
-}
-
-/// The process has one recorder, however many gateways tests start in it.
-fn exporter() -> PrometheusHandle {
-    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    HANDLE
-        .get_or_init(|| {
-            let recorder = PrometheusBuilder::new().build_recorder();
-            let handle = recorder.handle();
-            if metrics::set_global_recorder(recorder).is_err() {
-                tracing::warn!("another metrics recorder was installed before");
-            }
-            names::describe();
-            handle
-        })
-        .clone()
 }

@@ -27,6 +27,7 @@ use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig, origi
 use crate::declared::{self, Declared};
 use crate::logging::Log;
 use crate::master_key;
+use crate::otlp::Otlp;
 use crate::ports::Ports;
 use crate::reload::Reload;
 use crate::signals::Stop;
@@ -101,10 +102,13 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         None => None,
     };
     let admin_address = admin.as_ref().map(admin::startup::Application::address);
+    let otlp = config.telemetry.otlp.as_ref().filter(|_| gateway.is_some());
+    let otlp = otlp.map(|otlp| Otlp::start(otlp, &host_name())).transpose()?;
     let gateway = match gateway {
         Some(_) => {
             let declared = Arc::clone(&declared);
-            let settings = settings(&config, master_key.client_secret_key(), admin_address)?;
+            let mut settings = settings(&config, master_key.client_secret_key(), admin_address)?;
+            settings.tracing = otlp.as_ref().map(Otlp::tracing);
             Some(DataPlane::build(&config, settings, pepper.clone(), &db, declared).await?)
         }
         None => None,
@@ -134,6 +138,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     reloading.abort();
     summing.abort();
     retaining.abort();
+    if let Some(otlp) = otlp {
+        otlp.stop().await;
+    }
     served_gateway?;
     served_admin?;
     Ok(stop.exit_code())
@@ -348,6 +355,7 @@ fn settings(config: &Config, client_secret_key: [u8; 32], admin: Option<SocketAd
         record_dir: config.realtime.record_dir.clone(),
         shared: config.redis.as_ref().map(RedisConfig::to_gateway),
         client_secret_key,
+        tracing: None,
     })
 }
 

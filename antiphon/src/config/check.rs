@@ -70,6 +70,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
     }
     check_key_secrets(config)?;
     config.oidc.as_ref().map_or(Ok(()), |oidc| oidc.check().map_err(ConfigError::of))?;
+    config.telemetry.otlp.as_ref().map_or(Ok(()), |otlp| otlp.check().map_err(ConfigError::of))?;
     check_voices(config)
 }
 

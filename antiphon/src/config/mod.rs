@@ -45,7 +45,7 @@ pub(crate) use redis::RedisConfig;
 pub(crate) use secrets::SecretsConfig;
 pub(crate) use server::ServerConfig;
 pub(crate) use smtp::SmtpConfig;
-pub(crate) use telemetry::{LogFormat, TelemetryConfig};
+pub(crate) use telemetry::{LogFormat, OtlpConfig, OtlpProtocol, TelemetryConfig};
 pub(crate) use tenants::{KeyConfig, TenantConfig, Window};
 pub(crate) use timeouts::TimeoutsConfig;
 pub(crate) use usage::UsageConfig;
@@ -199,6 +199,9 @@ impl Config {
         let mut config: Self = reader::read(document)?;
         if let Some(log) = environment.get("ANTIPHON_LOG").filter(|log| !log.is_empty()) {
             config.telemetry.log.clone_from(log);
+        }
+        if let Some(endpoint) = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|endpoint| !endpoint.is_empty()) {
+            config.telemetry.otlp.get_or_insert_with(|| OtlpConfig::at(endpoint));
         }
         config.first_administrator = FirstAdministrator::of(environment);
         config.add_usual_providers(environment);

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Config, OidcConfig, SmtpConfig};
+use super::{Config, OidcConfig, OtlpConfig, SmtpConfig};
 
 /// The fields that differ and need a restart.
 pub(super) fn differing(started: &Config, newer: &Config) -> Vec<&'static str> {
@@ -20,6 +20,7 @@ pub(super) fn differing(started: &Config, newer: &Config) -> Vec<&'static str> {
         ("timeouts.connect", old.timeouts.connect == new.timeouts.connect),
         ("smtp", both(old.smtp.as_ref(), new.smtp.as_ref(), same_smtp)),
         ("telemetry.format", old.telemetry.format == new.telemetry.format),
+        ("telemetry.otlp", both(old.telemetry.otlp.as_ref(), new.telemetry.otlp.as_ref(), same_otlp)),
         ("oidc", both(old.oidc.as_ref(), new.oidc.as_ref(), same_oidc)),
         ("usage", old.usage == new.usage),
     ];
@@ -42,6 +43,27 @@ fn same_smtp(old: &SmtpConfig, new: &SmtpConfig) -> bool {
     let SmtpConfig { host, port, username, password, from, tls } = old;
     (host, port, username, from, tls) == (&new.host, &new.port, &new.username, &new.from, &new.tls)
         && same_secret(password.as_ref(), new.password.as_ref())
+}
+
+fn same_otlp(old: &OtlpConfig, new: &OtlpConfig) -> bool {
+    let OtlpConfig {
+        endpoint,
+        protocol,
+        headers,
+        timeout,
+        sample,
+        follow_callers,
+        propagate_to,
+        metrics,
+        interval,
+        resource,
+    } = old;
+    let same_header = |(name, value): (&String, &SecretString)| same_secret(Some(value), new.headers.get(name));
+    (endpoint, protocol, timeout, follow_callers) == (&new.endpoint, &new.protocol, &new.timeout, &new.follow_callers)
+        && (propagate_to, metrics, interval) == (&new.propagate_to, &new.metrics, &new.interval)
+        && (sample.to_bits(), resource) == (new.sample.to_bits(), &new.resource)
+        && headers.len() == new.headers.len()
+        && headers.iter().all(same_header)
 }
 
 fn same_oidc(old: &OidcConfig, new: &OidcConfig) -> bool {

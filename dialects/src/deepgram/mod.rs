@@ -34,6 +34,7 @@ use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Deepgram,
+    telemetry_name: "deepgram",
     base_url: Some("https://api.deepgram.com"),
     path_prefix: "",
     auth: AuthStyle::Header("authorization", "Token "),

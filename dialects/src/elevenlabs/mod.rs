@@ -27,6 +27,7 @@ use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Elevenlabs,
+    telemetry_name: "elevenlabs",
     base_url: Some("https://api.elevenlabs.io"),
     path_prefix: "",
     auth: AuthStyle::Header("xi-api-key", ""),

@@ -27,6 +27,7 @@ use crate::registry::{AuthStyle, Provider};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Google,
+    telemetry_name: "gcp.gen_ai",
     base_url: Some("https://generativelanguage.googleapis.com"),
     path_prefix: "",
     auth: AuthStyle::KeyOrServiceAccount("x-goog-api-key"),

@@ -16,6 +16,7 @@ use crate::registry::{AuthStyle, Provider, WellKnownModel};
 
 pub(crate) const PROVIDER: Provider = Provider {
     kind: ProviderKind::Ultravox,
+    telemetry_name: "ultravox",
     base_url: Some("https://api.ultravox.ai/api"),
     path_prefix: "",
     auth: AuthStyle::Header("x-api-key", ""),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::dev::RequestHead;
 use actix_web::{HttpMessage, HttpRequest};
 use bytes::Bytes;
 use dialects::surface::fields;
@@ -22,6 +23,7 @@ use crate::pipeline::authenticate::{Principal, authenticate};
 use crate::pipeline::meter::CallFacts;
 use crate::pipeline::progress::Progress;
 use crate::snapshot::Snapshot;
+use crate::telemetry::trace::{Trace, Tracing};
 
 /// Longest `x-antiphon-user` and `x-antiphon-tags` that are kept.
 const MAX_TAG_BYTES: usize = 512;
@@ -35,13 +37,36 @@ pub struct Arrival {
     pub at: Instant,
     /// How far the call is.
     pub progress: Rc<Progress>,
+    /// Its spans.
+    pub trace: Trace,
 }
 
 impl Arrival {
     /// A new arrival.
     #[must_use]
     pub fn now() -> Self {
-        Self { request_id: RequestId(Uuid::now_v7()), at: Instant::now(), progress: Rc::default() }
+        let (request_id, at) = (RequestId(Uuid::now_v7()), Instant::now());
+        Self { request_id, at, progress: Rc::default(), trace: Trace::default() }
+    }
+
+    /// The arrival of this request, with spans where it is to have any.
+    #[must_use]
+    pub fn traced(tracing: Option<&Arc<Tracing>>, request: &RequestHead) -> Self {
+        let arrival = Self::now();
+        // Who asks whether the gateway lives asks all the time.
+        let tracing = tracing.filter(|_| !matches!(request.uri.path(), "/healthz" | "/readyz"));
+        let trace = Trace::begin(tracing, &request.method, &request.headers, arrival.at);
+        Self { trace, ..arrival }
+    }
+
+    /// What log lines about the request begin with.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        let span = tracing::info_span!("call", request_id = %self.request_id, trace_id = tracing::field::Empty);
+        if let Some(trace) = self.trace.id() {
+            span.record("trace_id", trace);
+        }
+        span
     }
 
     /// The arrival of a request.
@@ -125,7 +150,9 @@ pub fn caller_by(
         pinned: request.app_data::<PinnedTo>().map(|pinned| pinned.0),
         operation,
         model_asked: String::new(),
+        trace: arrival.trace,
     };
+    facts.trace.called(&facts);
     Ok(Caller { snapshot, principal, facts, progress: arrival.progress })
 }
 

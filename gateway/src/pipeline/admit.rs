@@ -44,6 +44,7 @@ pub async fn admit<R: Written>(
     expected: &Usage,
     mut write: impl FnMut(&Candidate) -> Result<R, DialectError>,
 ) -> Result<(Vec<Planned<R>>, Meter), GatewayError> {
+    let _phase = facts.trace.phase("admit");
     let gateway = call.gateway();
     let tenant = call.principal.key.tenant;
     let (planned, cost, routing) = queue::seated(gateway, &call.progress, tenant, |handed, in_use| {

@@ -20,6 +20,7 @@ use crate::pipeline::progress::{Attended, Progress};
 use crate::pipeline::route::Candidate;
 use crate::settings::Phases;
 use crate::snapshot::Snapshot;
+use crate::telemetry::trace::Trace;
 use crate::{Gateway, Worker};
 
 /// What stays the same from a call's authentication to its end.
@@ -35,6 +36,8 @@ pub struct Call {
     pub progress: Rc<Progress>,
     /// How long its phases may take.
     pub phases: Phases,
+    /// Its spans.
+    pub trace: Trace,
     /// When it must be over, once a provider has had the request whole.
     deadline: Cell<Option<Instant>>,
     /// Its answer flows to the client.
@@ -64,6 +67,7 @@ impl Call {
             principal,
             progress: Rc::clone(&progress),
             phases,
+            trace: facts.trace.clone(),
             deadline,
             streams,
         };

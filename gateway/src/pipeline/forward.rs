@@ -125,8 +125,9 @@ pub async fn forward(
 pub async fn send(
     call: &Call,
     candidate: &Candidate,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Incoming>, GatewayError> {
+    call.trace.tell(candidate, request.headers_mut());
     call.worker.client.send_within(call.phases.connect, candidate.account.allow_insecure, request).await
 }
 

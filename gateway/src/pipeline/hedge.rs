@@ -121,7 +121,7 @@ impl Race<'_> {
         names::hedged();
         let (asked_first, asked) = (meter.asked(), Instant::now());
         let second_input = asking.input(sent);
-        meter.attempt_beside();
+        meter.attempt_beside(&second);
         // Nobody goes on without the client while both are at work.
         call.progress.failed();
         // The first has not even been sent all of the request: it is the second that bills.

@@ -46,7 +46,7 @@ impl Tries {
 
     /// A candidate is about to be asked. Gives the account from whose budget the call is made again.
     pub fn asks(&mut self, call: &Call, meter: &mut Meter, candidate: &Candidate) -> ProviderId {
-        meter.attempt();
+        meter.attempt(candidate);
         self.called(&call.gateway().health, candidate)
     }
 

@@ -23,6 +23,7 @@ use crate::realtime::upstream::{Socket, shake_hands};
 use crate::realtime::vendor_wire::{message, part};
 use crate::realtime::ways::{Way, converser, transcriber, way};
 use crate::snapshot::Snapshot;
+use crate::telemetry::trace::Trace;
 
 /// Audio of silence that makes a vendor's socket be opened: 200 ms at 24 kHz.
 const SILENCE_BYTES: usize = 9600;
@@ -131,7 +132,8 @@ fn closed(reason: &str) -> Failure {
 
 async fn dial(call: &mut Call<'_>, endpoint: &Endpoint) -> Result<Socket, Failure> {
     let timeouts = &call.prober.timeouts;
-    let shaken = shake_hands(call.prober, call.candidate, endpoint);
+    let trace = Trace::default();
+    let shaken = shake_hands(call.prober, &trace, call.candidate, endpoint);
     let shaken = tokio::time::timeout(timeouts.connect + timeouts.connect, shaken).await.map_err(|_| late())?;
     match shaken.map_err(unreachable)? {
         Ok(socket) => {

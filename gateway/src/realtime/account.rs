@@ -13,6 +13,7 @@ impl Session {
     /// An event of this type is about to reach the provider, which may begin at once what it asks for.
     pub(super) fn asked(&mut self, kind: &str, event: &str) {
         self.turns.client(kind, event);
+        self.meter.facts().trace.session_asks(kind, event);
         match kind {
             "response.create" => self.meter.turn_asked(),
             "input_audio_buffer.commit" if self.transcribes() => self.meter.utterance_asked(),
@@ -24,6 +25,7 @@ impl Session {
     pub(super) fn follow(&mut self, kind: &str, event: &str) {
         let transcribes = self.transcribes();
         self.turns.upstream(kind, event, transcribes);
+        self.meter.facts().trace.session_hears(kind, event);
         match kind {
             "response.created" => self.meter.turn_begun(),
             "error" => self.meter.turn_refused(),
@@ -43,6 +45,7 @@ impl Session {
         for turn in take_used(&mut self.actions) {
             covered = covered.and(self.used(&turn, status).await);
         }
+        self.meter.facts().trace.session_accounted();
         covered
     }
 

@@ -20,6 +20,7 @@ use crate::error::GatewayError;
 use crate::pipeline::forward;
 use crate::pipeline::route::Candidate;
 use crate::realtime::upstream::{Socket, bounds, connect_stream, open_socket, unreachable};
+use crate::telemetry::trace::Trace;
 
 const JSON: &str = "application/json";
 
@@ -38,7 +39,7 @@ pub(super) type Dial = Pin<Box<dyn Future<Output = Result<Reached, GatewayError>
 pub(super) fn open(worker: &Worker, candidate: &Candidate, endpoint: Endpoint) -> Dial {
     let (gateway, candidate) = (Arc::clone(&worker.gateway), candidate.clone());
     Box::pin(async move {
-        let socket = open_socket(&gateway, &candidate, &endpoint).await?;
+        let socket = open_socket(&gateway, &Trace::default(), &candidate, &endpoint).await?;
         Ok(Reached::Socket(Box::new(socket)))
     })
 }

@@ -10,6 +10,7 @@ use dialects::openai::realtime::{Passthrough, PassthroughConfig, beta};
 use domain::error::{ErrorKind, Retry};
 use domain::ids::SessionId;
 use domain::provider::Operation;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::Worker;
@@ -54,6 +55,7 @@ pub async fn create_session(
         return Err(full());
     }
     gateway.ledger.accepts()?;
+    let admitting = caller.facts.trace.phase("admit");
     // A transcription session may name its model in its first event; what it opens is then decided
     // by that event. Its slot and its window are reserved now.
     let decided = match &asked.model {
@@ -72,7 +74,9 @@ pub async fn create_session(
     let window = candidates.iter().flatten().filter_map(|candidate| window(&caller, candidate)).max();
     let want = Want { cost: window, session: true };
     let permit = worker.admit(&caller.principal.key, &want, &caller.facts).await?;
+    drop(admitting);
     let session = SessionId(Uuid::now_v7());
+    caller.facts.trace.session(session);
     // From here on the session counts, and ends with its key: also while its provider is asked.
     let kind = if asked.transcription { live::Kind::Transcription } else { live::Kind::Realtime };
     let live = Live::new(session, kind, &caller.facts, request.peer_addr());
@@ -96,9 +100,8 @@ pub async fn create_session(
     let (response, client) = Client::accept(&request, payload)?;
     let asked = Kind { transcription: asked.transcription, beta: speaks_beta(&request) };
     let session = Session::new(worker.get_ref().clone(), caller, session, client, meter, upstream, asked);
-    actix_web::rt::spawn(async move {
-        session.run(entered).await;
-    });
+    let session = session.run(entered).instrument(tracing::Span::current());
+    actix_web::rt::spawn(session);
     Ok(response)
 }
 
@@ -255,9 +258,9 @@ pub(super) async fn connect_first(
             continue;
         }
         caller.progress.asks(&candidate);
-        meter.attempt();
+        meter.attempt(&candidate);
         let others = !left.as_slice().is_empty();
-        match connect(worker, &caller.snapshot, &candidate, way, transcription, others).await {
+        match connect(worker, &caller.facts.trace, &caller.snapshot, &candidate, way, transcription, others).await {
             Ok(leg) => {
                 let translated = matches!(leg, Leg::Translated(_));
                 if translated {

@@ -33,6 +33,7 @@ use crate::realtime::tab::Tariff;
 use crate::realtime::translated::TranslatedLeg;
 use crate::realtime::ways::{Way, converser, transcriber};
 use crate::snapshot::Snapshot;
+use crate::telemetry::trace::Trace;
 use crate::upstream::Outbound;
 use crate::upstream::credentials::credential;
 use crate::{Gateway, Worker};
@@ -217,6 +218,7 @@ pub(crate) async fn within(
 /// The provider cannot be reached or refuses.
 pub(super) async fn connect(
     worker: &Worker,
+    trace: &Trace,
     snapshot: &Snapshot,
     candidate: &Candidate,
     way: Way,
@@ -232,7 +234,7 @@ pub(super) async fn connect(
         }
         Way::Passed(opener) => {
             let endpoint = Endpoint::at(opener.path(&candidate.model, transcription));
-            let socket = open_socket(gateway, candidate, &endpoint).await?;
+            let socket = open_socket(gateway, trace, candidate, &endpoint).await?;
             return Ok(Leg::Socket(Box::new(socket)));
         }
         Way::Live(opener) => transcriber(candidate, opener, &prefix())?,
@@ -247,11 +249,12 @@ pub(super) async fn connect(
 /// The provider cannot be reached or refuses.
 pub(super) async fn open_socket(
     gateway: &Gateway,
+    trace: &Trace,
     candidate: &Candidate,
     endpoint: &Endpoint,
 ) -> Result<Socket, GatewayError> {
     let (timeouts, asked) = (gateway.timeouts(), Instant::now());
-    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, candidate, endpoint));
+    let dial = tokio::time::timeout(timeouts.connect + timeouts.connect, dial(gateway, trace, candidate, endpoint));
     let dialled = match dial.await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -268,8 +271,13 @@ pub(super) async fn open_socket(
     })
 }
 
-async fn dial(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> Result<Socket, GatewayError> {
-    match shake_hands(gateway, candidate, endpoint).await? {
+async fn dial(
+    gateway: &Gateway,
+    trace: &Trace,
+    candidate: &Candidate,
+    endpoint: &Endpoint,
+) -> Result<Socket, GatewayError> {
+    match shake_hands(gateway, trace, candidate, endpoint).await? {
         Ok(socket) => Ok(socket),
         Err(answer) => {
             let body = answer.body().as_deref().unwrap_or_default();
@@ -284,6 +292,7 @@ async fn dial(gateway: &Gateway, candidate: &Candidate, endpoint: &Endpoint) -> 
 /// The provider cannot be reached.
 pub(crate) async fn shake_hands(
     from: &impl Outbound,
+    trace: &Trace,
     candidate: &Candidate,
     endpoint: &Endpoint,
 ) -> Result<Result<Socket, Box<http::Response<Option<Vec<u8>>>>>, GatewayError> {
@@ -294,6 +303,7 @@ pub(crate) async fn shake_hands(
     if let Some((name, value)) = credential(from, candidate).await? {
         request.headers_mut().insert(name, value);
     }
+    trace.tell(candidate, request.headers_mut());
     match tokio_tungstenite::client_async_with_config(request, stream, Some(bounds())).await {
         Ok((socket, _)) => Ok(Ok(Socket(socket))),
         Err(Error::Http(answer)) => Ok(Err(answer)),

@@ -26,6 +26,7 @@ use crate::pipeline::phases::UNSTREAMED;
 use crate::pipeline::route::{Candidate, Question};
 use crate::pipeline::tries::Tries;
 use crate::snapshot::{Key, Snapshot};
+use crate::telemetry::trace::Trace;
 
 /// What a provider does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,7 @@ pub(super) fn facts(world: &World, machine: usize, request: RequestId, key: &Arc
         pinned: None,
         operation: model.operation,
         model_asked: model.name.to_owned(),
+        trace: Trace::default(),
     }
 }
 
@@ -195,7 +197,7 @@ impl World {
     fn ask(&mut self, id: u32, mut call: Box<Call>, candidate: Candidate) {
         let gateway = self.machines[call.machine].serving().unwrap();
         let Some(meter) = &mut call.meter else { return };
-        meter.attempt();
+        meter.attempt(&candidate);
         call.tries.called(&gateway.health, &candidate);
         let input = match call.operation {
             Operation::Chat => Input::estimated(call.sent),

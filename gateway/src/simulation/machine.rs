@@ -375,6 +375,7 @@ fn gateway(ledger: Ledger, snapshot: Snapshot) -> Gateway {
         record_dir: None,
         shared: None,
         client_secret_key: [0; 32],
+        tracing: None,
     };
     let in_force = InForce { bounds: settings.limits, timeouts: settings.timeouts };
     Gateway {

@@ -132,7 +132,7 @@ impl World {
         if !gateway.health.may_ask(&candidate) {
             return self.session_goes_on(id, session, 1);
         }
-        session.meter.attempt();
+        session.meter.attempt(&candidate);
         if matches!(self.fate(&candidate), Fate::Refuses | Fate::Hangs) {
             self.say(|| format!("s{id} cannot reach {candidate:?}"));
             gateway.health.failed(&candidate, Operation::Realtime, session.meter.waited());

@@ -233,6 +233,7 @@ pub(super) async fn admit(
     candidate: &Candidate,
     expected: &Usage,
 ) -> Result<Meter, GatewayError> {
+    let _phase = facts.trace.phase("admit");
     let cost = price(&call.snapshot, &facts, candidate, expected);
     refuse_unpriced(call.principal.key.refuse_unpriced, std::iter::once(cost))?;
     let gateway = call.gateway();

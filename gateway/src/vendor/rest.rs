@@ -84,7 +84,7 @@ pub(super) async fn speak(
         let candidate = account::choose(call.gateway(), by, vendor, facts.operation, &model).await?;
         let expected = estimate::speech(counted);
         let mut meter = admit(&call, facts, &candidate, &expected).await?;
-        meter.attempt();
+        meter.attempt(&candidate);
         let used = Usage { characters: counted, requests: 1, ..Usage::default() };
         let input = Input { counted: Some(used), estimated: used };
         let place = (vendor.surface, route.origin);
@@ -130,7 +130,7 @@ pub(super) async fn transcribe(
         let expected = estimate::transcription(length.unwrap_or(UNKNOWN_LENGTH_MS).max(1));
         let expected = (how.billed)(&options, &model, expected);
         let mut meter = admit(&call, facts, &candidate, &expected).await?;
-        meter.attempt();
+        meter.attempt(&candidate);
         // An unknown length is no quantity: unpriced, not free.
         let sent = Usage { audio_in_ms: length.unwrap_or_default(), requests: 1, ..Usage::default() };
         let sent = (how.billed)(&options, &model, sent);
@@ -190,7 +190,7 @@ pub(super) async fn pass(
         let unknown = Usage::default();
         let input = Input::estimated(unknown);
         let mut meter = admit(&call, facts, &candidate, &unknown).await?;
-        meter.attempt();
+        meter.attempt(&candidate);
         let answer = if has_body {
             arriving.receive_head().await?;
             let place = (vendor.surface, None);

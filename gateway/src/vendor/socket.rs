@@ -10,6 +10,7 @@ use dialects::surface::{Connected, SocketMeter, Surface};
 use domain::error::ErrorKind;
 use domain::ids::SessionId;
 use domain::usage::Usage;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::asked::Asked;
@@ -114,6 +115,8 @@ impl Opening {
         };
         gateway.ledger.accepts()?;
         let facts = self.caller.facts.clone();
+        facts.trace.session(session);
+        let admitting = facts.trace.phase("admit");
         let window = Usage { surcharge_percent: self.counter.usage(0).0.surcharge_percent, ..WINDOW };
         let cost = account::price(&self.caller.snapshot, &facts, &self.candidate, &window);
         refuse_unpriced(self.caller.principal.key.refuse_unpriced, std::iter::once(cost))?;
@@ -122,9 +125,10 @@ impl Opening {
         if !gateway.health.may_ask(&self.candidate) {
             return Err(account::nobody());
         }
+        drop(admitting);
         let mut meter = Meter::open(gateway, facts, permit, Some(Arc::clone(&entered.live))).in_one_record();
         self.caller.progress.asks(&self.candidate);
-        meter.attempt();
+        meter.attempt(&self.candidate);
         let leg = match Leg::open(gateway, &self.candidate, address, with_credential).await {
             Ok(leg) => leg,
             Err(none) => return self.refused(none, meter.waited()).await,
@@ -135,7 +139,7 @@ impl Opening {
         meter.served_by(&self.caller.snapshot, &self.candidate);
         let (response, client) = Client::accept_as(request, payload, subprotocol(request).as_deref())?;
         let relay = Relay::new(self, session, client, leg, meter);
-        actix_web::rt::spawn(async move { relay.run(entered).await });
+        actix_web::rt::spawn(relay.run(entered).instrument(tracing::Span::current()));
         Ok(response)
     }
 

@@ -13,8 +13,10 @@ const HEDGE_LOST: &str = "hedge_lost";
 
 impl Meter {
     /// Another target is tried beside the one that is.
-    pub fn attempt_beside(&mut self) {
+    pub fn attempt_beside(&mut self, candidate: &Candidate) {
         self.attempts += 1;
+        self.facts.trace.asks(self.facts.operation, candidate);
+        self.facts.trace.sent(candidate);
     }
 
     /// When the target that is tried was asked.

@@ -30,6 +30,7 @@ use crate::pipeline::route::Candidate;
 use crate::realtime::live::Live;
 use crate::snapshot::{Key, Snapshot};
 use crate::telemetry::names;
+use crate::telemetry::trace::Trace;
 
 /// What a call is known by, from its arrival on.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct CallFacts {
     pub operation: Operation,
     /// The model the client named.
     pub model_asked: String,
+    /// Its spans.
+    pub trace: Trace,
 }
 
 /// Failed targets that a record names: it must stay small, however long a route is.
@@ -141,15 +144,17 @@ impl Meter {
     }
 
     /// One more target is tried.
-    pub fn attempt(&mut self) {
+    pub fn attempt(&mut self, candidate: &Candidate) {
         self.attempts += 1;
         self.asked = clock::mono();
         self.heard = None;
+        self.facts.trace.asks(self.facts.operation, candidate);
     }
 
     /// The last target was not tried after all: what it was to be asked changed before it had it.
     pub fn take_back_attempt(&mut self) {
         self.attempts = self.attempts.saturating_sub(1);
+        self.facts.trace.takes_back();
     }
 
     /// How many targets were tried.
@@ -168,6 +173,7 @@ impl Meter {
     /// billed, even if this process is killed, from the moment that the note is written.
     pub fn dispatched(&mut self, snapshot: &Snapshot, candidate: &Candidate, input: &Input) -> Note {
         self.asked = clock::mono();
+        self.facts.trace.sent(candidate);
         let served = self.serving(snapshot, candidate);
         let (usage, source) = input.billed(&served.prices);
         self.set_usage(usage, source);
@@ -225,7 +231,8 @@ impl Meter {
         self.attempt_left(candidate, error.facts().2);
     }
 
-    fn attempt_left(&mut self, candidate: &Candidate, error: &str) {
+    fn attempt_left(&mut self, candidate: &Candidate, error: &'static str) {
+        self.facts.trace.failed(candidate, error);
         if self.failed_attempts.len() < MAX_FAILED_ATTEMPTS {
             let (provider, model) = (candidate.account.name.clone(), candidate.model.model.clone());
             self.failed_attempts.push(FailedAttempt { provider, model, error: error.to_owned() });
@@ -241,6 +248,7 @@ impl Meter {
     /// The target that is tried has begun to answer. Where this is not said, it begins with what makes
     /// it the one that serves.
     pub fn heard(&mut self) {
+        self.facts.trace.answers();
         self.heard = Some(clock::mono().saturating_duration_since(self.asked));
     }
 
@@ -248,6 +256,10 @@ impl Meter {
     /// it had the whole request: neither a client's upload nor a target that failed is its own.
     pub fn served_by(&mut self, snapshot: &Snapshot, candidate: &Candidate) {
         let ttfb = self.heard.unwrap_or_else(|| clock::mono().saturating_duration_since(self.asked));
+        self.facts.trace.heard(candidate);
+        if self.session.is_some() {
+            self.facts.trace.reached();
+        }
         self.gateway.health.succeeded(candidate, self.facts.operation, ttfb);
         self.entrusted_to(snapshot, candidate);
     }
@@ -266,6 +278,7 @@ impl Meter {
 
     /// Who has the session was reached, after so long.
     pub fn reached(&self, took: Duration) {
+        self.facts.trace.reached();
         if let Some(served) = &self.served {
             self.gateway.health.succeeded(&served.candidate, self.facts.operation, took);
         }
@@ -461,9 +474,12 @@ impl Meter {
             bill.cost.map(|cost| cost.0),
         );
         self.tell_live(&record);
+        self.facts.trace.recorded(&record, model.is_some());
+        let accounting = self.facts.trace.phase("account");
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
         }
+        drop(accounting);
         let (key, started_at) = (self.facts.key.id, self.facts.started_at);
         let open = self.utterances.iter().chain(std::iter::once(&self.flight)).filter_map(|flight| flight.entry);
         let from = open.map(|entry| entry.id.0).fold(entry.id.0, Uuid::min);

@@ -76,6 +76,7 @@ impl Setup {
             record_dir: None,
             shared: None,
             client_secret_key: [9; 32],
+            tracing: None,
         };
         let mut setup = Self { settings, snapshot: Snapshot::default(), prices: Vec::new(), one, two, folder };
         setup.configure();
