@@ -13,7 +13,7 @@ import pytest
 
 from playwright.sync_api import TimeoutError
 
-from browser import NARROW, check_axe, check_width, evaluate
+from browser import NARROW, check_axe, check_width, evaluate, wear
 from conftest import wait_for
 
 SENTENCE = "This is a test of the speech system."
@@ -312,7 +312,7 @@ def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):
 def test_every_tab_can_be_used_by_everybody(playground, world, tab):
     page = playground(tab, world.viewer, width=NARROW)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         check_axe(page)
     check_width(page)
 
@@ -321,6 +321,6 @@ def test_the_list_of_sessions_can_be_used_by_everybody(signed_in_page, world):
     page = signed_in_page("/sessions", world.viewer, width=NARROW)
     page.get_by_role("status", name="Connection").wait_for()
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         check_axe(page)
     check_width(page)

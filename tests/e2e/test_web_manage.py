@@ -7,7 +7,7 @@ import re
 import pytest
 
 import conftest
-from browser import NARROW, check_axe, check_width, evaluate
+from browser import NARROW, check_axe, check_width, evaluate, wear, whole
 
 HIDING_PLACES = (
     "JSON.stringify([document.documentElement.outerHTML, "
@@ -414,12 +414,9 @@ def test_every_page_can_be_used_by_everybody(site, told, signed_in_page, width):
     paths = ["/keys", f"/keys/{told.key['id']}", "/users", "/tenants", f"/tenants/{told.tenant['id']}", "/settings", "/audit"]
     for path in paths:
         page.goto(path)
-        heading(page)
-        page.wait_for_load_state("networkidle")
-        page.locator(".skeleton").first.wait_for(state="detached")
+        whole(page)
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            page.locator(f"html[data-theme={theme}]").wait_for()
+            wear(page, theme)
             check_axe(page)
         check_width(page)
     # Forms are the widest and the longest.

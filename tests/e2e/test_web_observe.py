@@ -13,7 +13,7 @@ import types
 import pytest
 
 import conftest
-from browser import NARROW, WIDE, check_axe, check_width
+from browser import NARROW, WIDE, check_axe, check_width, wear, whole
 
 TEXT = "Hello from the dashboard's tests."
 # `tts-1` costs 15 dollars for a million characters.
@@ -80,7 +80,7 @@ def dollars(nano):
 
 def is_ready(page, heading):
     page.get_by_role("heading", level=1, name=heading).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
 
 
 # This one is the first: nothing has been called yet, and a new machine has a key to begin with.
@@ -145,7 +145,7 @@ def test_nothing_moves_while_the_overview_fills(used, signed_in_page):
     )
     page.goto("/")
     tile(page, "Requests").get_by_text(str(CALLS + 2)).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     assert page.evaluate("window.moved") < 0.05
 
 
@@ -273,11 +273,9 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS)
 def test_everybody_can_use_it(used, signed_in_page, path):
     page = signed_in_page(path.format(record=used.sturdy["id"]), width=WIDE)
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.locator(f"html[data-theme={theme}]").wait_for(state="attached")
+        wear(page, theme)
         check_axe(page)
     page.set_viewport_size({"width": NARROW, "height": 800})
     check_width(page)
