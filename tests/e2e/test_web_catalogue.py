@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate, whole
+from conftest import wait_for
 
 # What the configuration declares is changed there alone.
 DECLARED = """
@@ -249,7 +250,7 @@ def test_prices_go_out_and_come_in_again(site, furnished, signed_in_page, tmp_pa
 def test_use_without_a_price_gets_one_afterwards(site, furnished, signed_in_page):
     site.ask("POST", "models", {"name": "nameless", "targets": [{"provider": "openai", "model": "tts-of-no-price"}]})
     site.speak(furnished.secret, model="nameless")
-    site.records()
+    wait_for(lambda: "nameless" in [record["model_asked"] for record in site.records()])
     page = signed_in_page("/prices?tab=unpriced")
     unpriced = row(page, "tts-of-no-price")
     unpriced.wait_for()

@@ -308,6 +308,8 @@ def test_a_tenant_is_made_suspended_resumed_and_removed(site, told, signed_in_pa
     dialog.get_by_role("button", name="Save changes").click()
     dialog.wait_for(state="hidden")
     assert site.tenant("passing")["refuse_unpriced"] is True
+    # The page removes the tenant that it shows.
+    page.get_by_role("main").get_by_text("Refused", exact=True).wait_for()
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("menuitem", name="Remove").click()
     dialog_of(page, "Remove this tenant?").get_by_role("button", name="Remove tenant").click()
