@@ -350,6 +350,14 @@ def looks(page, folder, name):
     return paths
 
 
+def whole(page):
+    """Waits until a page has what it asks for when it is opened."""
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.wait_for_load_state("networkidle")
+    # On a slow machine the network was idle before, too: while the program was made ready that asks.
+    page.locator(".skeleton").first.wait_for(state="detached")
+
+
 def wear(page, theme):
     """The browser asks for a theme, and the page is painted in it."""
     page.emulate_media(color_scheme=theme)

@@ -136,6 +136,19 @@ def wait_for(found):
     raise TimeoutError(f"nothing came within {PATIENCE_S:.0f} s")
 
 
+def recorded(client, request, least=1):
+    """The records of a call, once there are so many: they reach the database shortly after its end."""
+
+    def ask():
+        try:
+            data = client.get(f"/usage/{request}", cast_to=object)["data"]
+        except openai.NotFoundError:
+            return None
+        return data if len(data) >= least else None
+
+    return wait_for(ask)
+
+
 class Program:
     """A child process whose output goes to a file, and the address that it prints."""
 

@@ -88,7 +88,7 @@ class Faulty(Gateway):
         told = subprocess.run([*command, "--config", "antiphon.yaml"], cwd=folder, check=True, capture_output=True)
         key = json.loads(told.stdout)["key"]
         headers = {"authorization": f"Bearer {key}"}
-        wait_for(lambda: httpx2.get(self.url + "/v1/models", headers=headers).is_success or None)
+        wait_for(lambda: httpx2.get(self.url + "/v1/models", headers=headers, timeout=PATIENCE_S).is_success or None)
 
     def delivered(self):
         """Waits until the database has every record."""

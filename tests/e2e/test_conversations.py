@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from conftest import KEY, wait_for
+from conftest import KEY, recorded
 from strict_client import Talk, audio_of, calls_of, kinds_of, text_of
 from test_node import run_node
 
@@ -312,7 +312,7 @@ def test_the_story_is_the_same(live, held, provider, story):
     asked = held[provider, story].result(120)
     key = POOR[provider] if story is budget_spent else KEY
     with live.client(key) as client:
-        records = wait_for(lambda: client.get(f"/usage/{asked}", cast_to=object)["data"] or None)
+        records = recorded(client, asked)
     if provider not in UNPRICED and story is not provider_vanishes:
         assert all(record["cost_usd"] is not None for record in records), records
 

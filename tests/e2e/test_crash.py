@@ -22,7 +22,7 @@ import urllib.request
 
 import websockets.exceptions
 import websockets.sync.client
-from conftest import KEY, SCRIPTED, Gateway, Upstream, wait_for, wav_of
+from conftest import KEY, PATIENCE_S, SCRIPTED, Gateway, Upstream, wait_for, wav_of
 
 ROUNDS = 20
 # A call is noted by one system call and its last bytes are sent by the next: a thread that is killed
@@ -74,7 +74,7 @@ class Client(threading.Thread):
 
     def post(self, serial, path, content_type, body):
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": content_type, "x-antiphon-user": serial}
-        connection = http.client.HTTPConnection(self.address, timeout=10)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE_S)
         try:
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()
@@ -114,7 +114,7 @@ class Realtime(Client):
     def call(self, serial):
         headers = {"Authorization": f"Bearer {KEY}", "x-antiphon-user": serial}
         url = f"ws://{self.address}/v1/realtime?{self.query}"
-        with websockets.sync.client.connect(url, additional_headers=headers, open_timeout=10) as session:
+        with websockets.sync.client.connect(url, additional_headers=headers, open_timeout=PATIENCE_S) as session:
             for turn in range(TURNS):
                 self.in_flight = f"{serial}-{turn}"
                 self.turn(session, self.in_flight, UTTERANCES[(int(serial) + turn) % len(UTTERANCES)])
@@ -129,7 +129,7 @@ class Realtime(Client):
     def turn(self, session, serial, utterance):
         for event in self.events(serial, utterance):
             session.send(json.dumps(event))
-        while json.loads(session.recv(timeout=10))["type"] != self.ends:
+        while json.loads(session.recv(timeout=PATIENCE_S))["type"] != self.ends:
             pass
 
     def events(self, serial, utterance):

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from conftest import KEY, PATIENCE_S, Gateway, wait_for
+from conftest import KEY, PATIENCE_S, Gateway, recorded, wait_for
 
 SESSIONS = 500
 # So many of the sessions are in the middle of a turn at any time.
@@ -114,7 +114,7 @@ def test_nothing_in_flight_is_cut_and_every_session_is_told(tmp_path, all_upstre
 
 
 def not_ready(gateway):
-    answer = httpx2.get(gateway.url + "/readyz")
+    answer = httpx2.get(gateway.url + "/readyz", timeout=PATIENCE_S)
     return answer if answer.status_code == 503 else None
 
 
@@ -147,7 +147,7 @@ def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path, all_upstream
     assert "panicked" not in gateway.log.read_text()
     again = Gateway(tmp_path, all_upstreams)
     with again.client() as client:
-        records = wait_for(lambda: client.get(f"/usage/{request}", cast_to=object)["data"] or None)
+        records = recorded(client, request)
         assert [record["status"] for record in records] == ["ended_by_policy"]
     assert again.stop(signal.SIGTERM) == 0
 
@@ -157,10 +157,11 @@ def test_while_it_is_taken_out_of_rotation_new_connections_are_served(tmp_path, 
     try:
         gateway.process.send_signal(signal.SIGTERM)
         wait_for(lambda: not_ready(gateway))
-        assert httpx2.get(gateway.url + "/healthz").status_code == 200
-        assert httpx2.get(gateway.admin_url + "/api/v1/openapi.json").status_code == 200
-        body = {"model": "openai/tts-1", "voice": "alloy", "input": "Hello."}
-        assert httpx2.post(gateway.url + "/v1/audio/speech", json=body, headers=BEARER).status_code == 200
+        assert httpx2.get(gateway.url + "/healthz", timeout=PATIENCE_S).status_code == 200
+        document = gateway.admin_url + "/api/v1/openapi.json"
+        assert httpx2.get(document, timeout=PATIENCE_S).status_code == 200
+        asked = {"headers": BEARER, "json": {"model": "openai/tts-1", "voice": "alloy", "input": "Hello."}}
+        assert httpx2.post(gateway.url + "/v1/audio/speech", **asked, timeout=PATIENCE_S).status_code == 200
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
     finally:

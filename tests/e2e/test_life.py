@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import conftest
-from conftest import Gateway, binary, wait_for
+from conftest import PATIENCE_S, Gateway, binary, recorded, wait_for
 from realtime import until
 
 VOICE_MODEL = "openai/gpt-realtime-2.1"
@@ -121,7 +121,7 @@ def stopping(gateway):
     ended.start()
 
     def draining():
-        answer = httpx2.get(gateway.url + "/readyz")
+        answer = httpx2.get(gateway.url + "/readyz", timeout=PATIENCE_S)
         return answer if answer.status_code == 503 else None
 
     assert wait_for(draining).json()["draining"] is True
@@ -132,7 +132,7 @@ def test_a_stopped_gateway_says_so_and_finishes_what_it_began(tmp_path, all_upst
     gateway = Gateway(tmp_path, all_upstreams, "timeouts: { drain: 12s }\n")
     with (
         gateway.client() as client,
-        httpx2.Client(base_url=gateway.url) as used,
+        httpx2.Client(base_url=gateway.url, timeout=PATIENCE_S) as used,
         client.realtime.connect(model=VOICE_MODEL) as session,
     ):
         until(session, "session.created")
@@ -143,7 +143,7 @@ def test_a_stopped_gateway_says_so_and_finishes_what_it_began(tmp_path, all_upst
             heard = len(next(pieces))
             ended = stopping(gateway)
             assert used.get("/healthz").headers["connection"] == "close"
-            assert httpx2.get(gateway.url + "/healthz").status_code == 200, "it lives"
+            assert httpx2.get(gateway.url + "/healthz", timeout=PATIENCE_S).status_code == 200, "it lives"
             with gateway.client() as late, pytest.raises(openai.InternalServerError) as refused:
                 late.audio.speech.create(**HELLO)
             assert (refused.value.status_code, refused.value.code) == (503, "overloaded")
@@ -177,7 +177,7 @@ def test_what_does_not_end_in_time_is_cut(tmp_path, all_upstreams):
                     pass
     again = Gateway(tmp_path, all_upstreams)
     with again.client() as client:
-        record = client.get(f"/usage/{request}", cast_to=object)["data"][0]
+        record = recorded(client, request)[0]
         assert record["status"] == "ended_by_policy"
         assert Decimal(record["cost_usd"]) > 0, "what was delivered is billed"
     assert again.stop(signal.SIGTERM) == 0

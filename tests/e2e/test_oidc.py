@@ -260,8 +260,10 @@ def test_whoever_the_provider_vouches_for_but_has_no_role_is_told_so(planes, pag
     admin, _, _ = planes
     page.set_viewport_size({"width": 375, "height": 800})
     page.goto("/login")
+    link = page.get_by_role("link", name=re.compile("^Sign in with "))
+    link.wait_for()
     check_width(page)
-    page.get_by_role("link", name=re.compile("^Sign in with ")).click()
+    link.click()
     agree(page, admin, "eve")
     page.get_by_text("Your account has no access here").wait_for()
     assert page.get_by_role("navigation", name="Main").count() == 0

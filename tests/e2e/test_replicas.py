@@ -65,7 +65,8 @@ class Replica(Gateway):
     def ask(self, method, path, body=None, token=None):
         """What the admin plane answers."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        answer = httpx2.request(method, f"{self.admin_url}/api/v1{path}", json=body, headers=headers)
+        url = f"{self.admin_url}/api/v1{path}"
+        answer = httpx2.request(method, url, json=body, headers=headers, timeout=PATIENCE_S)
         assert answer.is_success, answer.text
         return answer.json()
 

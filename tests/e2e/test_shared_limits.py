@@ -90,7 +90,7 @@ class Sharing(Replica):
         Program.__init__(self, command, folder, name, ADMINISTRATOR)
 
     def readiness(self):
-        return httpx2.get(self.url + "/readyz").json()
+        return httpx2.get(self.url + "/readyz", timeout=PATIENCE_S).json()
 
     def usage(self, secret):
         return httpx2.get(self.url + "/v1/usage", headers={"authorization": f"Bearer {secret}"}, timeout=PATIENCE_S).json()
@@ -131,7 +131,8 @@ class Setting:
         made = self.admin.post("/keys", {"tenant_id": tenant["id"], "name": "made", **limits})
         headers = {"authorization": f"Bearer {made['secret']}"}
         for gateway in self.gateways.values():
-            wait_for(lambda: httpx2.get(gateway.url + "/v1/models", headers=headers).is_success or None)
+            models = gateway.url + "/v1/models"
+            wait_for(lambda: httpx2.get(models, headers=headers, timeout=PATIENCE_S).is_success)
         return made
 
     def records(self, made):

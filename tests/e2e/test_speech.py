@@ -46,19 +46,19 @@ def test_groq_speaks_long_text_in_parts(client, upstreams, response_format):
 
 def test_bytes_flow_before_the_last_is_made(client):
     """Twenty pieces with pauses between them: the first must not wait for the last."""
-    started = time.monotonic()
     first = None
     with client.audio.speech.with_streaming_response.create(
-        model="openai/tts-1", voice="alloy", input="script:bytes=20000 script:chunk_bytes=1000 script:chunk_ms=50",
+        model="openai/tts-1", voice="alloy", input="script:bytes=20000 script:chunk_bytes=1000 script:chunk_ms=100",
         response_format="pcm",
     ) as answer:
         size = 0
         for piece in answer.iter_bytes(chunk_size=500):
-            first = first or time.monotonic() - started
+            first = first or time.monotonic()
             size += len(piece)
-    whole = time.monotonic() - started
+    took = time.monotonic() - first
     assert size == 20_000
-    assert first < whole / 2, f"first byte after {first:.2f} s of {whole:.2f} s"
+    # How long the call takes to begin is the machine's business; the pauses are two seconds.
+    assert took > 1, f"the last byte {took:.2f} s after the first"
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o-mini-tts", "own/kokoro"])

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 import conftest
-from conftest import wait_for
+from conftest import recorded
 from realtime import append, request_id, transcription_session, until
 
 NANO = Decimal("0.000000001")
@@ -17,16 +17,8 @@ TEXT = "Hello from the other side of the gateway."
 
 
 def records(client, id, count=1):
-    """The records of a call; they reach the database shortly after its end."""
-
-    def ask():
-        try:
-            data = client.get(f"/usage/{id}", cast_to=object)["data"]
-        except openai.NotFoundError:
-            return None
-        return data if len(data) >= count else None
-
-    found = wait_for(ask)
+    """The records of a call, of which there are just so many."""
+    found = recorded(client, id, count)
     assert len(found) == count
     return found
 

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate
+from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate, whole
+from conftest import wait_for
 
 # What the configuration declares is changed there alone.
 DECLARED = """
@@ -249,7 +250,7 @@ def test_prices_go_out_and_come_in_again(site, furnished, signed_in_page, tmp_pa
 def test_use_without_a_price_gets_one_afterwards(site, furnished, signed_in_page):
     site.ask("POST", "models", {"name": "nameless", "targets": [{"provider": "openai", "model": "tts-of-no-price"}]})
     site.speak(furnished.secret, model="nameless")
-    site.records()
+    wait_for(lambda: "nameless" in [record["model_asked"] for record in site.records()])
     page = signed_in_page("/prices?tab=unpriced")
     unpriced = row(page, "tts-of-no-price")
     unpriced.wait_for()
@@ -279,8 +280,7 @@ def test_use_without_a_price_gets_one_afterwards(site, furnished, signed_in_page
 @pytest.mark.parametrize("path", ["/providers", "/models", "/voices", "/prices"])
 def test_a_viewer_sees_no_actions(site, furnished, signed_in_page, path):
     page = signed_in_page(path, furnished.viewer)
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     dead = re.compile("^(Add|New|Edit|Delete|Disable|Import|Actions for|Price it again)")
     main = page.get_by_role("main")
     for role in ("button", "link", "tab"):
@@ -293,6 +293,7 @@ def test_what_is_declared_elsewhere_offers_no_edit(site, furnished, signed_in_pa
     for path in (f"/providers/{found['providers']['declared']['id']}", f"/models/{found['models']['house']['id']}?edit=1"):
         page = signed_in_page(path)
         page.get_by_text("Declared in the configuration").wait_for()
+        whole(page)
         assert page.get_by_role("main").get_by_role("button", name=dead).count() == 0
     page = signed_in_page("/voices")
     row(page, "housevoice").get_by_text("Configuration file").wait_for()
@@ -305,7 +306,6 @@ def test_what_is_declared_elsewhere_offers_no_edit(site, furnished, signed_in_pa
 def test_every_page_is_for_everybody(site, furnished, signed_in_page, path, theme):
     ids = {"provider": furnished.provider["id"], "model": furnished.models["dictation"]["id"]}
     page = signed_in_page(path.format(**ids), theme=theme, width=NARROW)
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     check_axe(page)
     check_width(page)

@@ -13,8 +13,8 @@ import pytest
 
 from playwright.sync_api import TimeoutError
 
-from browser import NARROW, check_axe, check_width, evaluate
-from conftest import wait_for
+from browser import NARROW, check_axe, check_width, evaluate, wear
+from conftest import openai, wait_for
 
 SENTENCE = "This is a test of the speech system."
 SILENCE_S = (1, 6)
@@ -63,9 +63,18 @@ def world(site, vendors):
     site.provider("openai", base_url=f"{vendors.url}/v1")
     site.ask("POST", "models", {"name": "agent", "targets": [{"provider": "openai", "model": "gpt-realtime"}]})
     key = site.ask("POST", "keys", {"name": "app", "tenant_id": site.tenant("acme")["id"]})
+    wait_for(lambda: "agent" in models(site, key["secret"]))
     return types.SimpleNamespace(
         secret=key["secret"], boss=site.person("tenant_admin", "acme"), viewer=site.person("tenant_viewer", "acme")
     )
+
+
+def models(site, secret):
+    """The models that a key may use; none before it is in force."""
+    try:
+        return [model.id for model in site.client(secret).models.list()]
+    except openai.AuthenticationError:
+        return []
 
 
 @pytest.fixture
@@ -190,7 +199,8 @@ def test_what_the_microphone_hears_is_written_down(playground):
     page = playground("transcription")
     page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
     page.get_by_role("button", name="Record", exact=True).click()
-    shows(page.get_by_role("timer"), r"^[45]\.\d s")
+    # Long enough for the sentence; a slow machine may look when it was heard again.
+    shows(page.get_by_role("timer"), r"^([4-9]|\d\d)(\.\d)? s")
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("recording.wav").wait_for()
     page.get_by_label("Response format").select_option("verbose_json")
@@ -278,8 +288,8 @@ def test_a_session_is_seen_live_and_terminated_and_its_page_is_told(site, world,
     table = watcher.get_by_role("table", name="Sessions")
     table.get_by_role("link", name="agent").wait_for()
     shows(table, r"Open.*playground")
-    assert not viewer.get_by_role("button", name="Terminate").count()
     viewer.get_by_role("table", name="Sessions").get_by_role("link", name="agent").wait_for()
+    assert not viewer.get_by_role("button", name="Terminate").count()
     check_axe(watcher)
     table.get_by_role("link", name="agent").click()
     watcher.get_by_role("heading", level=1, name="agent").wait_for()
@@ -312,7 +322,7 @@ def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):
 def test_every_tab_can_be_used_by_everybody(playground, world, tab):
     page = playground(tab, world.viewer, width=NARROW)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         check_axe(page)
     check_width(page)
 
@@ -321,6 +331,6 @@ def test_the_list_of_sessions_can_be_used_by_everybody(signed_in_page, world):
     page = signed_in_page("/sessions", world.viewer, width=NARROW)
     page.get_by_role("status", name="Connection").wait_for()
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         check_axe(page)
     check_width(page)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import conftest
-from browser import NARROW, check_axe, check_width, evaluate
+from browser import NARROW, check_axe, check_width, evaluate, wear, whole
 
 HIDING_PLACES = (
     "JSON.stringify([document.documentElement.outerHTML, "
@@ -308,6 +308,8 @@ def test_a_tenant_is_made_suspended_resumed_and_removed(site, told, signed_in_pa
     dialog.get_by_role("button", name="Save changes").click()
     dialog.wait_for(state="hidden")
     assert site.tenant("passing")["refuse_unpriced"] is True
+    # The page removes the tenant that it shows.
+    page.get_by_role("main").get_by_text("Refused", exact=True).wait_for()
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("menuitem", name="Remove").click()
     dialog_of(page, "Remove this tenant?").get_by_role("button", name="Remove tenant").click()
@@ -414,12 +416,9 @@ def test_every_page_can_be_used_by_everybody(site, told, signed_in_page, width):
     paths = ["/keys", f"/keys/{told.key['id']}", "/users", "/tenants", f"/tenants/{told.tenant['id']}", "/settings", "/audit"]
     for path in paths:
         page.goto(path)
-        heading(page)
-        page.wait_for_load_state("networkidle")
-        page.locator(".skeleton").first.wait_for(state="detached")
+        whole(page)
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            page.locator(f"html[data-theme={theme}]").wait_for()
+            wear(page, theme)
             check_axe(page)
         check_width(page)
     # Forms are the widest and the longest.

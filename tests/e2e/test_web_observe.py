@@ -13,7 +13,7 @@ import types
 import pytest
 
 import conftest
-from browser import NARROW, WIDE, check_axe, check_width
+from browser import NARROW, WIDE, check_axe, check_width, wear, whole
 
 TEXT = "Hello from the dashboard's tests."
 # `tts-1` costs 15 dollars for a million characters.
@@ -80,7 +80,7 @@ def dollars(nano):
 
 def is_ready(page, heading):
     page.get_by_role("heading", level=1, name=heading).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
 
 
 # This one is the first: nothing has been called yet, and a new machine has a key to begin with.
@@ -132,8 +132,8 @@ def test_calls_are_on_the_overview_with_their_exact_cost(site, used, signed_in_p
     page.get_by_role("table", name="By key").get_by_role("link", name="spender").click()
     is_ready(page, "Usage")
     assert f"key={site.other['id']}" in page.url
-    assert tile(page, "Requests").inner_text() == "1"
-    assert tile(page, "Spend").inner_text() == dollars(NANO)
+    tile(page, "Requests").get_by_text("1", exact=True).wait_for()
+    tile(page, "Spend").get_by_text(dollars(NANO), exact=True).wait_for()
 
 
 def test_nothing_moves_while_the_overview_fills(used, signed_in_page):
@@ -145,7 +145,7 @@ def test_nothing_moves_while_the_overview_fills(used, signed_in_page):
     )
     page.goto("/")
     tile(page, "Requests").get_by_text(str(CALLS + 2)).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     assert page.evaluate("window.moved") < 0.05
 
 
@@ -174,7 +174,7 @@ def test_sums_are_told_apart_by_what_one_chooses(used, signed_in_page):
     row.get_by_text(dollars(2 * NANO)).wait_for()
     page.get_by_text("Requests", exact=True).and_(page.locator(".segment span")).click()
     page.get_by_role("group", name=re.compile("^Requests")).wait_for()
-    assert "by=model" in page.url and "measure=requests" in page.url
+    page.wait_for_url(lambda url: "by=model" in url and "measure=requests" in url)
 
 
 def test_a_record_tells_who_was_tried_and_where_the_time_went(used, signed_in_page):
@@ -196,10 +196,11 @@ def test_an_export_has_exactly_the_records_of_the_filter(used, signed_in_page, k
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as download:
         page.get_by_role("menuitem", name=kind, exact=True).click()
+    # It goes away after some seconds.
+    page.get_by_text("Export downloaded").wait_for()
     text = download.value.path().read_text()
     found = list(csv.DictReader(text.splitlines())) if kind == "CSV" else json.loads(text)
     assert {row["id"] for row in found} == {row["id"] for row in used.records if row["cost_usd"] is not None}
-    page.get_by_text("Export downloaded").wait_for()
 
 
 def test_a_comparison_finds_what_an_invoice_has_too_much(used, signed_in_page):
@@ -273,11 +274,9 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS)
 def test_everybody_can_use_it(used, signed_in_page, path):
     page = signed_in_page(path.format(record=used.sturdy["id"]), width=WIDE)
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.locator(f"html[data-theme={theme}]").wait_for(state="attached")
+        wear(page, theme)
         check_axe(page)
     page.set_viewport_size({"width": NARROW, "height": 800})
     check_width(page)

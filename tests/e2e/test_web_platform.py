@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 
 import conftest
-from browser import CONFIG, Site, evaluate
+from browser import CONFIG, Site, evaluate, whole
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
@@ -177,7 +177,8 @@ def test_the_page_calls_the_gateway_and_reads_what_it_has_cost(site, new_page):
 def test_the_page_can_talk_to_nobody_else(site, new_page, all_upstreams):
     page = new_page("/login")
     other = all_upstreams["groq"].url
-    told = evaluate(page, f"fetch({json.dumps(other)}).then(() => 'answered', error => error.name)")
+    with page.expect_console_message(lambda message: "the policy forbids: connect-src" in message.text):
+        told = evaluate(page, f"fetch({json.dumps(other)}).then(() => 'answered', error => error.name)")
     assert told == "TypeError"
     page.watch.expect("the policy forbids: connect-src")
     page.watch.expect("Content Security Policy")
@@ -193,8 +194,7 @@ def test_the_documentation_is_drawn_under_a_policy_of_its_own(site, new_page):
 
 def test_the_part_of_a_page_is_fetched_when_it_is_opened(signed_in_page):
     page = signed_in_page("/")
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
 
     def parts():
         return re.findall(r"/assets/part_(\w+)-", "\n".join(page.watch.requests))

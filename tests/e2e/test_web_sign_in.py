@@ -5,7 +5,7 @@ import urllib.parse
 
 import pytest
 
-from browser import NARROW, check_axe, check_width, evaluate
+from browser import NARROW, check_axe, check_width, evaluate, wear, whole
 
 
 def fill(page, person, password=None):
@@ -149,9 +149,8 @@ def test_a_path_that_is_no_page_says_so(site, signed_in_page):
 @pytest.mark.parametrize("path", ["/", "/account"])
 def test_every_page_can_be_used_by_everybody(site, signed_in_page, path, width):
     page = signed_in_page(path, width=width)
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
+    whole(page)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         check_axe(page)
     check_width(page)

@@ -4,7 +4,7 @@ import signal
 
 import httpx2
 import pytest
-from conftest import Upstream, wait_for
+from conftest import PATIENCE_S, Upstream, wait_for
 from test_replicas import Admin, Database
 from test_shared_limits import Redis, Sharing
 
@@ -25,11 +25,11 @@ class Alone(Sharing):
     def key(self, tenant, **limits):
         made = self.admin.post("/keys", {"tenant_id": tenant, "name": "made", **limits})
         headers = {"authorization": f"Bearer {made['secret']}"}
-        wait_for(lambda: httpx2.get(self.url + "/v1/models", headers=headers).is_success or None)
+        wait_for(lambda: httpx2.get(self.url + "/v1/models", headers=headers, timeout=PATIENCE_S).is_success or None)
         return headers
 
     def call(self, headers):
-        return httpx2.post(self.url + "/v1/audio/speech", headers=headers, json=CALL)
+        return httpx2.post(self.url + "/v1/audio/speech", headers=headers, json=CALL, timeout=PATIENCE_S)
 
     def is_now(self, status):
         wait_for(lambda: self.readiness()["redis"]["status"] == status)
@@ -55,7 +55,7 @@ def test_open_limits_nothing_until_redis_is_back(alone):
     alone.redis.shut_down()
     alone.is_now("unreachable")
     assert {alone.call(alone.limited).status_code for _ in range(5)} == {200}
-    assert httpx2.get(alone.url + "/readyz").status_code == 200
+    assert httpx2.get(alone.url + "/readyz", timeout=PATIENCE_S).status_code == 200
     alone.redis.start_again()
     alone.is_now("ok")
     assert 429 in {alone.call(alone.limited).status_code for _ in range(3)}
@@ -69,7 +69,7 @@ def test_closed_admits_nothing_with_a_limit_until_redis_is_back(alone):
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
     assert int(refused.headers["retry-after"]) > 0
     assert alone.call(alone.free).status_code == 200, "what has no limit is served"
-    assert httpx2.get(alone.url + "/readyz").status_code == 503
+    assert httpx2.get(alone.url + "/readyz", timeout=PATIENCE_S).status_code == 503
     # One tenant would rather be served.
     other = alone.admin.post("/tenants", {"name": "other", "when_away": "open"})["id"]
     its_key = alone.key(other, requests_per_minute=1)
@@ -78,4 +78,4 @@ def test_closed_admits_nothing_with_a_limit_until_redis_is_back(alone):
     alone.redis.start_again()
     alone.is_now("ok")
     assert alone.call(alone.limited).status_code == 200
-    assert httpx2.get(alone.url + "/readyz").status_code == 200
+    assert httpx2.get(alone.url + "/readyz", timeout=PATIENCE_S).status_code == 200
