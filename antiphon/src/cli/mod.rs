@@ -97,9 +97,11 @@ enum Command {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { common, command } = arguments;
     let done = match command {
-        Command::Serve(Serve { gateway, admin }) => return serve::run(Some(gateway), Some(admin), &common).await,
-        Command::Gateway(gateway) => return serve::run(Some(gateway), None, &common).await,
-        Command::Admin(admin) => return serve::run(None, Some(admin), &common).await,
+        Command::Serve(Serve { gateway, admin }) => {
+            return Box::pin(serve::run(Some(gateway), Some(admin), &common)).await;
+        }
+        Command::Gateway(gateway) => return Box::pin(serve::run(Some(gateway), None, &common)).await,
+        Command::Admin(admin) => return Box::pin(serve::run(None, Some(admin), &common)).await,
         Command::AdminUser(command) => admin_user::run(command, &common).await,
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,

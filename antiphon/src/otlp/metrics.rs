@@ -33,7 +33,7 @@ pub(super) struct Sender {
 
 enum Way {
     Grpc(MetricsServiceClient<Channel>, MetadataMap),
-    Http(Client, http::request::Parts),
+    Http(Client, Box<http::request::Parts>),
 }
 
 impl Sender {
@@ -54,7 +54,8 @@ impl Sender {
                 for (name, value) in &config.headers {
                     request = request.header(name, value.expose_secret());
                 }
-                Way::Http(Client::new(config.timeout), request.body(()).context("telemetry.otlp")?.into_parts().0)
+                let (head, ()) = request.body(()).context("telemetry.otlp")?.into_parts();
+                Way::Http(Client::new(config.timeout), Box::new(head))
             }
         };
         let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
@@ -107,7 +108,7 @@ impl Sender {
                 tokio::time::timeout(self.timeout, client.export(request)).await??;
             }
             Way::Http(client, head) => {
-                let request = Request::from_parts(head.clone(), export.encode_to_vec().into());
+                let request = Request::from_parts((**head).clone(), export.encode_to_vec().into());
                 let answer = client.send_bytes(request).await.map_err(anyhow::Error::from_boxed)?;
                 if !answer.status().is_success() {
                     bail!("the collector answers {}", answer.status());
