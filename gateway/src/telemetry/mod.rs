@@ -1,3 +1,5 @@
 //! Metrics of the data plane.
 
+pub mod breakers;
+pub mod exporter;
 pub mod names;

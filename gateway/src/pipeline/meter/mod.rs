@@ -460,6 +460,7 @@ impl Meter {
             self.first_byte,
             bill.cost.map(|cost| cost.0),
         );
+        names::used(record.operation, &record.provider, &record.usage);
         self.tell_live(&record);
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
