@@ -16,6 +16,7 @@ pub mod models;
 pub mod page;
 pub mod prices;
 pub mod problem;
+pub mod process;
 pub mod provider_tests;
 pub mod providers;
 pub mod role;

@@ -76,6 +76,11 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::POST, "/api/v1/sessions/{id}/terminate", ADMIN),
     // health
     (Method::GET, "/api/v1/health", VIEWER),
+    // the process that answers
+    (Method::GET, "/api/v1/log-level", PLATFORM),
+    (Method::PUT, "/api/v1/log-level", PLATFORM),
+    (Method::DELETE, "/api/v1/log-level", PLATFORM),
+    (Method::GET, "/api/v1/debug/profile", PLATFORM),
     // prices
     (Method::GET, "/api/v1/prices", VIEWER),
     (Method::POST, "/api/v1/prices", ADMIN),

@@ -64,6 +64,9 @@ pub enum AdminError {
     /// Something that was asked for us has failed elsewhere.
     #[error("{0}")]
     Upstream(String),
+    /// This program cannot do it where it runs.
+    #[error("{0}")]
+    NotImplemented(&'static str),
     /// The database does not answer.
     #[error("the database does not answer")]
     Unavailable,
@@ -115,6 +118,7 @@ impl AdminError {
             }
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many", "Too often"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream", "A service that was asked has failed"),
+            Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented", "It cannot be done here"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The database does not answer"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
         }

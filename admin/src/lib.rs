@@ -38,12 +38,13 @@ mod session_events;
 pub mod settings;
 mod sheet;
 pub mod startup;
+pub mod telemetry;
 pub mod usage;
 pub mod users;
 mod web;
 
 use crate::error::AdminError;
-use crate::ports::DataPlane;
+use crate::ports::{DataPlane, Process};
 use crate::settings::AdminSettings;
 
 /// What every request shares.
@@ -56,6 +57,8 @@ pub struct Control {
     pub settings: AdminSettings,
     /// What only the data plane can do.
     pub data_plane: Arc<dyn DataPlane>,
+    /// The process that this plane runs in.
+    pub process: Arc<dyn Process>,
     /// What signing in remembers; begins empty.
     pub auth: auth::State,
 }

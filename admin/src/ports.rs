@@ -1,11 +1,13 @@
-//! What the control plane asks of the data plane: only what its code alone can do. The program that
-//! wires both planes implements it.
+//! What the control plane asks of the data plane and of the process around it: only what their code alone can do.
+//! The program that wires both planes implements it.
 
 use admin_types::models::{Simulate, Simulation};
+use admin_types::process::{LogLevel, ProfileFormat};
 use admin_types::provider_tests::OperationTest;
 use domain::ids::{ProviderId, SessionId, TenantId, VirtualKeyId};
 use domain::provider::Operation;
 use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
 
 use crate::error::AdminError;
 
@@ -30,6 +32,42 @@ pub trait DataPlane: Send + Sync {
     /// # Errors
     /// [`PortError`]; that the call has failed is no error here.
     fn test_provider(&self, asked: ProviderTrial) -> BoxFuture<'_, Result<OperationTest, PortError>>;
+}
+
+/// The process that the control plane runs in.
+pub trait Process: Send + Sync {
+    /// What people call it: the name of its machine or pod.
+    fn name(&self) -> &str;
+
+    /// What is logged, and for how long.
+    fn log_level(&self) -> LogLevel;
+
+    /// Whether these levels can be used.
+    ///
+    /// # Errors
+    /// [`PortError::Invalid`] says what is wrong with them.
+    fn check_log_level(&self, levels: &str) -> Result<(), PortError>;
+
+    /// Logs by other levels, until the time where one is given; `None` for those that are configured.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    fn set_log_level(&self, levels: Option<&str>, until: Option<OffsetDateTime>) -> Result<LogLevel, PortError>;
+
+    /// Begins to look at what the process does. Whoever holds what this gives has it to themselves.
+    ///
+    /// # Errors
+    /// [`PortError::Busy`] where somebody else looks, and [`PortError::Unsupported`].
+    fn profile(&self, hertz: u16) -> Result<Box<dyn Sampling>, PortError>;
+}
+
+/// A profile that is being taken. It ends when this is dropped.
+pub trait Sampling: Send {
+    /// What was seen so far. This takes a while, and no more is seen.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    fn finish(self: Box<Self>, format: ProfileFormat) -> Result<String, PortError>;
 }
 
 /// A call that nobody makes, by whom it would be made.
@@ -72,6 +110,15 @@ pub enum PortError {
     /// The provider is disabled, or has no credential that can be used.
     #[error("the provider is disabled, or has no credential that can be used")]
     Unusable,
+    /// Somebody else does it now.
+    #[error("somebody else does so now")]
+    Busy,
+    /// It cannot be done on this system.
+    #[error("this program cannot do it on this system")]
+    Unsupported,
+    /// It has failed, for a reason that is in the log.
+    #[error("it has failed")]
+    Failed,
     /// It cannot be read at the moment.
     #[error("the database does not answer")]
     Unavailable,
@@ -84,6 +131,9 @@ impl From<PortError> for AdminError {
             PortError::Unusable => {
                 Self::conflict("not_usable", "The provider is disabled, or has no credential that can be used.")
             }
+            PortError::Busy => Self::conflict("busy", "Somebody else does so now; try again when they are done."),
+            PortError::Unsupported => Self::NotImplemented("This program cannot do it on this system."),
+            PortError::Failed => Self::Internal,
             PortError::Unavailable => Self::Unavailable,
         }
     }

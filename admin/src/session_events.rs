@@ -16,6 +16,7 @@ use crate::Control;
 use crate::auth::{self, Actor};
 use crate::error::AdminError;
 use crate::repositories::{Scope, sessions};
+use crate::telemetry;
 
 /// Streams of one process.
 const MAX_STREAMS: usize = 64;
@@ -48,6 +49,7 @@ impl Streams {
         let one_more = |count: usize| (count < MAX_STREAMS).then_some(count + 1);
         let full = |_| AdminError::TooMany { detail: "Too many watch already.".to_owned(), retry_after: COME_BACK };
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(full)?;
+        telemetry::streams(1.0);
         Ok(Place { open: Arc::clone(&self.open), stopping: self.stopping.clone() })
     }
 
@@ -60,6 +62,7 @@ impl Streams {
 impl Drop for Place {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        telemetry::streams(-1.0);
     }
 }
 

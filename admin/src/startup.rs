@@ -19,7 +19,7 @@ use crate::openapi::{self, Document};
 use crate::probes::{self, Draining};
 use crate::session_events::Streams;
 use crate::settings::AdminSettings;
-use crate::{Control, access, auth, extract, http, routes, web as dashboard};
+use crate::{Control, access, auth, extract, http, routes, telemetry, web as dashboard};
 
 /// For a request's headers.
 const HEADER_READ: Duration = Duration::from_secs(10);
@@ -155,6 +155,8 @@ fn serve(
             .default_service(web::to(elsewhere))
             // Inside: nothing below /api is reached but by a row of the table of routes.
             .wrap(from_fn(auth::authorise))
+            // Around it, so that refusals are counted too.
+            .wrap(from_fn(telemetry::watch))
             // Outermost, so that every answer carries its request id, refusals too.
             .wrap(from_fn(http::identify))
     };

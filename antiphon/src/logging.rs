@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::config::{LogFormat, TelemetryConfig};
 
@@ -53,7 +54,14 @@ impl Log {
 /// # Errors
 /// It cannot be read.
 pub(crate) fn levels(config: &TelemetryConfig) -> Result<EnvFilter> {
+    filter(&config.log).context("telemetry.log (or ANTIPHON_LOG)")
+}
+
+/// What these levels let through.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn filter(levels: &str) -> Result<EnvFilter, ParseError> {
     // The server's own report of its threads would push the demo key off the screen.
-    let log = if config.log == "info" { "info,actix_server=warn" } else { &config.log };
-    EnvFilter::try_new(log).context("telemetry.log (or ANTIPHON_LOG)")
+    EnvFilter::try_new(if levels == "info" { "info,actix_server=warn" } else { levels })
 }

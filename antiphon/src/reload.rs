@@ -13,7 +13,8 @@ use tokio::signal::unix::Signal;
 
 use crate::config::Config;
 use crate::declared::Declared;
-use crate::logging::{Log, levels};
+use crate::log_levels::LogLevels;
+use crate::logging::levels;
 
 /// A running process whose configuration may change.
 pub(crate) struct Reload {
@@ -21,7 +22,7 @@ pub(crate) struct Reload {
     pub(crate) started: Config,
     /// Reads the configuration as at the start: file, environment and flags.
     pub(crate) read: Box<dyn Fn() -> Result<Config>>,
-    pub(crate) log: Log,
+    pub(crate) log: Arc<LogLevels>,
     pub(crate) db: DatabaseConnection,
     pub(crate) pepper: Pepper,
     pub(crate) declared: Arc<Declared>,
@@ -52,7 +53,8 @@ impl Reload {
     /// Puts the configuration as it is now in force. Gives the fields that differ and stay as they are.
     async fn take_over(&self) -> Result<Vec<&'static str>> {
         let config = (self.read)()?;
-        let levels = levels(&config.telemetry)?;
+        // Read before anything is changed.
+        drop(levels(&config.telemetry)?);
         // The last step that may fail for what the configuration says: it writes everything or nothing.
         self.declared.replace(&config, &self.db, &self.pepper).await?;
         if let Some(gateway) = &self.gateway {
@@ -60,7 +62,7 @@ impl Reload {
             gateway.adjust(config.limits.to_gateway(), Timeouts { connect, ..config.timeouts.to_gateway() });
         }
         self.changed.wake();
-        self.log.adjust(levels)?;
+        self.log.configure(&config.telemetry.log)?;
         Ok(self.started.needs_restart(&config))
     }
 }

@@ -12,7 +12,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpMessage, HttpServer};
+use actix_web::{App, HttpMessage};
 use arc_swap::ArcSwap;
 use domain::error::ErrorKind;
 use domain::key::Pepper;
@@ -116,6 +116,7 @@ impl Application {
         snapshot: Snapshot,
         pepper: Pepper,
     ) -> Result<Self, StartError> {
+        exporter::start(&[]);
         let spool = settings.data_dir.join("spool");
         std::fs::create_dir_all(&spool)
             .map_err(|source| StartError::Folder { folder: spool.display().to_string(), source })?;
@@ -168,7 +169,7 @@ impl Application {
         let (metrics, metrics_address) = match settings.metrics_bind {
             Some(bind) => {
                 let (listener, address) = listen(bind)?;
-                (Some(serve_metrics(listener)?), Some(address))
+                (Some(exporter::serve(listener, Some(Arc::clone(&gateway)))?), Some(address))
             }
             None => (None, None),
         };
@@ -253,6 +254,7 @@ async fn observe(gateway: Arc<Gateway>) {
         beat.tick().await;
         gateway.overload.look_at_memory(&mut memory, &gateway.bounds().overload, began.elapsed());
         names::journal_pending(gateway.ledger.health().pending_records);
+        exporter::upkeep();
         if let Some(shared) = &gateway.shared {
             shared.observe();
         }
@@ -430,13 +432,4 @@ fn count(reports: &Reports, arrival: &Arrival, status: StatusCode, error: Option
     }
     let outcome = Outcome::of(status.as_u16(), error, arrival.progress.upstream());
     reports.minutes.answered(caller, arrival.progress.asked().as_deref(), outcome);
-}
-
-fn serve_metrics(listener: TcpListener) -> Result<Server, StartError> {
-    let handle = exporter();
-    let server = HttpServer::new(move || {
-        let handle = handle.clone();
-        App::new().route("/metrics", web::get().to(move || std::future::ready(handle.render())))
-    });
-    Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }

@@ -1,4 +1,4 @@
-"""Alert rules and dashboards: they ask for metrics that the gateway has, and every alert has its runbook."""
+"""Alert rules and dashboards: they ask for metrics that the planes have, and every alert has its runbook."""
 
 import functools
 import json
@@ -19,10 +19,20 @@ ADDED = {"instance", "job", "namespace", "pod"}
 ALERTS = [rule for group in load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
+# Where the planes name their metrics.
+SOURCES = [ROOT / "gateway" / "src" / "telemetry" / "names.rs", ROOT / "admin" / "src" / "telemetry.rs"]
+
+
 @functools.cache
 def exported():
-    """Every series of the exporter with its labels, read from where the gateway names them."""
-    source = (ROOT / "gateway" / "src" / "telemetry" / "names.rs").read_text()
+    """Every series of the exporter with its labels, read from where the planes name them."""
+    series = {}
+    for source in SOURCES:
+        series |= exported_by(source.read_text())
+    return series
+
+
+def exported_by(source):
     names = dict(re.findall(r'const (\w+): &str = "(antiphon_\w+)";', source))
     kinds = {constant: kind for kind, constant in re.findall(r"describe_(\w+)!\((\w+),", source)}
     labels = {}
@@ -32,8 +42,9 @@ def exported():
     for constant, name in names.items():
         own = labels[constant]
         if kinds[constant] == "histogram":
-            # The exporter has no buckets: histograms are told as quantiles, sums and counts.
-            series |= {name: own | {"quantile"}, f"{name}_sum": own, f"{name}_count": own}
+            # Without bounds of its own it would be a summary, which cannot be added over gateways.
+            assert re.search(rf"\b{constant},\s*&\[", source), f"{name} has no buckets"
+            series |= {f"{name}_bucket": own | {"le"}, f"{name}_sum": own, f"{name}_count": own}
         else:
             series[name] = own
     return series
@@ -100,10 +111,15 @@ def queries():
 
 def test_the_exporter_is_read_right():
     assert exported()["antiphon_requests_total"] == {"operation", "provider", "status"}
-    assert exported()["antiphon_time_to_first_byte_seconds"] == {"operation", "quantile"}
-    named = set(re.findall(r'"(antiphon_\w+)"', (ROOT / "gateway" / "src" / "telemetry" / "names.rs").read_text()))
-    assert named and named <= exported().keys()
+    assert exported()["antiphon_time_to_first_byte_seconds_bucket"] == {"operation", "le"}
+    assert exported()["antiphon_admin_requests_total"] == {"method", "route", "status"}
+    named = set(re.findall(r'"(antiphon_\w+)"', "".join(source.read_text() for source in SOURCES)))
+    assert named and named <= {family(name) for name in exported()}
     assert {"upstream_timeout", "internal_error", "invalid_request"} <= error_codes()
+
+
+def family(series):
+    return re.sub(r"_seconds_(sum|count|bucket)$", "_seconds", series)
 
 
 @pytest.mark.parametrize(("where", "expression"), list(queries()), ids=[f"{where} {number}" for number, (where, _) in enumerate(queries())])
@@ -116,7 +132,8 @@ def test_a_query_that_asks_for_something_else_is_found():
     assert judge('antiphon_errors_total{kind="x"}') == ["antiphon_errors_total has no label kind"]
     assert judge('antiphon_errors_total{code=~"internal_error|gone"}') == ["there is no code gone"]
     assert judge("sum by (tenant) (antiphon_active_sessions)") == ["nothing has the label tenant"]
-    assert judge("histogram_quantile(0.9, antiphon_request_duration_seconds_bucket)")
+    assert judge('max(antiphon_request_duration_seconds{quantile="0.9"})') == ["there is no antiphon_request_duration_seconds"]
+    assert judge("histogram_quantile(0.9, sum by (le) (rate(antiphon_errors_total[5m])))") == ["nothing has the label le"]
 
 
 def test_every_metric_is_on_a_dashboard():
@@ -125,8 +142,7 @@ def test_every_metric_is_on_a_dashboard():
     for file in DASHBOARDS:
         for panel in json.loads(file.read_text())["panels"]:
             asked |= set(re.findall(r"antiphon_\w+", " ".join(target["expr"] for target in panel["targets"])))
-    families = {re.sub(r"_seconds_(sum|count)$", "_seconds", name) for name in exported()}
-    assert families <= asked
+    assert {family(name) for name in exported()} <= {family(name) for name in asked}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
@@ -146,7 +162,7 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
 
 def test_dashboards_are_told_apart_and_place_their_panels_side_by_side():
     boards = [json.loads(file.read_text()) for file in DASHBOARDS]
-    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == len(boards) == 5
+    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == len(boards) == 6
     for board in boards:
         places = set()
         for panel in board["panels"]:

@@ -31,8 +31,9 @@ tenants:
   - {{ name: acme, keys: [{{ name: ci, key: {KEY} }}] }}
 """
 # What a gateway has told of after one call that was served and one that failed.
-TOLD = ["antiphon_requests_total", "antiphon_errors_total", "antiphon_cost_nano_usd_total", "antiphon_request_duration_seconds",
-        "antiphon_time_to_first_byte_seconds", "antiphon_journal_pending_records", "antiphon_resident_memory_bytes",
+TOLD = ["antiphon_requests_total", "antiphon_errors_total", "antiphon_cost_nano_usd_total", "antiphon_request_duration_seconds_bucket",
+        "antiphon_time_to_first_byte_seconds_bucket", "antiphon_characters_total", "antiphon_audio_milliseconds_total",
+        "antiphon_breaker_state", "antiphon_admin_requests_total", "antiphon_admin_request_duration_seconds_bucket", "antiphon_journal_pending_records", "antiphon_resident_memory_bytes",
         "antiphon_worker_delay_seconds", "antiphon_memory_overload_level"]
 
 
@@ -83,10 +84,11 @@ def prometheus(antiphon, tmp_path_factory):
     (folder / "antiphon.yaml").write_text(CONFIG)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(running([antiphon, "serve", "--config", "antiphon.yaml"], folder, "gateway"))
-        url, metrics = (
+        url, metrics, admin = (
             wait_for(lambda words=words: re.search(rf'"message":"{words}".*?"url":"([^"]+)"', log()), words)[1]
-            for words in ("gateway is listening", "metrics are listening")
+            for words in ("gateway is listening", "metrics are listening", "the admin plane is listening")
         )
+        assert get(f"{admin}/api/v1/instance")["version"]
         assert call(url.removesuffix("/v1"), "local/flite") == 200
         assert call(url.removesuffix("/v1"), "away/tts") >= 500
         target = urllib.parse.urlsplit(metrics).netloc
@@ -131,7 +133,8 @@ def test_every_panel_s_query_is_answered_and_what_was_called_is_seen(prometheus)
                 assert answer["status"] == "success", panel["title"]
                 answered[f"{file.stem}: {panel['title']}"] = answer["data"]["result"]
     for seen in ("overview: Gateways", "overview: Calls by operation", "overview: Errors by code", "overview: Open sessions",
-                 "overview: First byte, slowest gateway", "cost: Cost, last hour", "saturation: Memory by gateway"):
+                 "overview: First byte", "overview: Whole call", "overview: Characters spoken by provider", "admin: Requests by status",
+                 "admin: Slowest routes", "cost: Cost, last hour", "saturation: Memory by gateway"):
         assert answered[seen], seen
     operations = {result["metric"]["operation"] for result in answered["overview: Calls by operation"]}
     assert operations == {"speech"}

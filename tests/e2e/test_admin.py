@@ -115,8 +115,8 @@ def objects(planes, token):
     return made | {"audit": told["data"][0]["id"]}
 
 
-# A stream of events takes no end: what it tells is asked for in its own tests.
-NOT_ENDLESS = ["--exclude-path-regex", "/sessions/events|/auth/|/tokens"]
+# A stream of events takes no end, and profiles take their time: what they tell is asked for in tests of their own.
+NOT_ENDLESS = ["--exclude-path-regex", "/sessions/events|/debug/profile|/auth/|/tokens"]
 # What belongs to whoever signs in.
 ACCOUNT = ["--include-path-regex", "/auth/|/tokens"]
 EACH, STATEFUL = "examples,coverage,fuzzing", "stateful"

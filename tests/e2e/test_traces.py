@@ -1,4 +1,4 @@
-"""A collector gets complete traces: of one transcription, one speech and one conversation with a tool, over gRPC and
+"""A collector gets metrics, and complete traces: of one transcription, one speech and one conversation with a tool, over gRPC and
 over HTTP; and what is nobody's business is in none of them."""
 
 import json
@@ -7,7 +7,7 @@ import signal
 import httpx2
 import pytest
 
-from collector import Grpc, Http
+from collector import Grpc, Http, values_of
 from conftest import KEY, Gateway, LiveGateway, wait_for
 from strict_client import Talk, calls_of, text_of
 from test_conversations import CONFIG as CONVERSATIONS
@@ -181,6 +181,30 @@ def test_a_conversation_with_a_tool_is_told_by_turns(tmp_path, collector, vendor
     assert first.attributes["gen_ai.response.id"] != second.attributes["gen_ai.response.id"]
     trace.check(root)
     assert gateway.stop(signal.SIGTERM) == 0
+
+
+def points(collector, name):
+    """The points of a metric, by their labels."""
+    data = getattr(collector.points[name], collector.points[name].WhichOneof("data"))
+    return {frozenset(values_of(point.attributes).items()): point for point in data.data_points}
+
+
+def test_metrics_are_those_that_prometheus_scrapes(traced):
+    with traced.client() as client:
+        for _ in range(3):
+            client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.")
+    assert traced.stop(signal.SIGTERM) == 0
+    metrics = traced.collector.points
+    served = {"operation": "speech", "provider": "openai", "status": "ok"}
+    point = points(traced.collector, "antiphon_requests_total")[frozenset(served.items())]
+    assert point.as_double == 3
+    assert 0 < point.start_time_unix_nano < point.time_unix_nano
+    assert metrics["antiphon_requests_total"].sum.is_monotonic
+    [took] = points(traced.collector, "antiphon_time_to_first_byte_seconds").values()
+    assert took.count == sum(took.bucket_counts) == 3 and took.sum > 0
+    assert len(took.bucket_counts) == len(took.explicit_bounds) + 1
+    assert metrics["antiphon_time_to_first_byte_seconds"].unit == "s"
+    assert {point.as_double for point in points(traced.collector, "antiphon_journal_pending_records").values()} == {0}
 
 
 def test_a_collector_that_is_away_costs_no_call(tmp_path, all_upstreams):

@@ -14,6 +14,7 @@ use super::{Alerts, message};
 use crate::outgoing::check_url;
 use crate::repositories::alerts::channels::{self, Leads};
 use crate::repositories::stored;
+use crate::telemetry;
 
 /// Messages of one turn, and how many of them at once.
 const BATCH: u64 = 64;
@@ -97,7 +98,8 @@ async fn attempt(alerts: &Alerts, row: alert_delivery::Model, now: OffsetDateTim
     } else {
         (Outcome::failed("the channel is switched off"), None)
     };
-    record(&alerts.database, row.id, &outcome, again, now).await?;
+    let status = record(&alerts.database, row.id, &outcome, again, now).await?;
+    telemetry::delivery(&channel.kind, status);
     Ok(true)
 }
 
@@ -108,7 +110,7 @@ async fn record(
     outcome: &Outcome,
     again: Option<OffsetDateTime>,
     now: OffsetDateTime,
-) -> Result<(), DbErr> {
+) -> Result<DeliveryStatus, DbErr> {
     let status = match (&outcome.error, again) {
         (None, _) => DeliveryStatus::Delivered,
         (Some(_), Some(_)) => DeliveryStatus::Pending,
@@ -124,7 +126,8 @@ async fn record(
         delivered_at: Set((status == DeliveryStatus::Delivered).then_some(stored(now))),
         ..Default::default()
     };
-    row.update(db).await.map(drop)
+    row.update(db).await?;
+    Ok(status)
 }
 
 /// When a message that was tried `attempts` times is tried again; `None` where it is given up. Up to a

@@ -17,6 +17,7 @@ use crate::auth::{Actor, bearer, cookies, links, login, signing};
 use crate::error::AdminError;
 use crate::extract::{Body, PathId, Query};
 use crate::repositories::{Scope, refresh_tokens, resource, stored, users};
+use crate::telemetry;
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -46,7 +47,8 @@ pub(crate) async fn sign_in(
     let pepper = &control.secrets.token_pepper;
     let account = login::normalised(&body.value.email);
     let device = cookies::device(pepper, &account, &request);
-    let tokens = login::sign_in(&control, &body.value, device, &Origin::of(&request)).await?;
+    let tokens = login::sign_in(&control, &body.value, device, &Origin::of(&request)).await;
+    let tokens = tokens.inspect_err(telemetry::refused)?;
     let mut response = HttpResponse::Ok();
     response.append_header((SET_COOKIE, refresh_cookie(&control, &request, &tokens)));
     if device.is_none() {

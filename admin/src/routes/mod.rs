@@ -9,10 +9,12 @@ pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod keys;
+pub(crate) mod log_level;
 pub(crate) mod models;
 pub(crate) mod oidc;
 pub(crate) mod price_lists;
 pub(crate) mod prices;
+pub(crate) mod profile;
 pub(crate) mod provider_tests;
 pub(crate) mod providers;
 pub(crate) mod sessions;
@@ -39,6 +41,8 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(audit::configure)
         .configure(sessions::configure)
         .configure(health::configure)
+        .configure(log_level::configure)
+        .configure(profile::configure)
         .configure(price_lists::configure)
         .configure(unpriced::configure)
         .configure(prices::configure)

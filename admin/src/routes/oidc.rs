@@ -16,6 +16,7 @@ use crate::auth::sessions::{Origin, Tokens};
 use crate::auth::{cookies, oidc_users};
 use crate::error::AdminError;
 use crate::extract::Query;
+use crate::telemetry;
 
 /// Ties an answer to the browser that began the sign-in. Browsers send it along when the provider sends them
 /// back, which they do not do with stricter ones.
@@ -66,6 +67,7 @@ pub(crate) async fn finish_oidc(
             Ok(response.append_header((SET_COOKIE, refresh_cookie(&control, &request, &tokens))).finish())
         }
         Err(failure) => {
+            telemetry::refused_by_oidc(failure.code());
             tracing::warn!(reason = %failure, "a sign-in with the identity provider has failed");
             let location = format!("/login?error={}", failure.code());
             Ok(to(&location).append_header((SET_COOKIE, used)).finish())

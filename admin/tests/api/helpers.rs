@@ -1,14 +1,15 @@
 //! A control plane of its own for each test: a random port, a database of its own, and a client.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use admin::ports::{DataPlane, PortError, ProviderTrial, SimulatedCall};
+use admin::ports::{DataPlane, PortError, Process, ProviderTrial, Sampling, SimulatedCall};
 use admin::settings::AdminSettings;
 use admin::startup::Application;
 use admin::{Control, Secrets};
 use admin_types::models::Simulation;
+use admin_types::process::{LogLevel, ProfileFormat};
 use admin_types::provider_tests::OperationTest;
 use admin_types::role::Role;
 use domain::ids::{SessionId, TenantId};
@@ -58,6 +59,7 @@ pub(crate) struct TestApp {
     pub(crate) database: DatabaseConnection,
     pub(crate) secrets: Secrets,
     pub(crate) data_plane: Arc<Silent>,
+    pub(crate) process: Arc<Still>,
     base: String,
     client: TestClient,
     stop: Option<oneshot::Sender<()>>,
@@ -165,6 +167,60 @@ impl DataPlane for Silent {
     }
 }
 
+/// A process that notes what it is asked. Its log has one level that cannot be used: `loud`.
+#[derive(Debug, Default)]
+pub(crate) struct Still {
+    /// The levels that are logged instead of `info`, and until when.
+    pub(crate) levels: Mutex<Option<(String, Option<OffsetDateTime>)>>,
+    /// Somebody takes a profile.
+    pub(crate) watched: Arc<AtomicBool>,
+    /// How often a second it was looked at last.
+    pub(crate) hertz: Mutex<u16>,
+}
+
+impl Process for Still {
+    fn name(&self) -> &str {
+        "machine-1"
+    }
+
+    fn log_level(&self) -> LogLevel {
+        let (levels, until) = self.levels.lock().unwrap().clone().unwrap_or(("info".to_owned(), None));
+        LogLevel { levels, configured: "info".to_owned(), until, instance: "machine-1".to_owned(), gateway: false }
+    }
+
+    fn check_log_level(&self, levels: &str) -> Result<(), PortError> {
+        let refused = PortError::Invalid { field: "levels".to_owned(), detail: "there is no such level".to_owned() };
+        if levels == "loud" { Err(refused) } else { Ok(()) }
+    }
+
+    fn set_log_level(&self, levels: Option<&str>, until: Option<OffsetDateTime>) -> Result<LogLevel, PortError> {
+        *self.levels.lock().unwrap() = levels.map(|levels| (levels.to_owned(), until));
+        Ok(self.log_level())
+    }
+
+    fn profile(&self, hertz: u16) -> Result<Box<dyn Sampling>, PortError> {
+        if self.watched.swap(true, Ordering::Relaxed) {
+            return Err(PortError::Busy);
+        }
+        *self.hertz.lock().unwrap() = hertz;
+        Ok(Box::new(Watched(Arc::clone(&self.watched))))
+    }
+}
+
+struct Watched(Arc<AtomicBool>);
+
+impl Sampling for Watched {
+    fn finish(self: Box<Self>, format: ProfileFormat) -> Result<String, PortError> {
+        Ok(format!("as {}", format.as_str()))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 impl TestApp {
     pub(crate) async fn on_sqlite() -> Self {
         Self::on_sqlite_with(|_| {}).await
@@ -202,7 +258,7 @@ impl TestApp {
 
     async fn start(database: DatabaseConnection, cleanup: Cleanup, change: impl FnOnce(&mut AdminSettings)) -> Self {
         migration::up(&database).await.unwrap();
-        let data_plane = Arc::new(Silent::default());
+        let (data_plane, process) = (Arc::new(Silent::default()), Arc::new(Still::default()));
         let secrets = Secrets {
             key_pepper: Pepper::new(&[1; 32]),
             key_pepper_version: 1,
@@ -227,6 +283,7 @@ impl TestApp {
             secrets: secrets.clone(),
             settings,
             data_plane: Arc::clone(&data_plane) as Arc<dyn DataPlane>,
+            process: Arc::clone(&process) as Arc<dyn Process>,
             auth: Default::default(),
         };
         let application = Application::build(control).unwrap();
@@ -236,7 +293,7 @@ impl TestApp {
             application.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { database, secrets, data_plane, base, client, stop: Some(stop), running, cleanup }
+        Self { database, secrets, data_plane, process, base, client, stop: Some(stop), running, cleanup }
     }
 
     /// As SIGTERM does.

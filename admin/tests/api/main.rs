@@ -13,6 +13,7 @@ mod models;
 mod objects;
 mod prices;
 mod probes;
+mod process;
 mod provider_tests;
 mod providers;
 mod sessions;

@@ -58,7 +58,7 @@ enum Command {
     /// Serve the data plane and metrics alone
     Gateway(serve::ServeGateway),
     /// Serve the admin plane alone
-    Admin(serve::ServeAdmin),
+    Admin(serve::AdminAlone),
     /// Make users of the admin plane, and give them other passwords
     #[command(subcommand)]
     AdminUser(admin_user::AdminUser),
@@ -101,7 +101,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
             return Box::pin(serve::run(Some(gateway), Some(admin), &common)).await;
         }
         Command::Gateway(gateway) => return Box::pin(serve::run(Some(gateway), None, &common)).await,
-        Command::Admin(admin) => return Box::pin(serve::run(None, Some(admin), &common)).await,
+        Command::Admin(admin) => return Box::pin(serve::run(None, Some(admin.into()), &common)).await,
         Command::AdminUser(command) => admin_user::run(command, &common).await,
         Command::Config(command) => config::run(&command, &common),
         Command::Migrate(command) => migrate::run(command, &common).await,

@@ -18,6 +18,7 @@ use gateway::limits::past::catch_up;
 use gateway::realtime::replicated;
 use gateway::reports::end_terminated;
 use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
+use gateway::telemetry::exporter;
 use sea_orm::DatabaseConnection;
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
@@ -25,13 +26,14 @@ use time::OffsetDateTime;
 use super::{Common, output};
 use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig, origin_of};
 use crate::declared::{self, Declared};
+use crate::log_levels::LogLevels;
 use crate::logging::Log;
-use crate::master_key;
 use crate::otlp::Otlp;
 use crate::ports::Ports;
+use crate::process::Process;
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{first_run, signals, store, upkeep};
+use crate::{first_run, master_key, metrics, signals, store, upkeep};
 
 /// How long one look for changes may take: a server that has vanished without a word never answers.
 const LOOK_PATIENCE: Duration = Duration::from_secs(30);
@@ -58,12 +60,31 @@ pub(crate) struct ServeGateway {
     metrics_bind: Option<String>,
 }
 
-/// `antiphon admin …`
+/// The admin plane's part of `antiphon serve …` and `antiphon admin …`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeAdmin {
     /// Address and port of the admin plane
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin_bind: Option<String>,
+    /// Where it has no gateway beside it, whose flag this is.
+    #[arg(skip)]
+    metrics_bind: Option<String>,
+}
+
+/// `antiphon admin …`
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminAlone {
+    #[command(flatten)]
+    admin: ServeAdmin,
+    /// Address and port for Prometheus
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_bind: Option<String>,
+}
+
+impl From<AdminAlone> for ServeAdmin {
+    fn from(alone: AdminAlone) -> Self {
+        Self { metrics_bind: alone.metrics_bind, ..alone.admin }
+    }
 }
 
 /// Runs the planes that are asked for, until the process is told to stop or one of them fails. Gives how the
@@ -71,7 +92,8 @@ pub(crate) struct ServeAdmin {
 pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>, common: &Common) -> Result<ExitCode> {
     let read = reader(common, overrides(gateway.as_ref(), admin.as_ref()));
     let config = read()?;
-    let log = Log::start(&config.telemetry)?;
+    let log = LogLevels::new(Log::start(&config.telemetry)?, &config.telemetry.log);
+    metrics::start();
     master_key::require(&config)?;
     for note in config.notes() {
         tracing::warn!("{note}");
@@ -97,13 +119,16 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
             let teller = config.redis.as_ref().map(RedisConfig::teller).transpose()?;
             let ports = Ports::new(changed.clone(), of_gateway, Arc::clone(&declared), db.clone(), timeouts);
             let ports = ports.telling(teller);
-            Some(control_plane(&config, secrets, &db, ports, Arc::clone(&gateway_url))?)
+            let process = Process::new(host_name(), Arc::clone(&log), gateway.is_some());
+            Some(control_plane(&config, secrets, &db, ports, process, Arc::clone(&gateway_url))?)
         }
         None => None,
     };
     let admin_address = admin.as_ref().map(admin::startup::Application::address);
-    let otlp = config.telemetry.otlp.as_ref().filter(|_| gateway.is_some());
-    let otlp = otlp.map(|otlp| Otlp::start(otlp, &host_name())).transpose()?;
+    let scraped = Arc::clone(&in_process);
+    let scrape = move || exporter::exposition(scraped.get().map(Arc::as_ref));
+    let otlp = config.telemetry.otlp.as_ref();
+    let otlp = otlp.map(|otlp| Otlp::start(otlp, &host_name(), scrape)).transpose()?;
     let gateway = match gateway {
         Some(_) => {
             let declared = Arc::clone(&declared);
@@ -118,6 +143,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
         in_process.get_or_init(|| gateway.application.gateway());
     }
     announce(gateway.as_ref(), admin_address, first.as_ref());
+    let telling = gateway.is_none().then(|| metrics::tell(&config.server.metrics.bind)).flatten();
     let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
     let retention = if admin_address.is_some() { config.usage.retention() } else { Retention::default() };
     let retaining = tokio::spawn(retention::run(db.clone(), retention));
@@ -136,6 +162,9 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let (served_gateway, served_admin) =
         tokio::join!(serve_gateway(gateway, &stop, changed), serve_admin(admin, &stop));
     reloading.abort();
+    if let Some(telling) = telling {
+        telling.abort();
+    }
     summing.abort();
     retaining.abort();
     if let Some(otlp) = otlp {
@@ -176,9 +205,11 @@ async fn serve_admin(
 
 fn overrides(gateway: Option<&ServeGateway>, admin: Option<&ServeAdmin>) -> Vec<Override> {
     let flag = |flag, field, text: Option<&String>| text.cloned().map(|text| Override { flag, field, text });
+    let of_admin = || admin.and_then(|admin| admin.metrics_bind.as_ref());
+    let metrics = gateway.and_then(|gateway| gateway.metrics_bind.as_ref()).or_else(of_admin);
     let flags = [
         flag("--bind", "server.gateway.bind", gateway.and_then(|gateway| gateway.bind.as_ref())),
-        flag("--metrics-bind", "server.metrics.bind", gateway.and_then(|gateway| gateway.metrics_bind.as_ref())),
+        flag("--metrics-bind", "server.metrics.bind", metrics),
         flag("--admin-bind", "server.admin.bind", admin.and_then(|admin| admin.admin_bind.as_ref())),
     ];
     flags.into_iter().flatten().collect()
@@ -189,6 +220,7 @@ fn control_plane(
     secrets: Secrets,
     db: &DatabaseConnection,
     ports: Ports,
+    process: Process,
     gateway_url: Arc<OnceLock<String>>,
 ) -> Result<admin::startup::Application> {
     let bind = config.server.admin.bind.parse().context("server.admin.bind")?;
@@ -205,7 +237,8 @@ fn control_plane(
         oidc: config.oidc.as_ref().map(OidcConfig::to_admin),
     };
     let auth = admin::auth::State::default();
-    let control = Control { database: db.clone(), secrets, settings, data_plane: Arc::new(ports), auth };
+    let (data_plane, process) = (Arc::new(ports), Arc::new(process));
+    let control = Control { database: db.clone(), secrets, settings, data_plane, process, auth };
     Ok(admin::startup::Application::build(control)?)
 }
 

@@ -64,7 +64,7 @@ impl Sender {
     }
 
     /// Sends what `scrape` gives every `interval`, and once more when it is over.
-    pub(super) async fn run(mut self, interval: Duration, scrape: fn() -> String, over: CancellationToken) {
+    pub(super) async fn run(mut self, interval: Duration, scrape: impl Fn() -> String, over: CancellationToken) {
         let mut beat = tokio::time::interval(interval);
         beat.tick().await;
         loop {

@@ -38,11 +38,15 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Begins to send. A collector that is away is asked again and again, and what it misses is lost.
+    /// Begins to send spans, and metrics as `scrape` tells them. A collector that is away is asked again and again, and what it misses is lost.
     ///
     /// # Errors
     /// What is configured cannot be used.
-    pub(crate) fn start(config: &OtlpConfig, instance: &str) -> Result<Self> {
+    pub(crate) fn start(
+        config: &OtlpConfig,
+        instance: &str,
+        scrape: impl Fn() -> String + Send + 'static,
+    ) -> Result<Self> {
         let resource = resource(config, instance);
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample)));
         let traces = SdkTracerProvider::builder()
@@ -53,7 +57,7 @@ impl Otlp {
         let over = CancellationToken::new();
         let sender = config.metrics.then(|| Sender::new(config, &resource, metadata(config)?)).transpose()?;
         let metrics = sender.map(|sender| {
-            let sending = sender.run(config.interval, gateway::telemetry::exposition, over.clone());
+            let sending = sender.run(config.interval, scrape, over.clone());
             (tokio::spawn(sending), over)
         });
         let propagates_to = config.propagate_to.clone();

@@ -1,12 +1,14 @@
 //! Every metric of the data plane. Labels come from closed lists or from the configuration, never
 //! from a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::error::ErrorKind;
 use domain::overload::Work;
 use domain::provider::Operation;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use domain::usage::Usage;
+use metrics::{SharedString, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 const REQUESTS: &str = "antiphon_requests_total";
 const ERRORS: &str = "antiphon_errors_total";
@@ -39,6 +41,23 @@ const QUEUE_WAITING: &str = "antiphon_queue_waiting";
 const QUEUE_SECONDS: &str = "antiphon_queue_seconds";
 const DEAD_SESSIONS: &str = "antiphon_dead_sessions_total";
 const REDIS_ADMISSION: &str = "antiphon_redis_admission_seconds";
+const AUDIO: &str = "antiphon_audio_milliseconds_total";
+const CHARACTERS: &str = "antiphon_characters_total";
+const TOKENS: &str = "antiphon_tokens_total";
+const CACHED_TOKENS: &str = "antiphon_cached_tokens_total";
+const BREAKER: &str = "antiphon_breaker_state";
+
+/// Bounds of the buckets of each histogram, in seconds. A call is answered within milliseconds, or within the minutes
+/// that a long recording or a long turn takes; a Redis nearby within a fraction of a millisecond.
+pub(crate) const BUCKETS: [(&str, &[f64]); 4] = [
+    (TTFB, &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0]),
+    (LATENCY, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]),
+    (QUEUE_SECONDS, &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]),
+    (
+        REDIS_ADMISSION,
+        &[0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0],
+    ),
+];
 
 /// Says what each metric means to the exporter.
 pub fn describe() {
@@ -73,6 +92,11 @@ pub fn describe() {
     describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "How long calls waited for a credential, by outcome.");
     describe_counter!(DEAD_SESSIONS, "Sessions that Redis still listed though their gateway had died.");
     describe_histogram!(REDIS_ADMISSION, metrics::Unit::Seconds, "How long a call waited for Redis to admit it.");
+    describe_counter!(AUDIO, "Milliseconds of audio that were recorded as used, by direction.");
+    describe_counter!(CHARACTERS, "Characters that were spoken.");
+    describe_counter!(TOKENS, "Tokens that were recorded as used, by direction and kind; cached ones are among them.");
+    describe_counter!(CACHED_TOKENS, "Tokens among those that the provider had cached, by kind.");
+    describe_gauge!(BREAKER, "Whether a target is asked: 0 for yes, 1 for by one call that probes it, 2 for no.");
 }
 
 /// One billed call ended.
@@ -95,6 +119,47 @@ pub fn served(
         Some(cost) => counter!(COST, "provider" => provider).increment(u64::try_from(cost).unwrap_or(0)),
         None => counter!(UNPRICED, "provider" => provider).increment(1),
     }
+}
+
+/// What a usage record says was used.
+pub fn used(operation: Operation, provider: &str, usage: &Usage) {
+    let provider = SharedString::from(Arc::<str>::from(provider));
+    let (of, by) = (operation.as_str(), || provider.clone());
+    for (direction, millis) in [("in", usage.audio_in_ms), ("out", usage.audio_out_ms)] {
+        if millis > 0 {
+            counter!(AUDIO, "operation" => of, "provider" => by(), "direction" => direction).increment(millis);
+        }
+    }
+    if usage.characters > 0 {
+        counter!(CHARACTERS, "operation" => of, "provider" => by()).increment(usage.characters);
+    }
+    if !usage.has_tokens() {
+        return;
+    }
+    for (direction, kind, tokens) in [
+        ("in", "text", usage.text_tokens_in),
+        ("out", "text", usage.text_tokens_out),
+        ("in", "audio", usage.audio_tokens_in),
+        ("out", "audio", usage.audio_tokens_out),
+        ("in", "image", usage.image_tokens_in),
+    ] {
+        if tokens > 0 {
+            counter!(TOKENS, "operation" => of, "provider" => by(), "direction" => direction, "kind" => kind)
+                .increment(tokens);
+        }
+    }
+    for (kind, tokens) in
+        [("text", usage.cached_text_tokens), ("audio", usage.cached_audio_tokens), ("image", usage.cached_image_tokens)]
+    {
+        if tokens > 0 {
+            counter!(CACHED_TOKENS, "operation" => of, "provider" => by(), "kind" => kind).increment(tokens);
+        }
+    }
+}
+
+/// The breaker of a target: 0 closed, 1 half-open, 2 open.
+pub(crate) fn breaker(provider: &str, model: &str, state: u8) {
+    gauge!(BREAKER, "provider" => provider.to_owned(), "model" => model.to_owned()).set(f64::from(state));
 }
 
 /// A call was refused or failed.

@@ -23,6 +23,7 @@ mod helpers;
 mod idempotency;
 mod listings;
 mod live;
+mod metrics;
 mod overload;
 mod probes;
 mod races;

@@ -104,13 +104,33 @@ async fn calls(samples: &mut Samples, side: &Side) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Microseconds that the median admission of the last minute waited for Redis, as the gateway tells it; `None` where
-/// it asks none.
+/// Microseconds that the median admission since the start waited for Redis, by the buckets that the gateway tells;
+/// `None` where it asks none.
 async fn admission(side: &Side) -> anyhow::Result<Option<f64>> {
     let Some(metrics) = side.metrics else { return Ok(None) };
     let text = said(metrics, b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n").await?;
-    let told = text.lines().find_map(|line| line.strip_prefix("antiphon_redis_admission_seconds{quantile=\"0.5\"} "));
-    Ok(told.map(str::parse::<f64>).transpose()?.map(|seconds| seconds * 1_000_000.0))
+    Ok(median(&text, "antiphon_redis_admission_seconds").map(|seconds| seconds * 1_000_000.0))
+}
+
+/// The median of a histogram without labels, as Prometheus works it out: on a line from a bucket's one bound to the
+/// other. What is above the last bound is taken for that.
+fn median(text: &str, name: &str) -> Option<f64> {
+    let start = format!("{name}_bucket{{le=\"");
+    let buckets = text.lines().filter_map(|line| {
+        let (bound, count) = line.strip_prefix(&start)?.split_once("\"} ")?;
+        Some((bound.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
+    });
+    let buckets: Vec<(f64, f64)> = buckets.collect();
+    let half = buckets.last().map(|(_, count)| count / 2.0).filter(|half| *half > 0.0)?;
+    let (mut below, mut passed) = (0.0, 0.0);
+    for (bound, count) in buckets {
+        if count >= half {
+            let within = (half - passed) / (count - passed);
+            return Some(if bound.is_finite() { below + (bound - below) * within } else { below });
+        }
+        (below, passed) = (bound, count);
+    }
+    None
 }
 
 /// All that is answered until the connection ends.
@@ -143,4 +163,24 @@ async fn commands(redis: &Side) -> anyhow::Result<u64> {
     let text = said(redis.addr, b"INFO stats\r\nQUIT\r\n").await?;
     let told = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
     Ok(told.context("Redis does not tell how many commands it ran")?.trim().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_found_between_the_bounds_of_its_bucket() {
+        let told = |counts: [u32; 3]| {
+            let [a, b, all] = counts;
+            format!(
+                "# HELP x\nw_bucket{{le=\"0.001\"}} {a}\nw_bucket{{le=\"0.003\"}} {b}\nw_bucket{{le=\"+Inf\"}} {all}\n"
+            )
+        };
+        assert_eq!(median(&told([0, 10, 10]), "w"), Some(0.002));
+        assert_eq!(median(&told([8, 10, 10]), "w"), Some(0.001 * 5.0 / 8.0));
+        assert_eq!(median(&told([0, 0, 10]), "w"), Some(0.003));
+        assert_eq!(median(&told([0, 0, 0]), "w"), None);
+        assert_eq!(median("", "w"), None);
+    }
 }

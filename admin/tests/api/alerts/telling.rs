@@ -5,6 +5,7 @@ use std::time::Duration as StdDuration;
 use admin_types::role::Role;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -102,6 +103,33 @@ both! {
         let failed = deliveries(app, &platform).await;
         assert_eq!((&failed[0]["status"], &failed[0]["attempts"]), (&json!("failed"), &json!(8)));
         assert_eq!(failed[0]["error"], "127.0.0.1 could not be reached");
+    }
+}
+
+both! {
+    async fn attempts_are_counted_by_what_came_of_them(app: &TestApp) {
+        // Of this thread alone: other tests deliver as well.
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let platform = app.platform().await;
+        let receiver = Receiver::start(&["500 Oops"]).await;
+        let channel = make(app, "/api/v1/alerts/channels", &platform, webhook(&receiver.url)).await;
+        watched(app, &platform, &channel).await;
+        breaker(app, None, "openai", "open").await;
+        look(app, NOON).await;
+        let sender = alerts(app);
+        sender.deliver(NOON).await.unwrap();
+        sender.deliver(after(15)).await.unwrap();
+        breaker(app, None, "openai", "closed").await;
+        look(app, after(120)).await;
+        let off = app.patch(&format!("/api/v1/alerts/channels/{channel}"), &platform, json!({ "enabled": false })).await;
+        assert_eq!(off.status, 200, "{off:?}");
+        sender.deliver(after(120)).await.unwrap();
+        let told = recorder.handle().render();
+        for outcome in ["again", "delivered", "failed"] {
+            let line = format!("antiphon_alert_deliveries_total{{channel=\"webhook\",outcome=\"{outcome}\"}} 1");
+            assert!(told.lines().any(|told| told == line), "{line}: {told}");
+        }
     }
 }
 

@@ -473,6 +473,7 @@ impl Meter {
             self.first_byte,
             bill.cost.map(|cost| cost.0),
         );
+        names::used(record.operation, &record.provider, &record.usage);
         self.tell_live(&record);
         self.facts.trace.recorded(&record, model.is_some());
         let accounting = self.facts.trace.phase("account");

@@ -112,11 +112,16 @@ impl TestApp {
         }
     }
 
-    /// One counter as Prometheus scrapes it; 0 while it was never counted.
-    pub(crate) async fn counter(&self, name: &str, labels: &str) -> u64 {
+    /// What Prometheus scrapes.
+    pub(crate) async fn scrape(&self) -> String {
         let mut stream = TcpStream::connect(self.metrics.unwrap()).await.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-        let scraped = read_answer(&mut stream).await;
+        read_answer(&mut stream).await
+    }
+
+    /// One counter as Prometheus scrapes it; 0 while it was never counted.
+    pub(crate) async fn counter(&self, name: &str, labels: &str) -> u64 {
+        let scraped = self.scrape().await;
         let start = if labels.is_empty() { format!("{name} ") } else { format!("{name}{{{labels}}} ") };
         scraped.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
     }

@@ -3,7 +3,7 @@
 use crate::components::{Choice, Tone};
 
 /// What is done, as the log names it, and for people.
-const ACTIONS: [(&str, &str); 22] = [
+const ACTIONS: [(&str, &str); 23] = [
     ("create", "Created"),
     ("update", "Changed"),
     ("replace", "Replaced"),
@@ -16,6 +16,7 @@ const ACTIONS: [(&str, &str); 22] = [
     ("import", "Imported"),
     ("reprice", "Repriced"),
     ("test", "Tested"),
+    ("take", "Taken"),
     ("terminate", "Ended"),
     ("acknowledge", "Acknowledged"),
     ("sign_in", "Signed in"),
@@ -29,7 +30,7 @@ const ACTIONS: [(&str, &str); 22] = [
 ];
 
 /// Kinds of objects.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 14] = [
     ("key", "Key"),
     ("user", "User"),
     ("token", "Token"),
@@ -42,6 +43,8 @@ const KINDS: [(&str, &str); 12] = [
     ("session", "Session"),
     ("alert_rule", "Alert rule"),
     ("alert_channel", "Alert channel"),
+    ("log_level", "Log level"),
+    ("profile", "Profile"),
 ];
 
 pub(super) fn action_choices() -> Vec<Choice> {

@@ -1,0 +1,122 @@
+//! Samples of stacks, taken by a timer's signal.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use admin::ports::{PortError, Sampling};
+use admin_types::process::ProfileFormat;
+use pprof::{Frames, ProfilerGuard, ProfilerGuardBuilder};
+
+use super::flame;
+
+/// Libraries in which a stack is not looked at: they may hold what looking needs.
+const LEFT_ALONE: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
+
+/// Takes one profile at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Profiler {
+    busy: Arc<AtomicBool>,
+}
+
+/// The right to take one; given back when it is dropped.
+struct Turn(Arc<AtomicBool>);
+
+struct Samples {
+    guard: ProfilerGuard<'static>,
+    turn: Turn,
+}
+
+impl Profiler {
+    pub(crate) fn start(&self, hertz: u16) -> Result<Box<dyn Sampling>, PortError> {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return Err(PortError::Busy);
+        }
+        let turn = Turn(Arc::clone(&self.busy));
+        let guard = ProfilerGuardBuilder::default().frequency(hertz.into()).blocklist(&LEFT_ALONE).build();
+        Ok(Box::new(Samples { guard: guard.map_err(failed)?, turn }))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Sampling for Samples {
+    fn finish(self: Box<Self>, format: ProfileFormat) -> Result<String, PortError> {
+        let Self { guard, turn } = *self;
+        let seen = guard.report().build_unresolved().map_err(failed)?;
+        // Names take longer to find than stacks to note: nothing is looked at meanwhile.
+        drop(guard);
+        let mut stacks = BTreeMap::new();
+        for (frames, count) in seen.data {
+            *stacks.entry(folded(&Frames::from(frames))).or_default() += u64::try_from(count).unwrap_or_default();
+        }
+        drop(turn);
+        Ok(match format {
+            ProfileFormat::Svg => flame::graph(&stacks),
+            ProfileFormat::Folded => lines(&stacks),
+        })
+    }
+}
+
+fn failed(error: pprof::Error) -> PortError {
+    tracing::error!(%error, "a profile could not be taken");
+    PortError::Failed
+}
+
+/// A stack from its thread to what runs, as the tools for flame graphs read it.
+fn folded(frames: &Frames) -> String {
+    let mut line = frames.thread_name_or_id();
+    for symbol in frames.frames.iter().rev().flat_map(|frame| frame.iter().rev()) {
+        line.push(';');
+        line.push_str(&symbol.name().replace(';', ":"));
+    }
+    line
+}
+
+fn lines(stacks: &BTreeMap<String, u64>) -> String {
+    let mut text = String::new();
+    for (stack, count) in stacks {
+        // Writing to a text does not fail.
+        drop(writeln!(text, "{stack} {count}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[inline(never)]
+    fn keep_the_processor_busy() -> u64 {
+        let began = Instant::now();
+        let mut sum = 0_u64;
+        while began.elapsed() < Duration::from_millis(500) {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
+        }
+        sum
+    }
+
+    #[test]
+    fn what_runs_is_seen_and_one_looks_at_a_time() {
+        let profiler = Profiler::default();
+        let sampling = profiler.start(100).unwrap();
+        assert!(matches!(profiler.start(100), Err(PortError::Busy)));
+        std::hint::black_box(keep_the_processor_busy());
+        let text = sampling.finish(ProfileFormat::Folded).unwrap();
+        let busy =
+            text.lines().find(|line| line.contains("keep_the_processor_busy")).unwrap_or_else(|| panic!("{text}"));
+        assert!(busy.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap() > 0, "{busy}");
+
+        let again = profiler.start(100).unwrap();
+        drop(again);
+        let picture = profiler.start(100).unwrap().finish(ProfileFormat::Svg).unwrap();
+        assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+    }
+}
