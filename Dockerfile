@@ -1,13 +1,17 @@
 # syntax=docker/dockerfile:1
 # The gateway's image: one program, the libraries that it loads, certificates. No shell, no package manager.
 #
-#   docker build -t antiphon .
-#   docker build -t antiphon:speech --build-arg WITH=speech .      also flite and PocketSphinx
+#   make image                    antiphon:VERSION, with the commit it is built from
+#   make image WITH=speech        antiphon:VERSION-speech, also flite and PocketSphinx
 #   docker run --rm --read-only --tmpfs /tmp -v antiphon:/var/lib/antiphon -p 8080:8080 -p 8081:8081 antiphon
 #
 # Dependencies are compiled in a layer of their own, which stays while Cargo.toml and Cargo.lock do.
 
 ARG RUST=1.94
+# As the workspace's Cargo.toml has it: scripts/release/version.py.
+ARG VERSION=0.1.0
+# The builder does not see the repository.
+ARG COMMIT=""
 
 FROM rust:${RUST}-bookworm AS tools
 WORKDIR /build
@@ -30,7 +34,9 @@ COPY --from=plan /build/recipe.json recipe.json
 RUN cargo chef cook --release --locked --package antiphon --recipe-path recipe.json
 COPY . .
 COPY --from=web /build/web-ui/dist web-ui/dist
-RUN cargo build --release --locked --package antiphon
+ARG COMMIT
+RUN ANTIPHON_COMMIT=$COMMIT cargo build --release --locked --package antiphon
+RUN python3 scripts/release/licences.py THIRD-PARTY.txt
 
 # Debian's libraries of the same release as the builder's.
 FROM debian:bookworm-slim AS tree
@@ -42,10 +48,17 @@ RUN apt-get update \
 WORKDIR /build
 COPY LICENSE LICENSE
 COPY scripts/image-tree.sh scripts/image-tree.sh
-COPY --from=build /build/target/release/antiphon antiphon
-RUN scripts/image-tree.sh ./antiphon /image $WITH
+COPY --from=build /build/target/release/antiphon /build/THIRD-PARTY.txt ./
+RUN scripts/image-tree.sh ./antiphon ./THIRD-PARTY.txt /image $WITH
 
 FROM scratch
+ARG VERSION
+ARG COMMIT
+LABEL org.opencontainers.image.title="Antiphon" \
+    org.opencontainers.image.description="A multi-tenant gateway for voice APIs" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$COMMIT" \
+    org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=tree /image /
 ENV PATH=/usr/bin
 USER 65532:65532

@@ -1,13 +1,14 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# screenshots: pictures of every page · bench-ui: the dashboard's size and speed · chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only. `make` alone lists them.
+# screenshots: pictures of every page · bench-ui: the dashboard's size and speed · chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only
+# release: what is published · sbom, licences: parts of it · image: the container image · audit: known holes in dependencies. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bundle run build test chart-test test-long lint bench bench-ui screenshots fuzz
+.PHONY: help setup bundle run build test chart-test test-long lint bench bench-ui screenshots fuzz release sbom licences image audit
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 setup:
 	@scripts/setup.sh run
@@ -39,11 +40,16 @@ test-long:
 	@scripts/test-long.sh
 
 lint:
+	@scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo fmt --manifest-path xtask/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --manifest-path xtask/Cargo.toml --locked -- -D warnings
 	scripts/check-dependencies.sh
+	scripts/deny.sh lint
+	python3 scripts/release/dependencies.py
+	python3 scripts/release/version.py --check
+	python3 scripts/release/changelog.py --check
 
 bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
@@ -58,3 +64,25 @@ screenshots bench-ui: bundle
 
 fuzz:
 	@scripts/fuzz.sh 60
+
+# See docs/releasing.md.
+release: setup
+	@scripts/setup.sh release
+	@scripts/release/build.sh "$$(scripts/target-dir.sh)/dist"
+
+sbom:
+	@scripts/setup.sh release
+	@.venv/release/bin/python scripts/release/sbom.py "$$(scripts/target-dir.sh)/dist/antiphon.cdx.json"
+
+licences:
+	@python3 scripts/release/licences.py "$$(scripts/target-dir.sh)/dist/THIRD-PARTY.txt"
+
+# WITH=speech: also flite and PocketSphinx.
+image:
+	@version=$$(python3 scripts/release/version.py); \
+	docker build --build-arg VERSION=$$version --build-arg COMMIT=$$(git describe --always --dirty --abbrev=12 --exclude='*') \
+		--build-arg WITH=$(WITH) -t antiphon:$$version$(addprefix -,$(WITH)) .
+
+audit:
+	@scripts/setup.sh lint
+	@scripts/deny.sh audit

@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Builds the file tree of the container image: the program, the libraries that it loads, certificates, and nothing else.
+# Builds the file tree of the container image: the program, the libraries that it loads, certificates, the licences of all
+# of it, and nothing else.
 # The Dockerfile runs this, so that what is tested without an engine is what the image has.
 #
-#   scripts/image-tree.sh BINARY FOLDER           the gateway
-#   scripts/image-tree.sh BINARY FOLDER speech    also flite and PocketSphinx, for the local provider
+#   scripts/image-tree.sh BINARY LICENCES FOLDER           the gateway; LICENCES is what scripts/release/licences.py wrote
+#   scripts/image-tree.sh BINARY LICENCES FOLDER speech    also flite and PocketSphinx, for the local provider
 #
 # On Debian; as root the folders that the program writes to belong to its user, 65532.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-binary=${1:?"usage: $0 BINARY FOLDER [speech]"}
-tree=${2:?"usage: $0 BINARY FOLDER [speech]"}
-with=${3:-}
+usage="usage: $0 BINARY LICENCES FOLDER [speech]"
+binary=${1:?$usage}
+licences=${2:?$usage}
+tree=${3:?$usage}
+with=${4:-}
 user=65532
 model=/usr/share/pocketsphinx/model/en-us
+from_debian=(/usr/share/ca-certificates)
 
 stop() {
     echo "image-tree: $*" >&2
@@ -28,12 +32,32 @@ libraries_of() {
 add() {
     local library
     install -D -m 755 "$1" "$tree/${2:-$1}"
+    [ "$1" = "$binary" ] || from_debian+=("$1")
     for library in $(libraries_of "$1"); do
         [ -e "$tree/$library" ] || install -D -m 755 "$library" "$tree/$library"
+        from_debian+=("$library")
+    done
+}
+
+# What Debian says about the packages that files are of: who wrote them, and under which terms, with the texts that all
+# of them share. A package may know a file by its link, by what the link leads to, or by its place before /usr was merged.
+add_licences() {
+    local file known doc=$tree/usr/share/doc texts=/usr/share/common-licenses
+    known=$(dpkg -S "$@" $(realpath "$@") "${@/#\/usr/}" 2>/dev/null || true)
+    for file in "$@"; do
+        grep -qE ": (/usr)?(${file#/usr}|$(realpath "$file"))$" <<<"$known" ||
+            echo "image-tree: no package tells the licence of $file" >&2
+    done
+    for package in $(cut -d: -f1 <<<"$known" | sort -u); do
+        install -D -m 644 "/usr/share/doc/$package/copyright" "$doc/$package/copyright"
+    done
+    for text in $(grep -rhoE "$texts/[A-Za-z0-9]+(-[0-9.]*[0-9])?" "$doc" | sort -u); do
+        install -D -m 644 "$text" "$tree$text"
     done
 }
 
 [ -x "$binary" ] || stop "$binary is no program"
+[ -s "$licences" ] || stop "$licences is no file: scripts/release/licences.py $licences"
 [ ! -e "$tree" ] || stop "$tree is there already"
 case "$with" in
 "" | speech) ;;
@@ -60,6 +84,7 @@ if [ "$with" = speech ]; then
     mkdir -p "$tree$model"
     cp -rL "$model/." "$tree$model"
     chmod -R u=rwX,go=rX "$tree$model"
+    from_debian+=("$model/en-us/mdef")
 fi
 
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$tree/etc/ssl/certs/ca-certificates.crt" ||
@@ -69,6 +94,8 @@ echo "antiphon:x:$user:" >"$tree/etc/group"
 # /etc/hosts before DNS, as a container's engine writes it.
 echo "hosts: files dns" >"$tree/etc/nsswitch.conf"
 install -D -m 644 LICENSE "$tree/usr/share/doc/antiphon/LICENSE"
+install -m 644 "$licences" "$tree/usr/share/doc/antiphon/THIRD-PARTY.txt"
+add_licences "${from_debian[@]}"
 
 chmod 1777 "$tree/tmp"
 chmod 750 "$tree/var/lib/antiphon"

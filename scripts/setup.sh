@@ -6,6 +6,8 @@
 #                           and Node
 #   scripts/setup.sh chart  of that only what the tests of the Helm chart and the image need: Helm's engine for Python,
 #                           Prometheus and a sandbox
+#   scripts/setup.sh lint   cargo's plugins that look at dependencies
+#   scripts/setup.sh release  also what writes and checks the bill of materials
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -43,10 +45,9 @@ python_makes_places() {
 # What is looked for is the thing itself, so that one installed by other means will do.
 missing_packages() {
     c_compiles || echo gcc libc6-dev
-    if [ "$what" != run ]; then
-        command -v bwrap >/dev/null || echo bubblewrap
-        python_makes_places || echo python3-venv
-    fi
+    [ "$what" = run ] || python_makes_places || echo python3-venv
+    [ "$what" != lint ] && [ "$what" != release ] || return 0
+    [ "$what" = run ] || command -v bwrap >/dev/null || echo bubblewrap
     command -v flite >/dev/null || echo flite
     command -v pocketsphinx_continuous >/dev/null || echo pocketsphinx
     [ -f /usr/share/pocketsphinx/model/en-us/en-us/mdef ] || echo pocketsphinx-en-us
@@ -186,14 +187,30 @@ install_for_chart() {
     install_prometheus
 }
 
+install_tools() {
+    install_python_packages scripts/release/tools.txt .venv/tools
+}
+
 case "$what" in
-run | test | chart) ;;
-*) stop "usage: $0 run | test | chart" ;;
+run | test | chart | lint | release) ;;
+*) stop "usage: $0 run | test | chart | lint | release" ;;
 esac
 check_rust
 install_missing
+case "$what" in
+lint)
+    install_tools
+    exit 0
+    ;;
+release)
+    install_tools
+    install_python_packages tests/release/requirements.txt .venv/release
+    exit 0
+    ;;
+esac
 [ "$what" = chart ] || install_web_compiler
 if [ "$what" = test ]; then
+    install_python_packages tests/release/requirements.txt .venv/release
     install_python_packages tests/e2e/requirements.txt .venv
     # Its libraries are older than those of the other SDKs.
     install_python_packages tests/e2e/ultravox/requirements.txt .venv/ultravox

@@ -27,6 +27,8 @@ LOADTEST_BIN=$target/debug/loadtest
 export ANTIPHON_BIN LOADTEST_BIN
 OPENAI_API_KEY=sk-example AZURE_OPENAI_API_KEY=example GROQ_API_KEY=gsk_example \
     ACME_KEY=example-key-of-acme-0123456789 "$ANTIPHON_BIN" config check antiphon.example.yaml
+echo "test: versions, changelog, licences and the bill of materials"
+.venv/release/bin/python -m pytest tests/release -q
 echo "test: the Helm chart with its alert rules and dashboards, and the image"
 .venv/chart/bin/python -m pytest tests/chart -q
 .venv/chart/bin/python -m pytest tests/image -q

@@ -75,11 +75,6 @@ def test_a_packaged_chart_renders_what_its_folder_does(tmp_path):
     assert texts == rendered_example("production").texts
 
 
-def test_the_chart_s_version_of_the_program_is_the_workspace_s():
-    manifest = (CHART.parents[1] / "Cargo.toml").read_text()
-    assert f'version = "{load((CHART / "Chart.yaml").read_text())["appVersion"]}"' in manifest
-
-
 def test_names_are_short_enough_and_no_object_comes_twice(case):
     named = [(item["kind"], item["metadata"]["name"]) for item in case.objects]
     assert len(named) == len(set(named))

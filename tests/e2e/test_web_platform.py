@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tomllib
 import urllib.parse
 
 import pytest
@@ -128,8 +129,14 @@ def test_the_installation_is_told_before_anybody_has_signed_in(site):
     status, headers, body = ask(site.admin_url, "/api/v1/instance")
     told = json.loads(body)
     assert status == 200 and headers["cache-control"] == "no-store"
-    assert re.fullmatch(r"\d+\.\d+\.\d+", told.pop("version"))
+    workspace = tomllib.loads((conftest.ROOT / "Cargo.toml").read_text())["workspace"]
+    assert told.pop("version") == workspace["package"]["version"]
     assert told == {"gateway_url": site.url, "sign_in": {"oidc": False, "oidc_name": None}}
+
+
+def test_the_api_s_document_has_the_program_s_version(site):
+    document = json.loads(ask(site.admin_url, "/api/v1/openapi.json")[2])
+    assert document["info"]["version"] == json.loads(ask(site.admin_url, "/api/v1/instance")[2])["version"]
 
 
 def test_public_addresses_are_told_and_their_pages_may_call(all_upstreams, tmp_path):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -22,11 +23,18 @@ KEY = "key-of-the-image-test-0123456789"
 EXPECTED = {"antiphon", "flite", "pocketsphinx_continuous", "prlimit"}
 
 
+@pytest.fixture(scope="session")
+def licences(tmp_path_factory):
+    file = tmp_path_factory.mktemp("licences") / "THIRD-PARTY.txt"
+    subprocess.run([sys.executable, ROOT / "scripts" / "release" / "licences.py", file], check=True, timeout=PATIENCE_S)
+    return file
+
+
 @pytest.fixture(scope="session", params=["", "speech"], ids=["plain", "speech"])
-def tree(binary, request, tmp_path_factory):
+def tree(binary, licences, request, tmp_path_factory):
     """The image, without and with what the local provider needs."""
     folder = tmp_path_factory.mktemp("image") / "tree"
-    command = [ROOT / "scripts" / "image-tree.sh", binary, folder, *([request.param] if request.param else [])]
+    command = [ROOT / "scripts" / "image-tree.sh", binary, licences, folder, *([request.param] if request.param else [])]
     subprocess.run(command, check=True, timeout=PATIENCE_S)
     yield folder
     shutil.rmtree(folder)
@@ -60,10 +68,21 @@ def test_there_is_nothing_in_it_but_what_it_runs(tree, request):
 
 
 def test_every_program_finds_its_libraries(tree, request):
-    assert re.match(r"antiphon \d+\.\d+\.\d+", inside(tree, "/usr/bin/antiphon", "--version"))
+    assert inside(tree, "/usr/bin/antiphon", "--version").startswith("antiphon ")
     if "speech" in request.node.name:
         assert "slt" in inside(tree, "/usr/bin/flite", "-lv")
         assert inside(tree, "/usr/bin/prlimit", "--version")
+
+
+def test_the_licences_of_everything_in_it_are_in_it(tree, request):
+    doc = tree / "usr" / "share" / "doc"
+    assert "Apache License" in (doc / "antiphon" / "LICENSE").read_text()
+    others = (doc / "antiphon" / "THIRD-PARTY.txt").read_text()
+    assert "actix-web 4." in others and "leptos 0." in others
+    packages = {file.parent.name for file in doc.glob("*/copyright")}
+    assert {"libc6", "ca-certificates"} <= packages
+    if "speech" in request.node.name:
+        assert {"flite", "pocketsphinx", "pocketsphinx-en-us", "util-linux"} <= packages
 
 
 def chart_configuration(folder):
@@ -156,7 +175,7 @@ def test_the_dockerfile_takes_the_tree_from_the_script_and_runs_it_as_nobody():
     text = (ROOT / "Dockerfile").read_text()
     stages = re.split(r"^FROM ", text, flags=re.M)
     last = stages[-1]
-    assert "RUN scripts/image-tree.sh ./antiphon /image $WITH" in stages[-2]
+    assert "RUN scripts/image-tree.sh ./antiphon ./THIRD-PARTY.txt /image $WITH" in stages[-2]
     assert last.startswith("scratch\n") and "COPY --from=tree /image /" in last
     assert f"USER {USER}:{USER}" in last
     assert 'ENTRYPOINT ["/usr/bin/antiphon"]' in last
@@ -164,7 +183,7 @@ def test_the_dockerfile_takes_the_tree_from_the_script_and_runs_it_as_nobody():
     assert f"ARG RUST={wanted}\n" in text
     # The program has the dashboard inside that is in the folder while it is compiled.
     build = next(stage for stage in stages if stage.startswith("tools AS build\n"))
-    assert build.index("COPY --from=web /build/web-ui/dist web-ui/dist") < build.index("RUN cargo build --release")
+    assert build.index("COPY --from=web /build/web-ui/dist web-ui/dist") < build.index("cargo build --release")
     assert "RUN cargo xtask web\n" in next(stage for stage in stages if stage.startswith("tools AS web\n"))
 
 

@@ -35,8 +35,7 @@ struct OwnSysroot {
 
 impl Toolchain {
     /// Makes cargo use it, with these flags of its own. Flags for the host's builds are not for this one.
-    pub(crate) fn apply(&self, cargo: &mut Command, flags: &[&str]) {
-        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    pub(crate) fn apply(&self, cargo: &mut Command, mut flags: Vec<String>) {
         if let Some(own) = &self.own {
             flags.push(format!("--sysroot={}", own.folder.display()));
             cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &own.linker);

@@ -79,11 +79,22 @@ fn compile(root: &Path, target: &Path, toolchain: &Toolchain, mode: Mode) -> Res
     let mut cargo = cargo();
     cargo.current_dir(root).args(["build", "--locked", "-p", "web-ui", "--target", compiler::TARGET]);
     cargo.args(["--profile", mode.profile(), "--target-dir"]).arg(target);
-    toolchain.apply(&mut cargo, FLAGS);
+    let flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).chain(remapped(root, target)).collect();
+    toolchain.apply(&mut cargo, flags);
     if !cargo.status().context("cargo build")?.success() {
         bail!("the dashboard does not compile");
     }
     Ok(target.join(compiler::TARGET).join(mode.profile()).join("web-ui.wasm"))
+}
+
+/// Folders of this machine get names that are the same everywhere: panics tell where they are, so the bundle has them. Of
+/// those that match, the last one counts.
+fn remapped(root: &Path, target: &Path) -> Vec<String> {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = own.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = [(Some(root), "/antiphon"), (home.as_deref(), "/cargo"), (Some(target), "/target")];
+    let known = folders.into_iter().filter_map(|(folder, name)| Some((folder?, name)));
+    known.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect()
 }
 
 /// The cargo that runs this.

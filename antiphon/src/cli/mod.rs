@@ -26,7 +26,7 @@ use crate::config::{Config, Override, environment};
 
 /// A gateway for voice APIs: one key, one dialect, every provider.
 #[derive(Debug, Parser)]
-#[command(name = "antiphon", version, propagate_version = true)]
+#[command(name = "antiphon", version = env!("ANTIPHON_VERSION"), propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     common: Common,

@@ -1,0 +1,101 @@
+"""What is said about what ships: the bill of materials, the licences, and the count of dependencies."""
+
+import json
+import tomllib
+
+import pytest
+
+import bundled
+import dependencies
+import licences
+import sbom
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def bill(tmp_path_factory):
+    """As it is written, which it is only where CycloneDX's schema has nothing against it."""
+    folder = tmp_path_factory.mktemp("sbom")
+    for name in ("one", "other"):
+        sbom.write(folder / name, "x86_64-unknown-linux-gnu")
+    assert (folder / "one").read_bytes() == (folder / "other").read_bytes()
+    return json.loads((folder / "one").read_text())
+
+
+def scopes(bill):
+    return {(one["name"], one["version"]): one["scope"] for one in bill["components"]}
+
+
+def test_the_bill_has_what_the_program_and_the_dashboard_are_made_of(bill, shipped):
+    inside = {key for key, scope in scopes(bill).items() if scope == "required"}
+    assert inside == {key for key, crate in shipped.items() if crate.inside} - {("antiphon", sbom.crates.workspace_version())}
+    names = {name for name, _ in inside}
+    assert {"actix-web", "sqlx-postgres", "leptos", "wasm-bindgen", "gateway", "web-ui", "tikv-jemallocator"} <= names
+
+
+def test_what_tests_or_features_that_are_off_would_bring_is_not_in_it(bill):
+    assert not {"proptest", "insta", "loadtest", "hdrhistogram", "sqlx-mysql", "arrow"} & {name for name, _ in scopes(bill)}
+
+
+def test_what_only_builds_is_told_apart(bill):
+    builds = {name for (name, _), scope in scopes(bill).items() if scope == "excluded"}
+    assert {"cc", "serde_derive", "tokio-macros"} <= builds
+
+
+def test_each_crate_of_others_is_known_by_its_address_and_checksum(bill):
+    locked = {(one["name"], one["version"]): one.get("checksum") for one in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
+    for one in bill["components"]:
+        checksum = locked[one["name"], one["version"]]
+        if checksum is None:
+            # A registry's crate of this name would be another.
+            assert "purl" not in one and "hashes" not in one
+        else:
+            assert one["hashes"] == [{"alg": "SHA-256", "content": checksum}]
+            assert one["purl"] == f"pkg:cargo/{one['name']}@{one['version'].replace('+', '%2B')}"
+
+
+def test_what_crates_bring_in_other_languages_is_told(bill):
+    inner = {one["name"]: one for outer in bill["components"] for one in outer.get("components", [])}
+    assert set(inner) == {name for name, *_ in bundled.SOURCES.values()}
+    assert inner["sqlite"]["version"].startswith("3.")
+
+
+def test_the_product_leads_to_everything(bill):
+    needs = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
+    reached, left = set(), [bill["metadata"]["component"]["bom-ref"]]
+    while left:
+        if (ref := left.pop()) not in reached:
+            reached.add(ref)
+            left += needs[ref]
+    assert {one["bom-ref"] for one in bill["components"]} <= reached
+
+
+def test_each_crate_that_ships_has_its_licence_s_text(shipped):
+    report = licences.report(shipped)
+    lists = report.split(licences.RULE)
+    texts = " ".join(" ".join(part.split("\n\n")[0].split()) for part in lists[1:])
+    for crate in shipped.values():
+        if crate.inside and not crate.ours:
+            assert f"\n{crate.name} {crate.version}: " in lists[0]
+            assert f"{crate.name} {crate.version}" in texts
+    # C sources have licences of their own, and Greg Johnston's crates name theirs and bring no text.
+    assert "Jason Evans" in report and "Copyright (c) Greg Johnston" in report
+
+
+def test_a_licence_without_a_text_stops_the_report(shipped, tmp_path):
+    crate = next(crate for crate in shipped.values() if crate.inside and not crate.ours)
+    crate = type(crate)(crate.name, crate.version, True, facts={**crate.facts, "license": "Elastic-2.0",
+                                                                "manifest_path": str(tmp_path / "Cargo.toml")})
+    with pytest.raises(SystemExit, match="brings no text"):
+        licences.texts(crate)
+
+
+def test_a_dependency_without_a_reason_and_a_wrong_count_are_told():
+    text = dependencies.FILE.read_text()
+    assert dependencies.problems(text)[0] == []
+    row = next(line for line in text.splitlines(keepends=True) if line.startswith("| `tokio` |"))
+    assert dependencies.problems(text.replace(row, ""))[0] == ["`tokio` has no row with its reason"]
+    assert dependencies.problems(text.replace(row, row + row.replace("tokio", "left-pad")))[0] == [
+        "`left-pad` has a row and is no dependency"]
+    [old], counted = dependencies.problems(text.replace("direct dependencies. Inside", "dependencies. Inside"))
+    assert "counts are old" in old and counted == text
