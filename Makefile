@@ -1,11 +1,11 @@
 # run: build and serve · test: everything that is tested · lint: what reviews need not look at
-# screenshots: pictures of every page · bench-ui: the dashboard's size and speed · chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite · fuzz: each parser for a minute · build: the release binary only
+# screenshots: pictures of every page · bench-ui: the dashboard's size and speed · chart-test: the Helm chart and the image alone · test-long: ten thousand simulated worlds, and faults that last · bench: the load suite's table · load SCENARIO=mixed: a scenario and its report · compare: what gateways add over none · soak: an hour of traffic and faults, and what is left of it (SOAK_MINUTES) · fuzz: each parser for a minute · build: the release binary only
 # release: what is published · sbom, licences: parts of it · image: the container image · audit: known holes in dependencies. `make` alone lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bundle run build test chart-test test-long lint bench bench-ui screenshots fuzz release sbom licences image audit
+.PHONY: help setup bundle run build test chart-test test-long lint bench load compare soak bench-ui screenshots fuzz release sbom licences image audit
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -54,6 +54,19 @@ lint:
 bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
 	target=$$(scripts/target-dir.sh); "$$target/release/loadtest" bench --antiphon "$$target/release/antiphon"
+
+# Each starts a gateway of its own in release, before scripted providers. Results are in load-results, or in LOAD_RESULTS;
+# LOAD_ARGS adds what `loadtest load --help` and its like list.
+SCENARIO ?= mixed
+SOAK_MINUTES ?= 60
+LOAD_RESULTS ?= load-results
+load: ASKED = load $(SCENARIO)
+compare: ASKED = compare
+soak: ASKED = soak --minutes $(SOAK_MINUTES)
+compare soak load: setup
+	cargo build --release --locked -p antiphon -p loadtest
+	@target=$$(scripts/target-dir.sh)/release; \
+	"$$target/loadtest" $(ASKED) --antiphon "$$target/antiphon" --out $(LOAD_RESULTS) $(LOAD_ARGS)
 
 # Both start a server of their own from the release build, as it is shipped.
 screenshots bench-ui: bundle

@@ -1,5 +1,7 @@
 //! The command line of the load suite.
 
+mod commands;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +30,14 @@ enum Command {
     Run(RunArgs),
     /// Compare direct, nginx and the gateway in one table.
     Bench(BenchArgs),
+    /// Play a scenario against the gateway, and write results and a report.
+    Load(commands::LoadArgs),
+    /// Play a scenario against several gateways in rounds, and report what each adds over none.
+    Compare(commands::CompareArgs),
+    /// Play a scenario with faults for long, and judge memory, descriptors and usage records.
+    Soak(commands::SoakArgs),
+    /// Make the page of results that were written before.
+    Report(commands::ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -124,7 +134,11 @@ fn main() -> anyhow::Result<()> {
         Command::Upstream(args) => runtime.block_on(serve(args)),
         Command::LiveUpstream(args) => runtime.block_on(serve_live(args)),
         Command::Run(args) => runtime.block_on(Box::pin(run(args))),
-        Command::Bench(args) => runtime.block_on(Box::pin(compare(args))),
+        Command::Bench(args) => runtime.block_on(Box::pin(bench(args))),
+        Command::Load(args) => runtime.block_on(Box::pin(commands::load(args))),
+        Command::Compare(args) => runtime.block_on(Box::pin(commands::compare(args))),
+        Command::Soak(args) => runtime.block_on(Box::pin(commands::soak(args))),
+        Command::Report(args) => commands::report(&args),
     }
 }
 
@@ -157,7 +171,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn compare(args: BenchArgs) -> anyhow::Result<()> {
+async fn bench(args: BenchArgs) -> anyhow::Result<()> {
     let mut tables = Vec::new();
     if args.conversations {
         tables.push(bench::conversations(&args.antiphon, args.rounds).await?);

@@ -1,4 +1,4 @@
-//! CPU time and memory of another process, read from `/proc`; a process with workers (nginx) counts as a whole.
+//! CPU time, memory and descriptors of another process, read from `/proc`; a process with workers (nginx) counts as a whole.
 
 use std::{collections::HashSet, fs};
 
@@ -20,6 +20,15 @@ pub fn usage(pid: u32) -> Usage {
         cpu_us: sum.cpu_us + stat.ticks * tick_us,
         rss_kib: sum.rss_kib + stat.rss_pages * page_kib,
     })
+}
+
+/// What the open descriptors of `pid` and all processes below it lead to, such as a path or `socket:[7]`.
+#[must_use]
+pub fn descriptors(pid: u32) -> Vec<String> {
+    let folders = family(pid).into_iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
+    // One that is closed meanwhile is none.
+    let links = folders.flatten().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.map(|link| link.to_string_lossy().into_owned()).collect()
 }
 
 struct Stat {
@@ -71,5 +80,14 @@ mod tests {
     fn this_process_uses_memory() {
         assert!(usage(std::process::id()).rss_kib > 500);
         assert_eq!(usage(u32::MAX), Usage::default());
+    }
+
+    #[test]
+    fn descriptors_say_where_they_lead() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_string_lossy().into_owned();
+        assert!(descriptors(std::process::id()).contains(&path));
+        drop(file);
+        assert!(!descriptors(std::process::id()).contains(&path));
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 mod agents;
+mod scenarios;
 
 use futures_util::{SinkExt, StreamExt};
 use loadtest::{

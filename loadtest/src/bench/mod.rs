@@ -8,10 +8,9 @@ use crate::load::{self, Connection, Options, Report, Scenario};
 
 mod conversations;
 mod shared;
-mod sides;
 mod uploads;
 
-use sides::Side;
+use crate::sides::{self, Side};
 
 /// One line of the table: a name, a unit and the value of each side.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -165,7 +164,7 @@ async fn control(mut to: Connection, method: http::Method, body: serde_json::Val
 /// When one of the programs does not start or the upstream cannot be controlled.
 pub async fn conversations(antiphon: &Path, rounds: u32) -> anyhow::Result<Table> {
     let dir = tempfile::tempdir()?;
-    let upstream = sides::upstream(dir.path())?;
+    let upstream = sides::upstream(dir.path(), None)?;
     let mut samples = Samples::default();
     conversations::memory(&mut samples, antiphon, dir.path(), &upstream).await?;
     let side = sides::antiphon(dir.path(), antiphon, upstream.addr)?;
@@ -189,7 +188,7 @@ pub async fn shared(antiphon: &Path, rounds: u32) -> anyhow::Result<Option<Table
 /// When one of the programs does not start or the upstream cannot be controlled.
 pub async fn run(antiphon: &Path, rounds: u32) -> anyhow::Result<Table> {
     let dir = tempfile::tempdir()?;
-    let upstream = sides::upstream(dir.path())?;
+    let upstream = sides::upstream(dir.path(), None)?;
     let mut sides = Vec::new();
     sides.extend(sides::nginx(dir.path(), upstream.addr)?);
     sides.push(sides::antiphon(dir.path(), antiphon, upstream.addr)?);

@@ -22,7 +22,7 @@ const SECONDS: u64 = 5;
 pub(super) async fn run(antiphon: &Path, rounds: u32) -> anyhow::Result<Option<Table>> {
     let dir = tempfile::tempdir()?;
     let Some(redis) = sides::redis(dir.path())? else { return Ok(None) };
-    let upstream = sides::upstream(dir.path())?;
+    let upstream = sides::upstream(dir.path(), None)?;
     let mut gateways = Vec::new();
     for (name, redis) in SIDES.into_iter().zip([None, Some(redis.addr)]) {
         let folder = dir.path().join(name);

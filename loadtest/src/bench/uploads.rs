@@ -14,7 +14,7 @@ use http::Method;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
-use super::sides::Side;
+use crate::sides::Side;
 use crate::{load, process, wav};
 
 const MIB: usize = 1024 * 1024;

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -34,6 +37,27 @@ impl Connection {
         Ok(Self(sender))
     }
 
+    /// Sends one request and gives the head of its answer, whose body is still to come.
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Upload,
+    ) -> anyhow::Result<Response<Incoming>> {
+        self.0.ready().await?;
+        let mut request = Request::builder().method(method).uri(path).header("host", "loadtest");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(self.0.send_request(request.body(body)?).await?)
+    }
+
+    /// Whether it takes a request at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
     /// Sends one request and reads its answer to the end: status, body bytes, microseconds to the first one.
     ///
     /// # Errors
@@ -46,12 +70,7 @@ impl Connection {
         body: Upload,
     ) -> anyhow::Result<(u16, usize, u64)> {
         let started = Instant::now();
-        self.0.ready().await?;
-        let mut request = Request::builder().method(method).uri(path).header("host", "loadtest");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut response = self.0.send_request(request.body(body)?).await?;
+        let mut response = self.ask(method, path, headers, body).await?;
         let (mut bytes, mut first) = (0, None);
         while let Some(frame) = response.frame().await {
             if let Some(data) = frame?.data_ref() {

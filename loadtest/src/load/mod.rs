@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::process;
 
 mod http;
-mod realtime;
+pub(crate) mod realtime;
 
 pub use http::{Connection, Upload, form, form_type, one_piece};
 

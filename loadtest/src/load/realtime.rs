@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,7 @@ use super::{Options, Scenario, Seen, micros};
 
 /// 20 ms of PCM16 at 24 kHz.
 const FRAME_BYTES: usize = 960;
-const FRAME: Duration = Duration::from_millis(20);
+pub(crate) const FRAME: Duration = Duration::from_millis(20);
 /// How long the last echoes may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,7 +34,7 @@ pub(crate) async fn session(options: &Options, delay: Duration, end: Instant) ->
 }
 
 async fn hold(options: &Options, end: Instant, seen: &mut Seen) -> anyhow::Result<()> {
-    let mut socket = open(options).await?;
+    let mut socket = open(options.target, "/v1", &options.key, &options.model).await?;
     let created = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.context("no first event")?;
     let Some(Ok(Message::Text(text))) = created else { bail!("the session ended before its first event") };
     anyhow::ensure!(text.contains("session.created"), "the first event is {}", text.as_str());
@@ -67,11 +68,16 @@ async fn configure(socket: &mut WebSocketStream<TcpStream>, instructions: &str) 
     tokio::time::timeout(Duration::from_secs(10), updated).await.context("no configuration")?
 }
 
-async fn open(options: &Options) -> anyhow::Result<WebSocketStream<TcpStream>> {
-    let url = format!("ws://{}/v1/realtime?model={}", options.target, options.model);
-    let mut request = url.into_client_request()?;
-    request.headers_mut().insert("authorization", format!("Bearer {}", options.key).parse()?);
-    let stream = TcpStream::connect(options.target).await.context("connect")?;
+/// Opens a session.
+pub(crate) async fn open(
+    target: SocketAddr,
+    prefix: &str,
+    key: &str,
+    model: &str,
+) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    let mut request = format!("ws://{target}{prefix}/realtime?model={model}").into_client_request()?;
+    request.headers_mut().insert("authorization", format!("Bearer {key}").parse()?);
+    let stream = TcpStream::connect(target).await.context("connect")?;
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default().read_buffer_size(8 * 1024).write_buffer_size(0);
     Ok(client_async_with_config(request, stream, Some(config)).await.context("handshake")?.0)
@@ -92,14 +98,19 @@ async fn idle(socket: &mut WebSocketStream<TcpStream>, end: Instant) -> anyhow::
     }
 }
 
+/// The event that appends 20 ms of audio.
+pub(crate) fn frame() -> Utf8Bytes {
+    let audio = STANDARD.encode([0x11_u8; FRAME_BYTES]);
+    Utf8Bytes::from(format!("{{\"type\":\"input_audio_buffer.append\",\"audio\":\"{audio}\"}}"))
+}
+
 async fn talk(
     options: &Options,
     socket: &mut WebSocketStream<TcpStream>,
     end: Instant,
     seen: &mut Seen,
 ) -> anyhow::Result<()> {
-    let audio = STANDARD.encode([0x11_u8; FRAME_BYTES]);
-    let frame = Utf8Bytes::from(format!("{{\"type\":\"input_audio_buffer.append\",\"audio\":\"{audio}\"}}"));
+    let frame = frame();
     let mut ticks = tokio::time::interval(FRAME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut waiting: VecDeque<Instant> = VecDeque::new();

@@ -1,12 +1,22 @@
 //! The control endpoints below `/_`: script, counts, requests, the room of calls.
 
+use std::time::Duration;
+
 use http::{Method, Response, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Rule, Shared, answer::json_answer, body::ScriptBody, lock};
+use super::{
+    Rule, Shared,
+    answer::json_answer,
+    behaviour::{Behaviour, Dice},
+    body::ScriptBody,
+    lock,
+};
+
+const BEFORE_HANGING_UP: Duration = Duration::from_millis(50);
 
 /// One rule or several.
 #[derive(Deserialize)]
@@ -30,6 +40,20 @@ pub(super) async fn handle(shared: &Shared, parts: &Parts, body: Incoming) -> Re
             json_answer(200, &json!(shared.counts()))
         }
         (&Method::POST, "/_room") => lead(shared, body).await,
+        (&Method::POST, "/_behaviour") => behave(shared, body).await,
+        (&Method::POST, "/_hang_up") => {
+            let hang_up = std::sync::Arc::clone(&shared.hang_up);
+            tokio::spawn(async move {
+                // Who asks has the answer first.
+                tokio::time::sleep(BEFORE_HANGING_UP).await;
+                hang_up.notify_waiters();
+            });
+            json_answer(200, &json!({}))
+        }
+        (&Method::GET, "/_behaviour") => {
+            let drawn = lock(&shared.behaviour).as_ref().map(|dice| dice.drawn().clone());
+            json_answer(200, &json!({"drawn": drawn.unwrap_or_default()}))
+        }
         (&Method::GET, "/_requests") => json_answer(200, &json!(*lock(&shared.requests))),
         _ => json_answer(404, &json!({"error": "no such control endpoint"})),
     }
@@ -40,6 +64,17 @@ pub(super) async fn handle(shared: &Shared, parts: &Parts, body: Incoming) -> Re
 struct Room {
     url: String,
     token: String,
+}
+
+async fn behave(shared: &Shared, body: Incoming) -> Response<ScriptBody> {
+    let Ok(raw) = body.collect().await else {
+        return json_answer(400, &json!({"error": "the body broke off"}));
+    };
+    match serde_json::from_slice::<Behaviour>(&raw.to_bytes()) {
+        Ok(behaviour) => *lock(&shared.behaviour) = Some(Dice::new(behaviour)),
+        Err(error) => return json_answer(400, &json!({"error": format!("not a behaviour: {error}")})),
+    }
+    json_answer(200, &json!({}))
 }
 
 async fn lead(shared: &Shared, body: Incoming) -> Response<ScriptBody> {

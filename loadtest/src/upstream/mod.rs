@@ -2,7 +2,8 @@
 //! what it is sent, misbehaves on request and counts what it delivered.
 //!
 //! Control: `POST /_script` (a [`script::Rule`]), `DELETE /_script`, `GET /_counts`, `DELETE /_counts`,
-//! `GET /_requests`, `POST /_room` (where Ultravox's calls in rooms are led). Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
+//! `GET /_requests`, `POST /_room` (where Ultravox's calls in rooms are led), `POST /_behaviour` (a
+//! [`behaviour::Behaviour`]), `POST /_hang_up` (breaks the connections that no session has). Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
 //! Azure OpenAI v1 reference, Groq's API reference, all read 2026-11-21.
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use clap::ValueEnum;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{AbortHandle, JoinSet},
 };
 
@@ -29,6 +32,7 @@ use crate::live::{FULL, Sockets};
 
 mod answer;
 mod audit;
+pub mod behaviour;
 mod body;
 mod control;
 pub mod counts;
@@ -199,6 +203,8 @@ struct Shared {
     bytes_in: AtomicU64,
     serial: AtomicU64,
     sockets: Sockets,
+    behaviour: Mutex<Option<behaviour::Dice>>,
+    hang_up: Arc<Notify>,
 }
 
 impl Shared {
@@ -214,6 +220,8 @@ impl Shared {
             connections: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             serial: AtomicU64::new(1),
+            behaviour: Mutex::default(),
+            hang_up: Arc::default(),
         }
     }
 
@@ -240,6 +248,22 @@ impl Shared {
 
     fn take_rule(&self, path: &str, model: Option<&str>, early: bool) -> Option<Fault> {
         script::take(&mut lock(&self.rules), path, model, early)
+    }
+
+    /// Adds what the behaviour draws for a request of this path to what its script wants.
+    fn behave(&self, path: &str, fault: &mut Fault) {
+        if let Some(dice) = lock(&self.behaviour).as_mut() {
+            dice.apply(path, fault);
+        }
+    }
+
+    /// How long a session lets its client wait, if this event asks for a response.
+    fn thinks_about(&self, event: &str) -> Option<Duration> {
+        // What is longer is audio.
+        if event.len() > 512 || !event.contains("\"response.create\"") {
+            return None;
+        }
+        lock(&self.behaviour).as_mut().and_then(behaviour::Dice::thinks)
     }
 
     fn counts(&self) -> Counts {
@@ -328,8 +352,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         .max_buf_size(128 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    // An error here is a peer that left, or an answer cut by the script; both are booked by the receipts.
-    drop(connection.await);
+    tokio::select! {
+        // An error here is a peer that left, or an answer cut by the script; both are booked by the receipts.
+        ended = connection => drop(ended),
+        () = shared.hang_up.notified() => return,
+    }
     let session = lock(&upgraded).take();
     if let Some(session) = session {
         realtime::run(shared, session).await;

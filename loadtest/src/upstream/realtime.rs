@@ -59,7 +59,8 @@ pub(super) fn upgrade(
     let model = query("model").unwrap_or_default();
     let path = parts.uri.path().to_owned();
     let fault = shared.take_rule(&path, Some(&model), false).or_else(|| script::from_text(&model));
-    let fault = fault.unwrap_or_else(|| shared.config.default_fault.clone());
+    let mut fault = fault.unwrap_or_else(|| shared.config.default_fault.clone());
+    shared.behave("realtime", &mut fault);
     let line = shared.table.line("realtime", if transcription { "transcription" } else { &model });
     line.requests.fetch_add(1, Ordering::Relaxed);
     if let Some(mut response) = answer::scripted(kind, &Fault { huge_bytes: None, ..fault.clone() }) {
@@ -176,7 +177,7 @@ pub(super) async fn run(shared: Arc<Shared>, pending: Pending) {
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     line.open_sessions.fetch_add(1, Ordering::Relaxed);
-    let mut driver = Driver { shared: &shared, line: &line, session, fault };
+    let mut driver = Driver { shared: &shared, line: &line, session, fault, turns: 0 };
     // However it ends (the peer left, a close of ours), there is nobody to tell. A peer that cannot be
     // written to any more may have sent something before, which has arrived all the same.
     if Box::pin(driver.drive(&mut socket, refusal)).await.is_err() {
@@ -191,6 +192,8 @@ struct Driver<'a> {
     line: &'a Line,
     session: Session,
     fault: Fault,
+    /// Turns that were answered to their end.
+    turns: u32,
 }
 
 impl Driver<'_> {
@@ -223,7 +226,12 @@ impl Driver<'_> {
         let pace = self.fault.chunk_ms.map(Duration::from_millis).filter(|pace| !pace.is_zero());
         let mut frames = 0_u64;
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut thinking = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut thinks = false;
         loop {
+            if self.fault.close_after_turns.is_some_and(|turns| self.turns >= turns) {
+                return close(socket, 1011, "the script ends the session here").await;
+            }
             if let Some(end) = self.fault.close_ws.clone().filter(|end| frames >= end.after_frames) {
                 return end_by_script(socket, &end).await;
             }
@@ -234,13 +242,18 @@ impl Driver<'_> {
                         Message::Text(text) => {
                             frames += 1;
                             self.take(text.as_str());
+                            if let Some(pause) = self.shared.thinks_about(text.as_str()) {
+                                thinking.as_mut().reset(tokio::time::Instant::now() + pause);
+                                thinks = true;
+                            }
                         }
                         Message::Binary(_) => self.shared.violation("a binary frame in a realtime session"),
                         Message::Close(_) => return Ok(()),
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                     }
                 }
-                () = timer.as_mut(), if pace.is_some() && self.session.has_output() => {
+                () = thinking.as_mut(), if thinks => thinks = false,
+                () = timer.as_mut(), if pace.is_some() && !thinks && self.session.has_output() => {
                     self.send_next(socket).await?;
                     socket.flush().await?;
                     if let Some(pace) = pace {
@@ -248,7 +261,7 @@ impl Driver<'_> {
                     }
                 }
             }
-            if pace.is_none() {
+            if pace.is_none() && !thinks {
                 self.send_all(socket).await?;
             }
         }
@@ -291,6 +304,7 @@ impl Driver<'_> {
         self.line.frames_out.fetch_add(1, Ordering::Relaxed);
         if let Some(amounts) = output.turn {
             socket.flush().await?;
+            self.turns += 1;
             self.line.whole(&amounts);
             if let Some(serial) = &output.serial {
                 self.shared.fates.whole(serial, &amounts);

@@ -49,10 +49,10 @@ impl Call<'_> {
     pub(super) fn fault(&self, model: &str, texts: &[&str]) -> Fault {
         let path = self.parts.uri.path();
         let words = || std::iter::once(model).chain(texts.iter().copied()).find_map(script::from_text);
-        self.shared
-            .take_rule(path, Some(model), false)
-            .or_else(words)
-            .unwrap_or_else(|| self.shared.config.default_fault.clone())
+        let fault = self.shared.take_rule(path, Some(model), false).or_else(words);
+        let mut fault = fault.unwrap_or_else(|| self.shared.config.default_fault.clone());
+        self.shared.behave(self.path, &mut fault);
+        fault
     }
 
     /// Applies what comes before the answer; `Some` is sent instead of it.

@@ -45,6 +45,8 @@ pub struct Fault {
     pub no_usage: bool,
     /// Realtime: stop in the middle of a response, before this event would be sent; pings are still answered.
     pub stall_before: Option<String>,
+    /// Realtime: close with 1011 once so many turns have been answered.
+    pub close_after_turns: Option<u32>,
 }
 
 /// How a WebSocket session is ended.

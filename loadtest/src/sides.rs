@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,20 +12,32 @@ use std::{
 use anyhow::{Context, bail};
 
 /// The upstream's credential, which nginx and direct runs send themselves.
-pub(super) const UPSTREAM_KEY: &str = "sk-upstream";
+pub(crate) const UPSTREAM_KEY: &str = "sk-upstream";
 /// The tenant's key at the gateway.
-pub(super) const GATEWAY_KEY: &str = "loadtest-bench-key-0123456789";
+pub(crate) const GATEWAY_KEY: &str = "loadtest-bench-key-0123456789";
+/// The gateway's database, in its folder.
+pub(crate) const DATABASE: &str = "antiphon.db";
+/// The models that the gateway is asked for.
+const MODELS: [&str; 5] = ["whisper-1", "tts-1", "gpt-4o-mini-tts", "gpt-realtime", "gpt-realtime-2.1"];
 
 /// One thing that is measured.
 #[derive(Debug)]
-pub(super) struct Side {
-    pub(super) name: &'static str,
-    pub(super) addr: SocketAddr,
-    pub(super) key: &'static str,
-    pub(super) pid: Option<u32>,
+pub(crate) struct Side {
+    pub(crate) name: &'static str,
+    pub(crate) addr: SocketAddr,
+    pub(crate) key: &'static str,
+    pub(crate) pid: Option<u32>,
     /// Where a gateway tells its metrics.
-    pub(super) metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     child: Option<Child>,
+    log: PathBuf,
+}
+
+impl Side {
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
 }
 
 impl Drop for Side {
@@ -57,7 +69,7 @@ fn spawn(name: &'static str, key: &'static str, port: u16, command: &mut Command
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).current_dir(dir);
     let child = command.spawn().with_context(|| format!("{name} does not start"))?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut side = Side { name, addr, key, pid: Some(child.id()), metrics: None, child: Some(child) };
+    let mut side = Side { name, addr, key, pid: Some(child.id()), metrics: None, child: Some(child), log };
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         if std::net::TcpStream::connect(addr).is_ok() {
@@ -65,16 +77,16 @@ fn spawn(name: &'static str, key: &'static str, port: u16, command: &mut Command
         }
         let ended = side.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
         if ended || Instant::now() > patience {
-            let said = fs::read_to_string(&log).unwrap_or_default();
+            let said = side.log();
             bail!("{name} does not listen on {addr}: {}", said.lines().last().unwrap_or("it said nothing"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// This program again, as the upstream.
-pub(super) fn upstream(dir: &Path) -> anyhow::Result<Side> {
-    let port = free_port()?;
+/// This program again, as the upstream: at this address, or anywhere.
+pub(crate) fn upstream(dir: &Path, at: Option<SocketAddr>) -> anyhow::Result<Side> {
+    let port = at.map_or_else(free_port, |at| Ok(at.port()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["upstream", "--bind", &format!("127.0.0.1:{port}"), "--api-key", UPSTREAM_KEY]);
     let mut side = spawn("direct", UPSTREAM_KEY, port, &mut command, dir)?;
@@ -83,7 +95,7 @@ pub(super) fn upstream(dir: &Path) -> anyhow::Result<Side> {
 }
 
 /// nginx as a bare reverse proxy; `None` where it is not installed.
-pub(super) fn nginx(dir: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Side>> {
+pub(crate) fn nginx(dir: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Side>> {
     let found = Command::new("nginx").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         return Ok(None);
@@ -113,7 +125,7 @@ pub(super) fn nginx(dir: &Path, upstream: SocketAddr) -> anyhow::Result<Option<S
 }
 
 /// A Redis server that keeps nothing on the disk; `None` where it is not installed.
-pub(super) fn redis(dir: &Path) -> anyhow::Result<Option<Side>> {
+pub(crate) fn redis(dir: &Path) -> anyhow::Result<Option<Side>> {
     let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         return Ok(None);
@@ -125,29 +137,61 @@ pub(super) fn redis(dir: &Path) -> anyhow::Result<Option<Side>> {
 }
 
 /// The gateway with everything on but Redis.
-pub(super) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyhow::Result<Side> {
+pub(crate) fn antiphon(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyhow::Result<Side> {
     gateway("antiphon", dir, binary, upstream, None)
 }
 
-/// The gateway with everything on. The provider is declared as OpenAI, so that the seeded prices apply.
-pub(super) fn gateway(
+/// The gateway with everything on.
+pub(crate) fn gateway(
     name: &'static str,
     dir: &Path,
     binary: &Path,
     upstream: SocketAddr,
     redis: Option<SocketAddr>,
 ) -> anyhow::Result<Side> {
+    declared(name, dir, binary, upstream, redis, &["up"])
+}
+
+/// The gateway with a second account at the same upstream, to which calls go that fail at the first.
+pub(crate) fn with_spare(dir: &Path, binary: &Path, upstream: SocketAddr) -> anyhow::Result<Side> {
+    declared("antiphon", dir, binary, upstream, None, &["up", "spare"])
+}
+
+/// The providers are declared as OpenAI, so that the seeded prices apply.
+fn declared(
+    name: &'static str,
+    dir: &Path,
+    binary: &Path,
+    upstream: SocketAddr,
+    redis: Option<SocketAddr>,
+    accounts: &[&str],
+) -> anyhow::Result<Side> {
     let (port, admin, metrics) = (free_port()?, free_port()?, free_port()?);
-    let models: String = ["whisper-1", "tts-1", "gpt-realtime-2.1"]
+    let models: String = MODELS
         .iter()
-        .map(|model| format!("  - {{ name: {model}, targets: [{{ provider: up, model: {model} }}] }}\n"))
+        .map(|model| {
+            let targets = accounts
+                .iter()
+                .zip(1..)
+                .map(|(account, priority)| format!("{{ provider: {account}, model: {model}, priority: {priority} }}"));
+            let targets = targets.collect::<Vec<_>>().join(", ");
+            format!("  - {{ name: {model}, strategy: priority, targets: [{targets}] }}\n")
+        })
+        .collect();
+    let accounts: String = accounts
+        .iter()
+        .map(|account| {
+            format!(
+                "  - {{ name: {account}, kind: openai, api_key: {UPSTREAM_KEY}, \
+                 base_url: \"http://{upstream}/v1\", allow_insecure: true }}\n"
+            )
+        })
         .collect();
     let config = format!(
         "server:\n  gateway: {{ bind: \"127.0.0.1:{port}\" }}\n  admin: {{ bind: \"127.0.0.1:{admin}\" }}\n\
          \x20 metrics: {{ bind: \"127.0.0.1:{metrics}\" }}\n\
-         database: {{ url: \"sqlite://antiphon.db\" }}\n\
-         providers:\n  - {{ name: up, kind: openai, api_key: {UPSTREAM_KEY}, \
-         base_url: \"http://{upstream}/v1\", allow_insecure: true }}\n\
+         database: {{ url: \"sqlite://{DATABASE}\" }}\n\
+         providers:\n{accounts}\
          \x20 - {{ name: deepgram, kind: deepgram, api_key: {UPSTREAM_KEY}, \
          base_url: \"http://{upstream}\", allow_insecure: true }}\n\
          \x20 - {{ name: elevenlabs, kind: elevenlabs, api_key: {UPSTREAM_KEY}, \
