@@ -155,6 +155,6 @@ mod tests {
             let first = |profile: &Profile| profile.speech.first_byte_ms.at(share);
             assert!(first(&fast) < first(&usual) && first(&usual) < first(&slow));
         }
-        assert!(shipped("brisk").unwrap_err().to_string().contains("fast, slow, usual"));
+        assert!(shipped("brisk").unwrap_err().to_string().contains("fast, instant, slow, usual"));
     }
 }

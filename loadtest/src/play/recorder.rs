@@ -66,10 +66,10 @@ impl Log {
     }
 }
 
-/// Microseconds with two digits, as many as are needed: it grows by itself.
+/// Microseconds up to an hour, with two digits.
 fn histogram() -> Histogram<u64> {
-    // Two digits are always taken.
-    Histogram::new(2).unwrap_or_else(|_| unreachable!())
+    // These bounds are always taken.
+    Histogram::new_with_bounds(1, 3_600_000_000, 2).unwrap_or_else(|_| unreachable!())
 }
 
 impl Recorder {

@@ -50,6 +50,8 @@ pub(super) struct Chart<'a> {
     pub(super) series: Vec<Series>,
     /// Whether each point is marked.
     pub(super) dots: bool,
+    /// Stretches of time that have a name: from, to, name.
+    pub(super) stretches: &'a [(f64, f64, String)],
 }
 
 /// From values to places.
@@ -95,6 +97,9 @@ impl Chart<'_> {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}, {}\">",
             escape(self.unit)
         );
+        for stretch in self.stretches {
+            band(&plane, stretch, &mut svg);
+        }
         self.grid(&plane, &mut svg);
         for (at, series) in self.series.iter().enumerate() {
             line(&plane, series, at, self.dots, &mut svg);
@@ -191,6 +196,23 @@ impl Chart<'_> {
     }
 }
 
+fn band(plane: &Plane, (from, to, name): &(f64, f64, String), svg: &mut String) {
+    let (from, to) = (plane.x(*from), plane.x(*to).min(WIDTH - RIGHT));
+    if to > from {
+        let (width, height) = (to - from, HEIGHT - TOP - BOTTOM);
+        put(
+            svg,
+            format_args!(
+                "<rect class=\"band\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"/>\
+                 <text x=\"{:.1}\" y=\"{}\" class=\"middle\">{}</text>",
+                from + width / 2.0,
+                TOP + 12.0,
+                escape(name)
+            ),
+        );
+    }
+}
+
 fn line(plane: &Plane, series: &Series, at: usize, dots: bool, svg: &mut String) {
     let class = at % 6 + 1;
     let mut path = String::new();
@@ -238,7 +260,7 @@ mod tests {
 
     fn chart(scale: Scale, points: Vec<(f64, f64)>) -> Chart<'static> {
         let series = vec![Series { name: "a < b".to_owned(), points }];
-        Chart { title: "latency", unit: "ms", scale, below: Below::Time, series, dots: false }
+        Chart { title: "latency", unit: "ms", scale, below: Below::Time, series, dots: false, stretches: &[] }
     }
 
     #[test]

@@ -98,7 +98,8 @@ fn of_operation(runs: &[Run], targets: &[&str], name: &str) -> String {
             .collect();
         let title = format!("{column} by round: {}", shown(name));
         let below = Below::Numbers("round");
-        out += &Chart { title: &title, unit: "ms", scale: Scale::Even, below, series, dots: true }.figure();
+        out += &Chart { title: &title, unit: "ms", scale: Scale::Even, below, series, dots: true, stretches: &[] }
+            .figure();
     }
     out + "</div>"
 }

@@ -17,14 +17,14 @@ table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-td.text { text-align: left; white-space: normal; min-width: 16rem; }
+th.text { text-align: left; } td.text { text-align: left; white-space: normal; min-width: 16rem; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 .notice { border-left: 4px solid var(--c2); background: var(--card); padding: .5rem 1rem; }
 .grid-of { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: .7rem 1rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
 figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font-size: 12px; } .end { text-anchor: end; } .middle { text-anchor: middle; }
-svg .grid { stroke: var(--rule); stroke-width: 1; } svg path { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .band { fill: var(--rule); opacity: .45; } svg .grid { stroke: var(--rule); stroke-width: 1; } svg path { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .keys { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .3rem 0 0; padding: 0;
   color: var(--soft); font-size: .85rem; }
 .keys i { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .35rem; }
@@ -110,8 +110,9 @@ pub(super) fn table(head: &[&str], rows: &[Vec<Cell>]) -> String {
         return String::new();
     }
     let mut out = String::from("<table><thead><tr>");
-    for name in head {
-        put(&mut out, format_args!("<th>{}</th>", escape(name)));
+    for (at, name) in head.iter().enumerate() {
+        let text = rows.first().and_then(|row| row.get(at)).is_some_and(|cell| matches!(cell, Cell::Text(_)));
+        put(&mut out, format_args!("<th{}>{}</th>", if text { " class=\"text\"" } else { "" }, escape(name)));
     }
     out += "</tr></thead><tbody>";
     for row in rows {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::result::{Interval, Operation, Passed, Results, Run, Sample};
+use crate::{
+    result::{Interval, Operation, Passed, Results, Run, Sample},
+    scenario::Scenario,
+};
 
 mod chart;
 mod comparison;
@@ -24,6 +27,9 @@ const NAMES: [(&str, &str); 6] = [
 fn shown(name: &str) -> &str {
     NAMES.iter().find(|(have, _)| *have == name).map_or(name, |(_, shown)| shown)
 }
+
+/// A part of a run that has a name: from and to which second.
+type Stretch = (f64, f64, String);
 
 /// The page.
 #[must_use]
@@ -51,7 +57,7 @@ pub fn page(results: &Results) -> String {
     body += &verdicts(results);
     match results.runs.as_slice() {
         [] => body += "<p>Nothing was run.</p>",
-        [run] => body += &one(run),
+        [run] => body += &one(run, &stretches(scenario)),
         runs => body += &comparison::section(runs),
     }
     let written = serde_json::to_string_pretty(scenario).unwrap_or_default();
@@ -74,22 +80,41 @@ fn verdicts(results: &Results) -> String {
     if rows.is_empty() { String::new() } else { format!("<h2>Verdict</h2>{}", table(&["", "found", ""], &rows)) }
 }
 
-fn one(run: &Run) -> String {
+/// The phases that have a name.
+fn stretches(scenario: &Scenario) -> Vec<Stretch> {
+    let mut from = 0.0;
+    let mut named = Vec::new();
+    for phase in scenario.traffic.iter().flat_map(|traffic| traffic.phases.all()) {
+        let to = from + phase.lasts.get().as_secs_f64();
+        named.extend(phase.name.clone().map(|name| (from, to, name)));
+        from = to;
+    }
+    named
+}
+
+fn one(run: &Run, stretches: &[Stretch]) -> String {
     let mut out = format!("<p>Target <b>{}</b>, {} s.</p>", escape(&run.target), number(run.seconds));
     out += &generator(run);
     out += &format!("<h2>Operations <small>latency in ms from the intended start</small></h2>{}", operations(run));
     out += &failures(std::slice::from_ref(run));
     out += "<h2>Over time</h2><div class=\"grid-of\">";
     for name in ordered(&run.operations) {
-        out += &latencies(name, &run.intervals);
+        out += &latencies(name, &run.intervals, stretches);
     }
-    out += &over_time("Throughput", "operations a second", run, |passed, interval| per_second(passed.done, interval));
-    out += &over_time("Failures", "a second", run, |passed, interval| per_second(passed.failed, interval));
+    // There are so many more frames than operations that these would be seen no more.
+    let per_second_of = |passed: &Passed, interval: &Interval| per_second(passed.done, interval);
+    let (frames, others): (Vec<&str>, Vec<&str>) =
+        ordered(&run.operations).into_iter().partition(|name| *name == "frame");
+    out += &over_time("Throughput", "operations a second", run, &others, stretches, per_second_of);
+    out += &over_time("Realtime frames", "echoes a second", run, &frames, stretches, per_second_of);
+    out += &over_time("Failures", "a second", run, &ordered(&run.operations), stretches, |passed, interval| {
+        per_second(passed.failed, interval)
+    });
     let open = run.intervals.iter().map(|interval| (interval.at, as_float(interval.sessions))).collect();
-    out += &simple("Sessions open", "at the end of each interval", open);
-    out += &simple("Processor", "cores used by the target", samples(run, |sample| sample.cores));
-    out += &simple("Memory", "MiB resident", samples(run, |sample| as_float(sample.rss_kib) / 1024.0));
-    out += &simple("Descriptors", "open in the target", samples(run, |sample| as_float(sample.descriptors)));
+    out += &simple("Sessions open", "at the end of each interval", stretches, open);
+    out += &simple("Processor", "cores used by the target", stretches, samples(run, |sample| sample.cores));
+    out += &simple("Memory", "MiB resident", stretches, samples(run, |sample| as_float(sample.rss_kib) / 1024.0));
+    out += &simple("Descriptors", "open in the target", stretches, samples(run, |sample| as_float(sample.descriptors)));
     out += "</div><h2>Distribution</h2><div class=\"grid-of\">";
     out += &distribution(run);
     out + "</div>"
@@ -168,7 +193,7 @@ fn failures(runs: &[Run]) -> String {
     out
 }
 
-fn latencies(name: &str, intervals: &[Interval]) -> String {
+fn latencies(name: &str, intervals: &[Interval], stretches: &[Stretch]) -> String {
     let points = |of: fn(&Passed) -> f64| -> Vec<(f64, f64)> {
         let passed = intervals.iter().filter_map(|interval| Some((interval.at, interval.operations.get(name)?)));
         passed.filter(|(_, passed)| passed.done > 0).map(|(at, passed)| (at, of(passed))).collect()
@@ -179,23 +204,31 @@ fn latencies(name: &str, intervals: &[Interval]) -> String {
         Series { name: "p99".to_owned(), points: points(|passed| passed.latency.p99) },
     ];
     let title = format!("Latency: {}", shown(name));
-    Chart { title: &title, unit: "ms", scale: Scale::Powers, below: Below::Time, series, dots: false }.figure()
+    Chart { title: &title, unit: "ms", scale: Scale::Powers, below: Below::Time, series, dots: false, stretches }
+        .figure()
 }
 
-fn over_time(title: &str, unit: &str, run: &Run, value: fn(&Passed, &Interval) -> f64) -> String {
-    let series = ordered(&run.operations)
-        .into_iter()
+fn over_time(
+    title: &str,
+    unit: &str,
+    run: &Run,
+    names: &[&str],
+    stretches: &[Stretch],
+    value: fn(&Passed, &Interval) -> f64,
+) -> String {
+    let series = names
+        .iter()
         .map(|name| {
-            let found = |interval: &Interval| Some((interval.at, value(interval.operations.get(name)?, interval)));
+            let found = |interval: &Interval| Some((interval.at, value(interval.operations.get(*name)?, interval)));
             Series { name: shown(name).to_owned(), points: run.intervals.iter().filter_map(found).collect() }
         })
         .collect();
-    Chart { title, unit, scale: Scale::Even, below: Below::Time, series, dots: false }.figure()
+    Chart { title, unit, scale: Scale::Even, below: Below::Time, series, dots: false, stretches }.figure()
 }
 
-fn simple(title: &str, unit: &str, points: Vec<(f64, f64)>) -> String {
+fn simple(title: &str, unit: &str, stretches: &[Stretch], points: Vec<(f64, f64)>) -> String {
     let series = vec![Series { name: title.to_owned(), points }];
-    Chart { title, unit, scale: Scale::Even, below: Below::Time, series, dots: false }.figure()
+    Chart { title, unit, scale: Scale::Even, below: Below::Time, series, dots: false, stretches }.figure()
 }
 
 fn samples(run: &Run, value: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
@@ -211,7 +244,8 @@ fn distribution(run: &Run) -> String {
         })
         .collect();
     let title = "Latency by share of operations";
-    Chart { title, unit: "ms", scale: Scale::Powers, below: Below::Shares, series, dots: false }.figure()
+    Chart { title, unit: "ms", scale: Scale::Powers, below: Below::Shares, series, dots: false, stretches: &[] }
+        .figure()
 }
 
 fn per_second(count: u64, interval: &Interval) -> f64 {

@@ -46,9 +46,8 @@ async fn a_scenario_is_played_counted_and_reported() {
     let begun = ["speech", "speech_events", "transcription"].iter().map(|name| run.operations[*name].done).sum::<u64>();
     assert_eq!(begun + run.operations["turn"].done / 2, 124);
     assert!(run.intervals.iter().any(|interval| interval.sessions >= 10), "ten sessions are held");
-    let passed =
-        |name: &str| run.intervals.iter().map(|interval| interval.operations.get(name).map_or(0, |passed| passed.done));
-    assert_eq!(passed("speech").sum::<u64>(), run.operations["speech"].done, "intervals leave none out");
+    let passed = run.intervals.iter().filter_map(|interval| Some(interval.operations.get("speech")?.done));
+    assert_eq!(passed.sum::<u64>(), run.operations["speech"].done, "intervals leave none out");
     assert!(run.process.iter().all(|sample| sample.rss_kib > 500 && sample.descriptors > 3));
 
     let results = Results { runs: vec![run.clone()], ..Results::new(scenario) };
