@@ -107,8 +107,9 @@ def test_clients_come_in_at_their_plane_and_prometheus_at_metrics():
     assert not may_enter(some, "gateway", 8080, address="192.0.2.1")
     assert may_enter(some, "admin", 8081, labels={"app": "bastion"})
     assert not may_enter(some, "admin", 8081, labels=ELSEWHERE)
-    rules = policy_of(some, labels_of(some, "gateway"))["ingress"]
-    assert {"from": [{"namespaceSelector": {}}], "ports": [{"port": "metrics", "protocol": "TCP"}]} in rules
+    for plane in ("gateway", "admin"):
+        rules = policy_of(some, labels_of(some, plane))["ingress"]
+        assert {"from": [{"namespaceSelector": {}}], "ports": [{"port": "metrics", "protocol": "TCP"}]} in rules
 
 
 def test_the_pod_of_helm_test_always_comes_in():

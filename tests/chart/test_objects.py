@@ -112,6 +112,16 @@ def test_the_service_that_is_public_does_not_lead_to_metrics(case):
     assert case.find("Service", "metrics")["spec"]["clusterIP"] == "None"
 
 
+def test_both_planes_tell_their_metrics_to_one_monitor():
+    case = rendered_example("production")
+    monitor = case.find("ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    told = [item["spec"]["selector"]["app.kubernetes.io/component"] for item in case.all("Service")
+            if monitor.items() <= item["metadata"]["labels"].items()]
+    assert sorted(told) == ["admin", "gateway"]
+    assert rendered_example("sqlite").all("Service", "metrics-control") == [], "one process has both planes"
+    assert rendered_example("gateway-only").all("Service", "metrics-control") == []
+
+
 def test_every_pod_passes_the_restricted_pod_security_standard(case):
     for name, pod in case.pods():
         spec = pod["spec"]

@@ -67,7 +67,7 @@ def test_ports_lead_to_what_listens():
     scrape = prometheus["scrape_configs"][0]
     # The rules know the gateways by this job.
     assert scrape["job_name"] == "antiphon"
-    assert scrape["static_configs"] == [{"targets": [f"gateway:{metrics}"]}]
+    assert scrape["static_configs"] == [{"targets": [f"{name}:{metrics}" for name in PLANES]}]
 
 
 def mounted(service, folder):

@@ -1,7 +1,6 @@
 //! A flame graph as a picture without scripts: who calls whom from the top down, as wide as it was seen often.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 const WIDTH: f64 = 1200.0;
 const ROW: usize = 17;
@@ -60,13 +59,10 @@ fn draw(drawn: &mut String, name: &str, node: &Node<'_>, (left, row): (f64, usiz
     let fits = (width / LETTER) as usize;
     let label: String = if fits < 3 { String::new() } else { name.chars().take(fits - 1).collect() };
     let label = escaped(&label);
-    // Writing to a text does not fail.
-    drop(writeln!(
-        drawn,
+    let (inside, baseline) = (left + 3.0, top + 12);
+    drawn.push_str(&format!(
         "<g><title>{title}</title><rect x=\"{left:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{ROW}\" \
-         fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{}\">{label}</text></g>",
-        left + 3.0,
-        top + 12,
+         fill=\"{colour}\"/><text x=\"{inside:.1}\" y=\"{baseline}\">{label}</text></g>\n"
     ));
     let mut at = left;
     for (name, called) in &node.calls {

@@ -1,7 +1,6 @@
 //! Samples of stacks, taken by a timer's signal.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -79,12 +78,7 @@ fn folded(frames: &Frames) -> String {
 }
 
 fn lines(stacks: &BTreeMap<String, u64>) -> String {
-    let mut text = String::new();
-    for (stack, count) in stacks {
-        // Writing to a text does not fail.
-        drop(writeln!(text, "{stack} {count}"));
-    }
-    text
+    stacks.iter().map(|(stack, count)| format!("{stack} {count}\n")).collect()
 }
 
 #[cfg(test)]
