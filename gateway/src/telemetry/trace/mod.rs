@@ -46,8 +46,9 @@ impl Tracing {
 #[derive(Debug, Clone, Default)]
 pub struct Trace(Option<Arc<Spans>>);
 
+/// What [`Trace`] shares.
 #[derive(Debug)]
-struct Spans {
+pub struct Spans {
     tracing: Arc<Tracing>,
     /// With the span of the request.
     request: Context,
@@ -68,16 +69,19 @@ struct Open {
 
 /// A phase of a call; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Phase(Option<Span>);
+pub struct Phase(Option<(Arc<Spans>, Span)>);
 
-impl Phase {
-    /// It ended with this error.
-    pub fn failed(&mut self, error: ErrorKind) {
-        if let Some(span) = &mut self.0 {
-            let code = error.facts().2;
-            span.set_attribute(KeyValue::new("error.type", code));
-            span.set_status(Status::error(code));
+impl Drop for Phase {
+    fn drop(&mut self) {
+        if let Some((spans, span)) = &mut self.0 {
+            span.end_with_timestamp(spans.time(Instant::now()));
         }
+    }
+}
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        self.request.span().end_with_timestamp(self.time(Instant::now()));
     }
 }
 
@@ -138,9 +142,9 @@ impl Trace {
     /// A phase begins.
     #[must_use]
     pub fn phase(&self, name: &'static str) -> Phase {
-        Phase(self.0.as_deref().map(|spans| {
+        Phase(self.0.as_ref().map(|spans| {
             let span = SpanBuilder::from_name(name).with_start_time(spans.time(Instant::now()));
-            spans.tracing.tracer.build_with_context(span, &spans.request)
+            (Arc::clone(spans), spans.tracing.tracer.build_with_context(span, &spans.request))
         }))
     }
 
