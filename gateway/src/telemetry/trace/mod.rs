@@ -46,9 +46,8 @@ impl Tracing {
 #[derive(Debug, Clone, Default)]
 pub struct Trace(Option<Arc<Spans>>);
 
-/// What [`Trace`] shares.
 #[derive(Debug)]
-pub struct Spans {
+struct Spans {
     tracing: Arc<Tracing>,
     /// With the span of the request.
     request: Context,
