@@ -1,7 +1,7 @@
 //! Tells the program which commit it is built from.
 //!
-//! `ANTIPHON_COMMIT` names it where there is no repository, as in the image's build. Else a release build asks git. A debug
-//! build does not: it would be made anew, tests and all, after each commit.
+//! `ANTIPHON_COMMIT` names it where there is no repository, as in the image's build. Else a release build asks git. A
+//! debug build does not: it would be made anew, tests and all, after each commit.
 
 use std::env;
 use std::fs;
@@ -25,8 +25,8 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// The commit that is checked out, with `-dirty` where a file differs from it. Nothing without git, or where the folder is
-/// a part of another repository, such as a tarball that was unpacked there.
+/// The commit that is checked out, with `-dirty` where a file differs from it. Nothing without git, or where the folder
+/// is a part of another repository, such as a tarball that was unpacked there.
 fn from_git() -> Option<String> {
     let root = Path::new(&variable("CARGO_MANIFEST_DIR")).parent()?.canonicalize().ok()?;
     let top = git(&root, &["rev-parse", "--show-toplevel"])?;

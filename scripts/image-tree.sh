@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds the file tree of the container image: the program, the libraries that it loads, certificates, the licences of all
-# of it, and nothing else.
+# Builds the file tree of the container image: the program, the libraries that it loads, certificates, the licences of
+# all of it, and nothing else.
 # The Dockerfile runs this, so that what is tested without an engine is what the image has.
 #
-#   scripts/image-tree.sh BINARY LICENCES FOLDER           the gateway; LICENCES is what scripts/release/licences.py wrote
+#   scripts/image-tree.sh BINARY LICENCES FOLDER           the gateway
 #   scripts/image-tree.sh BINARY LICENCES FOLDER speech    also flite and PocketSphinx, for the local provider
 #
+# LICENCES is the file that scripts/release/licences.py writes.
 # On Debian; as root the folders that the program writes to belong to its user, 65532.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,8 +40,8 @@ add() {
     done
 }
 
-# What Debian says about the packages that files are of: who wrote them, and under which terms, with the texts that all
-# of them share. A package may know a file by its link, by what the link leads to, or by its place before /usr was merged.
+# What Debian says about the packages that files are of: who wrote them, and under which terms, with the texts that
+# all of them share. A package may know a file by its link, by what the link leads to, or by its place before /usr was merged.
 add_licences() {
     local file known doc=$tree/usr/share/doc texts=/usr/share/common-licenses
     known=$(dpkg -S "$@" $(realpath "$@") "${@/#\/usr/}" 2>/dev/null || true)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what is published: the program with its dashboard, which is the same wherever it is built from the same commit by
-# the same toolchain, its bill of materials, and the licences of what is inside. See docs/releasing.md.
+# Builds what is published: the program with its dashboard, which is the same wherever it is built from the same commit
+# by the same toolchain, its bill of materials, and the licences of what is inside. See docs/releasing.md.
 #
 #   scripts/release/build.sh FOLDER            all of it
 #   scripts/release/build.sh FOLDER PACKAGE    only a program of the workspace, to look at the build itself
