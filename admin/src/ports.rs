@@ -113,6 +113,12 @@ pub enum PortError {
     /// Somebody else does it now.
     #[error("somebody else does so now")]
     Busy,
+    /// The process is too close to its limit.
+    #[error("it takes about {needed_mib} MiB of memory, which the process has not")]
+    TooLittleMemory {
+        /// What it takes.
+        needed_mib: u64,
+    },
     /// It cannot be done on this system.
     #[error("this program cannot do it on this system")]
     Unsupported,
@@ -132,6 +138,10 @@ impl From<PortError> for AdminError {
                 Self::conflict("not_usable", "The provider is disabled, or has no credential that can be used.")
             }
             PortError::Busy => Self::conflict("busy", "Somebody else does so now; try again when they are done."),
+            PortError::TooLittleMemory { needed_mib } => {
+                let detail = format!("It takes about {needed_mib} MiB of memory, which the process does not have.");
+                Self::conflict("too_little_memory", detail)
+            }
             PortError::Unsupported => Self::NotImplemented("This program cannot do it on this system."),
             PortError::Failed => Self::Internal,
             PortError::Unavailable => Self::Unavailable,

@@ -31,7 +31,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
 /// taken at a time.
 #[utoipa::path(tag = "process", params(AskProfile), responses(
     (status = 200, description = "The profile, to be saved", content((String = "image/svg+xml"), (String = "text/plain"))),
-    (status = 409, description = "Another one is being taken", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Another one is being taken, or the process has too little memory for one", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
     (status = 501, description = "The process runs on a system on which it cannot be watched", body = Problem, content_type = "application/problem+json"),
 ))]

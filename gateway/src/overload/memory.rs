@@ -25,6 +25,18 @@ pub(super) fn limit() -> Option<u64> {
     limit_in(Path::new(GROUPS), &groups)
 }
 
+/// Bytes that this process may still take before it is close to its limit; `None` where it has none, or the system does
+/// not tell.
+#[must_use]
+pub fn left() -> Option<u64> {
+    Some(left_of(limit()?, resident()?))
+}
+
+/// From seven eighths on a limit is close.
+const fn left_of(limit: u64, resident: u64) -> u64 {
+    (limit - limit / 8).saturating_sub(resident)
+}
+
 /// As [`limit`], with the kernel's folder and list of groups.
 fn limit_in(root: &Path, groups: &str) -> Option<u64> {
     let group = |line: &str| {
@@ -59,6 +71,12 @@ mod tests {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_ends_before_the_limit() {
+        assert_eq!(left_of(800, 100), 600);
+        assert_eq!(left_of(800, 750), 0);
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::Gateway;
 use crate::error::GatewayError;
 use crate::telemetry::names;
 
+pub use self::memory::left as memory_left;
+
 /// How often a worker looks how late it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of an upload from which it is a long recording: two minutes of plain 16 kHz audio.
