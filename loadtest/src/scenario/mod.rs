@@ -212,7 +212,8 @@ impl Scenario {
         phases.or(self.lasts.map(Span::get)).unwrap_or_default()
     }
 
-    /// The same load over another time: phases are stretched or shortened together, the warm-up is a quarter at most.
+    /// The same load over another time: phases are stretched or shortened together, the warm-up is a quarter at most, and
+    /// sessions are open after half of it.
     #[must_use]
     pub fn lasting(mut self, duration: Duration) -> Self {
         let factor = duration.as_secs_f64() / self.duration().as_secs_f64();
@@ -220,6 +221,9 @@ impl Scenario {
             traffic.phases.stretch(factor);
         }
         self.lasts = self.lasts.map(|lasts| lasts.times(factor));
+        if let Some(sessions) = self.sessions.as_mut() {
+            sessions.open_over = sessions.open_over.min(Span::from(duration / 2));
+        }
         self.warm_up = self.warm_up.min(Span::from(duration / 4));
         self
     }
