@@ -45,7 +45,7 @@ pub struct Shares {
     pub slow_ms: u64,
     /// Never answered.
     pub hang: f64,
-    /// Speech that is sent as audio: the connection breaks after 40,000 bytes of it. One that is sent as events is whole.
+    /// Speech that is sent as audio: the connection breaks after 40,000 bytes of it. As events it is sent whole.
     pub cut: f64,
     /// Sessions: closed with 1011 after their first turn.
     pub close: f64,
