@@ -1,5 +1,5 @@
-//! Pictures as inline SVG: lines over an even or logarithmic scale. Colours are classes of the page, so that one picture
-//! can be read in light and in dark.
+//! Pictures as inline SVG: lines over an even or logarithmic scale. Colours are classes of the page, so that one
+//! picture can be read in light and in dark.
 
 use std::fmt::Write as _;
 
@@ -228,7 +228,8 @@ fn line(plane: &Plane, series: &Series, at: usize, dots: bool, svg: &mut String)
             put(
                 svg,
                 format_args!(
-                    "<circle class=\"d{class}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3.5\"><title>{name}: {value}</title></circle>"
+                    "<circle class=\"d{class}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3.5\">\
+                     <title>{name}: {value}</title></circle>"
                 ),
             );
         }

@@ -16,9 +16,9 @@ pub(super) const DIRECT: &str = "direct";
 /// The percentiles that are compared.
 type Of = fn(&Operation) -> f64;
 
-const COLUMNS: [(&str, Of); 4] = [
-    ("p50", |operation| operation.latency.p50),
-    ("p99", |operation| operation.latency.p99),
+const TO_THE_END: [(&str, Of); 2] =
+    [("p50", |operation| operation.latency.p50), ("p99", |operation| operation.latency.p99)];
+const TO_THE_FIRST_BYTE: [(&str, Of); 2] = [
     ("first byte p50", |operation| operation.first_byte.p50),
     ("first byte p99", |operation| operation.first_byte.p99),
 ];
@@ -64,30 +64,13 @@ fn operations(runs: &[Run]) -> Vec<&str> {
 }
 
 fn of_operation(runs: &[Run], targets: &[&str], name: &str) -> String {
-    let mut head = vec!["".to_owned(), "done".to_owned(), "failed".to_owned()];
-    for (column, _) in COLUMNS {
-        head.extend([column.to_owned(), format!("added, {column}")]);
+    let mut out = side_by_side(runs, targets, name, TO_THE_END);
+    let apart = |run: &Run| run.operations.get(name).is_some_and(|operation| operation.first_byte != operation.latency);
+    if runs.iter().any(apart) {
+        out += &side_by_side(runs, targets, name, TO_THE_FIRST_BYTE);
     }
-    let rows: Vec<Vec<Cell>> = targets
-        .iter()
-        .map(|target| {
-            let of: Vec<(u32, &Operation)> = found(runs, target, name);
-            let mut row: Vec<Cell> = vec![
-                (*target).into(),
-                of.iter().map(|(_, operation)| operation.done).sum::<u64>().into(),
-                of.iter().map(|(_, operation)| operation.failed()).sum::<u64>().into(),
-            ];
-            for (_, value) in COLUMNS {
-                row.push(spread(of.iter().filter(measured).map(|(_, operation)| value(operation)).collect()).into());
-                let added = if *target == DIRECT { Vec::new() } else { added(runs, target, name, value) };
-                row.push(spread(added).into());
-            }
-            row
-        })
-        .collect();
-    let heads: Vec<&str> = head.iter().map(String::as_str).collect();
-    let mut out = table(&heads, &rows) + "<div class=\"grid-of\">";
-    for (column, value) in COLUMNS.into_iter().take(2) {
+    out += "<div class=\"grid-of\">";
+    for (column, value) in TO_THE_END {
         let series = targets
             .iter()
             .map(|target| {
@@ -98,10 +81,36 @@ fn of_operation(runs: &[Run], targets: &[&str], name: &str) -> String {
             .collect();
         let title = format!("{column} by round: {}", shown(name));
         let below = Below::Numbers("round");
-        out += &Chart { title: &title, unit: "ms", scale: Scale::Even, below, series, dots: true, stretches: &[] }
-            .figure();
+        let scale = Scale::Even;
+        out += &Chart { title: &title, unit: "ms", scale, below, series, dots: true, stretches: &[] }.figure();
     }
     out + "</div>"
+}
+
+fn side_by_side(runs: &[Run], targets: &[&str], name: &str, columns: [(&str, Of); 2]) -> String {
+    let added_to = columns.map(|(column, _)| format!("added, {column}"));
+    let mut head = vec!["", "done", "failed"];
+    for ((column, _), added) in columns.iter().zip(&added_to) {
+        head.extend([*column, added.as_str()]);
+    }
+    let rows: Vec<Vec<Cell>> = targets
+        .iter()
+        .map(|target| {
+            let of: Vec<(u32, &Operation)> = found(runs, target, name);
+            let mut row: Vec<Cell> = vec![
+                (*target).into(),
+                of.iter().map(|(_, operation)| operation.done).sum::<u64>().into(),
+                of.iter().map(|(_, operation)| operation.failed()).sum::<u64>().into(),
+            ];
+            for (_, value) in columns {
+                row.push(spread(of.iter().filter(measured).map(|(_, operation)| value(operation)).collect()).into());
+                let added = if *target == DIRECT { Vec::new() } else { added(runs, target, name, value) };
+                row.push(spread(added).into());
+            }
+            row
+        })
+        .collect();
+    table(&head, &rows)
 }
 
 fn measured(of: &&(u32, &Operation)) -> bool {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 /// Everything the page needs is in it.
 pub(super) const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --paper: #ffffff; --card: #f6f8fa; --rule: #d1d9e0;
-  --good: #1a7f37; --bad: #cf222e; --c1: #2f6fde; --c2: #d9730d; --c3: #1a7f37; --c4: #8250df; --c5: #cf222e; --c6: #0f7b83; }
+  --good: #1a7f37; --bad: #cf222e; --c1: #2f6fde; --c2: #d9730d; --c3: #1a7f37; --c4: #8250df;
+  --c5: #cf222e; --c6: #0f7b83; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --paper: #0d1117; --card: #151b23;
   --rule: #3d444d; --good: #56d364; --bad: #ff7b72; --c1: #6ea8fe; --c2: #ffa657; --c3: #56d364; --c4: #d2a8ff;
   --c5: #ff7b72; --c6: #39c5cf; } }
@@ -24,7 +25,8 @@ th.text { text-align: left; } td.text { text-align: left; white-space: normal; m
 figure { margin: 0; padding: .7rem 1rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
 figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font-size: 12px; } .end { text-anchor: end; } .middle { text-anchor: middle; }
-svg .band { fill: var(--rule); opacity: .45; } svg .grid { stroke: var(--rule); stroke-width: 1; } svg path { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .band { fill: var(--rule); opacity: .45; } svg .grid { stroke: var(--rule); stroke-width: 1; }
+svg path { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .keys { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .3rem 0 0; padding: 0;
   color: var(--soft); font-size: .85rem; }
 .keys i { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .35rem; }

@@ -57,7 +57,7 @@ pub fn page(results: &Results) -> String {
     body += &verdicts(results);
     match results.runs.as_slice() {
         [] => body += "<p>Nothing was run.</p>",
-        [run] => body += &one(run, &stretches(scenario)),
+        [run] => body += &one(run, scenario),
         runs => body += &comparison::section(runs),
     }
     let written = serde_json::to_string_pretty(scenario).unwrap_or_default();
@@ -92,10 +92,14 @@ fn stretches(scenario: &Scenario) -> Vec<Stretch> {
     named
 }
 
-fn one(run: &Run, stretches: &[Stretch]) -> String {
+fn one(run: &Run, scenario: &Scenario) -> String {
+    let stretches = &stretches(scenario);
     let mut out = format!("<p>Target <b>{}</b>, {} s.</p>", escape(&run.target), number(run.seconds));
     out += &generator(run);
-    out += &format!("<h2>Operations <small>latency in ms from the intended start</small></h2>{}", operations(run));
+    out += &format!(
+        "<h2>Operations <small>latency in ms from the intended start</small></h2>{}",
+        operations(run, scenario)
+    );
     out += &failures(std::slice::from_ref(run));
     out += "<h2>Over time</h2><div class=\"grid-of\">";
     for name in ordered(&run.operations) {
@@ -140,7 +144,9 @@ fn ordered(operations: &BTreeMap<String, Operation>) -> Vec<&str> {
     known.chain(others).collect()
 }
 
-fn operations(run: &Run) -> String {
+fn operations(run: &Run, scenario: &Scenario) -> String {
+    // What ends after the last arrival takes time of its own, in which nothing arrives.
+    let seconds = scenario.duration().as_secs_f64().max(0.001);
     let head =
         ["", "done", "a second", "failed", "hung up", "p50", "p90", "p99", "p99.9", "max", "first byte p50", "p99"];
     let rows: Vec<Vec<Cell>> = ordered(&run.operations)
@@ -151,7 +157,7 @@ fn operations(run: &Run) -> String {
             vec![
                 shown(name).into(),
                 operation.done.into(),
-                (as_float(operation.done) / run.seconds.max(0.001)).into(),
+                (as_float(operation.done) / seconds).into(),
                 operation.failed().into(),
                 operation.hung_up.into(),
                 latency.p50.into(),

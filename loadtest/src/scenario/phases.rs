@@ -1,5 +1,5 @@
-//! The level of a load over time, and when the n-th arrival of an open load is due. Both are functions of time alone: an
-//! arrival is due when it is due, however long the ones before it take.
+//! The level of a load over time, and when the n-th arrival of an open load is due. Both are functions of time
+//! alone: an arrival is due when it is due, however long the ones before it take.
 
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ impl Phases {
     }
 }
 
-/// The second of a phase at which so many have arrived: half of `slope` times t squared, and `from` times t, is that many.
+/// The second of a phase at which so many have arrived: half of `slope` times t squared, and `from` times t, is
+/// that many.
 fn solve(phase: &Phase, arrivals: f64) -> f64 {
     let (from, to) = phase.ends();
     let slope = (to - from) / phase.seconds();

@@ -98,6 +98,8 @@ fn a_scenario_is_stretched_and_warmed_up() {
     let scenario = Scenario::parse(GOOD).unwrap().lasting(Duration::from_secs(4));
     assert_eq!(scenario.duration(), Duration::from_secs(4));
     assert_eq!(scenario.warm_up, Span::seconds(1), "a quarter at most");
+    let short = scenario.clone().lasting(Duration::from_secs(1));
+    assert_eq!(short.sessions.unwrap().open_over.get(), Duration::from_millis(500), "half at most");
     let warming = scenario.warming_up().unwrap();
     assert_eq!(warming.duration(), Duration::from_secs(1));
     let phases = &warming.traffic.as_ref().unwrap().phases;

@@ -40,8 +40,8 @@ pub fn memory(samples: &[Sample]) -> Verdict {
     let first = samples.first().map_or(0.0, |sample| mib(sample.rss_kib));
     let last = samples.last().map_or(0.0, |sample| mib(sample.rss_kib));
     let found = format!(
-        "{growth:+.2} MiB in 10 minutes by a line through {} samples over {lasted:.0} s, from {first:.1} to {last:.1} MiB; \
-         below {MOST_GROWTH_MIB} is allowed",
+        "{growth:+.2} MiB in 10 minutes by a line through {} samples over {lasted:.0} s, from {first:.1} to \
+         {last:.1} MiB; below {MOST_GROWTH_MIB} is allowed",
         samples.len()
     );
     if lasted < SHORTEST_S {
@@ -65,8 +65,8 @@ pub fn kinds(descriptors: &[String]) -> BTreeMap<String, u64> {
     kinds
 }
 
-/// Judges the descriptors: at rest after the load there are as many of each kind as there were at rest before it. Those of
-/// the database are opened when they are needed first, and kept: there are `database` connections at most.
+/// Judges the descriptors: at rest after the load there are as many of each kind as there were at rest before it.
+/// Those of the database are opened when they are needed first, and kept: one for each connection at most.
 #[must_use]
 pub fn descriptors(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, database: &DatabaseFiles) -> Verdict {
     let mut wrong = Vec::new();

@@ -22,8 +22,8 @@ pub mod ledger;
 use judge::{Bill, DatabaseFiles};
 use ledger::Ledger;
 
-/// How long what is still under way may take to end: a call that its provider never answers is given up after 20 s at one
-/// target, and then at the next.
+/// How long what is still under way may take to end: a call that its provider never answers is given up after
+/// 20 s at one target, and then at the next.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// At rest, nothing changes for so long.
 const REST: Duration = Duration::from_secs(3);

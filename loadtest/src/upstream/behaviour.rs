@@ -45,7 +45,7 @@ pub struct Shares {
     pub slow_ms: u64,
     /// Never answered.
     pub hang: f64,
-    /// Speech that is sent as audio: the connection breaks after 40,000 bytes of it.
+    /// Speech that is sent as audio: the connection breaks after 40,000 bytes of it. As events it is sent whole.
     pub cut: f64,
     /// Sessions: closed with 1011 after their first turn.
     pub close: f64,
@@ -132,7 +132,7 @@ impl Shares {
             return Some("hang".to_owned());
         }
         if drawn(self.cut) {
-            fault.cut_after_bytes = Some(CUT_BYTES);
+            fault.cut_audio_bytes = Some(CUT_BYTES);
             return Some("cut".to_owned());
         }
         if drawn(self.close) {

@@ -3,7 +3,8 @@
 //!
 //! Control: `POST /_script` (a [`script::Rule`]), `DELETE /_script`, `GET /_counts`, `DELETE /_counts`,
 //! `GET /_requests`, `POST /_room` (where Ultravox's calls in rooms are led), `POST /_behaviour` (a
-//! [`behaviour::Behaviour`]), `POST /_hang_up` (breaks the connections that no session has). Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
+//! [`behaviour::Behaviour`]), `POST /_hang_up` (breaks the connections that no session has).
+//! Sources of the wire facts: OpenAI's `OpenAPI` document 2.3.0 and reference, Microsoft Learn's
 //! Azure OpenAI v1 reference, Groq's API reference, all read 2026-11-21.
 
 use std::{

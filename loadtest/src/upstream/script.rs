@@ -21,6 +21,8 @@ pub struct Fault {
     pub delay_ms: Option<u64>,
     /// Break the connection after this many bytes of the answer's body.
     pub cut_after_bytes: Option<usize>,
+    /// The same, only where the body is audio: what was billed of events that break off, nobody has told.
+    pub cut_audio_bytes: Option<usize>,
     /// Answer 200 with an HTML page, as a misconfigured proxy does.
     pub html: bool,
     /// Never answer (WebSocket: never read again).

@@ -44,7 +44,7 @@ pub(super) async fn answer(call: &mut Call<'_>, body: Incoming) -> Result<Respon
     let model = required(&request, "model")?;
     let line = call.line(model);
     let input = required(&request, "input")?;
-    let fault = call.fault(model, &[input, request["instructions"].as_str().unwrap_or_default()]);
+    let mut fault = call.fault(model, &[input, request["instructions"].as_str().unwrap_or_default()]);
     if let Some(response) = call.misbehave(&fault, &line).await {
         return Ok(response);
     }
@@ -69,6 +69,7 @@ pub(super) async fn answer(call: &mut Call<'_>, body: Incoming) -> Result<Respon
         answer::deliver("text/event-stream", body, receipt, &fault)
     } else {
         let per_ms = u64::try_from(bytes_per_ms).unwrap_or(1);
+        fault.cut_after_bytes = fault.cut_after_bytes.or(fault.cut_audio_bytes);
         let body = audio_body(format, total_bytes, &fault);
         let receipt = Receipt::audio(line, amounts, per_ms).for_serial(&call.shared.fates, call.path, input);
         answer::deliver(content_type, body, receipt, &fault)

@@ -74,8 +74,8 @@ traffic:
   operations:
     speech: { weight: 1, kib: 64 }
     transcription: { weight: 1, seconds: 1 }
-    conversation: { weight: 0.05, turns: 2, speaks: 100ms }
-  phases: [{ for: 1s, at: 4 }]
+    conversation: { weight: 0.2, turns: 2, speaks: 100ms }
+  phases: [{ for: 2s, at: 4 }]
   hang_ups: 0.2
 ",
     )
@@ -84,7 +84,9 @@ traffic:
     let run = played(&scenario, &upstream).await;
     let speech = &run.operations["speech"];
     assert_eq!(speech.errors["503 server_is_overloaded"], run.faults["speech 503"]);
-    assert_eq!(run.operations["transcription"].errors["429 rate_limit_exceeded"], run.faults["transcription 429"]);
+    // Who hangs up may do so before the refusal is there.
+    let refused = run.operations["transcription"].errors["429 rate_limit_exceeded"];
+    assert!(refused > 0 && refused <= run.faults["transcription 429"]);
     assert!(speech.errors["broken off"] > 0 && speech.errors["broken off"] <= run.faults["speech cut"], "{speech:?}");
     assert!(speech.done > 0 && speech.hung_up > 0);
     let turns = &run.operations["turn"];
