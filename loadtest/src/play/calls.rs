@@ -108,6 +108,8 @@ impl Calls {
             "speech_events" => &self.speech_events,
             _ => &self.transcription,
         };
+        // What a stream of events costs is known to nobody whose client leaves before its end.
+        let hangs_up = hangs_up && operation != "speech_events";
         let Some(request) = request else { return Ended::Failed("not in the scenario".to_owned()) };
         let end = due + self.patience;
         if hangs_up && matches!(request.whole, Whole::Text(_)) {

@@ -77,7 +77,7 @@ pub struct Traffic {
     pub operations: Operations,
     /// Level over time: operations a second, or workers where it is a closed loop.
     pub phases: Phases,
-    /// Share of speech and transcriptions whose client hangs up before it has its answer.
+    /// Share of speech that is sent as audio, and of transcriptions, whose client hangs up before it has its answer.
     #[serde(default)]
     pub hang_ups: f64,
     /// How long a client waits for the end of an operation.
