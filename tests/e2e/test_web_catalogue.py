@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate, whole
+from browser import CONFIG, NARROW, Held, Site, check_axe, check_width, evaluate, whole
 from conftest import wait_for
 
 # What the configuration declares is changed there alone.
@@ -168,6 +168,25 @@ def test_a_model_that_somebody_else_has_changed_is_not_overwritten(site, furnish
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Edit").wait_for()
     assert site.ask("GET", f"models/{voice['id']}")["targets"][0]["model"] == "tts-1"
+
+
+@pytest.mark.parametrize("path, label", [("/models/new", "Whose it is"), ("/providers?new=1", "Whose it is"), ("/prices", "Whose")])
+def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, furnished, signed_in_page, path, label):
+    page = signed_in_page("/account")
+    page.locator(".tenant-switcher select").select_option(label="acme")
+    whole(page)
+    # For the list at the top of the page, and for the form.
+    held = Held(page, re.compile(r"/api/v1/tenants\?"))
+    page.goto(path)
+    held.wait(2)
+    if path == "/prices":
+        page.get_by_role("button", name="Add price").click()
+    owner = page.get_by_label(label, exact=True).last
+    assert owner.input_value() == furnished.tenant["id"]
+    held.end()
+    owner.locator("option", has_text="acme").wait_for(state="attached")
+    assert owner.input_value() == furnished.tenant["id"]
+    assert owner.locator("option:checked").inner_text() == "acme"
 
 
 def test_a_voice_is_added_changed_and_deleted(site, furnished, signed_in_page):
