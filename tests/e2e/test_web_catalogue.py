@@ -170,6 +170,61 @@ def test_a_model_that_somebody_else_has_changed_is_not_overwritten(site, furnish
     assert site.ask("GET", f"models/{voice['id']}")["targets"][0]["model"] == "tts-1"
 
 
+def test_a_model_is_shown_and_edited_as_it_was_kept(site, furnished, signed_in_page):
+    target = {"provider": "openai", "model": "tts-1"}
+    model = site.ask("POST", "models", {"name": "kept", "targets": [target]})
+    page = signed_in_page(f"/models/{model['id']}?edit=1")
+    page.get_by_label("Model", exact=True).fill("tts-1-hd")
+    held = Held(page, f"**/api/v1/models/{model['id']}")
+    page.get_by_role("button", name="Save").click()
+    # At once, and before anything is asked for again.
+    page.get_by_role("button", name="Edit").click()
+    assert page.get_by_label("Model", exact=True).input_value() == "tts-1-hd"
+    page.get_by_label("Name").fill("kept-twice")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Edit").wait_for()
+    now = site.ask("GET", f"models/{model['id']}")
+    assert (now["name"], now["targets"][0]["model"]) == ("kept-twice", "tts-1-hd")
+    # Somebody else changes it, which is found out by a look that takes long.
+    site.ask("PATCH", f"models/{model['id']}", {"name": "kept-by-another"})
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog", name="Delete this model?").get_by_role("button", name="Delete model").click()
+    held.wait()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Name").fill("typed meanwhile")
+    held.end()
+    heading(page, "kept-by-another")
+    assert page.get_by_label("Name").input_value() == "typed meanwhile"
+
+
+def test_a_providers_page_stays_as_it_is_while_it_is_looked_at_again(site, furnished, signed_in_page):
+    provider = site.provider("openai", "steady")
+    page = signed_in_page(f"/providers/{provider['id']}")
+    heading(page, "steady")
+    held = Held(page, f"**/api/v1/providers/{provider['id']}")
+    page.get_by_role("button", name="Disable", exact=True).click()
+    page.get_by_role("dialog", name="Disable this provider?").get_by_role("button", name="Disable").click()
+    page.get_by_role("button", name="Enable", exact=True).click()
+    page.get_by_role("button", name="Disable", exact=True).wait_for()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Edit provider")
+    dialog.get_by_label("Region").fill("eu-north-1")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="hidden")
+    page.get_by_text("eu-north-1").wait_for()
+    # Somebody else changes it, which is found out by a look that takes long.
+    site.ask("PATCH", f"providers/{provider['id']}", {"region": "eu-west-1"})
+    page.get_by_role("button", name="Disable", exact=True).click()
+    page.get_by_role("dialog", name="Disable this provider?").get_by_role("button", name="Disable").click()
+    held.wait()
+    page.get_by_role("button", name="Add credential").click()
+    dialog = page.get_by_role("dialog", name="Credential")
+    dialog.get_by_label("Label").fill("typed meanwhile")
+    held.end()
+    page.get_by_text("eu-west-1").wait_for()
+    assert dialog.get_by_label("Label").input_value() == "typed meanwhile"
+
+
 @pytest.mark.parametrize("path, label", [("/models/new", "Whose it is"), ("/providers?new=1", "Whose it is"), ("/prices", "Whose")])
 def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, furnished, signed_in_page, path, label):
     page = signed_in_page("/account")
