@@ -13,7 +13,7 @@ import pytest
 
 from playwright.sync_api import TimeoutError
 
-from browser import NARROW, check_axe, check_width, evaluate, wear
+from browser import NARROW, Held, check_axe, check_width, evaluate, wear
 from conftest import openai, wait_for
 
 SENTENCE = "This is a test of the speech system."
@@ -193,6 +193,19 @@ def test_a_format_that_a_model_lacks_is_told_at_its_field(playground):
     page.get_by_role("button", name="Speak", exact=True).click()
     page.get_by_role("alert").filter(has_text="wav").first.wait_for()
     assert page.get_by_label("Text").input_value()
+
+
+def test_a_voice_that_is_written_before_the_list_comes_stays(playground):
+    page = playground("transcription")
+    held = Held(page, "**/v1/audio/voices")
+    page.get_by_role("tab", name="Speech").click()
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    voice = page.get_by_label("Voice", exact=True)
+    voice.fill("a-voice-of-mine")
+    held.wait()
+    held.end()
+    page.locator("datalist option[value=slt]").wait_for(state="attached")
+    assert voice.input_value() == "a-voice-of-mine"
 
 
 def test_what_the_microphone_hears_is_written_down(playground):
