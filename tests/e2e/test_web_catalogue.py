@@ -244,6 +244,27 @@ def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, fu
     assert owner.locator("option:checked").inner_text() == "acme"
 
 
+def test_the_list_that_is_written_is_the_one_that_is_seen(site, furnished, signed_in_page):
+    page = signed_in_page("/prices?tab=import")
+    drop, held = page.locator("input[type=file]"), Held(page, "**/api/v1/prices/import*", "POST")
+    for place, name in enumerate(["first-list", "second-list"]):
+        price = {"provider": "openai", "model": name, "operation": "speech", "unit": "million_characters", "price_usd": "1",
+                 "minimum_ms": 0, "rounding_ms": 0, "effective_from": "2026-01-01T00:00:00Z", "source": "a test",
+                 "read_on": "2026-01-01"}
+        text = json.dumps([price]).encode()
+        drop.set_input_files({"name": f"{name}.json", "mimeType": "application/json", "buffer": text})
+        held.wait(place + 1)
+    write = page.get_by_role("button", name="Write 1 price")
+    held.release()
+    assert write.count() == 0 and not page.get_by_text("first-list").count(), "another list is looked at by now"
+    held.end()
+    page.get_by_role("table", name="Rows of the list").get_by_text("second-list").wait_for()
+    write.click()
+    page.get_by_text("The list is in").wait_for()
+    written = [len(site.ask("GET", f"prices?model={name}")["data"]) for name in ("first-list", "second-list")]
+    assert written == [0, 1]
+
+
 def test_a_voice_is_added_changed_and_deleted(site, furnished, signed_in_page):
     page = signed_in_page("/voices")
     page.get_by_role("button", name="Add voice").first.click()

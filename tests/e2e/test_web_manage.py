@@ -251,6 +251,25 @@ def test_many_keys_come_from_a_file_and_their_secrets_in_one(site, told, signed_
     assert site.speak(rows[0]["secret"])
 
 
+def test_the_keys_that_are_made_are_those_of_the_last_file(site, told, signed_in_page):
+    page = signed_in_page("/keys", told.admin)
+    page.get_by_role("button", name="Create from CSV").click()
+    dialog = dialog_of(page, "Create keys from a CSV file")
+    held = Held(page, "**/api/v1/keys/bulk*", "POST")
+    for place, text in enumerate(["name\nof the first file\n", "name\nof the second file\nof the second file too\n"]):
+        choose(dialog, text)
+        held.wait(place + 1)
+    held.release()
+    assert dialog.get_by_role("button", name="Create keys").is_disabled()
+    assert not dialog.get_by_text("1 key can be made").count()
+    held.end()
+    dialog.get_by_text("2 keys can be made").wait_for()
+    dialog.get_by_role("button", name="Create keys").click()
+    dialog.get_by_text("2 keys are made").wait_for()
+    found = site.ask("GET", "keys?q=of%20the&limit=10")["data"]
+    assert sorted(key["name"] for key in found) == ["of the second file", "of the second file too"]
+
+
 def choose(dialog, text):
     file = {"name": "keys.csv", "mimeType": "text/csv", "buffer": text.encode()}
     dialog.locator("input[type=file]").set_input_files(file)
