@@ -319,6 +319,32 @@ def test_a_session_is_seen_live_and_terminated_and_its_page_is_told(site, world,
     shows(viewer.get_by_role("table", name="Sessions"), "Ended")
 
 
+def test_a_turn_is_listed_when_its_record_comes_late(site, playground, signed_in_page, world):
+    page = playground("realtime")
+    page.get_by_label("Use the microphone").uncheck()
+    begin_talk(page)
+    session = wait_for(lambda: site.ask("GET", "sessions")["data"] or None)[0]["id"]
+    watcher = signed_in_page(f"/sessions/{session}", world.boss)
+    shows(watcher.get_by_role("status", name="Connection"), "Live")
+    watcher.get_by_text("No turn is recorded yet").wait_for()
+    unwritten = []
+
+    def not_written(route):
+        answer = route.fetch()
+        told = answer.json()
+        unwritten.extend(told["turns"])
+        route.fulfill(response=answer, json=told | {"turns": []})
+
+    watcher.route(f"**/api/v1/sessions/{session}", not_written)
+    write(page, "hello")
+    # The stream tells of the turn, and its record is not there yet.
+    wait_for(lambda: evaluate(watcher, "0") == 0 and len(unwritten) > 0)
+    watcher.unroute(f"**/api/v1/sessions/{session}")
+    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_text("You ended the conversation.").wait_for()
+
+
 def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):
     page = signed_in_page("/account", world.viewer)
     page.get_by_role("heading", level=1, name="Your account").wait_for()
