@@ -208,6 +208,33 @@ def test_a_voice_that_is_written_before_the_list_comes_stays(playground):
     assert voice.input_value() == "a-voice-of-mine"
 
 
+def test_a_cost_is_waited_for_as_long_as_its_record_takes(playground):
+    page = playground("speech")
+    late = []
+
+    def not_yet(route):
+        answer = route.fetch()
+        late.append(answer)
+        route.fulfill(response=answer, status=404, body='{"error": {"message": "not there yet", "code": "not_found"}}')
+
+    usage = re.compile(r"/v1/usage/.")
+    page.route(usage, not_yet)
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    wait_for(lambda: page.get_by_label("Voice", exact=True).input_value() or None)
+    # Minutes pass in a moment.
+    page.clock.install()
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.get_by_text("Total", exact=True).wait_for()
+
+    def is_asked(count):
+        page.clock.run_for(1000)
+        return len(late) >= count
+
+    wait_for(lambda: is_asked(16))
+    page.unroute(usage)
+    wait_for(lambda: page.clock.run_for(1000) or "$0" in value_of(page, "Cost").inner_text())
+
+
 def test_what_the_microphone_hears_is_written_down(playground):
     page = playground("transcription")
     page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
