@@ -244,6 +244,20 @@ def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, fu
     assert owner.locator("option:checked").inner_text() == "acme"
 
 
+def test_what_is_no_number_is_told_at_its_field_and_not_sent(site, furnished, signed_in_page):
+    page = signed_in_page(f"/models/{furnished.models['voice']['id']}")
+    for operation, label in (("speech", "Characters"), ("transcription", "Seconds of audio")):
+        page.get_by_label("Operation").select_option(operation)
+        field = page.get_by_label(label)
+        field.press_sequentially("1e")
+        page.get_by_role("button", name="Simulate").click()
+        page.locator(".field.invalid", has_text=label).get_by_text("This number cannot be used here").wait_for()
+        assert not any("simulate" in request for request in page.watch.requests)
+        field.fill("")
+    page.get_by_role("button", name="Simulate").click()
+    page.get_by_role("list", name="Candidates").wait_for()
+
+
 def test_the_list_that_is_written_is_the_one_that_is_seen(site, furnished, signed_in_page):
     page = signed_in_page("/prices?tab=import")
     drop, held = page.locator("input[type=file]"), Held(page, "**/api/v1/prices/import*", "POST")

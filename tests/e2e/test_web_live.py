@@ -208,6 +208,15 @@ def test_a_voice_that_is_written_before_the_list_comes_stays(playground):
     assert voice.input_value() == "a-voice-of-mine"
 
 
+def test_a_speed_that_is_no_number_is_told_and_not_sent(playground):
+    page = playground("speech")
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    page.get_by_label("Speed").press_sequentially("1e")
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.locator(".field.invalid", has_text="Speed").get_by_text("This number cannot be used here").wait_for()
+    assert not any(request.endswith("/v1/audio/speech") for request in page.watch.requests)
+
+
 def test_a_cost_is_waited_for_as_long_as_its_record_takes(playground):
     page = playground("speech")
     late = []
