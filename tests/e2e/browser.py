@@ -334,6 +334,40 @@ def check_width(page):
     assert inner <= outer, f"{page.url} is {inner} pixels wide in a window of {outer}"
 
 
+class Held:
+    """Requests to `pattern` that a test keeps from their server until it releases them, oldest first."""
+
+    def __init__(self, page, pattern, method="GET"):
+        self.page, self._routes, self._method, self._over = page, [], method, False
+        page.route(pattern, self._take)
+
+    def _take(self, route):
+        if self._over or route.request.method != self._method:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def wait(self, count=1):
+        """Waits until so many are held."""
+        conftest.wait_for(lambda: evaluate(self.page, "0") == 0 and len(self._routes) >= count)
+
+    def release(self, place=0):
+        """Lets one go, and waits until the page has read its answer."""
+        self._answer(self._routes.pop(place))
+
+    def end(self):
+        """Lets all go, and holds no more."""
+        self._over = True
+        while self._routes:
+            self.release()
+
+    def _answer(self, route):
+        route.fulfill(response=route.fetch())
+        route.request.response().finished()
+        # What is read is painted with the next frame.
+        evaluate(self.page, "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+
+
 def looks(page, folder, name):
     """Pictures of a page as it is, light and dark, wide and narrow; gives their paths."""
     folder = pathlib.Path(folder)

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from browser import CONFIG, NARROW, Site, check_axe, check_width, evaluate, whole
+from browser import CONFIG, NARROW, Held, Site, check_axe, check_width, evaluate, whole
 from conftest import wait_for
 
 # What the configuration declares is changed there alone.
@@ -168,6 +168,115 @@ def test_a_model_that_somebody_else_has_changed_is_not_overwritten(site, furnish
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Edit").wait_for()
     assert site.ask("GET", f"models/{voice['id']}")["targets"][0]["model"] == "tts-1"
+
+
+def test_a_model_is_shown_and_edited_as_it_was_kept(site, furnished, signed_in_page):
+    target = {"provider": "openai", "model": "tts-1"}
+    model = site.ask("POST", "models", {"name": "kept", "targets": [target]})
+    page = signed_in_page(f"/models/{model['id']}?edit=1")
+    page.get_by_label("Model", exact=True).fill("tts-1-hd")
+    held = Held(page, f"**/api/v1/models/{model['id']}")
+    page.get_by_role("button", name="Save").click()
+    # At once, and before anything is asked for again.
+    page.get_by_role("button", name="Edit").click()
+    assert page.get_by_label("Model", exact=True).input_value() == "tts-1-hd"
+    page.get_by_label("Name").fill("kept-twice")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Edit").wait_for()
+    now = site.ask("GET", f"models/{model['id']}")
+    assert (now["name"], now["targets"][0]["model"]) == ("kept-twice", "tts-1-hd")
+    # Somebody else changes it, which is found out by a look that takes long.
+    site.ask("PATCH", f"models/{model['id']}", {"name": "kept-by-another"})
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog", name="Delete this model?").get_by_role("button", name="Delete model").click()
+    held.wait()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Name").fill("typed meanwhile")
+    held.end()
+    heading(page, "kept-by-another")
+    assert page.get_by_label("Name").input_value() == "typed meanwhile"
+
+
+def test_a_providers_page_stays_as_it_is_while_it_is_looked_at_again(site, furnished, signed_in_page):
+    provider = site.provider("openai", "steady")
+    page = signed_in_page(f"/providers/{provider['id']}")
+    heading(page, "steady")
+    held = Held(page, f"**/api/v1/providers/{provider['id']}")
+    page.get_by_role("button", name="Disable", exact=True).click()
+    page.get_by_role("dialog", name="Disable this provider?").get_by_role("button", name="Disable").click()
+    page.get_by_role("button", name="Enable", exact=True).click()
+    page.get_by_role("button", name="Disable", exact=True).wait_for()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Edit provider")
+    dialog.get_by_label("Region").fill("eu-north-1")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="hidden")
+    page.get_by_text("eu-north-1").wait_for()
+    # Somebody else changes it, which is found out by a look that takes long.
+    site.ask("PATCH", f"providers/{provider['id']}", {"region": "eu-west-1"})
+    page.get_by_role("button", name="Disable", exact=True).click()
+    page.get_by_role("dialog", name="Disable this provider?").get_by_role("button", name="Disable").click()
+    held.wait()
+    page.get_by_role("button", name="Add credential").click()
+    dialog = page.get_by_role("dialog", name="Credential")
+    dialog.get_by_label("Label").fill("typed meanwhile")
+    held.end()
+    page.get_by_text("eu-west-1").wait_for()
+    assert dialog.get_by_label("Label").input_value() == "typed meanwhile"
+
+
+@pytest.mark.parametrize("path, label", [("/models/new", "Whose it is"), ("/providers?new=1", "Whose it is"), ("/prices", "Whose")])
+def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, furnished, signed_in_page, path, label):
+    page = signed_in_page("/account")
+    page.locator(".tenant-switcher select").select_option(label="acme")
+    whole(page)
+    # For the list at the top of the page, and for the form.
+    held = Held(page, re.compile(r"/api/v1/tenants\?"))
+    page.goto(path)
+    held.wait(2)
+    if path == "/prices":
+        page.get_by_role("button", name="Add price").click()
+    owner = page.get_by_label(label, exact=True).last
+    assert owner.input_value() == furnished.tenant["id"]
+    held.end()
+    owner.locator("option", has_text="acme").wait_for(state="attached")
+    assert owner.input_value() == furnished.tenant["id"]
+    assert owner.locator("option:checked").inner_text() == "acme"
+
+
+def test_what_is_no_number_is_told_at_its_field_and_not_sent(site, furnished, signed_in_page):
+    page = signed_in_page(f"/models/{furnished.models['voice']['id']}")
+    for operation, label in (("speech", "Characters"), ("transcription", "Seconds of audio")):
+        page.get_by_label("Operation").select_option(operation)
+        field = page.get_by_label(label)
+        field.press_sequentially("1e")
+        page.get_by_role("button", name="Simulate").click()
+        page.locator(".field.invalid", has_text=label).get_by_text("This number cannot be used here").wait_for()
+        assert not any("simulate" in request for request in page.watch.requests)
+        field.fill("")
+    page.get_by_role("button", name="Simulate").click()
+    page.get_by_role("list", name="Candidates").wait_for()
+
+
+def test_the_list_that_is_written_is_the_one_that_is_seen(site, furnished, signed_in_page):
+    page = signed_in_page("/prices?tab=import")
+    drop, held = page.locator("input[type=file]"), Held(page, "**/api/v1/prices/import*", "POST")
+    for place, name in enumerate(["first-list", "second-list"]):
+        price = {"provider": "openai", "model": name, "operation": "speech", "unit": "million_characters", "price_usd": "1",
+                 "minimum_ms": 0, "rounding_ms": 0, "effective_from": "2026-01-01T00:00:00Z", "source": "a test",
+                 "read_on": "2026-01-01"}
+        text = json.dumps([price]).encode()
+        drop.set_input_files({"name": f"{name}.json", "mimeType": "application/json", "buffer": text})
+        held.wait(place + 1)
+    write = page.get_by_role("button", name="Write 1 price")
+    held.release()
+    assert write.count() == 0 and not page.get_by_text("first-list").count(), "another list is looked at by now"
+    held.end()
+    page.get_by_role("table", name="Rows of the list").get_by_text("second-list").wait_for()
+    write.click()
+    page.get_by_text("The list is in").wait_for()
+    written = [len(site.ask("GET", f"prices?model={name}")["data"]) for name in ("first-list", "second-list")]
+    assert written == [0, 1]
 
 
 def test_a_voice_is_added_changed_and_deleted(site, furnished, signed_in_page):

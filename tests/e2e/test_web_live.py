@@ -13,7 +13,7 @@ import pytest
 
 from playwright.sync_api import TimeoutError
 
-from browser import NARROW, check_axe, check_width, evaluate, wear
+from browser import NARROW, Held, check_axe, check_width, evaluate, wear
 from conftest import openai, wait_for
 
 SENTENCE = "This is a test of the speech system."
@@ -195,6 +195,55 @@ def test_a_format_that_a_model_lacks_is_told_at_its_field(playground):
     assert page.get_by_label("Text").input_value()
 
 
+def test_a_voice_that_is_written_before_the_list_comes_stays(playground):
+    page = playground("transcription")
+    held = Held(page, "**/v1/audio/voices")
+    page.get_by_role("tab", name="Speech").click()
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    voice = page.get_by_label("Voice", exact=True)
+    voice.fill("a-voice-of-mine")
+    held.wait()
+    held.end()
+    page.locator("datalist option[value=slt]").wait_for(state="attached")
+    assert voice.input_value() == "a-voice-of-mine"
+
+
+def test_a_speed_that_is_no_number_is_told_and_not_sent(playground):
+    page = playground("speech")
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    page.get_by_label("Speed").press_sequentially("1e")
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.locator(".field.invalid", has_text="Speed").get_by_text("This number cannot be used here").wait_for()
+    assert not any(request.endswith("/v1/audio/speech") for request in page.watch.requests)
+
+
+def test_a_cost_is_waited_for_as_long_as_its_record_takes(playground):
+    page = playground("speech")
+    late = []
+
+    def not_yet(route):
+        answer = route.fetch()
+        late.append(answer)
+        route.fulfill(response=answer, status=404, body='{"error": {"message": "not there yet", "code": "not_found"}}')
+
+    usage = re.compile(r"/v1/usage/.")
+    page.route(usage, not_yet)
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    wait_for(lambda: page.get_by_label("Voice", exact=True).input_value() or None)
+    # Minutes pass in a moment.
+    page.clock.install()
+    page.get_by_role("button", name="Speak", exact=True).click()
+    page.get_by_text("Total", exact=True).wait_for()
+
+    def is_asked(count):
+        page.clock.run_for(1000)
+        return len(late) >= count
+
+    wait_for(lambda: is_asked(16))
+    page.unroute(usage)
+    wait_for(lambda: page.clock.run_for(1000) or "$0" in value_of(page, "Cost").inner_text())
+
+
 def test_what_the_microphone_hears_is_written_down(playground):
     page = playground("transcription")
     page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
@@ -304,6 +353,32 @@ def test_a_session_is_seen_live_and_terminated_and_its_page_is_told(site, world,
     shows(page.locator(".notice"), "1008")
     shows(value_of(watcher, "State"), "Ended")
     shows(viewer.get_by_role("table", name="Sessions"), "Ended")
+
+
+def test_a_turn_is_listed_when_its_record_comes_late(site, playground, signed_in_page, world):
+    page = playground("realtime")
+    page.get_by_label("Use the microphone").uncheck()
+    begin_talk(page)
+    session = wait_for(lambda: site.ask("GET", "sessions")["data"] or None)[0]["id"]
+    watcher = signed_in_page(f"/sessions/{session}", world.boss)
+    shows(watcher.get_by_role("status", name="Connection"), "Live")
+    watcher.get_by_text("No turn is recorded yet").wait_for()
+    unwritten = []
+
+    def not_written(route):
+        answer = route.fetch()
+        told = answer.json()
+        unwritten.extend(told["turns"])
+        route.fulfill(response=answer, json=told | {"turns": []})
+
+    watcher.route(f"**/api/v1/sessions/{session}", not_written)
+    write(page, "hello")
+    # The stream tells of the turn, and its record is not there yet.
+    wait_for(lambda: evaluate(watcher, "0") == 0 and len(unwritten) > 0)
+    watcher.unroute(f"**/api/v1/sessions/{session}")
+    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_text("You ended the conversation.").wait_for()
 
 
 def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import conftest
-from browser import NARROW, check_axe, check_width, evaluate, wear, whole
+from browser import NARROW, Held, check_axe, check_width, evaluate, wear, whole
 
 HIDING_PLACES = (
     "JSON.stringify([document.documentElement.outerHTML, "
@@ -177,6 +177,33 @@ def test_a_key_that_somebody_else_has_changed_is_looked_at_again_before_it_is_re
     assert site.ask("GET", f"keys/{key['id']}")["state"] == "revoked"
 
 
+def test_a_key_is_changed_several_times_without_being_looked_at_again(site, told, signed_in_page):
+    key = site.ask("POST", "keys", {"name": "busy", "tenant_id": told.tenant["id"]})
+    page = signed_in_page(f"/keys/{key['id']}")
+    heading(page, "busy")
+    held = Held(page, f"**/api/v1/keys/{key['id']}")
+    for name in ("busier", "busiest"):
+        page.get_by_role("button", name="Edit").click()
+        dialog = dialog_of(page, "Edit key")
+        dialog.get_by_label("Name", exact=True).fill(name)
+        dialog.get_by_role("button", name="Save changes").click()
+        dialog.wait_for(state="hidden")
+        heading(page, name)
+    page.get_by_role("button", name="Rotate").click()
+    dialog = dialog_of(page, "Rotate secret")
+    dialog.get_by_role("button", name="Rotate secret").click()
+    dialog.get_by_label("Secret", exact=True).wait_for()
+    dialog.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Revoke").click()
+    dialog = dialog_of(page, "Revoke key")
+    dialog.get_by_label("Reason").fill("no longer needed")
+    dialog.get_by_role("button", name="Revoke key").click()
+    dialog.wait_for(state="hidden")
+    page.get_by_text("no longer needed").wait_for()
+    held.end()
+
+
 def refused(site, secret):
     try:
         site.client(secret).audio.speech.create(model="voice", voice="alloy", input="Hello.")
@@ -222,6 +249,25 @@ def test_many_keys_come_from_a_file_and_their_secrets_in_one(site, told, signed_
     places = evaluate(page, HIDING_PLACES)
     assert not any(line["secret"] in places for line in rows)
     assert site.speak(rows[0]["secret"])
+
+
+def test_the_keys_that_are_made_are_those_of_the_last_file(site, told, signed_in_page):
+    page = signed_in_page("/keys", told.admin)
+    page.get_by_role("button", name="Create from CSV").click()
+    dialog = dialog_of(page, "Create keys from a CSV file")
+    held = Held(page, "**/api/v1/keys/bulk*", "POST")
+    for place, text in enumerate(["name\nof the first file\n", "name\nof the second file\nof the second file too\n"]):
+        choose(dialog, text)
+        held.wait(place + 1)
+    held.release()
+    assert dialog.get_by_role("button", name="Create keys").is_disabled()
+    assert not dialog.get_by_text("1 key can be made").count()
+    held.end()
+    dialog.get_by_text("2 keys can be made").wait_for()
+    dialog.get_by_role("button", name="Create keys").click()
+    dialog.get_by_text("2 keys are made").wait_for()
+    found = site.ask("GET", "keys?q=of%20the&limit=10")["data"]
+    assert sorted(key["name"] for key in found) == ["of the second file", "of the second file too"]
 
 
 def choose(dialog, text):
@@ -308,14 +354,38 @@ def test_a_tenant_is_made_suspended_resumed_and_removed(site, told, signed_in_pa
     dialog.get_by_role("button", name="Save changes").click()
     dialog.wait_for(state="hidden")
     assert site.tenant("passing")["refuse_unpriced"] is True
-    # The page removes the tenant that it shows.
-    page.get_by_role("main").get_by_text("Refused", exact=True).wait_for()
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("menuitem", name="Remove").click()
     dialog_of(page, "Remove this tenant?").get_by_role("button", name="Remove tenant").click()
     page.wait_for_url(re.compile("/tenants$"))
     row(page, "acme").wait_for()
     assert page.get_by_role("link", name="passing", exact=True).count() == 0
+
+
+def test_a_tenant_is_changed_several_times_without_being_looked_at_again(site, told, signed_in_page):
+    tenant = site.tenant("often")
+    page = signed_in_page(f"/tenants/{tenant['id']}")
+    heading(page, "often")
+    held = Held(page, f"**/api/v1/tenants/{tenant['id']}")
+    for name in ("oftener", "oftenest"):
+        page.get_by_role("button", name="Edit").click()
+        dialog = dialog_of(page, "Edit tenant")
+        dialog.get_by_label("Name", exact=True).fill(name)
+        dialog.get_by_role("button", name="Save changes").click()
+        dialog.wait_for(state="hidden")
+        heading(page, name)
+    page.get_by_role("button", name="Suspend").click()
+    dialog = dialog_of(page, "Suspend tenant")
+    dialog.get_by_label("Reason").fill("too often")
+    dialog.get_by_role("button", name="Suspend tenant").click()
+    page.get_by_role("button", name="Resume").click()
+    dialog_of(page, "Resume this tenant?").get_by_role("button", name="Resume tenant").click()
+    page.get_by_role("button", name="Suspend").wait_for()
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Remove").click()
+    dialog_of(page, "Remove this tenant?").get_by_role("button", name="Remove tenant").click()
+    page.wait_for_url(re.compile("/tenants$"))
+    held.end()
 
 
 def test_the_settings_tell_what_is_there_and_how_it_is(site, told, signed_in_page):

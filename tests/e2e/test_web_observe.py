@@ -13,7 +13,7 @@ import types
 import pytest
 
 import conftest
-from browser import NARROW, WIDE, check_axe, check_width, wear, whole
+from browser import NARROW, WIDE, Held, check_axe, check_width, wear, whole
 
 TEXT = "Hello from the dashboard's tests."
 # `tts-1` costs 15 dollars for a million characters.
@@ -216,6 +216,21 @@ def test_a_comparison_finds_what_an_invoice_has_too_much(used, signed_in_page):
     assert "tts-1" not in [cell.strip() for cell in rows.locator("td:nth-child(2)").all_inner_texts()], "that one is right"
     page.get_by_text("One line is not counted").wait_for()
     check_axe(page)
+
+
+def test_a_comparison_is_of_the_invoice_that_is_named(used, signed_in_page):
+    page = signed_in_page("/usage/compare?provider=openai")
+    drop, held = page.get_by_label("Drop the invoice here"), Held(page, "**/api/v1/usage/compare*", "POST")
+    for place, model in enumerate(["of-the-first", "of-the-second"]):
+        invoice = f"date,model,amount_usd\n2026-01-01,{model},1\n".encode()
+        drop.set_input_files({"name": f"{model}.csv", "mimeType": "text/csv", "buffer": invoice})
+        held.wait(place + 1)
+    held.release(1)
+    page.get_by_text("Compared of-the-second.csv.").wait_for()
+    differences = page.get_by_role("region", name="Differences")
+    differences.get_by_text("of-the-second", exact=True).wait_for()
+    held.end()
+    assert differences.get_by_text("of-the-second", exact=True).count() and not page.get_by_text("of-the-first").count()
 
 
 def test_a_channel_is_made_tried_and_its_messages_are_signed(site, used, signed_in_page, receiver):

@@ -105,6 +105,11 @@ impl Client {
         self.json(Call::post(path)).await
     }
 
+    /// The same, with the version that there is then.
+    pub(crate) async fn press_versioned<T: DeserializeOwned>(&self, path: &str) -> Result<Versioned<T>, Failure> {
+        self.versioned(Call::post(path)).await
+    }
+
     /// Does something to the version that was read.
     pub(crate) async fn post_versioned<T: DeserializeOwned>(
         &self,
@@ -117,28 +122,32 @@ impl Client {
 
     /// Makes something, once.
     pub(crate) async fn create<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        self.create_from(path, body, None).await
+        self.create_from(path, body, None).await.map(|made| made.value)
     }
 
-    /// Makes something of the version that was read, once.
+    /// Makes something, of the version that was read where there is one, once; with its own version.
     pub(crate) async fn create_from<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
         version: Option<&str>,
-    ) -> Result<T, Failure> {
+    ) -> Result<Versioned<T>, Failure> {
         let call = Call::post(path).json(body)?.if_match(version);
         let text = call.body.as_ref().and_then(|body| body.as_string()).unwrap_or_default();
         self.create_by(call, &text).await
     }
 
-    /// As [`Self::create`], of something whose body `about` stands for.
-    pub(crate) async fn create_by<T: DeserializeOwned>(&self, call: Call, about: &str) -> Result<T, Failure> {
+    /// As [`Self::create_from`], of something whose body `about` stands for.
+    pub(crate) async fn create_by<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        about: &str,
+    ) -> Result<Versioned<T>, Failure> {
         let digest = digest(&call.url, about);
         let known =
             self.unanswered.with_value(|all| all.iter().find(|(of, _)| *of == digest).map(|(_, key)| key.clone()));
         let key = known.unwrap_or_else(idempotency_key);
-        let made = self.json(call.header("Idempotency-Key", &key)).await;
+        let made = self.versioned(call.header("Idempotency-Key", &key)).await;
         self.unanswered.update_value(|all| {
             all.retain(|(of, _)| *of != digest);
             if matches!(made, Err(Failure::Network(_) | Failure::Timeout)) {

@@ -16,6 +16,11 @@ use super::stream::{Cutter, Pieces, event_of};
 use super::wire::escaped;
 use crate::clock;
 
+/// Pauses before a call's record is asked for: the first, the longest, and all together.
+const FIRST_PAUSE_MS: i32 = 400;
+const LONGEST_PAUSE_MS: i32 = 15_000;
+const LONGEST_WAIT_MS: i32 = 600_000;
+
 /// Asks a gateway with a virtual key, which stays in the page's memory.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Gateway {
@@ -209,16 +214,22 @@ impl Gateway {
         self.json::<Listed<_>>(call).await.map(|list| list.data)
     }
 
-    /// As [`Self::call_usage`], waiting a few seconds for the record.
-    pub(crate) async fn settled_usage(&self, request_id: &str) -> Result<Vec<CallUsage>, Failure> {
-        let mut tries = 0;
+    /// As [`Self::call_usage`], waiting for the record: it is asked for again, with growing pauses, for as long as it is
+    /// `wanted`, but for some minutes at most.
+    pub(crate) async fn settled_usage(
+        &self,
+        request_id: &str,
+        wanted: impl Fn() -> bool,
+    ) -> Result<Vec<CallUsage>, Failure> {
+        let (mut pause_ms, mut waited_ms) = (FIRST_PAUSE_MS, 0);
         loop {
-            clock::sleep_ms(400).await;
-            tries += 1;
+            clock::sleep_ms(pause_ms).await;
+            waited_ms += pause_ms;
             match self.call_usage(request_id).await {
-                Err(failure) if failure.is_not_found() && tries < 15 => {}
+                Err(failure) if failure.may_pass() && waited_ms < LONGEST_WAIT_MS && wanted() => {}
                 done => return done,
             }
+            pause_ms = (pause_ms + pause_ms / 2).min(LONGEST_PAUSE_MS);
         }
     }
 

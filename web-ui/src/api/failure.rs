@@ -153,6 +153,11 @@ impl Failure {
         self.status() == Some(404)
     }
 
+    /// What is not there yet may come, and who does not answer now may answer later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Network(_) | Self::Timeout) || matches!(self.status(), Some(404 | 429 | 500..))
+    }
+
     /// Somebody else has changed it first.
     pub(crate) fn is_stale(&self) -> bool {
         *self == Self::Stale || self.status() == Some(412)
@@ -224,6 +229,7 @@ mod tests {
         assert_eq!(wait.detail(), "Too many have failed. Try again in 61 seconds.");
         let own = Failure::Field("targets[1].weight".to_owned(), "Write a whole number.");
         assert_eq!((own.field("weight"), own.field("targets[1].weight")), (None, Some(own.detail())));
+        assert!(Failure::Timeout.may_pass() && !wait.may_pass() && !Failure::SignedOut.may_pass());
         assert!(Failure::Stale.is_stale() && Failure::Stale.detail().contains("as it is now"));
         assert_eq!(Failure::Wait(problem("too_many", "x", &[]), 600).detail(), "X. Try again in 10 minutes.");
     }

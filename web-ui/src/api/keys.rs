@@ -45,7 +45,7 @@ pub(crate) async fn rotate_key(
     id: Uuid,
     rotate: &RotateKey,
     version: Option<&str>,
-) -> Result<KeyWithSecret, Failure> {
+) -> Result<Versioned<KeyWithSecret>, Failure> {
     client.create_from(&format!("{PATH}/{id}/rotate"), rotate, version).await
 }
 
@@ -67,5 +67,6 @@ pub(crate) async fn get_key_usage(client: &Client, id: Uuid) -> Result<KeyUsage,
 /// Makes a key for each line of a CSV text, or says what is wrong with the lines.
 pub(crate) async fn create_keys(client: &Client, options: &BulkKeysOptions, csv: &str) -> Result<BulkKeys, Failure> {
     let call = Call::post(with_query(&format!("{PATH}/bulk"), options));
-    client.create_by(call.raw(Some("text/csv"), csv).patience_ms(LONG_PATIENCE_MS), csv).await
+    let made = client.create_by(call.raw(Some("text/csv"), csv).patience_ms(LONG_PATIENCE_MS), csv).await;
+    made.map(|made| made.value)
 }

@@ -20,6 +20,7 @@ pub(crate) mod sessions;
 pub(crate) mod stream;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+mod turns;
 pub(crate) mod usage;
 pub(crate) mod users;
 pub(crate) mod voices;
@@ -27,3 +28,4 @@ pub(crate) mod wire;
 
 pub(crate) use client::{Client, OpenClient, Versioned, if_unchanged, submit, submit_form, use_client};
 pub(crate) use failure::Failure;
+pub(crate) use turns::{Turn, Turns};

@@ -16,8 +16,8 @@ pub(crate) async fn get_model(client: &Client, id: Uuid) -> Result<Versioned<Mod
     client.get_versioned(&format!("{PATH}/{id}")).await
 }
 
-pub(crate) async fn create_model(client: &Client, create: &CreateModel) -> Result<Model, Failure> {
-    client.create(PATH, create).await
+pub(crate) async fn create_model(client: &Client, create: &CreateModel) -> Result<Versioned<Model>, Failure> {
+    client.create_from(PATH, create, None).await
 }
 
 /// Changes everything.

@@ -43,6 +43,6 @@ pub(crate) async fn suspend_tenant(
 }
 
 /// Takes a suspension back.
-pub(crate) async fn resume_tenant(client: &Client, id: Uuid) -> Result<Tenant, Failure> {
-    client.press(&format!("{PATH}/{id}/resume")).await
+pub(crate) async fn resume_tenant(client: &Client, id: Uuid) -> Result<Versioned<Tenant>, Failure> {
+    client.press_versioned(&format!("{PATH}/{id}/resume")).await
 }

@@ -69,22 +69,26 @@ pub(crate) fn SelectField(
     }
 }
 
-/// What a list shows as chosen is chosen, also before anybody touched it.
+/// What a list shows as chosen is chosen, also before anybody touched it. What is chosen stays, also where its option
+/// has not come yet.
 fn take_the_first(value: RwSignal<String>, options: Signal<Vec<Choice>>, may_be_empty: bool) {
     Effect::new(move |_| {
-        let first = options.with(|options| {
-            let known = value.with(|value| options.iter().any(|option| &option.value == value));
-            options.first().filter(|_| !known).map(|option| option.value.clone())
-        });
-        if let Some(first) = first.filter(|_| !may_be_empty) {
+        if may_be_empty || !value.with(String::is_empty) {
+            return;
+        }
+        if let Some(first) = options.with(|options| options.first().map(|option| option.value.clone()))
+            && !first.is_empty()
+        {
             value.set(first);
         }
     });
 }
 
-/// The options of a list; each knows whether it is the chosen one, so that they may come later than the value.
+/// The options of a list; each knows whether it is the chosen one, so that they may come later than the value. A chosen
+/// one that is not among them is shown as what it is: nothing else is sent.
 #[component]
 pub(super) fn Options(#[prop(into)] value: Signal<String>, options: Signal<Vec<Choice>>) -> impl IntoView {
+    let unlisted = Memo::new(move |_| unlisted(&value.get(), &options.get()));
     move || {
         let option = |option: Choice| {
             let own = option.value.clone();
@@ -95,8 +99,14 @@ pub(super) fn Options(#[prop(into)] value: Signal<String>, options: Signal<Vec<C
                 </option>
             }
         };
-        options.get().into_iter().map(option).collect_view()
+        options.get().into_iter().chain(unlisted.get()).map(option).collect_view()
     }
+}
+
+/// The choice that a list does not have.
+fn unlisted(value: &str, options: &[Choice]) -> Option<Choice> {
+    let is_listed = value.is_empty() || options.iter().any(|option| option.value == value);
+    (!is_listed).then(|| Choice::plain(value))
 }
 
 /// Yes or no.

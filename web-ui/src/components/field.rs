@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use js_sys::Reflect;
 use leptos::prelude::*;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 
 use crate::api::Failure;
 
@@ -34,6 +37,21 @@ pub(crate) fn number<N: std::str::FromStr>(text: RwSignal<String>, path: &str) -
 /// As [`number`], where one must be there.
 pub(crate) fn required_number<N: std::str::FromStr>(text: RwSignal<String>, path: &str) -> Result<N, Failure> {
     number(text, path)?.ok_or_else(|| Failure::Field(path.to_owned(), "Write a number."))
+}
+
+/// As [`number`], with a fraction.
+pub(crate) fn fraction(text: RwSignal<String>, path: &str) -> Result<Option<f64>, Failure> {
+    Ok(number::<Decimal>(text, path)?.and_then(|number| number.to_f64()))
+}
+
+/// The value of a field for a number with something in it that is none: browsers tell nothing of what it is.
+const UNREADABLE: &str = "\u{fffd}";
+
+/// What was typed into a control.
+fn typed(input: &web_sys::HtmlInputElement) -> String {
+    let validity = Reflect::get(input, &"validity".into());
+    let is_bad = validity.and_then(|validity| Reflect::get(&validity, &"badInput".into()));
+    if is_bad.is_ok_and(|is_bad| is_bad.is_truthy()) { UNREADABLE.to_owned() } else { input.value() }
 }
 
 /// Label, hint and error around a control with this id.
@@ -102,6 +120,11 @@ pub(crate) fn TextField(
     let id = unique_id("field");
     let list = format!("{id}-list");
     let kind = if kind.is_empty() { "text".to_owned() } else { kind };
+    // What cannot be read stays as it was typed.
+    let shown = Memo::new(move |before: Option<&String>| {
+        let value = value.get();
+        if value == UNREADABLE { before.cloned().unwrap_or_default() } else { value }
+    });
     let has_suggestions = move || suggestions.with(|all| !all.is_empty());
     view! {
         <FieldFrame id=id.clone() label hint=hint.clone() error required>
@@ -110,8 +133,8 @@ pub(crate) fn TextField(
                 type=kind
                 class="input"
                 class:mono=mono
-                prop:value=move || value.get()
-                on:input:target=move |event| value.set(event.target().value())
+                prop:value=move || shown.get()
+                on:input:target=move |event| value.set(typed(&event.target()))
                 autocomplete=if autocomplete.is_empty() { "off".to_owned() } else { autocomplete }
                 placeholder=(!placeholder.is_empty()).then_some(placeholder)
                 disabled=move || disabled.get()

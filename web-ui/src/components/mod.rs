@@ -27,7 +27,7 @@ pub(crate) use button::{Button, ButtonKind, IconButton, LinkButton};
 pub(crate) use choice::{CheckField, Choice, ChoiceSet, Segments, SelectField};
 pub(crate) use copy::{Code, CopyButton, CopyField};
 pub(crate) use dialog::{Confirm, Dialog, Panel};
-pub(crate) use field::{AreaField, TextField, field_error, number, required_number};
+pub(crate) use field::{AreaField, TextField, field_error, fraction, number, required_number};
 pub(crate) use file::{FileDrop, save_file};
 pub(crate) use filter::{FilterSelect, SearchBox};
 pub(crate) use form::{Form, FormActions, FormButtons, FormError, FormRow, FormSection};

@@ -19,7 +19,7 @@ pub(super) fn AskFirst<F, A, T>(
     call: F,
     /// What is said then.
     done: &'static str,
-    #[prop(into)] on_done: Callback<()>,
+    #[prop(optional, into)] on_done: Option<Callback<()>>,
     /// What is shown is not what there is: somebody else was faster.
     #[prop(optional, into)]
     on_stale: Option<Callback<()>>,
@@ -38,7 +38,9 @@ where
             match result {
                 Ok(_) => {
                     toasts.done(done);
-                    on_done.try_run(());
+                    if let Some(on_done) = on_done {
+                        on_done.try_run(());
+                    }
                 }
                 Err(failure) => {
                     toasts.failed(&failure);

@@ -7,6 +7,7 @@ mod alerts;
 mod ask_first;
 mod audit;
 mod catalogue;
+mod found;
 mod keys;
 mod not_found;
 mod over_time;

@@ -244,14 +244,7 @@ fn KeyField(fields: Fields, failure: RwSignal<Option<Failure>>) -> impl IntoView
             found.into_iter().map(|key| Choice::new(key.id.to_string(), key.name)).collect::<Vec<_>>()
         }
     });
-    let options = Signal::derive(move || {
-        let mut keys = keys.get().unwrap_or_default();
-        let chosen = fields.key_id.get();
-        if !chosen.is_empty() && !keys.iter().any(|key| key.value == chosen) {
-            keys.push(Choice::plain(chosen));
-        }
-        keys
-    });
+    let options = Signal::derive(move || keys.get().unwrap_or_default());
     view! {
         <SelectField
             label="Key"

@@ -1,13 +1,14 @@
 //! Many keys from a file: it is checked first, then made, and the secrets are given as a file.
 
-use admin_types::keys::{BulkKeys, BulkKeysOptions, KeyWithSecret, RowProblem};
+use admin_types::keys::{BulkKeysOptions, KeyWithSecret, RowProblem};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use crate::api::{Failure, keys, submit, submit_form, use_client};
+use crate::api::{Failure, Turns, keys, submit_form, use_client};
 use crate::components::{
     Button, ButtonKind, Code, Column, DataTable, FileDrop, FormActions, FormError, IconName, Notice, SelectField, Tone,
     save_file,
@@ -22,11 +23,18 @@ const EXAMPLE: &str = "name,operations,models,rpm,sessions,budget_usd,budget_win
     mobile app,speech;transcription,,600,,100.00,monthly,\n\
     call centre,realtime,agent-*,,20,500.00,daily,2027-12-31T00:00:00Z\n";
 
-/// A file that was read and checked.
+/// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Checked {
+struct Chosen {
     name: String,
     csv: String,
+}
+
+/// A file that was checked, for the tenant that it was checked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Checked {
+    file: Chosen,
+    tenant_id: Option<Uuid>,
     rows: u64,
     errors: Vec<RowProblem>,
 }
@@ -55,33 +63,50 @@ fn Choose(
     let (client, session) = (use_client(), use_session());
     let names = use_tenant_names();
     let tenant = RwSignal::new(session.tenant_untracked().map(|id| id.to_string()).unwrap_or_default());
-    let busy = RwSignal::new(false);
+    let chosen = RwSignal::new(None::<Chosen>);
+    let [checking, creating] = [(); 2].map(|()| RwSignal::new(false));
+    let busy = Signal::derive(move || checking.get() || creating.get());
     let failure = RwSignal::new(None::<Failure>);
-    let options = move |dry_run| BulkKeysOptions {
-        dry_run: Some(dry_run),
-        format: None,
-        tenant_id: meant(&tenant.get_untracked()),
-    };
-    let check = move |name: String, csv: String| {
+    // What is seen, and can be made, is what the last check has told, of the last file that was chosen.
+    let (files, turns) = (Turns::new(), Turns::new());
+    let check = move || {
+        let Some(file) = chosen.get_untracked() else { return };
         failure.set(None);
-        let options = options(true);
-        let sent = csv.clone();
-        submit(busy, async move { keys::create_keys(&client, &options, &sent).await }, move |done| {
-            note(done, checked, failure, name, csv);
+        let tenant_id = meant(&tenant.get_untracked());
+        let options = BulkKeysOptions { dry_run: Some(true), format: None, tenant_id };
+        let call = async move {
+            let report = keys::create_keys(&client, &options, &file.csv).await?;
+            Ok(Checked { file, tenant_id, rows: report.rows, errors: report.errors })
+        };
+        turns.begin().submit(checking, call, move |done| match done {
+            Ok(now) => {
+                checked.try_set(Some(now));
+            }
+            Err(why) => {
+                checked.try_set(None);
+                failure.try_set(Some(why));
+            }
         });
     };
     let take = move |(file,): (File,)| {
+        let (last_file, _earlier_are_over) = (files.begin(), turns.begin());
+        chosen.set(None);
+        checked.set(None);
+        checking.set(true);
         spawn_local(async move {
             let text = JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string());
-            check(file.name(), text.unwrap_or_default());
+            if last_file.is_last() {
+                chosen.try_set(Some(Chosen { name: file.name(), csv: text.unwrap_or_default() }));
+                check();
+            }
         });
     };
     let create = move || {
-        let Some(file) = checked.get_untracked() else { return };
+        let Some(Checked { file, tenant_id, .. }) = checked.get_untracked() else { return };
         failure.set(None);
-        let options = BulkKeysOptions { dry_run: None, ..options(false) };
+        let options = BulkKeysOptions { dry_run: None, format: None, tenant_id };
         submit_form(
-            busy,
+            creating,
             failure,
             async move { keys::create_keys(&client, &options, &file.csv).await },
             move |report| {
@@ -90,15 +115,12 @@ fn Choose(
             },
         );
     };
-    // Whose the keys are is part of what was checked.
-    Effect::new(move |before: Option<String>| {
-        let chosen = tenant.get();
-        if let (Some(before), Some(file)) = (before, checked.get_untracked())
-            && before != chosen
-        {
-            check(file.name, file.csv);
+    // Whose the keys are is part of what is checked.
+    Effect::new(move |before: Option<()>| {
+        tenant.track();
+        if before.is_some() {
+            check();
         }
-        chosen
     });
     view! {
         <div class="form">
@@ -141,32 +163,13 @@ impl Checked {
     }
 }
 
-/// What the check has found.
-fn note(
-    done: Result<BulkKeys, Failure>,
-    checked: RwSignal<Option<Checked>>,
-    failure: RwSignal<Option<Failure>>,
-    name: String,
-    csv: String,
-) {
-    match done {
-        Ok(report) => {
-            checked.try_set(Some(Checked { name, csv, rows: report.rows, errors: report.errors }));
-        }
-        Err(why) => {
-            checked.try_set(None);
-            failure.try_set(Some(why));
-        }
-    }
-}
-
 /// Which rows can be used.
 #[component]
 fn Report(checked: Checked) -> impl IntoView {
     let rows = format::count(checked.rows);
     if checked.is_good() {
         let title = if checked.rows == 1 { "1 key can be made".to_owned() } else { format!("{rows} keys can be made") };
-        return view! { <Notice tone=Tone::Good title>{format!("Every row of {} is fine.", checked.name)}</Notice> }
+        return view! { <Notice tone=Tone::Good title>{format!("Every row of {} is fine.", checked.file.name)}</Notice> }
             .into_any();
     }
     if checked.errors.is_empty() {
@@ -182,7 +185,7 @@ fn Report(checked: Checked) -> impl IntoView {
     let key = |row: &RowProblem| format!("{}-{}-{}", row.row, row.column.as_deref().unwrap_or_default(), row.detail);
     view! {
         <Notice tone=Tone::Bad title="Nothing is made yet">
-            {format!("Of {rows} rows in {}, these cannot be used. Mend the file and choose it again.", checked.name)}
+            {format!("Of {rows} rows in {}, these cannot be used. Mend the file and choose it again.", checked.file.name)}
         </Notice>
         <DataTable label="Rows that cannot be used" columns rows=errors key />
     }

@@ -17,7 +17,7 @@ type Shown = Memo<Option<Versioned<VirtualKey>>>;
 pub(super) fn Edit(
     key: Versioned<VirtualKey>,
     open: RwSignal<bool>,
-    #[prop(into)] on_changed: Callback<()>,
+    #[prop(into)] on_changed: Callback<Versioned<VirtualKey>>,
 ) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let id = key.id;
@@ -31,18 +31,18 @@ pub(super) fn Edit(
             busy,
             fields.failure,
             async move { keys::update_key(&client, id, &change, version.as_deref()).await },
-            move |_| {
+            move |now| {
                 open.try_set(false);
                 toasts.done("Key changed");
-                on_changed.try_run(());
+                on_changed.try_run(now);
             },
         );
     };
     let reload = move || {
         submit_form(busy, fields.failure, async move { keys::get_key(&client, id).await }, move |key| {
             fields.show(&key);
-            base.try_set_value(key);
-            on_changed.try_run(());
+            base.try_set_value(key.clone());
+            on_changed.try_run(key);
         });
     };
     view! {
@@ -57,11 +57,16 @@ pub(super) fn Edit(
 
 /// Another secret, and for how long the old one is taken.
 #[component]
-pub(super) fn Rotate(key: Shown, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Rotate(
+    key: Shown,
+    open: RwSignal<bool>,
+    #[prop(into)] on_changed: Callback<Versioned<VirtualKey>>,
+    #[prop(into)] on_stale: Callback<()>,
+) -> impl IntoView {
     let rotated = RwSignal::new(None::<KeyWithSecret>);
     move || match rotated.get() {
         Some(made) => view! { <Secret made open /> }.into_any(),
-        None => view! { <RotateForm key rotated open on_changed /> }.into_any(),
+        None => view! { <RotateForm key rotated open on_changed on_stale /> }.into_any(),
     }
 }
 
@@ -70,7 +75,8 @@ fn RotateForm(
     key: Shown,
     rotated: RwSignal<Option<KeyWithSecret>>,
     open: RwSignal<bool>,
-    on_changed: Callback<()>,
+    on_changed: Callback<Versioned<VirtualKey>>,
+    on_stale: Callback<()>,
 ) -> impl IntoView {
     let client = use_client();
     let overlap = RwSignal::new(DEFAULT_OVERLAP_SECONDS.to_string());
@@ -84,9 +90,10 @@ fn RotateForm(
             busy,
             failure,
             async move { keys::rotate_key(&client, key.id, &rotate, key.version.as_deref()).await },
-            move |made| {
+            move |Versioned { value: made, version }| {
+                let value = made.key.clone();
                 rotated.try_set(Some(made));
-                on_changed.try_run(());
+                on_changed.try_run(Versioned { value, version });
             },
         );
     };
@@ -105,7 +112,7 @@ fn RotateForm(
             </Notice>
         })
     };
-    look_again(failure, on_changed);
+    look_again(failure, on_stale);
     view! {
         <Form on_submit=send failure>
             <p class="dialog-text">
@@ -127,12 +134,17 @@ fn RotateForm(
 
 /// The end of a key.
 #[component]
-pub(super) fn Revoke(key: Shown, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Revoke(
+    key: Shown,
+    open: RwSignal<bool>,
+    #[prop(into)] on_changed: Callback<Versioned<VirtualKey>>,
+    #[prop(into)] on_stale: Callback<()>,
+) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let reason = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
-    look_again(failure, on_changed);
+    look_again(failure, on_stale);
     let send = move || {
         failure.set(None);
         let Some(key) = key.get_untracked() else { return };
@@ -141,10 +153,10 @@ pub(super) fn Revoke(key: Shown, open: RwSignal<bool>, #[prop(into)] on_changed:
             busy,
             failure,
             async move { keys::revoke_key(&client, key.id, &why, key.version.as_deref()).await },
-            move |_| {
+            move |now| {
                 open.try_set(false);
                 toasts.done("Key revoked");
-                on_changed.try_run(());
+                on_changed.try_run(now);
             },
         );
     };

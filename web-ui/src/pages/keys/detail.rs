@@ -16,6 +16,7 @@ use crate::components::{
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
+use crate::pages::found::put;
 use crate::pages::over_time::{OverTime, Whose};
 use crate::pages::pair::pair;
 use crate::pages::tenants::use_tenant_names;
@@ -33,14 +34,18 @@ pub(in crate::pages) fn Key(id: Uuid) -> impl IntoView {
         _ => "Key".to_owned(),
     });
     let spent = LocalResource::new(move || async move { keys::get_key_usage(&client, id).await });
-    let on_changed = Callback::new(move |()| {
+    let on_changed = Callback::new(move |now| {
+        put(found, now);
+        spent.refetch();
+    });
+    let on_stale = Callback::new(move |()| {
         found.refetch();
         spent.refetch();
     });
     let key_now = Memo::new(move |_| found.get().and_then(Result::ok));
     view! {
         <PageHead title=name back=("/keys".to_owned(), "Keys".to_owned())>
-            <Actions key=key_now on_changed />
+            <Actions key=key_now on_changed on_stale />
         </PageHead>
         <LoadedLive
             resource=found
@@ -63,7 +68,11 @@ pub(in crate::pages) fn Key(id: Uuid) -> impl IntoView {
 
 /// What may be done with it; nothing where one may do nothing.
 #[component]
-fn Actions(key: Memo<Option<Versioned<VirtualKey>>>, on_changed: Callback<()>) -> impl IntoView {
+fn Actions(
+    key: Memo<Option<Versioned<VirtualKey>>>,
+    on_changed: Callback<Versioned<VirtualKey>>,
+    on_stale: Callback<()>,
+) -> impl IntoView {
     let session = use_session();
     let [editing, rotating, revoking, removing] = [(); 4].map(|()| RwSignal::new(false));
     // The buttons are not made anew by what else changes: somebody may have the menu open.
@@ -94,14 +103,14 @@ fn Actions(key: Memo<Option<Versioned<VirtualKey>>>, on_changed: Callback<()>) -
     view! {
         {buttons}
         <Dialog open=editing title="Edit key" wide=true>{edit}</Dialog>
-        <Dialog open=rotating title="Rotate secret" wide=true><Rotate key open=rotating on_changed /></Dialog>
-        <Dialog open=revoking title="Revoke key"><Revoke key open=revoking on_changed /></Dialog>
-        <Remove key open=removing on_changed />
+        <Dialog open=rotating title="Rotate secret" wide=true><Rotate key open=rotating on_changed on_stale /></Dialog>
+        <Dialog open=revoking title="Revoke key"><Revoke key open=revoking on_changed on_stale /></Dialog>
+        <Remove key open=removing on_stale />
     }
 }
 
 #[component]
-fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>, on_stale: Callback<()>) -> impl IntoView {
     let (client, way) = (use_client(), Way::new());
     let remove = move || {
         let key = key.get_untracked()?;
@@ -117,7 +126,7 @@ fn Remove(key: Memo<Option<Versioned<VirtualKey>>>, open: RwSignal<bool>, on_cha
             call=remove
             done="Key removed"
             on_done=move || way.to(&Page::Keys)
-            on_stale=on_changed
+            on_stale
         />
     }
 }

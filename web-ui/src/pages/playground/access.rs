@@ -95,6 +95,11 @@ impl Access {
         self.models.get()
     }
 
+    /// The page has not been left.
+    pub(super) fn is_there(self) -> bool {
+        self.calls.try_get_untracked().is_some()
+    }
+
     /// A call is over.
     pub(super) fn called(self) {
         self.calls.try_update(|calls| *calls = calls.wrapping_add(1));

@@ -24,7 +24,11 @@ pub(super) fn ask_cost(gateway: Gateway, request_id: Option<String>, access: Acc
     let told = cost.clone();
     spawn_local(async move {
         let found = match request_id {
-            Some(id) => gateway.settled_usage(&id).await.ok().and_then(|records| records.into_iter().next_back()),
+            Some(id) => gateway
+                .settled_usage(&id, move || access.is_there())
+                .await
+                .ok()
+                .and_then(|records| records.into_iter().next_back()),
             None => None,
         };
         told.set(found.map_or(Cost::Unknown, |usage| Cost::Known(Box::new(usage))));

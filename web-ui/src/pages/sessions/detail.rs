@@ -2,12 +2,13 @@
 
 use admin_types::sessions::{Session, SessionDetails, SessionTurn};
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use uuid::Uuid;
 
 use super::feed::{ConnectionState, Known, find, known_sessions, names, seconds};
 use super::terminate::{Ask, TerminateDialog};
 use super::{Row, cost_text, duration_text, kind_name, model_of, state_view};
-use crate::api::{sessions, use_client};
+use crate::api::{Failure, Turns, sessions, use_client};
 use crate::clock;
 use crate::components::{
     Button, ButtonKind, Card, Column, DataTable, Detail, Details, Empty, Grid, LoadedLive, Notice, PageHead, Stack,
@@ -17,13 +18,16 @@ use crate::format;
 use crate::route::Page;
 use crate::session::{Permission, use_session};
 
+/// Turns are asked for again after such pauses: most are listed within a second, and all when the ledger is well.
+const LISTED_AFTER_MS: [i32; 9] = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000, 120_000];
+
 /// The page.
 #[component]
 pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
     let client = use_client();
     let known = known_sessions();
     let live = Memo::new(move |_| find(known, id));
-    // Turns are asked for when there are more of them, and when the session has ended.
+    // Turns are asked for when there are more of them, and when the session has ended; then again until they are listed.
     let progress = Memo::new(move |_| live.with(|live| live.as_ref().map(|session| session.turns)));
     let ask = Ask::new();
     let was_seen = StoredValue::new(false);
@@ -46,6 +50,7 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
         }
     });
     let title = Signal::derive(move || live.with(|live| live.as_ref().map_or_else(|| "Session".to_owned(), model_of)));
+    ask_until_listed(progress, found);
     let may_end = use_session().can_untracked(Permission::EndSessions);
     let can_end =
         move || may_end && live.with(|live| live.as_ref().is_some_and(|live| live.terminate_requested_at.is_none()));
@@ -63,6 +68,35 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
         <LoadedLive resource=found children=move |details| view! { <Content details live known /> } />
         <TerminateDialog ask />
     }
+}
+
+/// A turn is told of when it ends, and listed when its record is written, which may be later. After the session's end, the
+/// last may not have been told of.
+fn ask_until_listed(progress: Memo<Option<i64>>, found: LocalResource<Result<SessionDetails, Failure>>) {
+    let turns = Turns::new();
+    Effect::new(move |before: Option<Option<i64>>| {
+        let told = progress.get();
+        let turn = turns.begin();
+        let has_ended = told.is_none() && before.flatten().is_some();
+        if told.is_some() || has_ended {
+            spawn_local(async move {
+                for pause_ms in LISTED_AFTER_MS {
+                    clock::sleep_ms(pause_ms).await;
+                    if !turn.is_last() || told.is_some_and(|told| lists(found, told)) {
+                        return;
+                    }
+                    found.refetch();
+                }
+            });
+        }
+        told
+    });
+}
+
+/// Whether as many turns are listed, or more than are ever listed.
+fn lists(found: LocalResource<Result<SessionDetails, Failure>>, told: i64) -> bool {
+    let found = found.try_get_untracked().flatten();
+    found.and_then(Result::ok).is_some_and(|found| found.more_turns || found.turns.len() as i64 >= told)
 }
 
 #[component]

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::api::{Failure, Versioned, submit_form, tenants, use_client};
 use crate::components::{CheckField, Choice, Form, FormButtons, SelectField, TextField, field_error, use_toasts};
+use crate::pages::found::{Found, put};
 use crate::pages::stale::Stale;
 use crate::pages::way::Way;
 use crate::route::{Page, meant};
@@ -102,11 +103,7 @@ pub(super) fn Create(open: RwSignal<bool>, #[prop(into)] on_created: Callback<()
 
 /// Another name, other rules.
 #[component]
-pub(super) fn Edit(
-    tenant: Versioned<Tenant>,
-    open: RwSignal<bool>,
-    #[prop(into)] on_changed: Callback<()>,
-) -> impl IntoView {
+pub(super) fn Edit(tenant: Versioned<Tenant>, open: RwSignal<bool>, found: Found<Tenant>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let id = tenant.id;
     let fields = Fields::new();
@@ -120,18 +117,18 @@ pub(super) fn Edit(
             busy,
             fields.failure,
             async move { tenants::update_tenant(&client, id, &change, version.as_deref()).await },
-            move |_| {
+            move |now| {
                 open.try_set(false);
                 toasts.done("Tenant changed");
-                on_changed.try_run(());
+                put(found, now);
             },
         );
     };
     let reload = move || {
         submit_form(busy, fields.failure, async move { tenants::get_tenant(&client, id).await }, move |tenant| {
             fields.show(&tenant);
-            base.try_set_value(tenant);
-            on_changed.try_run(());
+            base.try_set_value(tenant.clone());
+            put(found, tenant);
         });
     };
     view! {
@@ -156,7 +153,7 @@ fn change(fields: Fields, base: &Tenant) -> UpdateTenant {
 
 /// Nobody of it is served from then on.
 #[component]
-pub(super) fn Suspend(id: Uuid, open: RwSignal<bool>, #[prop(into)] on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn Suspend(id: Uuid, open: RwSignal<bool>, found: Found<Tenant>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let reason = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
@@ -164,10 +161,10 @@ pub(super) fn Suspend(id: Uuid, open: RwSignal<bool>, #[prop(into)] on_changed: 
     let send = move || {
         failure.set(None);
         let why = SuspendTenant { reason: reason.get_untracked().trim().to_owned() };
-        submit_form(busy, failure, async move { tenants::suspend_tenant(&client, id, &why).await }, move |_| {
+        submit_form(busy, failure, async move { tenants::suspend_tenant(&client, id, &why).await }, move |now| {
             open.try_set(false);
             toasts.done("Tenant suspended");
-            on_changed.try_run(());
+            put(found, now);
         });
     };
     view! {

@@ -15,6 +15,7 @@ use crate::components::{
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
+use crate::pages::found::{Found, put};
 use crate::pages::over_time::{OverTime, Whose};
 use crate::pages::pair::pair;
 use crate::pages::way::Way;
@@ -34,10 +35,9 @@ pub(in crate::pages) fn Tenant(id: Uuid) -> impl IntoView {
         _ => "Tenant".to_owned(),
     });
     let tenant_now = Memo::new(move |_| found.get().and_then(Result::ok));
-    let on_changed = Callback::new(move |()| found.refetch());
     view! {
         <PageHead title=name back=("/tenants".to_owned(), "Tenants".to_owned())>
-            <Actions tenant=tenant_now on_changed />
+            <Actions tenant=tenant_now found />
         </PageHead>
         <LoadedLive
             resource=found
@@ -56,7 +56,7 @@ pub(in crate::pages) fn Tenant(id: Uuid) -> impl IntoView {
 }
 
 #[component]
-fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> impl IntoView {
+fn Actions(tenant: Memo<Option<Versioned<Row>>>, found: Found<Row>) -> impl IntoView {
     let session = use_session();
     let [editing, suspending, resuming, removing] = [(); 4].map(|()| RwSignal::new(false));
     // Not made anew by what else changes: somebody may have a menu open.
@@ -81,24 +81,23 @@ fn Actions(tenant: Memo<Option<Versioned<Row>>>, on_changed: Callback<()>) -> im
         });
         Some(view! { {edit} {state} {more} })
     };
-    let edit = move || tenant.get_untracked().map(|tenant| view! { <Edit tenant open=editing on_changed /> });
-    let suspend =
-        move || tenant.get_untracked().map(|tenant| view! { <Suspend id=tenant.id open=suspending on_changed /> });
+    let edit = move || tenant.get_untracked().map(|tenant| view! { <Edit tenant open=editing found /> });
+    let suspend = move || tenant.get_untracked().map(|tenant| view! { <Suspend id=tenant.id open=suspending found /> });
     view! {
         {shown}
         <Dialog open=editing title="Edit tenant">{edit}</Dialog>
         <Dialog open=suspending title="Suspend tenant">{suspend}</Dialog>
-        <Resume tenant open=resuming on_changed />
-        <Remove tenant open=removing on_changed />
+        <Resume tenant open=resuming found />
+        <Remove tenant open=removing found />
     }
 }
 
 #[component]
-fn Resume(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+fn Resume(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, found: Found<Row>) -> impl IntoView {
     let client = use_client();
     let resume = move || {
         let id = tenant.with_untracked(|tenant| tenant.as_ref().map(|tenant| tenant.id))?;
-        Some(async move { tenants::resume_tenant(&client, id).await })
+        Some(async move { tenants::resume_tenant(&client, id).await.map(|now| put(found, now)) })
     };
     view! {
         <AskFirst
@@ -108,13 +107,12 @@ fn Resume(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed
             action="Resume tenant"
             call=resume
             done="Tenant resumed"
-            on_done=on_changed
         />
     }
 }
 
 #[component]
-fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, found: Found<Row>) -> impl IntoView {
     let (client, way) = (use_client(), Way::new());
     let remove = move || {
         let tenant = tenant.get_untracked()?;
@@ -130,7 +128,7 @@ fn Remove(tenant: Memo<Option<Versioned<Row>>>, open: RwSignal<bool>, on_changed
             call=remove
             done="Tenant removed"
             on_done=move || way.to(&Page::Tenants)
-            on_stale=on_changed
+            on_stale=move || found.refetch()
         />
     }
 }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use rust_decimal::Decimal;
 
 use super::filters::use_providers;
-use crate::api::{Failure, submit, usage, use_client};
+use crate::api::{Failure, Turns, usage, use_client};
 use crate::components::{
     Card, CheckField, Choice, Code, Column, DataTable, Empty, FileDrop, FormError, Grid, IconName, Notice, PageHead,
     SelectField, Stack, Stat, Tone,
@@ -53,18 +53,21 @@ fn Comparison() -> impl IntoView {
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
     let found = RwSignal::new(None::<InvoiceComparison>);
+    // What is shown is of the file that is named.
+    let turns = Turns::new();
     let compare = move |file: web_sys::File| {
         failure.set(None);
+        found.set(None);
         file_name.set(Some(file.name()));
         let query = CompareUsage { provider: provider.get_untracked(), tenant_id: session.tenant_untracked() };
         // A blob without a type of its own, since browsers guess others for `.csv`.
         let csv = wasm_bindgen::JsValue::from(file);
-        submit(busy, async move { usage::compare_usage(&client, &query, csv).await }, move |done| match done {
+        let call = async move { usage::compare_usage(&client, &query, csv).await };
+        turns.begin().submit(busy, call, move |done| match done {
             Ok(comparison) => {
                 found.try_set(Some(comparison));
             }
             Err(why) => {
-                found.try_set(None);
                 failure.try_set(Some(why));
             }
         });

@@ -14,6 +14,7 @@ use crate::components::{
 };
 use crate::format;
 use crate::pages::ask_first::AskFirst;
+use crate::pages::found::{Found, put};
 use crate::pages::pair::pair;
 use crate::pages::stale::Stale;
 use crate::pages::tenants::TenantNames;
@@ -43,7 +44,7 @@ pub(super) fn One(id: Uuid, open: RwSignal<bool>, on_changed: Callback<()>, name
                     view! {
                         <Stack>
                             <About user />
-                            <Edit user=first open on_changed names />
+                            <Edit user=first open found on_changed names />
                             <More id user link open on_changed on_stale />
                         </Stack>
                     }
@@ -126,7 +127,13 @@ impl Fields {
 }
 
 #[component]
-fn Edit(user: Versioned<User>, open: RwSignal<bool>, on_changed: Callback<()>, names: TenantNames) -> impl IntoView {
+fn Edit(
+    user: Versioned<User>,
+    open: RwSignal<bool>,
+    found: Found<User>,
+    on_changed: Callback<()>,
+    names: TenantNames,
+) -> impl IntoView {
     let (client, session, toasts) = (use_client(), use_session(), use_toasts());
     let id = user.id;
     let is_own = untrack(|| session.me()).is_some_and(|me| me.user.id == id);
@@ -151,7 +158,8 @@ fn Edit(user: Versioned<User>, open: RwSignal<bool>, on_changed: Callback<()>, n
     let reload = move || {
         submit_form(busy, fields.failure, async move { users::get_user(&client, id).await }, move |user| {
             fields.show(&user);
-            base.try_set_value(user);
+            base.try_set_value(user.clone());
+            put(found, user);
             on_changed.try_run(());
         });
     };

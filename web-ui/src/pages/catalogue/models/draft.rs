@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use admin_types::models::{Model, ModelHedge, ModelTarget, ReplaceModel};
 use domain::routing::{Strategies, Strategy, hedge};
 use leptos::prelude::*;
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 
 use crate::api::Failure;
-use crate::components::{number, required_number};
+use crate::components::{fraction, required_number};
 use crate::route::given_untracked;
 
 /// A target while it is edited.
@@ -57,7 +55,7 @@ impl TargetDraft {
             model: self.model.get_untracked().trim().to_owned(),
             weight: required_number(self.weight, &path("weight"))?,
             priority: required_number(self.priority, &path("priority"))?,
-            quality: number::<Decimal>(self.quality, &path("quality"))?.and_then(|quality| quality.to_f64()),
+            quality: fraction(self.quality, &path("quality"))?,
             region: given_untracked(self.region),
             options: options_of(&self.options.get_untracked()),
         })

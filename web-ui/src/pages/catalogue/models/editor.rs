@@ -23,9 +23,9 @@ pub(super) fn Editor(
     /// The one that is changed; none makes one.
     #[prop(optional_no_strip)]
     model: Option<Versioned<Model>>,
-    /// It is kept, under this id.
+    /// It is kept, and this is how it is now.
     #[prop(into)]
-    on_kept: Callback<Uuid>,
+    on_kept: Callback<Versioned<Model>>,
     /// Asks for it as it is now, where somebody else has changed it.
     #[prop(into)]
     on_reload: Callback<()>,
@@ -53,7 +53,7 @@ pub(super) fn Editor(
         let (known, tenant_id) = (known.clone(), meant(&owner.get_untracked()));
         submit_form(busy, failure, async move { keep(&client, known, tenant_id, replace).await }, move |kept| {
             toasts.done(format!("{} is kept", kept.name));
-            on_kept.try_run(kept.id);
+            on_kept.try_run(kept);
         });
     };
     view! {
@@ -93,9 +93,9 @@ async fn keep(
     known: Option<(Uuid, Option<String>)>,
     tenant_id: Option<Uuid>,
     replace: ReplaceModel,
-) -> Result<Model, Failure> {
+) -> Result<Versioned<Model>, Failure> {
     if let Some((id, version)) = known {
-        return models::replace_model(client, id, &replace, version.as_deref()).await.map(|model| model.value);
+        return models::replace_model(client, id, &replace, version.as_deref()).await;
     }
     let ReplaceModel { name, strategy, targets, hedge } = replace;
     models::create_model(client, &CreateModel { name, tenant_id, strategy, targets, hedge }).await

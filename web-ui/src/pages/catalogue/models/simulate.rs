@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::api::{Failure, models, submit, use_client};
 use crate::components::{
     Badge, Button, ButtonKind, CheckField, Form, FormActions, IconName, Notice, SelectField, TextField, Tone,
-    field_error,
+    field_error, fraction, number,
 };
 use crate::format;
 use crate::pages::catalogue::words::{operation_choices, strategies_text};
@@ -25,7 +25,10 @@ pub(super) fn Simulator(#[prop(optional)] id: Option<Uuid>) -> impl IntoView {
     let told = RwSignal::new(None::<Simulation>);
     let send = move || {
         failure.set(None);
-        let simulate = asked.simulate(session.tenant_untracked().filter(|_| id.is_none()));
+        let simulate = match asked.simulate(session.tenant_untracked().filter(|_| id.is_none())) {
+            Ok(simulate) => simulate,
+            Err(why) => return failure.set(Some(why)),
+        };
         let call = async move {
             match id {
                 Some(id) => models::simulate_model(&client, id, &simulate).await,
@@ -87,10 +90,12 @@ impl Asked {
         }
     }
 
-    fn simulate(self, tenant_id: Option<Uuid>) -> Simulate {
+    fn simulate(self, tenant_id: Option<Uuid>) -> Result<Simulate, Failure> {
         let operation = meant(&self.operation.get_untracked()).unwrap_or(Operation::Speech);
         let speaks = operation == Operation::Speech;
-        Simulate {
+        // Of the two lengths only the one that is shown is told.
+        let hears = untrack(|| self.hears());
+        Ok(Simulate {
             model: given_untracked(self.model),
             operation,
             tenant_id,
@@ -99,11 +104,16 @@ impl Asked {
             format: given_untracked(self.format),
             language: given_untracked(self.language),
             streaming: self.streaming.get_untracked(),
-            characters: given_untracked(self.characters).and_then(|count| count.parse().ok()),
-            audio_seconds: given_untracked(self.seconds).and_then(|seconds| format::fraction(&seconds)),
+            characters: if hears { None } else { number(self.characters, "characters")? },
+            audio_seconds: if hears { fraction(self.seconds, "audio_seconds")? } else { None },
             voice: given_untracked(self.voice).filter(|_| speaks),
             transcription_session: self.transcribes.get_untracked() && operation == Operation::Realtime,
-        }
+        })
+    }
+
+    /// Its length is that of sound. Reactive.
+    fn hears(self) -> bool {
+        [Operation::Transcription, Operation::Translation, Operation::Realtime].into_iter().any(|one| self.is(one))
     }
 
     fn is(self, operation: Operation) -> bool {
@@ -113,8 +123,6 @@ impl Asked {
 
 #[component]
 fn Fields(asked: Asked, failure: RwSignal<Option<Failure>>, named: bool) -> impl IntoView {
-    let hears =
-        move || asked.is(Operation::Transcription) || asked.is(Operation::Translation) || asked.is(Operation::Realtime);
     let name = named.then(|| {
         view! {
             <TextField
@@ -136,7 +144,7 @@ fn Fields(asked: Asked, failure: RwSignal<Option<Failure>>, named: bool) -> impl
             <div hidden=move || !asked.is(Operation::Speech)>
                 <TextField label="Voice" value=asked.voice error=field_error(failure, "voice") />
             </div>
-            <div hidden=hears>
+            <div hidden=move || asked.hears()>
                 <TextField
                     label="Characters"
                     value=asked.characters
@@ -146,7 +154,7 @@ fn Fields(asked: Asked, failure: RwSignal<Option<Failure>>, named: bool) -> impl
                     error=field_error(failure, "characters")
                 />
             </div>
-            <div hidden=move || !hears()>
+            <div hidden=move || !asked.hears()>
                 <TextField
                     label="Seconds of audio"
                     value=asked.seconds

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::Editing;
 use crate::api::{Client, Failure, if_unchanged, prices, submit_form, use_client};
 use crate::clock;
-use crate::components::{Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, use_toasts};
+use crate::components::{
+    Form, FormButtons, FormRow, Notice, SelectField, TextField, field_error, required_number, use_toasts,
+};
 use crate::format;
 use crate::pages::catalogue::words::{
     Owners, all_kind_choices, kind_name, operation_choices, operation_name, unit_choices, unit_name,
@@ -99,21 +101,27 @@ impl Fields {
         }
     }
 
-    fn create(self, effective_from: OffsetDateTime) -> CreatePrice {
-        let number = |text: RwSignal<String>| text.get_untracked().trim().parse().unwrap_or(0);
-        CreatePrice {
+    fn create(self, effective_from: OffsetDateTime) -> Result<CreatePrice, Failure> {
+        let by_length = untrack(|| self.is_by_length());
+        let length = |text, path| if by_length { required_number(text, path) } else { Ok(0) };
+        Ok(CreatePrice {
             tenant_id: meant(&self.owner.get_untracked()),
             provider_kind: self.kind.get_untracked(),
             model: self.model.get_untracked().trim().to_owned(),
             operation: self.operation.get_untracked(),
             unit: self.unit.get_untracked(),
             price_usd: self.usd.get_untracked().trim().to_owned(),
-            minimum_ms: number(self.minimum_ms),
-            rounding_ms: number(self.rounding_ms),
+            minimum_ms: length(self.minimum_ms, "minimum_ms")?,
+            rounding_ms: length(self.rounding_ms, "rounding_ms")?,
             effective_from,
             source: self.source.get_untracked().trim().to_owned(),
             read_on: None,
-        }
+        })
+    }
+
+    /// Only lengths of audio are rounded. Reactive.
+    fn is_by_length(self) -> bool {
+        self.unit.with(|unit| unit.starts_with("audio_"))
     }
 }
 
@@ -165,7 +173,10 @@ pub(super) fn PriceForm(task: Task, editing: Editing, owners: Owners) -> impl In
         let from = format::from_input(&fields.from.get_untracked());
         no_date.set(from.is_none().then(|| "Choose a day and a time.".to_owned()));
         let Some(from) = from else { return };
-        let (task, price) = (task.clone(), fields.create(from));
+        let (task, price) = match fields.create(from) {
+            Ok(price) => (task.clone(), price),
+            Err(why) => return failure.set(Some(why)),
+        };
         submit_form(busy, failure, async move { keep(&client, &task, price).await }, move |()| {
             toasts.done(done_words);
             editing.open.try_set(false);
@@ -282,18 +293,10 @@ fn ForWhat(fields: Fields, failure: RwSignal<Option<Failure>>, owners: Owners) -
     }
 }
 
-/// Only lengths of audio are rounded.
 #[component]
 fn Rounding(fields: Fields, failure: RwSignal<Option<Failure>>) -> impl IntoView {
-    let by_length = move || fields.unit.with(|unit| unit.starts_with("audio_"));
-    Effect::new(move |_| {
-        if !by_length() {
-            fields.minimum_ms.set("0".to_owned());
-            fields.rounding_ms.set("0".to_owned());
-        }
-    });
     view! {
-        <div hidden=move || !by_length()>
+        <div hidden=move || !fields.is_by_length()>
             <FormRow>
                 <TextField
                     label="Least per request (ms)"

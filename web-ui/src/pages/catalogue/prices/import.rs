@@ -9,7 +9,7 @@ use web_sys::File;
 use super::Editing;
 use super::preview::{Preview, Row, rows_of_text};
 use crate::api::prices::{ImportLine, import_prices};
-use crate::api::{Failure, submit, use_client};
+use crate::api::{Failure, Turn, Turns, submit, use_client};
 use crate::components::{
     Button, ButtonKind, Card, Choice, FileDrop, FormError, Notice, Progress, Segments, Stack, Tone, use_toasts,
 };
@@ -36,6 +36,7 @@ impl Chosen {
 /// What came of it, tried or done.
 #[derive(Debug, Clone, PartialEq)]
 struct Told {
+    list: Chosen,
     report: ImportReport,
     rows: Vec<Row>,
     /// One row at fault keeps the others out.
@@ -49,38 +50,59 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
     let chosen = RwSignal::new(None::<Chosen>);
     let told = RwSignal::new(None::<Told>);
     let read = RwSignal::new(0_u64);
-    let busy = RwSignal::new(false);
+    let [checking, writing] = [(); 2].map(|()| RwSignal::new(false));
+    let busy = Signal::derive(move || checking.get() || writing.get());
     let failure = RwSignal::new(None::<Failure>);
-    let run = move |dry_run: bool| {
-        let Some(list) = chosen.get_untracked() else { return };
+    // What is seen, and can be written, is what the last that was asked has told, of the last file that was chosen.
+    let (files, turns) = (Turns::new(), Turns::new());
+    let call = move |turn: Turn, list: Chosen, by: ImportMode, dry_run: bool| {
         failure.set(None);
         read.set(0);
-        let by = if mode.get_untracked() == "skip_bad" { ImportMode::SkipBad } else { ImportMode::AllOrNothing };
-        let options =
-            ImportPrices { mode: Some(by), dry_run: Some(dry_run), format: Some(list.format()), report: None };
-        let call = async move {
+        async move {
+            let options =
+                ImportPrices { mode: Some(by), dry_run: Some(dry_run), format: Some(list.format()), report: None };
             let mut rows = rows_of_text(&list.text, list.format());
-            let report = import_prices(&client, &options, list.text, |line| match line {
-                ImportLine::Progress { rows, .. } => {
+            let report = import_prices(&client, &options, list.text.clone(), |line| match line {
+                ImportLine::Progress { rows, .. } if turn.is_last() => {
                     read.try_set(rows);
                 }
+                ImportLine::Progress { .. } => {}
                 ImportLine::Row { row, outcome, detail } => rows.tell(row, outcome, detail),
             });
             let report = report.await?;
-            Ok(Told { report, rows: rows.told, by })
-        };
-        submit(busy, call, move |done| match done {
-            Ok(now) => {
-                if now.report.applied {
+            Ok(Told { list, report, rows: rows.told, by })
+        }
+    };
+    let show = move |done: Result<Told, Failure>| match done {
+        Ok(now) => {
+            told.try_set(Some(now));
+        }
+        Err(why) => {
+            told.try_set(None);
+            failure.try_set(Some(why));
+        }
+    };
+    let check = move || {
+        let Some(list) = chosen.get_untracked() else { return };
+        let turn = turns.begin();
+        let by = if mode.get_untracked() == "skip_bad" { ImportMode::SkipBad } else { ImportMode::AllOrNothing };
+        turn.submit(checking, call(turn, list, by, true), show);
+    };
+    let write = move || {
+        let Some(Told { list, by, .. }) = told.get_untracked() else { return };
+        let turn = turns.begin();
+        submit(writing, call(turn, list, by, false), move |done| {
+            match &done {
+                Ok(now) if now.report.applied => {
                     let written = now.report.inserted + now.report.updated;
                     toasts.done(format!("{} prices written", format::count(written)));
                     editing.changed();
                 }
-                told.try_set(Some(now));
+                Err(why) if !turn.is_last() => toasts.failed(why),
+                _ => {}
             }
-            Err(why) => {
-                told.try_set(None);
-                failure.try_set(Some(why));
+            if turn.is_last() {
+                show(done);
             }
         });
     };
@@ -88,20 +110,26 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
     Effect::new(move |before: Option<()>| {
         mode.track();
         if before.is_some() {
-            run(true);
+            check();
         }
     });
     let take = move |(file,): (File,)| {
+        let (last_file, _earlier_are_over) = (files.begin(), turns.begin());
+        chosen.set(None);
+        told.set(None);
+        failure.set(None);
+        checking.set(true);
         spawn_local(async move {
-            match JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string()) {
-                Some(text) => {
-                    chosen.try_set(Some(Chosen { name: file.name(), text }));
-                    run(true);
-                }
-                None => {
-                    failure.try_set(Some(Failure::Unreadable("the file is no text".to_owned())));
-                }
+            let text = JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string());
+            if !last_file.is_last() {
+                return;
             }
+            if let Some(text) = text {
+                chosen.try_set(Some(Chosen { name: file.name(), text }));
+                return check();
+            }
+            checking.try_set(false);
+            failure.try_set(Some(Failure::Unreadable("the file is no text".to_owned())));
         });
     };
     let progress = move || {
@@ -132,18 +160,15 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
                     {progress}
                 </div>
             </Card>
-            {move || {
-                let name = chosen.with(|chosen| chosen.as_ref().map(|chosen| chosen.name.clone())).unwrap_or_default();
-                told.get().map(|told| view! { <Fate told name busy on_import=move || run(false) /> })
-            }}
+            {move || told.get().map(|told| view! { <Fate told busy on_import=write /> })}
         </Stack>
     }
 }
 
 /// What would become of the list, or has.
 #[component]
-fn Fate(told: Told, name: String, busy: RwSignal<bool>, #[prop(into)] on_import: Callback<()>) -> impl IntoView {
-    let Told { report, rows, by } = told;
+fn Fate(told: Told, busy: Signal<bool>, #[prop(into)] on_import: Callback<()>) -> impl IntoView {
+    let Told { list, report, rows, by } = told;
     let written = report.inserted + report.updated;
     let stopped = report.refused > 0 && by == ImportMode::AllOrNothing;
     let notice = if report.applied {
@@ -172,5 +197,5 @@ fn Fate(told: Told, name: String, busy: RwSignal<bool>, #[prop(into)] on_import:
         }
         .into_any()
     };
-    view! { <Preview title=name report rows>{notice}</Preview> }
+    view! { <Preview title=list.name report rows>{notice}</Preview> }
 }

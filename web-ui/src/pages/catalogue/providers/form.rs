@@ -8,6 +8,7 @@ use crate::components::{
     AreaField, CheckField, Form, FormButtons, FormRow, FormSection, SelectField, TextField, field_error, use_toasts,
 };
 use crate::pages::catalogue::words::{Owners, kind, kind_choices};
+use crate::pages::found::{Found, put};
 use crate::pages::stale::Stale;
 use crate::pages::way::Way;
 use crate::route::{Page, given_untracked, meant};
@@ -132,7 +133,7 @@ async fn create_both(
 }
 
 #[component]
-pub(super) fn EditForm(provider: Versioned<Provider>, open: RwSignal<bool>, on_changed: Callback<()>) -> impl IntoView {
+pub(super) fn EditForm(provider: Versioned<Provider>, open: RwSignal<bool>, found: Found<Provider>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
     let id = provider.id;
     let is_platforms = provider.tenant_id.is_none();
@@ -164,16 +165,17 @@ pub(super) fn EditForm(provider: Versioned<Provider>, open: RwSignal<bool>, on_c
             enabled: None,
         };
         let change = async move { providers::update_provider(&client, id, &change, version.as_deref()).await };
-        submit_form(busy, failure, change, move |_| {
+        submit_form(busy, failure, change, move |now| {
             toasts.done("Provider changed");
             open.try_set(false);
-            on_changed.try_run(());
+            put(found, now);
         });
     };
     let reload = move || {
         submit_form(busy, failure, async move { providers::get_provider(&client, id).await }, move |provider| {
             show(&provider);
-            base.try_set_value(provider);
+            base.try_set_value(provider.clone());
+            put(found, provider);
         });
     };
     view! {

@@ -35,15 +35,14 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Of one provider, by its name, or of all.
-    pub(super) fn new(provider: Option<String>) -> Self {
+    pub(super) fn new(provider: impl Fn() -> Option<String> + Copy + 'static) -> Self {
         let (client, session) = (use_client(), use_session());
-        let query = AskHealth { provider: provider.clone(), breaker: None };
         let targets = LocalResource::new(move || {
-            let query = query.clone();
+            let query = AskHealth { provider: provider(), breaker: None };
             async move { health::get_health(&client, &query).await.map(|health| health.targets).unwrap_or_default() }
         });
         let days = LocalResource::new(move || {
-            let query = last_day(provider.clone(), session.tenant());
+            let query = last_day(provider(), session.tenant());
             async move {
                 let sums = usage::aggregate_usage(&client, &query).await;
                 sums.map(|sums| days_of(&sums.data)).unwrap_or_default()

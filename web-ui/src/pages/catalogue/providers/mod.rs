@@ -43,7 +43,7 @@ pub(in crate::pages) fn Providers() -> impl IntoView {
         };
         async move { providers::list_providers(&client, &query).await }
     });
-    let watched = Watched::new(None);
+    let watched = Watched::new(|| None);
     let owners = Owners::new();
     let may = move || session.can(Permission::ManageProviders);
     let add = move || view! { <Button kind=ButtonKind::Primary icon=IconName::Plus on_press=move || creating.set(true)>"Add provider"</Button> };

@@ -10,11 +10,12 @@ use super::health::{Enabled, TargetsCard, Watched, condition};
 use super::trial::TrialCard;
 use crate::api::{Failure, Versioned, providers, submit, use_client};
 use crate::components::{
-    Button, ButtonKind, Card, Confirm, Detail, Details, Dialog, Grid, IconName, Loaded, Notice, PageHead, Stack, Stat,
-    Status, use_toasts,
+    Button, ButtonKind, Card, Confirm, Detail, Details, Dialog, Grid, IconName, LoadedLive, Notice, PageHead, Stack,
+    Stat, Status, use_toasts,
 };
 use crate::format;
 use crate::pages::catalogue::words::{Origin, Owners, is_declared, kind_name};
+use crate::pages::found::{Found, put};
 use crate::pages::way::Way;
 use crate::route::Page;
 use crate::session::{Permission, use_session};
@@ -24,41 +25,34 @@ use crate::session::{Permission, use_session};
 pub(in crate::pages) fn ProviderPage(id: Uuid) -> impl IntoView {
     let client = use_client();
     let found = LocalResource::new(move || async move { providers::get_provider(&client, id).await });
-    view! { <Loaded resource=found rows=8 children=move |provider| view! { <Whole provider found /> } /> }
+    view! { <LoadedLive resource=found rows=8 children=move |provider| view! { <Whole id provider found /> } /> }
 }
 
-type Found = LocalResource<Result<Versioned<Provider>, Failure>>;
-
 #[component]
-fn Whole(provider: Versioned<Provider>, found: Found) -> impl IntoView {
+fn Whole(id: Uuid, provider: Signal<Versioned<Provider>>, found: Found<Provider>) -> impl IntoView {
     let session = use_session();
     let owners = Owners::new();
-    let watched = Watched::new(Some(provider.name.clone()));
-    let (id, owner) = (provider.id, provider.tenant_id);
-    let declared = is_declared(&provider.managed_by);
-    let may = Memo::new(move |_| session.can_change(Permission::ManageProviders, owner));
-    let title = provider.name.clone();
+    let name = Memo::new(move |_| provider.with(|provider| provider.name.clone()));
+    let watched = Watched::new(move || Some(name.get()));
+    let owner = Memo::new(move |_| provider.with(|provider| provider.tenant_id));
+    let declared = Memo::new(move |_| provider.with(|provider| is_declared(&provider.managed_by)));
+    let may = Memo::new(move |_| session.can_change(Permission::ManageProviders, owner.get()));
     let back = (Page::Providers.path().into_owned(), "Providers".to_owned());
-    let versioned = provider.clone();
-    let actions = move || (may.get() && !declared).then(|| view! { <Actions provider=versioned.clone() found /> });
-    let credentials = move || may.get().then(|| view! { <Credentials provider=id declared /> });
-    let tried = provider.value.clone();
-    let trial = move || may.get().then(|| view! { <TrialCard provider=tried.clone() /> });
+    let actions = move || (may.get() && !declared.get()).then(|| view! { <Actions id provider found /> });
+    let credentials = move || may.get().then(|| view! { <Credentials provider=id declared=declared.get() /> });
+    let trial = move || may.get().then(|| view! { <TrialCard id /> });
     view! {
-        <PageHead title back>
+        <PageHead title=name back>
             {actions}
         </PageHead>
         <Stack>
-            {declared
-                .then(|| {
-                    view! {
-                        <Notice title="Declared in the configuration">
-                            "It is changed there alone. You can try it out here."
-                        </Notice>
-                    }
-                })}
-            <Day name=provider.name.clone() watched />
-            <About provider=provider.value owners watched />
+            <Show when=move || declared.get()>
+                <Notice title="Declared in the configuration">
+                    "It is changed there alone. You can try it out here."
+                </Notice>
+            </Show>
+            <Day name watched />
+            <About provider owners watched />
             {trial}
             {credentials}
             <TargetsCard provider=id watched />
@@ -67,8 +61,8 @@ fn Whole(provider: Versioned<Provider>, found: Found) -> impl IntoView {
 }
 
 #[component]
-fn Day(name: String, watched: Watched) -> impl IntoView {
-    let day = Memo::new(move |_| watched.day(&name).unwrap_or_default());
+fn Day(name: Memo<String>, watched: Watched) -> impl IntoView {
+    let day = Memo::new(move |_| watched.day(&name.get()).unwrap_or_default());
     let failed = move || match day.with(|day| (day.errors, day.requests)) {
         (_, 0) => "–".to_owned(),
         (errors, requests) => format::percent(errors as f64 / requests as f64),
@@ -88,19 +82,19 @@ fn Day(name: String, watched: Watched) -> impl IntoView {
 }
 
 #[component]
-fn About(provider: Provider, owners: Owners, watched: Watched) -> impl IntoView {
-    let owner = provider.tenant_id;
-    let (id, enabled) = (provider.id, provider.enabled);
-    let state = {
-        let provider = provider.clone();
-        move || {
-            let (tone, word) = condition(&provider, &watched.targets(id));
-            view! { <Status tone>{word}</Status> }
-        }
-    };
-    let address = provider.base_url.unwrap_or_else(|| "The platform's".to_owned());
-    view! {
-        <Card title="About">
+fn About(provider: Signal<Versioned<Provider>>, owners: Owners, watched: Watched) -> impl IntoView {
+    let details = move || {
+        let provider = provider.get().value;
+        let (owner, enabled) = (provider.tenant_id, provider.enabled);
+        let state = {
+            let provider = provider.clone();
+            move || {
+                let (tone, word) = condition(&provider, &watched.targets(provider.id));
+                view! { <Status tone>{word}</Status> }
+            }
+        };
+        let address = provider.base_url.unwrap_or_else(|| "The platform's".to_owned());
+        view! {
             <Details>
                 <Detail label="Kind">{kind_name(&provider.kind)}</Detail>
                 <Detail label="Address">{address}</Detail>
@@ -115,40 +109,44 @@ fn About(provider: Provider, owners: Owners, watched: Watched) -> impl IntoView 
                     {format::date_time(provider.created_at)} " " <Origin managed_by=provider.managed_by />
                 </Detail>
             </Details>
-        </Card>
-    }
+        }
+    };
+    view! { <Card title="About">{details}</Card> }
 }
 
 #[component]
-fn Actions(provider: Versioned<Provider>, found: Found) -> impl IntoView {
+fn Actions(id: Uuid, provider: Signal<Versioned<Provider>>, found: Found<Provider>) -> impl IntoView {
     let (client, toasts) = (use_client(), use_toasts());
-    let enabled = provider.enabled;
+    let enabled = Memo::new(move |_| provider.with(|provider| provider.enabled));
     let editing = RwSignal::new(false);
     let disabling = RwSignal::new(false);
     let busy = RwSignal::new(false);
-    let (id, version) = (provider.id, provider.version.clone());
-    let turn = move || {
-        let (change, version) =
-            (UpdateProvider { enabled: Some(!enabled), ..UpdateProvider::default() }, version.clone());
+    let turn = move |()| {
+        let (on, version) = provider.with_untracked(|provider| (!provider.enabled, provider.version.clone()));
+        let change = UpdateProvider { enabled: Some(on), ..UpdateProvider::default() };
         let change = async move { providers::update_provider(&client, id, &change, version.as_deref()).await };
         submit(busy, change, move |done| {
             disabling.try_set(false);
             match done {
-                Ok(_) => toasts.done(if enabled { "Provider disabled" } else { "Provider enabled" }),
-                Err(failure) => toasts.failed(&failure),
+                Ok(now) => {
+                    put(found, now);
+                    toasts.done(if on { "Provider enabled" } else { "Provider disabled" });
+                }
+                Err(failure) => {
+                    toasts.failed(&failure);
+                    found.refetch();
+                }
             }
-            found.refetch();
         });
     };
-    let turn = Callback::new(move |()| turn());
-    let toggle = move || if enabled { disabling.set(true) } else { turn.run(()) };
-    let own = provider.clone();
+    let turn = Callback::new(turn);
+    let toggle = move || if enabled.get_untracked() { disabling.set(true) } else { turn.run(()) };
     view! {
-        <Button icon=IconName::Edit on_press=move || editing.set(true)>"Edit"</Button>
-        <Button busy on_press=toggle>{if enabled { "Disable" } else { "Enable" }}</Button>
-        <Delete provider=provider.clone() found />
+        <Button icon=IconName::Edit disabled=busy on_press=move || editing.set(true)>"Edit"</Button>
+        <Button busy on_press=toggle>{move || if enabled.get() { "Disable" } else { "Enable" }}</Button>
+        <Delete id provider found />
         <Dialog open=editing title="Edit provider">
-            <EditForm provider=own.clone() open=editing on_changed=Callback::new(move |()| found.refetch()) />
+            <EditForm provider=provider.get_untracked() open=editing found />
         </Dialog>
         <Confirm
             open=disabling
@@ -163,14 +161,14 @@ fn Actions(provider: Versioned<Provider>, found: Found) -> impl IntoView {
 }
 
 #[component]
-fn Delete(provider: Versioned<Provider>, found: Found) -> impl IntoView {
+fn Delete(id: Uuid, provider: Signal<Versioned<Provider>>, found: Found<Provider>) -> impl IntoView {
     let (client, toasts, go) = (use_client(), use_toasts(), Way::new());
     let asking = RwSignal::new(false);
     let insisting = RwSignal::new(false);
     let named_by = RwSignal::new(String::new());
     let busy = RwSignal::new(false);
     let remove = move |force| {
-        let (id, version) = (provider.id, provider.version.clone());
+        let version = provider.with_untracked(|provider| provider.version.clone());
         let options = DeleteProvider { force };
         let call = async move { providers::delete_provider(&client, id, &options, version.as_deref()).await };
         submit(busy, call, move |done| {

@@ -1,11 +1,11 @@
 //! Trying a provider out: one real call for each operation, to be seen and heard.
 
 use admin_types::provider_tests::{OperationTest, ProviderTest, TestProvider, TestSpeech};
-use admin_types::providers::Provider;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::provider::Operation;
 use leptos::prelude::*;
+use uuid::Uuid;
 
 use crate::api::{Failure, providers, submit, use_client};
 use crate::components::{
@@ -17,7 +17,7 @@ use crate::pages::catalogue::words::{operation_choices, operation_name};
 use crate::route::{given_untracked, meant};
 
 #[component]
-pub(super) fn TrialCard(provider: Provider) -> impl IntoView {
+pub(super) fn TrialCard(id: Uuid) -> impl IntoView {
     let client = use_client();
     let operations = RwSignal::new(Vec::<String>::new());
     let [model, voice] = [(); 2].map(|()| RwSignal::new(String::new()));
@@ -26,7 +26,6 @@ pub(super) fn TrialCard(provider: Provider) -> impl IntoView {
     let told = RwSignal::new(None::<ProviderTest>);
     let one = Memo::new(move |_| operations.with(Vec::len) == 1);
     let speaks = Memo::new(move |_| operations.with(|all| all.is_empty() || all.iter().any(|name| name == "speech")));
-    let id = provider.id;
     let send = move || {
         failure.set(None);
         let named: Vec<Operation> =

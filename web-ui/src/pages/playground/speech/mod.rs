@@ -21,7 +21,7 @@ use crate::api::data_plane::{Gateway, Speech};
 use crate::clock;
 use crate::components::{
     AreaField, Button, ButtonKind, Card, CheckField, Choice, Form, FormRow, IconName, SelectField, Split, TextField,
-    field_error,
+    field_error, fraction,
 };
 
 const FORMATS: [(&str, &str); 6] =
@@ -53,16 +53,16 @@ impl Draft {
         }
     }
 
-    fn speech(self) -> Speech {
+    fn speech(self) -> Result<Speech, Failure> {
         let instructions = self.instructions.with_untracked(|text| text.trim().to_owned());
-        Speech {
+        Ok(Speech {
             model: self.model.get_untracked(),
             input: self.text.get_untracked(),
             voice: self.voice.with_untracked(|voice| voice.trim().to_owned()),
             response_format: self.format.get_untracked(),
-            speed: self.speed.with_untracked(|speed| crate::format::fraction(&speed.replace(',', "."))),
+            speed: fraction(self.speed, "speed")?,
             instructions: (!instructions.is_empty()).then_some(instructions),
-        }
+        })
     }
 }
 
@@ -83,11 +83,15 @@ pub(super) fn SpeechTab(access: Access, takes: RwSignal<Vec<Take>>) -> impl Into
         let Some(gateway) = super::gateway_of(access).filter(|_| !busy.get_untracked()) else { return };
         failure.set(None);
         note.set(String::new());
+        let speech = match draft.speech() {
+            Ok(speech) => speech,
+            Err(why) => return failure.set(Some(why)),
+        };
         stop.set(false);
         busy.set(true);
         let at_once = draft.at_once.get_untracked();
         spawn_local(async move {
-            let made = make(&gateway, draft.speech(), player, at_once, stop, access).await;
+            let made = make(&gateway, speech, player, at_once, stop, access).await;
             busy.try_set(false);
             match made {
                 Ok(take) => {

@@ -31,14 +31,18 @@ pub(super) fn VoiceField(
         let models = access.models();
         model.with(|model| voices.with(|voices| fitting_of(voices, &models, model)))
     });
-    // Another model has other voices.
-    Effect::new(move |_| {
-        fitting.with(|fitting| {
-            let is_one = voice.with_untracked(|voice| fitting.iter().any(|one| one.id == *voice));
-            if let Some(first) = fitting.first().filter(|_| !is_one) {
-                voice.set(first.id.clone());
-            }
-        });
+    // Another model has other voices. What was written for this one stays, though no list may have it.
+    Effect::new(move |chosen_for: Option<Option<String>>| {
+        let (model, chosen_for) = (model.get(), chosen_for.flatten());
+        let first = fitting.with(|fitting| fitting.first().map(|one| one.id.clone()));
+        let Some(first) = first else { return chosen_for };
+        let is_another = chosen_for.is_some_and(|before| before != model);
+        let has = |list: Memo<Vec<GatewayVoice>>, id: &str| list.with(|list| list.iter().any(|one| one.id == id));
+        let is_anothers = |id: &str| is_another && has(voices, id) && !has(fitting, id);
+        if voice.with_untracked(|voice| voice.is_empty() || is_anothers(voice)) {
+            voice.set(first);
+        }
+        Some(model)
     });
     let suggestions =
         Signal::derive(move || fitting.with(|all| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>()));
