@@ -214,8 +214,8 @@ impl Gateway {
         self.json::<Listed<_>>(call).await.map(|list| list.data)
     }
 
-    /// As [`Self::call_usage`], waiting for the record: it is asked for again, with growing pauses, for as long as it is
-    /// `wanted`, but for some minutes at most.
+    /// As [`Self::call_usage`], waiting for the record: it is asked for again, with growing pauses, for as long as it
+    /// is `wanted`, but for some minutes at most.
     pub(crate) async fn settled_usage(
         &self,
         request_id: &str,

@@ -27,7 +27,7 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
     let client = use_client();
     let known = known_sessions();
     let live = Memo::new(move |_| find(known, id));
-    // Turns are asked for when there are more of them, and when the session has ended; then again until they are listed.
+    // Turns are asked for when there are more of them, and when the session has ended; again until they are listed.
     let progress = Memo::new(move |_| live.with(|live| live.as_ref().map(|session| session.turns)));
     let ask = Ask::new();
     let was_seen = StoredValue::new(false);
@@ -70,8 +70,8 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
     }
 }
 
-/// A turn is told of when it ends, and listed when its record is written, which may be later. After the session's end, the
-/// last may not have been told of.
+/// A turn is told of when it ends, and listed when its record is written, which may be later. After the session's end,
+/// the last may not have been told of.
 fn ask_until_listed(progress: Memo<Option<i64>>, found: LocalResource<Result<SessionDetails, Failure>>) {
     let turns = Turns::new();
     Effect::new(move |before: Option<Option<i64>>| {
