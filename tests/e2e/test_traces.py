@@ -3,6 +3,8 @@ over HTTP; and what is nobody's business is in none of them."""
 
 import json
 import signal
+import socket
+import types
 
 import httpx2
 import pytest
@@ -208,11 +210,12 @@ def test_metrics_are_those_that_prometheus_scrapes(traced):
 
 
 def test_a_collector_that_is_away_costs_no_call(tmp_path, all_upstreams):
-    away = Http()
-    away.stop()
-    away.protocol = "http"
-    gateway = Gateway(tmp_path, all_upstreams, telemetry(away))
-    with gateway.client() as client:
-        for _ in range(3):
-            assert client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.").content
-    assert gateway.stop(signal.SIGTERM) == 0
+    with socket.socket() as nobody:
+        # Bound and not listening: refused, and nobody else can be there.
+        nobody.bind(("127.0.0.1", 0))
+        away = types.SimpleNamespace(url=f"http://127.0.0.1:{nobody.getsockname()[1]}", protocol="http")
+        gateway = Gateway(tmp_path, all_upstreams, telemetry(away))
+        with gateway.client() as client:
+            for _ in range(3):
+                assert client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.").content
+        assert gateway.stop(signal.SIGTERM) == 0
