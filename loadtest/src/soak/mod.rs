@@ -64,10 +64,11 @@ pub async fn run(scenario: &Scenario, antiphon: &Path) -> anyhow::Result<Results
 
 /// The descriptors of a gateway that has nothing to do and no connection to its provider.
 async fn rest(gateway: &Side, upstream: &Upstream) -> anyhow::Result<BTreeMap<String, u64>> {
-    upstream.hang_up().await?;
     let patience = Instant::now() + PATIENCE;
     let (mut seen, mut since) = (descriptors(gateway)?, Instant::now());
     while since.elapsed() < REST && Instant::now() < patience {
+        // Again and again: a call that is still under way is made again over a new connection, which is then kept.
+        upstream.hang_up().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
         let now = descriptors(gateway)?;
         if now != seen {
