@@ -3,7 +3,7 @@
 use admin_types::role::Role;
 use entities::audit_entry;
 use http::Method;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -19,7 +19,7 @@ async fn put(app: &TestApp, token: &str, body: Value) -> Answer {
 
 async fn entries(app: &TestApp, kind: &str) -> Vec<audit_entry::Model> {
     let of_kind = audit_entry::Entity::find().filter(audit_entry::Column::ObjectKind.eq(kind));
-    of_kind.all(&app.database).await.unwrap()
+    of_kind.order_by_asc(audit_entry::Column::Sequence).all(&app.database).await.unwrap()
 }
 
 both! {
