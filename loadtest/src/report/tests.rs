@@ -47,18 +47,8 @@ fn a_page_holds_what_was_measured_and_asks_for_nothing_else() {
     let mut results = results(vec![run("antiphon", 1, 10.0)]);
     results.verdicts.push(Verdict { name: "memory".to_owned(), found: "<1 MiB".to_owned(), holds: Some(false) });
     let page = page(&results);
-    for held in [
-        "1,234",
-        "503 overloaded",
-        ">7<",
-        "speech 503",
-        "&lt;1 MiB",
-        "broken",
-        "Descriptors",
-        "<svg",
-        "99.9 %",
-        ">spike<",
-    ] {
+    for held in ["1,234", "503 overloaded", ">7<", "speech 503", "&lt;1 MiB", "broken", "Descriptors", "<svg", "99.9 %"]
+    {
         assert!(page.contains(held), "{held}");
     }
     let throughput = page.split("Throughput").nth(1).unwrap();
@@ -68,6 +58,16 @@ fn a_page_holds_what_was_measured_and_asks_for_nothing_else() {
         assert!(!page.contains(asked), "{asked}");
     }
     assert!(page.contains("prefers-color-scheme: dark"));
+}
+
+#[test]
+fn a_phase_with_a_name_is_shown_where_it_was() {
+    let short = page(&results(vec![run("antiphon", 1, 10.0)]));
+    assert!(!short.contains(">spike<"), "it had not come");
+    let mut whole = run("antiphon", 1, 10.0);
+    let later = run("antiphon", 1, 10.0).intervals.into_iter();
+    whole.intervals.extend(later.map(|interval| Interval { at: interval.at + 3.0, ..interval }));
+    assert!(page(&results(vec![whole])).contains(">spike<"), "from the fourth second to the fifth");
 }
 
 #[test]
