@@ -73,7 +73,7 @@ screenshots bench-ui: bundle
 	@scripts/setup.sh test
 	cargo build --release --locked -p antiphon -p loadtest
 	@target=$$(scripts/target-dir.sh)/release; \
-	ANTIPHON_BIN=$$target/antiphon LOADTEST_BIN=$$target/loadtest .venv/bin/python tests/e2e/$(subst -,_,$@).py
+	ANTIPHON_BIN=$$target/antiphon LOADTEST_BIN=$$target/loadtest .venv/e2e/bin/python tests/e2e/$(subst -,_,$@).py
 
 fuzz:
 	@scripts/fuzz.sh 60

@@ -211,7 +211,7 @@ esac
 [ "$what" = chart ] || install_web_compiler
 if [ "$what" = test ]; then
     install_python_packages tests/release/requirements.txt .venv/release
-    install_python_packages tests/e2e/requirements.txt .venv
+    install_python_packages tests/e2e/requirements.txt .venv/e2e
     # Its libraries are older than those of the other SDKs.
     install_python_packages tests/e2e/ultravox/requirements.txt .venv/ultravox
     install_node_packages

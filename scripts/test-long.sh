@@ -11,4 +11,4 @@ target=$(scripts/target-dir.sh)
 ANTIPHON_BIN=$target/debug/antiphon
 LOADTEST_BIN=$target/debug/loadtest
 export ANTIPHON_BIN LOADTEST_BIN
-.venv/bin/python -m pytest tests/e2e -q -m long
+.venv/e2e/bin/python -m pytest tests/e2e -q -m long

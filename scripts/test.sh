@@ -33,6 +33,6 @@ echo "test: the Helm chart with its alert rules and dashboards, and the image"
 .venv/chart/bin/python -m pytest tests/chart -q
 .venv/chart/bin/python -m pytest tests/image -q
 echo "test: end to end, with the official SDKs for Python and Node"
-.venv/bin/python -m pytest tests/e2e -q -m alone
+.venv/e2e/bin/python -m pytest tests/e2e -q -m alone
 # Most tests wait for something most of the time.
-.venv/bin/python -m pytest tests/e2e -q --numprocesses $(($(nproc) < 4 ? $(nproc) + 1 : 5)) --dist loadfile
+.venv/e2e/bin/python -m pytest tests/e2e -q --numprocesses $(($(nproc) < 4 ? $(nproc) + 1 : 5)) --dist loadfile

@@ -1,7 +1,7 @@
 """Pictures of every page, light and dark, in a wide and in a narrow window, with data that looks like real ones.
 
     make screenshots                                                   into target/screenshots
-    .venv/bin/python tests/e2e/screenshots.py --pages keys,key --to FOLDER     only these
+    .venv/e2e/bin/python tests/e2e/screenshots.py --pages keys,key --to FOLDER     only these
 
 What goes wrong in a page, and what axe-core calls serious, ends it with a failure after the last picture.
 """

@@ -146,7 +146,7 @@ parameters = {{ "path.id" = "{id}" }}
 '''
     (tmp_path / "schemathesis.toml").write_text(config)
     command = [
-        pathlib.Path(conftest.ROOT) / ".venv/bin/schemathesis", "run", f"{planes.admin_url}/api/v1/openapi.json",
+        pathlib.Path(conftest.ROOT) / ".venv/e2e/bin/schemathesis", "run", f"{planes.admin_url}/api/v1/openapi.json",
         "-H", f"Authorization: Bearer {token}", "--checks", "all", "--phases", phases,
         "--max-examples", "10", "--seed", "1", "--continue-on-failure", "--no-color", *which,
     ]
