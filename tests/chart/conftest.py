@@ -1,12 +1,7 @@
-"""Renders the chart with Helm's own engine, without a cluster.
-
-The binary comes from `ANTIPHON_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
-"""
+"""Renders the chart with Helm's own engine, without a cluster."""
 
 import copy
 import functools
-import os
-import pathlib
 import shutil
 import sys
 
@@ -14,7 +9,9 @@ import pytest
 import yaml
 from helm_python.chart import Chart
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import programs
+from programs import ROOT
+
 CHART = ROOT / "charts" / "antiphon"
 VALUES = ROOT / "tests" / "chart" / "values"
 CASES = sorted(file.stem for file in VALUES.glob("*.yaml"))
@@ -109,11 +106,7 @@ def case(request):
 @pytest.fixture(scope="session")
 def antiphon():
     """The real binary."""
-    told = os.environ.get("ANTIPHON_BIN")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    binary = pathlib.Path(told) if told else target / "debug" / "antiphon"
-    assert binary.exists(), f"{binary} is missing: cargo build -p antiphon"
-    return binary
+    return programs.binary("antiphon")
 
 
 def seconds(duration):

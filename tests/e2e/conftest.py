@@ -1,8 +1,7 @@
 """Starts the real gateway before scripted providers, once for all tests.
 
 Scripted upstreams stand in for OpenAI, Azure OpenAI, Groq, a self-hosted server, ElevenLabs, Deepgram,
-Google and Ultravox; the `local` provider is the real one, with flite and PocketSphinx. Binaries come from `ANTIPHON_BIN` and
-`LOADTEST_BIN`, else from the debug build in `CARGO_TARGET_DIR` or `target`.
+Google and Ultravox; the `local` provider is the real one, with flite and PocketSphinx.
 """
 
 import io
@@ -14,6 +13,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,10 +25,13 @@ import pytest
 from sockets import Sockets
 from specs import Spec
 
+# The scripts that stage and picture the dashboard start from this file too, without pytest.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from programs import ROOT, binary  # noqa: E402
+
 # A site with a browser before it: only tests that ask for one pay for it.
 pytest_plugins = ["browser"]
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Longest wait for something that should happen at once.
 PATIENCE_S = 30.0
 SENTENCE = "The quick brown fox jumps over the lazy dog."
@@ -114,15 +117,6 @@ def service_account(url, name):
         "private_key_id": "k1", "token_uri": f"{url}/token",
     }
     return json.dumps(json.dumps(account))
-
-
-def binary(name):
-    """The path of a program of this workspace."""
-    told = os.environ.get(f"{name.upper()}_BIN")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    path = pathlib.Path(told) if told else ROOT / target / "debug" / name
-    assert path.is_file(), f"{path} is missing: cargo build -p {name}"
-    return path
 
 
 def wait_for(found):

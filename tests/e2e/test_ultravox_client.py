@@ -21,7 +21,7 @@ from specs import Spec
 
 SCRIPTS = pathlib.Path(__file__).with_name("ultravox")
 # The SDK's own Python: see `ultravox/requirements.txt`.
-SDK = pathlib.Path(sys.prefix) / "ultravox/bin/python"
+SDK = conftest.ROOT / ".venv/ultravox/bin/python"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.room-of-one-call.signed"
 
 

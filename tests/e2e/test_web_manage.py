@@ -51,6 +51,15 @@ def options(page, label, choice):
     field.select_option(label=choice)
 
 
+def name_anew(page, kind, name):
+    page.get_by_role("button", name="Edit").click()
+    dialog = dialog_of(page, f"Edit {kind}")
+    dialog.get_by_label("Name", exact=True).fill(name)
+    dialog.get_by_role("button", name="Save changes").click()
+    dialog.wait_for(state="hidden")
+    heading(page, name)
+
+
 def test_a_keys_secret_is_shown_once_and_serves(site, told, signed_in_page):
     page = signed_in_page("/keys?new=1")
     dialog = dialog_of(page, "Create key")
@@ -183,12 +192,7 @@ def test_a_key_is_changed_several_times_without_being_looked_at_again(site, told
     heading(page, "busy")
     held = Held(page, f"**/api/v1/keys/{key['id']}")
     for name in ("busier", "busiest"):
-        page.get_by_role("button", name="Edit").click()
-        dialog = dialog_of(page, "Edit key")
-        dialog.get_by_label("Name", exact=True).fill(name)
-        dialog.get_by_role("button", name="Save changes").click()
-        dialog.wait_for(state="hidden")
-        heading(page, name)
+        name_anew(page, "key", name)
     page.get_by_role("button", name="Rotate").click()
     dialog = dialog_of(page, "Rotate secret")
     dialog.get_by_role("button", name="Rotate secret").click()
@@ -368,12 +372,7 @@ def test_a_tenant_is_changed_several_times_without_being_looked_at_again(site, t
     heading(page, "often")
     held = Held(page, f"**/api/v1/tenants/{tenant['id']}")
     for name in ("oftener", "oftenest"):
-        page.get_by_role("button", name="Edit").click()
-        dialog = dialog_of(page, "Edit tenant")
-        dialog.get_by_label("Name", exact=True).fill(name)
-        dialog.get_by_role("button", name="Save changes").click()
-        dialog.wait_for(state="hidden")
-        heading(page, name)
+        name_anew(page, "tenant", name)
     page.get_by_role("button", name="Suspend").click()
     dialog = dialog_of(page, "Suspend tenant")
     dialog.get_by_label("Reason").fill("too often")

@@ -1,14 +1,14 @@
 """docker-compose.yml: its form, and whether its parts fit each other and the program."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from programs import ROOT
+
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = yaml.safe_load(FILE.read_text())
 SERVICES = COMPOSE["services"]

@@ -16,7 +16,8 @@ import pytest
 import yaml
 from helm_python.chart import Chart
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from programs import ROOT
+
 USER = "65532"
 PATIENCE_S = 60
 KEY = "key-of-the-image-test-0123456789"

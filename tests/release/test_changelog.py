@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import changelog
-from conftest import ROOT
+from programs import ROOT
 
 
 @pytest.fixture

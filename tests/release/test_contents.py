@@ -9,7 +9,7 @@ import bundled
 import dependencies
 import licences
 import sbom
-from conftest import ROOT
+from programs import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import version
-from conftest import ROOT
+from programs import ROOT
 
 FOLLOWERS = sorted({file for file, _ in version.FOLLOWERS})
 

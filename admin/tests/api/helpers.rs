@@ -1,22 +1,18 @@
 //! A control plane of its own for each test: a random port, a database of its own, and a client.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use admin::ports::{DataPlane, PortError, Process, ProviderTrial, Sampling, SimulatedCall};
+use admin::ports::{DataPlane, Process};
 use admin::settings::AdminSettings;
 use admin::startup::Application;
 use admin::{Control, Secrets};
-use admin_types::models::Simulation;
-use admin_types::process::{LogLevel, ProfileFormat};
-use admin_types::provider_tests::OperationTest;
 use admin_types::role::Role;
-use domain::ids::{SessionId, TenantId};
+use domain::ids::SessionId;
 use domain::key::{ACCESS_TOKEN_PREFIX, KeyHash, Pepper, format_as};
 use domain::seal::SealingKey;
 use entities::{Id, access_token, provider, tenant, user};
-use futures_util::future::BoxFuture;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -28,6 +24,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+use crate::ports::{Silent, Still};
 
 /// Runs a test on both databases: `both!(name, async |app| { … })` makes two tests.
 macro_rules! both {
@@ -113,111 +111,6 @@ impl Answer {
         assert_eq!(problem["status"], self.status, "{self:?}");
         assert_eq!(problem["instance"], self.headers["x-request-id"], "{self:?}");
         problem["code"].as_str().unwrap().to_owned()
-    }
-}
-
-/// A data plane that notes what it is asked, and answers with nothing much.
-#[derive(Debug, Default)]
-pub(crate) struct Silent {
-    changes: AtomicUsize,
-    /// Sessions whose gateways were told to end them, and why.
-    pub(crate) terminated: Mutex<Vec<(SessionId, String)>>,
-    /// Calls that were simulated.
-    pub(crate) simulated: Mutex<Vec<SimulatedCall>>,
-    /// What was tried at providers.
-    pub(crate) tried: Mutex<Vec<ProviderTrial>>,
-}
-
-impl DataPlane for Silent {
-    fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn terminated(&self, _: TenantId, session: SessionId, reason: &str) {
-        self.terminated.lock().unwrap().push((session, reason.to_owned()));
-    }
-
-    fn simulate(&self, asked: SimulatedCall) -> BoxFuture<'_, Result<Simulation, PortError>> {
-        let told = Simulation {
-            model: asked.model.clone(),
-            operation: asked.call.operation,
-            strategy: None,
-            refused: None,
-            targets: Vec::new(),
-            live: false,
-        };
-        self.simulated.lock().unwrap().push(asked);
-        Box::pin(std::future::ready(Ok(told)))
-    }
-
-    fn test_provider(&self, asked: ProviderTrial) -> BoxFuture<'_, Result<OperationTest, PortError>> {
-        let told = OperationTest {
-            operation: asked.operation,
-            model: asked.model.clone(),
-            ok: true,
-            http_status: Some(200),
-            first_byte_ms: Some(1),
-            total_ms: 2,
-            text: Some("hello".to_owned()),
-            speech: None,
-            error: None,
-        };
-        self.tried.lock().unwrap().push(asked);
-        Box::pin(std::future::ready(Ok(told)))
-    }
-}
-
-/// A process that notes what it is asked. Its log has one level that cannot be used: `loud`.
-#[derive(Debug, Default)]
-pub(crate) struct Still {
-    /// The levels that are logged instead of `info`, and until when.
-    pub(crate) levels: Mutex<Option<(String, Option<OffsetDateTime>)>>,
-    /// Somebody takes a profile.
-    pub(crate) watched: Arc<AtomicBool>,
-    /// How often a second it was looked at last.
-    pub(crate) hertz: Mutex<u16>,
-}
-
-impl Process for Still {
-    fn name(&self) -> &str {
-        "machine-1"
-    }
-
-    fn log_level(&self) -> LogLevel {
-        let (levels, until) = self.levels.lock().unwrap().clone().unwrap_or(("info".to_owned(), None));
-        LogLevel { levels, configured: "info".to_owned(), until, instance: "machine-1".to_owned(), gateway: false }
-    }
-
-    fn check_log_level(&self, levels: &str) -> Result<(), PortError> {
-        let refused = PortError::Invalid { field: "levels".to_owned(), detail: "there is no such level".to_owned() };
-        if levels == "loud" { Err(refused) } else { Ok(()) }
-    }
-
-    fn set_log_level(&self, levels: Option<&str>, until: Option<OffsetDateTime>) -> Result<LogLevel, PortError> {
-        *self.levels.lock().unwrap() = levels.map(|levels| (levels.to_owned(), until));
-        Ok(self.log_level())
-    }
-
-    fn profile(&self, hertz: u16) -> Result<Box<dyn Sampling>, PortError> {
-        if self.watched.swap(true, Ordering::Relaxed) {
-            return Err(PortError::Busy);
-        }
-        *self.hertz.lock().unwrap() = hertz;
-        Ok(Box::new(Watched(Arc::clone(&self.watched))))
-    }
-}
-
-struct Watched(Arc<AtomicBool>);
-
-impl Sampling for Watched {
-    fn finish(self: Box<Self>, format: ProfileFormat) -> Result<String, PortError> {
-        Ok(format!("as {}", format.as_str()))
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ mod helpers;
 mod keys;
 mod models;
 mod objects;
+mod ports;
 mod prices;
 mod probes;
 mod process;

@@ -195,11 +195,24 @@ pub(crate) fn submit<T: 'static>(
     call: impl Future<Output = Result<T, Failure>> + 'static,
     then: impl FnOnce(Result<T, Failure>) + 'static,
 ) {
+    submit_heard(busy, call, || true, then);
+}
+
+/// As [`submit`]; where `is_heard` denies it when the answer is there, `busy` is somebody else's by then, and nobody
+/// hears the answer.
+pub(super) fn submit_heard<T: 'static>(
+    busy: RwSignal<bool>,
+    call: impl Future<Output = Result<T, Failure>> + 'static,
+    is_heard: impl FnOnce() -> bool + 'static,
+    then: impl FnOnce(Result<T, Failure>) + 'static,
+) {
     busy.set(true);
     spawn_local(async move {
         let done = call.await;
-        busy.try_set(false);
-        then(done);
+        if is_heard() {
+            busy.try_set(false);
+            then(done);
+        }
     });
 }
 

@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
 use super::Failure;
+use super::client::submit_heard;
 
 /// Counts the turns of a page.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +43,6 @@ impl Turn {
         call: impl Future<Output = Result<T, Failure>> + 'static,
         then: impl FnOnce(Result<T, Failure>) + 'static,
     ) {
-        busy.set(true);
-        spawn_local(async move {
-            let done = call.await;
-            if self.is_last() {
-                busy.try_set(false);
-                then(done);
-            }
-        });
+        submit_heard(busy, call, move || self.is_last(), then);
     }
 }
