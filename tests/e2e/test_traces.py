@@ -131,6 +131,19 @@ def test_a_trace_goes_on_where_it_came_from_and_only_where_it_may(traced, all_up
     assert dict(told["headers"])["traceparent"] == f"00-{CALLER}-{attempt.id}-01"
 
 
+def test_a_caller_that_is_not_followed_is_linked_and_does_not_decide_what_is_sampled(tmp_path, all_upstreams, collector):
+    gateway = Gateway(tmp_path, all_upstreams, telemetry(collector, "    follow_callers: false\n"))
+    asked = {"model": "openai/tts-1", "voice": "alloy", "input": "Hello."}
+    for parent in (f"00-{CALLER}-{CALLERS_SPAN}-00", ""):
+        headers = {"authorization": f"Bearer {KEY}"} | ({"traceparent": parent} if parent else {})
+        answer = httpx2.post(f"{gateway.url}/v1/audio/speech", headers=headers, json=asked)
+        assert answer.status_code == 200, answer.text
+    assert gateway.stop(signal.SIGTERM) == 0
+    linked, alone = sorted((span for span in collector.spans if span.kind == SERVER), key=lambda span: span.begin)
+    assert (linked.links, alone.links) == ([(CALLER, CALLERS_SPAN)], [])
+    assert linked.parent == alone.parent == "" and CALLER not in {span.trace for span in collector.spans}
+
+
 def test_a_call_that_is_refused_says_why(traced):
     answer = httpx2.post(f"{traced.url}/v1/audio/speech", headers={"authorization": "Bearer sk-wrong"}, json={})
     assert answer.status_code == 401

@@ -41,7 +41,7 @@ pub(crate) enum LogFormat {
 #[serde(deny_unknown_fields)]
 pub(crate) struct OtlpConfig {
     /// `http://collector:4317`; for `http` without `/v1/traces`, which is added. The variable
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` names one where the file names none.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` names one where the file has no `otlp`.
     pub(crate) endpoint: String,
     /// `grpc` or `http`, which is protobuf over HTTP. Default `grpc`.
     #[serde(default)]

@@ -218,6 +218,19 @@ fn providers_exist_by_their_usual_variables_unless_declared() {
 }
 
 #[test]
+fn a_collector_is_named_by_its_usual_variable_unless_declared() {
+    let collector = |text: &str, url: &str| {
+        let config = Config::parse(text, &environment(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]), &[]);
+        config.map(|config| config.telemetry.otlp.map(|otlp| otlp.endpoint))
+    };
+    assert_eq!(collector("", "http://there:4317").unwrap().as_deref(), Some("http://there:4317"));
+    assert_eq!(collector("", "").unwrap(), None);
+    let declared = "telemetry: { otlp: { endpoint: \"http://here:4317\" } }";
+    assert_eq!(collector(declared, "http://there:4317").unwrap().as_deref(), Some("http://here:4317"));
+    assert!(collector("", "there:4317").unwrap_err().to_string().contains("telemetry.otlp.endpoint"));
+}
+
+#[test]
 fn what_cannot_work_is_refused_in_one_line() {
     let provider = |rest: &str| format!("providers: [{{ name: p, kind: openai, api_key: k, {rest} }}]");
     let cases = [

@@ -96,7 +96,8 @@ fn add_to(histogram: &mut Histogram, part: &str, mut sample: Sample<'_>, span: S
     let bound = sample.labels.remove("le");
     let attributes = attributes(sample.labels);
     let points = &mut histogram.data_points;
-    let at = points.iter().position(|point| point.attributes == attributes).unwrap_or_else(|| {
+    // The lines of a series stand together.
+    let at = points.iter().rposition(|point| point.attributes == attributes).unwrap_or_else(|| {
         points.push(HistogramDataPoint {
             attributes,
             start_time_unix_nano: span.from,

@@ -38,7 +38,8 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Begins to send spans, and metrics as `scrape` tells them. A collector that is away is asked again and again, and what it misses is lost.
+    /// Begins to send spans, and metrics as `scrape` tells them. A collector that is away is asked again and again, and
+    /// what it misses is lost.
     ///
     /// # Errors
     /// What is configured cannot be used.
