@@ -55,7 +55,7 @@ bench: setup
 	cargo build --release --locked -p antiphon -p loadtest
 	target=$$(scripts/target-dir.sh); "$$target/release/loadtest" bench --antiphon "$$target/release/antiphon"
 
-# Each starts a gateway of its own in release, before scripted providers. Results are in load-results, or in LOAD_RESULTS;
+# Each starts a gateway of its own in release, in front of scripted providers. Results are in load-results, or in LOAD_RESULTS;
 # LOAD_ARGS adds what `loadtest load --help` and its like list.
 SCENARIO ?= mixed
 SOAK_MINUTES ?= 60

@@ -35,8 +35,8 @@ pub struct LogLevel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetLogLevel {
-    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or such levels by module: `info,gateway=debug`. Only modules of
-    /// this program may log at `trace`.
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or such levels by module: `info,gateway=debug`. Only modules
+    /// of this program may log at `trace`.
     #[schema(min_length = 1, max_length = 1000)]
     pub levels: String,
     /// After how many seconds the configured levels return; they do not before the process starts again or

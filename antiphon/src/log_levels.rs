@@ -77,10 +77,7 @@ impl LogLevels {
     /// # Errors
     /// As [`Self::configure`]'s.
     pub(crate) fn set(self: &Arc<Self>, levels: Option<&str>, until: Option<OffsetDateTime>) -> Result<()> {
-        let Some(levels) = levels else {
-            let configured = self.told().configured;
-            return self.configure(&configured);
-        };
+        let Some(levels) = levels else { return self.restore(None).map(drop) };
         let turn = self.take(levels, |state| state.other = Some(Other { levels: levels.to_owned(), until }))?;
         if let Some(until) = until {
             let wait = Duration::try_from(until - OffsetDateTime::now_utc()).unwrap_or_default();
@@ -95,17 +92,24 @@ impl LogLevels {
 
     /// The configured levels return, unless there was another change since.
     fn end(&self, turn: u64) {
-        let configured = {
-            let state = self.state();
-            if state.turn != turn {
-                return;
-            }
-            state.configured.clone()
-        };
-        match self.configure(&configured) {
-            Ok(()) => tracing::info!(levels = %configured, "the configured log levels are in force again"),
+        match self.restore(Some(turn)) {
+            Ok(Some(levels)) => tracing::info!(%levels, "the configured log levels are in force again"),
+            Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the configured log levels could not be put in force again"),
         }
+    }
+
+    /// Puts the configured levels in force again, or only where the last change was this one. Gives them, if so.
+    fn restore(&self, only: Option<u64>) -> Result<Option<String>> {
+        let mut state = self.state();
+        if only.is_some_and(|turn| turn != state.turn) {
+            return Ok(None);
+        }
+        let levels = state.configured.clone();
+        self.log.adjust(filter(&levels)?)?;
+        state.other = None;
+        state.turn += 1;
+        Ok(Some(levels))
     }
 
     /// Puts levels in force and notes them, so that both happen in one order. Gives the number of the change.

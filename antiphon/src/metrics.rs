@@ -15,6 +15,15 @@ pub(crate) fn start() {
     admin::telemetry::describe();
 }
 
+/// Sums up what was recorded, in a process without a gateway: it would pile up where nobody asks for it.
+pub(crate) async fn keep_up() {
+    let mut turn = tokio::time::interval(UPKEEP);
+    loop {
+        turn.tick().await;
+        exporter::upkeep();
+    }
+}
+
 /// Tells the metrics of a process without a gateway. On one machine a gateway's process may have the address already:
 /// then this one goes without, and says so.
 pub(crate) fn tell(bind: &str) -> Option<JoinHandle<()>> {
@@ -25,19 +34,11 @@ pub(crate) fn tell(bind: &str) -> Option<JoinHandle<()>> {
     match served {
         Ok((server, address)) => {
             tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics are listening");
-            Some(actix_web::rt::spawn(async move {
-                let mut turn = tokio::time::interval(UPKEEP);
-                let mut server = std::pin::pin!(server);
-                loop {
-                    tokio::select! {
-                        served = &mut server => return log(served),
-                        _ = turn.tick() => exporter::upkeep(),
-                    }
-                }
-            }))
+            Some(actix_web::rt::spawn(async { log(server.await) }))
         }
         Err(error) => {
-            tracing::warn!(%error, address = bind, "metrics are not told: give this process another server.metrics.bind");
+            let address = bind;
+            tracing::warn!(%error, address, "metrics are not told: give this process another server.metrics.bind");
             None
         }
     }

@@ -31,6 +31,7 @@ use crate::drain::drain;
 use crate::error::GatewayError;
 use crate::http::cors::{self, Origins};
 use crate::http::extract::Arrival;
+use crate::http::told::Told;
 use crate::http::wire::stream::Rules;
 use crate::idempotency::Idempotency;
 use crate::ledger::{JournalLimits, Ledger, LedgerError};
@@ -405,9 +406,13 @@ async fn identify(
         let _entered = span.enter();
         tracing::info!(status = response.status().as_u16(), %error, "refused");
     }
-    let route = response.request().match_pattern();
-    let asked = response.request().method();
-    arrival.trace.answered(asked, route.as_deref(), response.status(), error.map(GatewayError::kind));
+    let asked = response.request();
+    arrival.trace.answered(
+        asked.method(),
+        || asked.match_pattern(),
+        response.status(),
+        error.map(GatewayError::kind),
+    );
     let headers = response.headers_mut();
     if let Some(page) = page {
         cors::expose(headers, page);
@@ -420,7 +425,7 @@ async fn identify(
     if let Some(timing) = timing {
         headers.insert(HeaderName::from_static("server-timing"), timing);
     }
-    Ok(response)
+    Ok(response.map_body(|_, body| Told::of(body, span)))
 }
 
 /// Counts an answer by its minute. What has no caller counts where a key was refused: strangers' other

@@ -36,7 +36,7 @@ pub(crate) struct Played {
 pub(crate) struct LoadArgs {
     /// One of smoke, mixed, ramp, sessions, soak and compare, or a file.
     scenario: String,
-    /// The gateway's binary: it is started before the scripted upstream.
+    /// The gateway's binary: it is started in front of the scripted upstream.
     #[arg(long, conflicts_with = "target", required_unless_present = "target")]
     antiphon: Option<PathBuf>,
     /// A gateway that runs already, as NAME=URL,KEY or NAME=URL,KEY,PID; its provider is to be the upstream.

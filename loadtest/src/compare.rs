@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
+
 use crate::{
     play::{self, Target, Upstream},
     result::Results,
@@ -42,6 +44,10 @@ pub async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<Resul
     let gateway = sides::antiphon(dir.path(), Path::new(&options.antiphon), provider.addr)?;
     targets.push(Target::of(&gateway));
     targets.extend(options.others.iter().cloned());
+    for (number, target) in targets.iter().enumerate() {
+        let taken = targets.iter().take(number).any(|other| other.name == target.name);
+        ensure!(!taken, "--target: there is a target called {} already", target.name);
+    }
     for round in 1..=options.rounds {
         for target in order(&targets, round) {
             results.runs.push(play::play(scenario, target, &upstream, round).await?);

@@ -1,4 +1,4 @@
-//! CPU time, memory and descriptors of another process, read from `/proc`; a process with workers (nginx) counts as a whole.
+//! CPU time, memory and descriptors of a process, read from `/proc`; another one with workers (nginx) counts as a whole.
 
 use std::{collections::HashSet, fs};
 
@@ -11,13 +11,22 @@ pub struct Usage {
     pub rss_kib: u64,
 }
 
+/// Processor time of this process so far, without that of the programs that it has started, in microseconds.
+#[must_use]
+pub fn own_cpu_us() -> u64 {
+    stat(std::process::id()).map_or(0, |stat| stat.ticks * tick_us())
+}
+
+fn tick_us() -> u64 {
+    1_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
 /// Reads the usage of `pid` and all processes below it; what ended meanwhile counts as nothing.
 #[must_use]
 pub fn usage(pid: u32) -> Usage {
-    let tick_us = 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
     let page_kib = u64::try_from(rustix::param::page_size() / 1024).unwrap_or(4);
     family(pid).into_iter().filter_map(stat).fold(Usage::default(), |sum, stat| Usage {
-        cpu_us: sum.cpu_us + stat.ticks * tick_us,
+        cpu_us: sum.cpu_us + stat.ticks * tick_us(),
         rss_kib: sum.rss_kib + stat.rss_pages * page_kib,
     })
 }
@@ -80,6 +89,20 @@ mod tests {
     fn this_process_uses_memory() {
         assert!(usage(std::process::id()).rss_kib > 500);
         assert_eq!(usage(u32::MAX), Usage::default());
+    }
+
+    #[test]
+    fn what_a_child_uses_is_not_ones_own() {
+        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let busy = child.id();
+        // The kernel counts in ticks of 10 ms.
+        while usage(busy).cpu_us < 200_000 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let (own, all) = (own_cpu_us(), usage(std::process::id()).cpu_us);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(all >= own + 200_000, "{own} {all}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 /// The upstream's credential, which nginx and direct runs send themselves.
 pub(crate) const UPSTREAM_KEY: &str = "sk-upstream";
@@ -86,6 +86,10 @@ fn spawn(name: &'static str, key: &'static str, port: u16, command: &mut Command
 
 /// This program again, as the upstream: at this address, or anywhere.
 pub(crate) fn upstream(dir: &Path, at: Option<SocketAddr>) -> anyhow::Result<Side> {
+    if let Some(at) = at {
+        ensure!(at.ip() == std::net::Ipv4Addr::LOCALHOST, "--upstream {at}: expected 127.0.0.1:PORT");
+        TcpListener::bind(at).with_context(|| format!("--upstream {at}"))?;
+    }
     let port = at.map_or_else(free_port, |at| Ok(at.port()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["upstream", "--bind", &format!("127.0.0.1:{port}"), "--api-key", UPSTREAM_KEY]);

@@ -73,7 +73,8 @@ def test_the_admin_plane_is_measured_by_its_routes(planes):
     assert told[requests + '{method="POST",route="/api/v1/auth/login",status="2xx"}'] == 1
     assert told[requests + '{method="GET",route="/api/v1/keys/{id}",status="4xx"}'] == 1
     duration = "antiphon_admin_request_duration_seconds"
-    buckets = [value for name, value in told.items() if name.startswith(duration + '_bucket{method="POST",route="/api/v1/auth/login"')]
+    login = duration + '_bucket{method="POST",route="/api/v1/auth/login"'
+    buckets = [value for name, value in told.items() if name.startswith(login)]
     assert len(buckets) > 10 and buckets == sorted(buckets) and buckets[-1] == 2
     assert not any(NOBODY in name or "made-up" in name for name in told), "labels come from the table of routes"
 
@@ -124,7 +125,8 @@ def test_a_profile_shows_what_the_process_does(planes):
     done, seen = threading.Event(), []
 
     def profile(query):
-        request = urllib.request.Request(f"{planes.admin_url}/api/v1/debug/profile?{query}", headers={"authorization": f"Bearer {token}"})
+        url, headers = f"{planes.admin_url}/api/v1/debug/profile?{query}", {"authorization": f"Bearer {token}"}
+        request = urllib.request.Request(url, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=conftest.PATIENCE_S) as answer:
                 return answer.status, answer.headers, answer.read().decode()
@@ -174,7 +176,8 @@ def test_an_admin_plane_by_itself_tells_its_metrics_where_it_can(tmp_path):
     assert told['antiphon_admin_requests_total{method="GET",route="/api/v1/instance",status="2xx"}'] == 1
     assert "antiphon_resident_memory_bytes" not in told, "it is no gateway"
     taken = re.search(r"metrics are listening.*?http://([\d.]+:\d+)/metrics", plain(admin))[1]
-    (tmp_path / "antiphon.yaml").write_text(CONFIG.replace('metrics: { bind: "127.0.0.1:0" }', f'metrics: {{ bind: "{taken}" }}'))
+    config = CONFIG.replace('metrics: { bind: "127.0.0.1:0" }', f'metrics: {{ bind: "{taken}" }}')
+    (tmp_path / "antiphon.yaml").write_text(config)
     second = Admin(tmp_path, "second")
     assert "metrics are not told" in plain(second)
     for process in (second, admin):

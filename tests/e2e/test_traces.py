@@ -1,5 +1,5 @@
-"""A collector gets metrics, and complete traces: of one transcription, one speech and one conversation with a tool, over gRPC and
-over HTTP; and what is nobody's business is in none of them."""
+"""A collector gets metrics, and complete traces: of one transcription, one speech and one conversation with a tool, over
+gRPC and over HTTP; and what is nobody's business is in none of them."""
 
 import json
 import signal
@@ -131,7 +131,7 @@ def test_a_trace_goes_on_where_it_came_from_and_only_where_it_may(traced, all_up
     assert dict(told["headers"])["traceparent"] == f"00-{CALLER}-{attempt.id}-01"
 
 
-def test_a_caller_that_is_not_followed_is_linked_and_does_not_decide_what_is_sampled(tmp_path, all_upstreams, collector):
+def test_a_caller_that_is_not_followed_is_linked_and_does_not_decide(tmp_path, all_upstreams, collector):
     gateway = Gateway(tmp_path, all_upstreams, telemetry(collector, "    follow_callers: false\n"))
     asked = {"model": "openai/tts-1", "voice": "alloy", "input": "Hello."}
     for parent in (f"00-{CALLER}-{CALLERS_SPAN}-00", ""):

@@ -144,6 +144,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     }
     announce(gateway.as_ref(), admin_address, first.as_ref());
     let telling = gateway.is_none().then(|| metrics::tell(&config.server.metrics.bind)).flatten();
+    let keeping_up = gateway.is_none().then(|| tokio::spawn(metrics::keep_up()));
     let summing = tokio::spawn(upkeep::sum_earlier_records(db.clone()));
     let retention = if admin_address.is_some() { config.usage.retention() } else { Retention::default() };
     let retaining = tokio::spawn(retention::run(db.clone(), retention));
@@ -162,13 +163,13 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     let (served_gateway, served_admin) =
         tokio::join!(serve_gateway(gateway, &stop, changed), serve_admin(admin, &stop));
     reloading.abort();
-    if let Some(telling) = telling {
-        telling.abort();
+    for task in telling.into_iter().chain(keeping_up) {
+        task.abort();
     }
     summing.abort();
     retaining.abort();
     if let Some(otlp) = otlp {
-        otlp.stop().await;
+        otlp.stop(&stop.hurry).await;
     }
     served_gateway?;
     served_admin?;

@@ -200,9 +200,7 @@ impl Config {
         if let Some(log) = environment.get("ANTIPHON_LOG").filter(|log| !log.is_empty()) {
             config.telemetry.log.clone_from(log);
         }
-        if let Some(endpoint) = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|endpoint| !endpoint.is_empty()) {
-            config.telemetry.otlp.get_or_insert_with(|| OtlpConfig::at(endpoint));
-        }
+        config.telemetry.add_usual_collector(environment).map_err(ConfigError::of)?;
         config.first_administrator = FirstAdministrator::of(environment);
         config.add_usual_providers(environment);
         check::check(&mut config)?;

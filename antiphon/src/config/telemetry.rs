@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
+
+use super::Environment;
 
 /// The log, and the collector.
 #[derive(Debug, Clone, Deserialize)]
@@ -103,12 +106,48 @@ mod defaults {
     }
 }
 
+impl TelemetryConfig {
+    /// What `OpenTelemetry`'s variables say of a collector. The file goes before them.
+    ///
+    /// # Errors
+    /// What is wrong in them.
+    pub(super) fn add_usual_collector(&mut self, environment: &Environment) -> Result<(), &'static str> {
+        let of = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(String::as_str);
+        if let (None, Some(endpoint)) = (&self.otlp, of("OTEL_EXPORTER_OTLP_ENDPOINT")) {
+            let protocol = match of("OTEL_EXPORTER_OTLP_PROTOCOL") {
+                None | Some("grpc") => OtlpProtocol::Grpc,
+                Some("http/protobuf") => OtlpProtocol::Http,
+                Some(_) => return Err("OTEL_EXPORTER_OTLP_PROTOCOL: expected grpc or http/protobuf"),
+            };
+            self.otlp = Some(OtlpConfig::at(endpoint, protocol));
+        }
+        let Some(otlp) = &mut self.otlp else { return Ok(()) };
+        for (name, value) in pairs(of("OTEL_EXPORTER_OTLP_HEADERS")) {
+            otlp.headers.entry(name).or_insert_with(|| value.into());
+        }
+        let service = of("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name.to_owned()));
+        for (name, value) in service.into_iter().chain(pairs(of("OTEL_RESOURCE_ATTRIBUTES"))) {
+            otlp.resource.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+}
+
+/// `name=value,other=value` with percent-encoding, as in `W3C` Baggage; what is written otherwise is left out.
+fn pairs(text: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    let decoded = |text: &str| Some(percent_decode_str(text.trim()).decode_utf8().ok()?.into_owned());
+    text.unwrap_or_default().split(',').filter_map(move |pair| {
+        let (name, value) = pair.split_once('=')?;
+        Some((decoded(name)?, decoded(value)?))
+    })
+}
+
 impl OtlpConfig {
     /// The collector that the environment alone names.
-    pub(super) fn at(endpoint: &str) -> Self {
+    fn at(endpoint: &str, protocol: OtlpProtocol) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
-            protocol: OtlpProtocol::default(),
+            protocol,
             headers: BTreeMap::new(),
             timeout: defaults::timeout(),
             sample: defaults::sample(),

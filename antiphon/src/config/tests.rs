@@ -219,15 +219,47 @@ fn providers_exist_by_their_usual_variables_unless_declared() {
 
 #[test]
 fn a_collector_is_named_by_its_usual_variable_unless_declared() {
+    let read = |text: &str, more: &[(&str, &str)]| {
+        Config::parse(text, &environment(more), &[]).map(|config| config.telemetry.otlp)
+    };
     let collector = |text: &str, url: &str| {
-        let config = Config::parse(text, &environment(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]), &[]);
-        config.map(|config| config.telemetry.otlp.map(|otlp| otlp.endpoint))
+        read(text, &[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).map(|otlp| otlp.map(|otlp| otlp.endpoint))
     };
     assert_eq!(collector("", "http://there:4317").unwrap().as_deref(), Some("http://there:4317"));
     assert_eq!(collector("", "").unwrap(), None);
     let declared = "telemetry: { otlp: { endpoint: \"http://here:4317\" } }";
     assert_eq!(collector(declared, "http://there:4317").unwrap().as_deref(), Some("http://here:4317"));
     assert!(collector("", "there:4317").unwrap_err().to_string().contains("telemetry.otlp.endpoint"));
+
+    let usual = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://there:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20one, x-two=2"),
+        ("OTEL_SERVICE_NAME", "voices"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,deployment.environment.name=eu%2Dwest"),
+    ];
+    let otlp = read("", &usual).unwrap().unwrap();
+    assert_eq!(otlp.protocol, OtlpProtocol::Http);
+    let headers: Vec<_> = otlp.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    assert_eq!(headers, [("authorization", "Bearer one"), ("x-two", "2")]);
+    let resource: Vec<_> = otlp.resource.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(resource, [("deployment.environment.name", "eu-west"), ("service.name", "voices")]);
+    let declared = "telemetry: { otlp: { endpoint: \"http://here:4317\", headers: { x-two: mine } } }";
+    let otlp = read(declared, &usual).unwrap().unwrap();
+    assert_eq!((otlp.protocol, otlp.headers["x-two"].expose_secret()), (OtlpProtocol::Grpc, "mine"));
+    let json = read("", &[usual[0], ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]);
+    assert!(json.unwrap_err().to_string().contains("OTEL_EXPORTER_OTLP_PROTOCOL"));
+
+    for (wrong, told) in [
+        ("sample: 1.5", "sample"),
+        ("interval: 10ms", "interval"),
+        ("timeout: 0s", "timeout"),
+        ("headers: { host: x }", "headers"),
+        ("headers: { \"a b\": x }", "headers"),
+    ] {
+        let text = format!("telemetry: {{ otlp: {{ endpoint: \"http://here:4317\", {wrong} }} }}");
+        assert!(refusal(&text).contains(told), "{wrong}: {}", refusal(&text));
+    }
 }
 
 #[test]
@@ -383,7 +415,8 @@ fn what_needs_a_restart_is_named_and_nothing_else() {
     let none: [&str; 0] = [];
     assert_eq!(started.needs_restart(&parse(&format!("{oidc}{changes}")).unwrap()), none);
     let newer = "server: { gateway: { bind: \"127.0.0.1:1\" }, data_dir: other }\ndatabase: { url: \"sqlite://x.db\" }\n\
-                 timeouts: { connect: 1s }\ntelemetry: { format: json }\nusage: { retention_days: 40 }\n\
+                 timeouts: { connect: 1s }\ntelemetry: { format: json, otlp: { endpoint: \"http://here:4317\" } }\n\
+                 usage: { retention_days: 40 }\n\
                  realtime: { record_dir: here }\nredis: { url: \"redis://one\" }\n";
     let other = parse(&format!("{}{newer}", oidc.replace("one", "two"))).unwrap();
     let named = [
@@ -394,9 +427,17 @@ fn what_needs_a_restart_is_named_and_nothing_else() {
         "realtime.record_dir",
         "timeouts.connect",
         "telemetry.format",
+        "telemetry.otlp",
         "oidc",
         "usage",
     ];
     assert_eq!(started.needs_restart(&other), named);
     assert_eq!(started.needs_restart(&parse("").unwrap()), ["oidc"]);
+    let otlp = |more: &str| {
+        parse(&format!("telemetry: {{ otlp: {{ endpoint: \"http://here:4317\", {more} }} }}")).unwrap()
+    };
+    assert_eq!(otlp("").needs_restart(&otlp("protocol: grpc")), none);
+    for more in ["sample: 0.5", "headers: { x: y }", "follow_callers: false", "metrics: false", "interval: 5s"] {
+        assert_eq!(otlp("").needs_restart(&otlp(more)), ["telemetry.otlp"], "{more}");
+    }
 }

@@ -14,19 +14,23 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::config::{OtlpConfig, OtlpProtocol};
 use client::Client;
 use metrics::Sender;
 
-/// How long the end of the process waits for the last exports.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long the end of the process waits for the last exports, all together.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// As long where it is in a hurry.
+const SHORT_GOODBYE: Duration = Duration::from_millis(300);
 
 /// What is sent.
 pub(crate) struct Otlp {
@@ -45,10 +49,10 @@ impl Otlp {
     /// What is configured cannot be used.
     pub(crate) fn start(
         config: &OtlpConfig,
-        instance: &str,
+        host: &str,
         scrape: impl Fn() -> String + Send + 'static,
     ) -> Result<Self> {
-        let resource = resource(config, instance);
+        let resource = resource(config, host);
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample)));
         let traces = SdkTracerProvider::builder()
             .with_resource(resource.clone())
@@ -75,30 +79,35 @@ impl Otlp {
         })
     }
 
-    /// Sends what has not been sent yet.
-    pub(crate) async fn stop(self) {
-        if let Some((sending, over)) = self.metrics {
+    /// Sends what has not been sent yet: a collector that does not answer holds the end up for two seconds at most.
+    pub(crate) async fn stop(self, hurry: &CancellationToken) {
+        let patience = if hurry.is_cancelled() { SHORT_GOODBYE } else { GOODBYE };
+        let metrics = async {
+            let Some((sending, over)) = self.metrics else { return };
             over.cancel();
-            if tokio::time::timeout(GOODBYE, sending).await.is_err() {
+            if tokio::time::timeout(patience, sending).await.is_err() {
                 tracing::warn!("the last metrics could not be sent");
             }
-        }
+        };
         let traces = self.traces;
-        // It waits on this thread for what is sent by this thread's tasks.
-        let stopped = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(GOODBYE)).await;
+        // It waits on its thread for what is sent by this thread's tasks.
+        let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(patience));
+        let ((), stopped) = tokio::join!(metrics, traces);
         if let Ok(Err(error)) = stopped {
             tracing::warn!(%error, "the last spans could not be sent");
         }
     }
 }
 
-/// What is known of this process.
-fn resource(config: &OtlpConfig, instance: &str) -> Resource {
+/// What is known of this process. Its instance is new with each start: sums begin anew, and a machine may have several.
+fn resource(config: &OtlpConfig, host: &str) -> Resource {
     let told = config.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
-    Resource::builder()
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
         .with_service_name("antiphon")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
+        .with_attribute(KeyValue::new("service.instance.id", Uuid::now_v7().to_string()))
+        .with_attribute(KeyValue::new("host.name", host.to_owned()))
         .with_attributes(told)
         .build()
 }
@@ -116,6 +125,7 @@ fn spans(config: &OtlpConfig) -> Result<SpanExporter> {
         }
         OtlpProtocol::Http => SpanExporter::builder()
             .with_http()
+            .with_protocol(Protocol::HttpBinary)
             .with_http_client(Client::new(config.timeout))
             .with_endpoint(format!("{}/v1/traces", config.endpoint.trim_end_matches('/')))
             .with_timeout(config.timeout)

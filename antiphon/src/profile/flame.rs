@@ -38,8 +38,9 @@ pub(super) fn graph(stacks: &BTreeMap<String, u64>) -> String {
     }
     let height = root.depth() * ROW;
     let mut drawn = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\n\
-         <style>text {{ font: 11px monospace; pointer-events: none }} rect {{ stroke: #fff; stroke-width: .5 }}</style>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+         height=\"{height}\">\n<style>text {{ font: 11px monospace; pointer-events: none }} \
+         rect {{ stroke: #fff; stroke-width: .5 }}</style>\n"
     );
     draw(&mut drawn, "all", &root, (0.0, 0), root.count);
     drawn.push_str("</svg>\n");

@@ -15,5 +15,6 @@ pub mod transcriptions;
 pub mod upload;
 pub mod usage;
 pub mod voices;
+pub(crate) mod told;
 pub(crate) mod watched;
 pub mod wire;

@@ -18,6 +18,7 @@ use actix_web::web::Data;
 use domain::ids::TenantId;
 use domain::provider::Operation;
 use domain::usage::UsageStatus;
+use tracing::Instrument;
 
 use crate::Worker;
 use crate::pipeline::route::Candidate;
@@ -155,7 +156,7 @@ impl<F: Future + 'static> Drop for Attended<F> {
         let Some(exchange) = self.exchange.take().filter(|_| self.progress.in_flight.get()) else { return };
         self.progress.client_left.set(true);
         let (worker, patience) = (self.worker.clone(), self.progress.patience.get());
-        actix_web::rt::spawn(async move {
+        let rest = async move {
             tokio::select! {
                 finished = tokio::time::timeout(patience, exchange) => {
                     if finished.is_err() {
@@ -164,6 +165,7 @@ impl<F: Future + 'static> Drop for Attended<F> {
                 }
                 () = worker.gateway.draining.cancelled() => {}
             }
-        });
+        };
+        actix_web::rt::spawn(rest.instrument(tracing::Span::current()));
     }
 }

@@ -90,7 +90,10 @@ impl Session {
     /// The target could not be reached: the next one takes over.
     pub(super) async fn fall_back(&mut self, error: GatewayError) -> Result<(), Ending> {
         let Some(pending) = self.upstream.take() else { return Ok(()) };
-        let Some(fallback) = pending.fallback else { return self.unreachable(error).await };
+        let Some(fallback) = pending.fallback else {
+            self.meter.facts().trace.failed(&pending.candidate, error.kind().facts().2);
+            return self.unreachable(error).await;
+        };
         self.meter.failed(&pending.candidate, error.kind());
         pending.candidate.leave();
         let Fallback { rest, said, told, .. } = *fallback;

@@ -278,7 +278,10 @@ pub(super) async fn connect_first(
                 candidate.leave();
                 last = Some(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                caller.facts.trace.failed(&candidate, error.kind().facts().2);
+                return Err(error);
+            }
         }
     }
     Err(last.unwrap_or_else(nothing_left))

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument;
 
 use crate::Worker;
 use crate::error::GatewayError;
@@ -124,7 +125,7 @@ impl TranslatedLeg {
             _counted: worker.gateway.calls.token(),
         };
         let (stopping, stopped) = mpsc::channel(1);
-        drop(actix_web::rt::spawn(task.run(client, events, stopping)));
+        drop(actix_web::rt::spawn(task.run(client, events, stopping).instrument(tracing::Span::current())));
         Self { to, from, room: Arc::new(Semaphore::new(CLIENT_BYTES)), stopped, shared }
     }
 

@@ -52,6 +52,16 @@ pub(super) enum NoLeg {
     Failed(GatewayError),
 }
 
+impl NoLeg {
+    /// What a trace tells of it.
+    pub(super) fn told(&self) -> &'static str {
+        match self {
+            Self::Failed(error) => error.kind().facts().2,
+            Self::Refused(_) => ErrorKind::UpstreamError.facts().2,
+        }
+    }
+}
+
 impl From<GatewayError> for NoLeg {
     fn from(error: GatewayError) -> Self {
         Self::Failed(error)

@@ -131,7 +131,10 @@ impl Opening {
         meter.attempt(&self.candidate);
         let leg = match Leg::open(gateway, &self.candidate, address, with_credential).await {
             Ok(leg) => leg,
-            Err(none) => return self.refused(none, meter.waited()).await,
+            Err(none) => {
+                meter.facts().trace.failed(&self.candidate, none.told());
+                return self.refused(none, meter.waited()).await;
+            }
         };
         // From now on a kill leaves a record, of what was counted by then.
         let nothing = Input::estimated(Usage::default());

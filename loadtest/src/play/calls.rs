@@ -123,7 +123,7 @@ impl Calls {
     async fn exchange(&self, request: &Request, due: Instant, hangs_up: bool) -> Ended {
         let mut connection = match self.connection().await {
             Ok(connection) => connection,
-            Err(_) => return Ended::Failed("no connection".to_owned()),
+            Err(error) => return Ended::Failed(format!("no connection: {}", error.root_cause())),
         };
         let headers = [("authorization", self.bearer.as_str()), ("content-type", request.content_type.as_str())];
         let body = load::one_piece(request.body.clone());
@@ -168,7 +168,7 @@ async fn read(
     due: Instant,
     hangs_up: bool,
 ) -> Result<Option<Duration>, &'static str> {
-    let (mut bytes, mut first, mut last) = (0, None, Bytes::new());
+    let (mut bytes, mut first, mut is_told, mut tail) = (0, None, false, Vec::new());
     while let Some(frame) = response.frame().await {
         let Ok(data) = frame.map_err(|_| "broken off")?.into_data() else { continue };
         first.get_or_insert_with(|| due.elapsed());
@@ -176,13 +176,25 @@ async fn read(
             return Ok(None);
         }
         bytes += data.len();
-        last = data;
+        if let Whole::Event(text) | Whole::Text(text) = whole {
+            is_told = is_told || has(&mut tail, &data, text.as_bytes());
+        }
     }
     let is_whole = match whole {
         Whole::Bytes(wanted) => bytes == wanted,
-        Whole::Event(text) | Whole::Text(text) => memchr::memmem::find(&last, text.as_bytes()).is_some(),
+        Whole::Event(_) | Whole::Text(_) => is_told,
     };
     if is_whole { Ok(first) } else { Err("not whole") }
+}
+
+/// Whether a text is in what has come; its beginning may be the end of the piece before, which `tail` has.
+fn has(tail: &mut Vec<u8>, piece: &[u8], text: &[u8]) -> bool {
+    let most = text.len().saturating_sub(1);
+    tail.extend(piece.iter().take(most));
+    let found = [tail.as_slice(), piece].into_iter().any(|part| memchr::memmem::find(part, text).is_some());
+    let kept = if piece.len() < most { tail.as_slice() } else { piece };
+    *tail = kept.get(kept.len().saturating_sub(most)..).unwrap_or_default().to_vec();
+    found
 }
 
 /// A status with the error's code, such as `503 overloaded`.
@@ -193,4 +205,19 @@ async fn refusal(response: Response<Incoming>) -> String {
     let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let named = ["/error/code", "/error/type"].iter().find_map(|at| told.pointer(at)?.as_str());
     named.map_or_else(|| status.to_string(), |named| format!("{status} {named}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_wherever_its_pieces_end() {
+        for pieces in [&["{\"text\":1}"][..], &["{\"te", "xt\":1}"], &["{", "\"", "t", "e", "x", "t", "\"", ":1}"]] {
+            let mut tail = Vec::new();
+            assert!(pieces.iter().any(|piece| has(&mut tail, piece.as_bytes(), b"\"text\"")), "{pieces:?}");
+        }
+        let mut tail = Vec::new();
+        assert!(!["\"te", "x", "?t\""].iter().any(|piece| has(&mut tail, piece.as_bytes(), b"\"text\"")));
+    }
 }

@@ -1,5 +1,6 @@
 //! Plays a scenario against one target. In an open load an operation begins when it is due, and its latency counts from
-//! then: neither answers that are late nor a generator that is late make any of it disappear.
+//! then: neither answers that are late nor a generator that is late make any of it disappear. What failed has no
+//! latency, and is counted by its reason.
 
 use std::{
     net::SocketAddr,
@@ -110,9 +111,9 @@ async fn run(scenario: &Scenario, target: &Target) -> anyhow::Result<Run> {
     let playing =
         Arc::new(Playing { scenario: scenario.clone(), target: target.clone(), calls, recorder: Recorder::new() });
     let started = Instant::now();
-    let own = process::usage(std::process::id()).cpu_us;
+    let own = process::own_cpu_us();
     let end = started + scenario.duration();
-    let mut watch = Watch::new(target);
+    let mut watch = Watch::new(target).await;
     let mut tasks = JoinSet::new();
     if let Some(sessions) = &scenario.sessions {
         hold_all(&playing, sessions, started, end, &mut tasks);
@@ -130,7 +131,7 @@ async fn run(scenario: &Scenario, target: &Target) -> anyhow::Result<Run> {
     watch.until(end, every, &playing.recorder).await;
     while tasks.join_next().await.is_some() {}
     playing.recorder.tick();
-    let used = process::usage(std::process::id()).cpu_us.saturating_sub(own);
+    let used = process::own_cpu_us().saturating_sub(own);
     let (operations, intervals, mut generator) = playing.recorder.read();
     generator.cores = watch::cores(used, started.elapsed());
     Ok(Run {
@@ -171,7 +172,8 @@ fn draw(rng: &mut Rng, traffic: &Traffic) -> (&'static str, bool) {
 }
 
 async fn arrivals(playing: &Arc<Playing>, traffic: &Traffic, started: Instant) {
-    let mut rng = Rng::with_seed(playing.scenario.seed);
+    // What is done does not depend on when.
+    let mut rng = Rng::with_seed(!playing.scenario.seed);
     let mut running = JoinSet::new();
     for at in Clock::new(&traffic.phases, traffic.arrivals, playing.scenario.seed) {
         let due = started + at;
@@ -180,6 +182,7 @@ async fn arrivals(playing: &Arc<Playing>, traffic: &Traffic, started: Instant) {
         let (operation, hangs_up) = draw(&mut rng, traffic);
         if running.len() >= MOST_IN_FLIGHT {
             let full = recorder::Ended::Failed("not begun: too many under way".to_owned());
+            let operation = if operation == "conversation" { "session" } else { operation };
             playing.recorder.ended(operation, due, full);
             continue;
         }
@@ -221,9 +224,9 @@ async fn operate(playing: &Playing, operation: &'static str, due: Instant, hangs
             traffic.and_then(|traffic| Some((traffic, traffic.operations.conversation.as_ref()?)))
         {
             let patience = traffic.patience.get();
-            realtime::converse(&playing.target, conversation, due, patience, &playing.recorder).await;
+            return realtime::converse(&playing.target, conversation, due, patience, &playing.recorder).await;
         }
-        return true;
+        return false;
     }
     let Some(calls) = &playing.calls else { return false };
     let ended = calls.call(operation, due, hangs_up).await;

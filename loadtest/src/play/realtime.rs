@@ -28,6 +28,8 @@ pub(super) const HELD_MODEL: &str = "gpt-realtime-2.1";
 const BEFORE_REOPENING: Duration = Duration::from_secs(1);
 /// How long an echo may take.
 const LONGEST_ECHO: Duration = Duration::from_secs(10);
+/// How long the other side may take to read what is sent.
+const LONGEST_SENDING: Duration = Duration::from_secs(10);
 /// How long a session may take to open.
 const LONGEST_OPENING: Duration = Duration::from_secs(30);
 
@@ -36,15 +38,15 @@ type Socket = WebSocketStream<TcpStream>;
 /// Why a session failed, for the table of errors.
 type Reason = String;
 
-/// One conversation that should have begun at `due`.
+/// One conversation that should have begun at `due`; whether it went well.
 pub(super) async fn converse(
     target: &Target,
     conversation: &Conversation,
     due: Instant,
     patience: Duration,
     recorder: &Recorder,
-) {
-    let Some(mut socket) = begin(target, CONVERSATION_MODEL, due, recorder).await else { return };
+) -> bool {
+    let Some(mut socket) = begin(target, CONVERSATION_MODEL, due, recorder).await else { return false };
     let _open = recorder.session();
     let frame = frame();
     let frames = conversation.speaks.get().as_millis() / FRAME.as_millis();
@@ -56,8 +58,8 @@ pub(super) async fn converse(
         for _ in 0..frames {
             // From when the user has stopped speaking: a generator that falls behind does not flatter the gateway.
             asked = ticks.tick().await.into_std() + FRAME;
-            if let Err(error) = socket.send(Message::Text(frame.clone())).await {
-                failed = Some(reason(&error));
+            if let Err(reason) = say(&mut socket, frame.clone()).await {
+                failed = Some(reason);
                 break;
             }
         }
@@ -71,10 +73,20 @@ pub(super) async fn converse(
         };
         match ended {
             Ok(first_byte) => recorder.ended("turn", asked, Ended::Whole { first_byte }),
-            Err(reason) => return recorder.ended("turn", asked, Ended::Failed(reason)),
+            Err(reason) => {
+                recorder.ended("turn", asked, Ended::Failed(reason));
+                return false;
+            }
         }
     }
     leave(socket).await;
+    true
+}
+
+/// Sends a text that the other side is to read in time.
+async fn say(socket: &mut Socket, text: Utf8Bytes) -> Result<(), Reason> {
+    let sent = tokio::time::timeout(LONGEST_SENDING, socket.send(Message::Text(text))).await;
+    sent.map_err(|_| "not read in time".to_owned())?.map_err(|error| reason(&error))
 }
 
 /// Opens a session and waits for its first event.
@@ -104,7 +116,7 @@ async fn begin(target: &Target, model: &str, due: Instant, recorder: &Recorder) 
 /// Asks for a response and hears it: the time to its first audio.
 async fn turn(socket: &mut Socket, asked: Instant) -> Result<Duration, Reason> {
     for text in [r#"{"type":"input_audio_buffer.commit"}"#, r#"{"type":"response.create"}"#] {
-        socket.send(Message::text(text)).await.map_err(|error| reason(&error))?;
+        say(socket, text.into()).await?;
     }
     let mut first = None;
     loop {
@@ -191,11 +203,18 @@ pub(super) async fn hold(target: &Target, sessions: &Sessions, mut due: Instant,
         let lives = sessions.lives.map_or(end, |lives| end.min(Instant::now() + lives.get()));
         if let Some(mut socket) = begin(target, HELD_MODEL, due, recorder).await {
             let open = recorder.session();
-            let held = echoes(&mut socket, sessions, lives, recorder).await;
+            let mut waiting = VecDeque::new();
+            let held = echoes(&mut socket, sessions, lives, &mut waiting, recorder).await;
             drop(open);
             match held {
                 Ok(()) => leave(socket).await,
-                Err(reason) => recorder.ended("frame", Instant::now(), Ended::Failed(reason)),
+                Err(reason) => {
+                    // Every frame that has no echo, or the one that could not be sent.
+                    for _ in 0..waiting.len().max(1) {
+                        recorder.ended("frame", Instant::now(), Ended::Failed(reason.clone()));
+                    }
+                    tokio::time::sleep(BEFORE_REOPENING).await;
+                }
             }
         } else {
             tokio::time::sleep(BEFORE_REOPENING).await;
@@ -204,21 +223,28 @@ pub(super) async fn hold(target: &Target, sessions: &Sessions, mut due: Instant,
     }
 }
 
-async fn echoes(socket: &mut Socket, sessions: &Sessions, end: Instant, recorder: &Recorder) -> Result<(), Reason> {
+/// Sends frames until `end` and hears their echoes. `waiting` has those whose echo has not come.
+async fn echoes(
+    socket: &mut Socket,
+    sessions: &Sessions,
+    end: Instant,
+    waiting: &mut VecDeque<Instant>,
+    recorder: &Recorder,
+) -> Result<(), Reason> {
     let frame = frame();
     let mut ticks = tokio::time::interval(sessions.frame_every.get());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut waiting: VecDeque<Instant> = VecDeque::new();
     let mut sent = 0_u32;
     loop {
-        let last = waiting.front().map_or(end, |first| *first + LONGEST_ECHO).max(end);
+        let last = waiting.front().map_or(end, |first| *first + LONGEST_ECHO);
         tokio::select! {
             due = ticks.tick(), if Instant::now() < end => {
+                recorder.begun(due.into_std());
                 sent = sent.wrapping_add(1);
                 if sent.is_multiple_of(sessions.echo_every) {
                     waiting.push_back(due.into_std());
                 }
-                socket.send(Message::Text(frame.clone())).await.map_err(|error| reason(&error))?;
+                say(socket, frame.clone()).await?;
             }
             event = event(socket) => if event?.0 == Kind::Audio {
                 let due = waiting.pop_front().ok_or("an echo of nothing")?;

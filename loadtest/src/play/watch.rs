@@ -13,7 +13,7 @@ pub(super) fn interval(run: Duration) -> Duration {
     (run / MOST_INTERVALS).max(Duration::from_secs(1))
 }
 
-/// Ends intervals and takes samples of the target until it is aborted.
+/// Ends intervals and takes samples of the target.
 #[derive(Debug)]
 pub(super) struct Watch {
     started: Instant,
@@ -23,23 +23,25 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(target: &Target) -> Self {
+    pub(super) async fn new(target: &Target) -> Self {
         let mut watch = Self { started: Instant::now(), pid: target.pid, before: None, samples: Vec::new() };
-        watch.look();
+        watch.look().await;
         watch
     }
 
-    /// Takes a sample.
-    pub(super) fn look(&mut self) {
+    /// Takes a sample, by another thread than the one that makes the load: a target of many sessions has many
+    /// descriptors.
+    async fn look(&mut self) {
         let Some(pid) = self.pid else { return };
-        let (now, usage) = (Instant::now(), process::usage(pid));
+        let look = move || (Instant::now(), process::usage(pid), process::descriptors(pid).len());
+        let Ok((now, usage, descriptors)) = tokio::task::spawn_blocking(look).await else { return };
         let cores = self.before.map_or(0.0, |(then, cpu_us)| cores(usage.cpu_us.saturating_sub(cpu_us), now - then));
         self.before = Some((now, usage.cpu_us));
         self.samples.push(Sample {
             at: now.duration_since(self.started).as_secs_f64(),
             cores,
             rss_kib: usage.rss_kib,
-            descriptors: process::descriptors(pid).len() as u64,
+            descriptors: descriptors as u64,
         });
     }
 
@@ -50,7 +52,7 @@ impl Watch {
             due = (due + every).min(end);
             tokio::time::sleep_until(due.into()).await;
             recorder.tick();
-            self.look();
+            self.look().await;
         }
     }
 }

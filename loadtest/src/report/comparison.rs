@@ -36,7 +36,7 @@ pub(super) fn section(runs: &[Run]) -> String {
         out += &format!("<h2>{} <small>ms from the intended start</small></h2>", escape(shown(name)));
         out += &of_operation(runs, &targets, name);
     }
-    out += "<h2>Processor and memory</h2>";
+    out += "<h2>Processor and memory <small>of the target, and how the load generator fared</small></h2>";
     out += &resources(runs, &targets);
     out + &failures(runs)
 }
@@ -138,10 +138,8 @@ pub(super) fn added(runs: &[Run], target: &str, name: &str, value: Of) -> Vec<f6
 fn resources(runs: &[Run], targets: &[&str]) -> String {
     let mut rows = Vec::new();
     for target in targets {
-        let of: Vec<&Run> = runs.iter().filter(|run| run.target == *target && run.process.len() > 1).collect();
-        if of.is_empty() {
-            continue;
-        }
+        let all = || runs.iter().filter(|run| run.target == *target);
+        let of: Vec<&Run> = all().filter(|run| run.process.len() > 1).collect();
         let cores = |run: &&Run| {
             let samples = run.process.iter().skip(1);
             let (sum, count) = samples.fold((0.0, 0.0), |(sum, count), sample| (sum + sample.cores, count + 1.0));
@@ -152,9 +150,17 @@ fn resources(runs: &[Run], targets: &[&str]) -> String {
             super::as_float(highest) / 1024.0
         };
         let (used, memory): (Vec<f64>, Vec<f64>) = of.iter().map(|run| (cores(run), peak(run))).unzip();
-        rows.push(vec![(*target).into(), spread(used).into(), spread(memory).into()]);
+        let generator = |value: fn(&Run) -> f64| spread(all().map(value).collect());
+        rows.push(vec![
+            (*target).into(),
+            spread(used).into(),
+            spread(memory).into(),
+            generator(|run| run.generator.cores).into(),
+            generator(|run| run.generator.late.p50).into(),
+            generator(|run| run.generator.late.p99).into(),
+        ]);
     }
-    table(&["", "cores", "highest memory, MiB"], &rows)
+    table(&["", "cores", "highest memory, MiB", "generator's cores", "late p50, ms", "late p99, ms"], &rows)
 }
 
 /// The median with the lowest and the highest, such as `1.2 (1.1 to 1.5)`.

@@ -225,7 +225,12 @@ fn over_time(
     let series = names
         .iter()
         .map(|name| {
-            let found = |interval: &Interval| Some((interval.at, value(interval.operations.get(*name)?, interval)));
+            // The last one may be next to nothing, of which a rate says nothing.
+            let usual = run.intervals.iter().map(|interval| interval.seconds).fold(0.0, f64::max);
+            let found = |interval: &Interval| {
+                let passed = interval.operations.get(*name).filter(|_| interval.seconds >= usual / 2.0)?;
+                Some((interval.at, value(passed, interval)))
+            };
             Series { name: shown(name).to_owned(), points: run.intervals.iter().filter_map(found).collect() }
         })
         .collect();

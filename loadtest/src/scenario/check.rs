@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::upstream::behaviour::CUT_BYTES;
+
 use super::{Operations, Scenario, Sessions, Span, Traffic};
 
 /// Most realtime sessions that are held: what a gateway takes unless told.
@@ -27,6 +29,10 @@ impl Scenario {
         if let Some(sessions) = &self.sessions {
             sessions.check()?;
         }
+        let speech = self.traffic.as_ref().and_then(|traffic| traffic.operations.speech.as_ref());
+        let is_long = speech.is_none_or(|speech| speech.kib * 1024 > CUT_BYTES as u64);
+        let cut = self.upstream.faults.speech.cut;
+        ensure!(cut == 0.0 || is_long, "traffic.operations.speech.kib: it is cut after {CUT_BYTES} bytes, and has fewer");
         ensure!(self.duration() >= Duration::from_secs(1), "lasts: it takes at least a second");
         Ok(())
     }

@@ -65,17 +65,17 @@ pub fn kinds(descriptors: &[String]) -> BTreeMap<String, u64> {
     kinds
 }
 
-/// Judges the descriptors: at rest after the load there are as many of each kind as there were at rest before it.
-/// Those of the database are opened when they are needed first, and kept: one for each connection at most.
+/// Judges the descriptors: at rest after the load there are no more of each kind than there were at rest before it,
+/// but for the files that are opened when they are needed first.
 #[must_use]
-pub fn descriptors(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, database: &DatabaseFiles) -> Verdict {
+pub fn descriptors(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, kept: &[Kept]) -> Verdict {
     let mut wrong = Vec::new();
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let of = |kinds: &BTreeMap<String, u64>, name: &str| kinds.get(name).copied().unwrap_or(0);
     for name in names {
         let (was, is) = (of(before, name), of(after, name));
-        let stays = if name.starts_with(&database.name) { is <= database.connections } else { is == was };
-        if !stays {
+        let most = kept.iter().find(|kept| name.contains(kept.name)).map_or(was, |kept| kept.most);
+        if is > most {
             wrong.push(format!("{name}: {was} before, {is} after"));
         }
     }
@@ -85,13 +85,13 @@ pub fn descriptors(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>
     Verdict { name: "descriptors".to_owned(), found, holds: Some(wrong.is_empty()) }
 }
 
-/// The files of the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseFiles {
-    /// What their names begin with.
-    pub name: String,
-    /// Connections at most.
-    pub connections: u64,
+/// Files that are opened when they are needed first, and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// What their names have in them.
+    pub name: &'static str,
+    /// Descriptors of each at most.
+    pub most: u64,
 }
 
 /// Records and their cost.
@@ -153,10 +153,12 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_stays_is_found() {
-        let database = DatabaseFiles { name: "antiphon.db".to_owned(), connections: 2 };
-        let judged = |after: &BTreeMap<String, u64>| descriptors(&links(&[]), after, &database);
+        let kept = [Kept { name: "antiphon.db", most: 2 }, Kept { name: ".journal", most: 1 }];
+        let judged = |after: &BTreeMap<String, u64>| descriptors(&links(&[]), after, &kept);
         assert_eq!(judged(&links(&[])).holds, Some(true));
         assert_eq!(judged(&links(&["/data/antiphon.db"])).holds, Some(true), "a second connection");
+        assert_eq!(judged(&links(&["/data/journal/0008.journal"])).holds, Some(true), "the first record");
+        assert_eq!(descriptors(&links(&["pipe:[3]"]), &links(&[]), &kept).holds, Some(true), "one that was closed");
         for stays in ["socket:[99]", "/data/spool/4711", "/data/journal/0008.log", "pipe:[3]"] {
             let judged = judged(&links(&[stays]));
             assert_eq!(judged.holds, Some(false), "{stays}: {}", judged.found);

@@ -19,7 +19,7 @@ use crate::{
 pub mod judge;
 pub mod ledger;
 
-use judge::{Bill, DatabaseFiles};
+use judge::{Bill, Kept};
 use ledger::Ledger;
 
 /// How long what is still under way may take to end: a call that its provider never answers is given up after
@@ -27,15 +27,17 @@ use ledger::Ledger;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// At rest, nothing changes for so long.
 const REST: Duration = Duration::from_secs(3);
-/// Connections of the gateway to its database, and one to listen.
-const CONNECTIONS: u64 = 17;
+/// The gateway's database has a pool of four connections on SQLite. The journal is open once something is recorded.
+const KEPT: [Kept; 2] = [Kept { name: sides::DATABASE, most: 4 }, Kept { name: ".journal", most: 1 }];
+/// The longest that a gateway waits for a first byte unless told, and what the next target may take then.
+const LONGEST_FIRST_BYTE: Duration = Duration::from_secs(75);
 
 /// Runs a soak with a gateway of its own.
 ///
 /// # Errors
 /// When one of the programs does not start, or the scenario would not be billed.
 pub async fn run(scenario: &Scenario, antiphon: &Path) -> anyhow::Result<Results> {
-    ensure!(scenario.traffic.is_some(), "traffic: a soak has some");
+    check(scenario)?;
     let dir = tempfile::tempdir()?;
     let provider = sides::upstream(dir.path(), None)?;
     let gateway = sides::with_spare(dir.path(), antiphon, provider.addr)?;
@@ -52,14 +54,25 @@ pub async fn run(scenario: &Scenario, antiphon: &Path) -> anyhow::Result<Results
     // Sessions are opened in the beginning, and need memory.
     let opened = run.process.len() / 10;
     results.verdicts.push(judge::memory(run.process.get(opened..).unwrap_or_default()));
-    let database = DatabaseFiles { name: sides::DATABASE.to_owned(), connections: CONNECTIONS };
-    results.verdicts.push(judge::descriptors(&before, &after, &database));
+    results.verdicts.push(judge::descriptors(&before, &after, &KEPT));
     let (billed, found) = bills(&dir.path().join(sides::DATABASE), &upstream).await?;
     results.verdicts.extend(judge::records(&billed, &found));
     results.verdicts.push(violations(&upstream).await?);
     results.verdicts.push(alive(&gateway));
     results.runs.push(run);
     Ok(results)
+}
+
+/// Whether what comes out of a scenario can be judged.
+fn check(scenario: &Scenario) -> anyhow::Result<()> {
+    let traffic = scenario.traffic.as_ref().context("traffic: a soak has some")?;
+    let warms_up = scenario.warming_up().is_some();
+    ensure!(warms_up, "warm_up: a soak has one, since a gateway opens and keeps things at first");
+    // What a stream of events costs is known to nobody whose client leaves before its end.
+    let leaves = traffic.operations.speech_events.is_some() && scenario.upstream.faults.speech.hang > 0.0;
+    let fits = !leaves || traffic.patience.get() >= LONGEST_FIRST_BYTE;
+    ensure!(fits, "traffic.patience: at least {LONGEST_FIRST_BYTE:?} where speech_events may hang, to know their cost");
+    Ok(())
 }
 
 /// The descriptors of a gateway that has nothing to do and no connection to its provider.
@@ -126,4 +139,25 @@ fn alive(gateway: &Side) -> Verdict {
     let panicked = gateway.log().matches("panicked").count();
     let found = format!("{}; {panicked} panics in its log", if alive { "still running" } else { "gone" });
     Verdict { name: "the gateway".to_owned(), found, holds: Some(alive && panicked == 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_judged_is_refused_before_it_lasts_an_hour() {
+        let refused = |name: &str, change: fn(&mut Scenario)| {
+            let mut scenario = Scenario::find(name).unwrap();
+            change(&mut scenario);
+            check(&scenario).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused("soak", |_| {}), "");
+        assert!(refused("sessions", |_| {}).starts_with("traffic:"));
+        assert!(refused("smoke", |_| {}).starts_with("warm_up:"));
+        let impatient = |scenario: &mut Scenario| {
+            scenario.traffic.as_mut().unwrap().patience = Duration::from_secs(30).into();
+        };
+        assert!(refused("soak", impatient).starts_with("traffic.patience:"));
+    }
 }

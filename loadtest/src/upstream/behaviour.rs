@@ -52,7 +52,7 @@ pub struct Shares {
 }
 
 /// So much of speech has come before its connection breaks: more than one piece, so that somebody has heard some.
-const CUT_BYTES: usize = 40_000;
+pub(crate) const CUT_BYTES: usize = 40_000;
 
 impl Faults {
     /// Whether none is drawn.
@@ -150,14 +150,15 @@ pub(super) struct Dice {
     speech: Rng,
     transcription: Rng,
     realtime: Rng,
+    turns: Rng,
     drawn: BTreeMap<String, u64>,
 }
 
 impl Dice {
     pub(super) fn new(behaviour: Behaviour) -> Self {
-        let rng = |operation: u64| Rng::with_seed(behaviour.seed.wrapping_mul(4).wrapping_add(operation));
-        let (speech, transcription, realtime) = (rng(1), rng(2), rng(3));
-        Self { behaviour, speech, transcription, realtime, drawn: BTreeMap::new() }
+        let rng = |operation: u64| Rng::with_seed(behaviour.seed.wrapping_mul(8).wrapping_add(operation));
+        let (speech, transcription, realtime, turns) = (rng(1), rng(2), rng(3), rng(4));
+        Self { behaviour, speech, transcription, realtime, turns, drawn: BTreeMap::new() }
     }
 
     /// How often which fault was drawn, by `operation fault`.
@@ -192,7 +193,7 @@ impl Dice {
     /// How long a response of a session lets its client wait.
     pub(super) fn thinks(&mut self) -> Option<Duration> {
         let timing = &self.behaviour.profile.as_ref()?.turn;
-        Some(Duration::from_secs_f64(timing.first_byte_ms.at(self.realtime.f64()) / 1000.0))
+        Some(Duration::from_secs_f64(timing.first_byte_ms.at(self.turns.f64()) / 1000.0))
     }
 }
 

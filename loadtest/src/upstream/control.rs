@@ -1,4 +1,4 @@
-//! The control endpoints below `/_`: script, counts, requests, the room of calls.
+//! The control endpoints below `/_`: script, behaviour, counts, requests, the room of calls, hanging up.
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ async fn a_scenario_is_played_counted_and_reported() {
     let sessions = whole("realtime", "gpt-realtime").1 + whole("realtime", "gpt-realtime-2.1").1;
     assert_eq!(run.operations["session"].done, sessions);
     assert_eq!(run.operations["frame"].done, whole("realtime", "gpt-realtime-2.1").2, "each frame has its echo");
-    // 125 operations are due by the phases; a conversation is counted by its turns, and has two.
+    // 124 operations are due by the phases; a conversation is counted by its turns, and has two.
     let begun = ["speech", "speech_events", "transcription"].iter().map(|name| run.operations[*name].done).sum::<u64>();
     assert_eq!(begun + run.operations["turn"].done / 2, 124);
     assert!(run.intervals.iter().any(|interval| interval.sessions >= 10), "ten sessions are held");
@@ -117,6 +117,67 @@ traffic:
     let speech = &run.operations["speech"];
     assert_eq!(speech.done, 39, "{:?}", speech.errors);
     assert!(speech.distribution[0].1 >= 297.0, "none is faster than the upstream: {:?}", speech.distribution);
+    assert!(upstream.counts().connections > 10, "many at once");
+}
+
+#[tokio::test]
+async fn a_generator_that_is_late_makes_nothing_disappear() {
+    let scenario = Scenario::parse(
+        "
+name: late
+about: The generator stands still for a while.
+traffic:
+  arrivals: even
+  operations: { speech: { weight: 1, kib: 1 } }
+  phases: [{ for: 2s, at: 40 }]
+",
+    )
+    .unwrap();
+    let upstream = start().await;
+    // Everything here runs on one thread.
+    tokio::spawn(async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        std::thread::sleep(std::time::Duration::from_millis(400));
+    });
+    let run = played(&scenario, &upstream).await;
+    assert_eq!(run.operations["speech"].done, 79);
+    assert!(run.operations["speech"].latency.max > 350.0, "{:?}", run.operations["speech"].latency);
+    assert!(run.generator.late.max > 350.0, "{:?}", run.generator);
+}
+
+#[tokio::test]
+async fn every_frame_without_an_echo_is_a_failure() {
+    let scenario = Scenario::parse(
+        "
+name: silent
+about: Nobody sends anything back.
+sessions: { held: 2, frame_every: 100ms }
+lasts: 1s
+",
+    )
+    .unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("http://{}", silent.local_addr().unwrap());
+    let heard = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let hears = std::sync::Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = silent.accept().await {
+            let heard = std::sync::Arc::clone(&hears);
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+                socket.send(Message::text(r#"{"type":"session.created"}"#)).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    heard.fetch_add(u64::from(message.is_text()), std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let upstream = start().await;
+    let target = Target::new("silent", &target, "any", None).unwrap();
+    let run = play::play(&scenario, &target, &play::Upstream { addr: upstream.addr }, 1).await.unwrap();
+    let frames = &run.operations["frame"];
+    assert_eq!((frames.done, frames.errors["no echo in time"]), (0, heard.load(std::sync::atomic::Ordering::Relaxed)));
+    assert!(frames.failed() > 10, "{frames:?}");
 }
 
 #[tokio::test]

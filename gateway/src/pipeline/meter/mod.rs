@@ -475,7 +475,7 @@ impl Meter {
         );
         names::used(record.operation, &record.provider, &record.usage);
         self.tell_live(&record);
-        self.facts.trace.recorded(&record, model.is_some());
+        self.facts.trace.recorded(&record, candidate, model.is_some());
         let accounting = self.facts.trace.phase("account");
         if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
             tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");

@@ -10,6 +10,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use url::Url;
 
+use super::turns::MAX_NAME_BYTES;
 use super::{Open, Outgoing, Spans, Trace};
 use crate::ledger::UsageRecord;
 use crate::pipeline::route::Candidate;
@@ -32,15 +33,21 @@ impl Trace {
     pub fn asks(&self, operation: Operation, candidate: &Candidate) {
         let Some(spans) = self.0.as_deref() else { return };
         let asked = Instant::now();
-        let name = format!("{operation} {}", candidate.model.model);
+        let mut open = spans.open();
+        if let Some(aside) = open.aside.take_if(|aside| aside.place == candidate.place) {
+            open.attempts.push(Attempt { sent: None, heard: None, ..aside });
+            return;
+        }
+        let name = format!("{operation} {}", name(&candidate.model.model));
         let span = spans.begun(name, SpanKind::Client, asked, about(operation, candidate));
-        spans.open().attempts.push(Attempt { place: candidate.place, span, asked, sent: None, heard: None });
+        open.attempts.push(Attempt { place: candidate.place, span, asked, sent: None, heard: None });
     }
 
-    /// A candidate is not asked after all.
+    /// A candidate is not asked after all, but for something else in a moment.
     pub fn takes_back(&self) {
         if let Some(spans) = self.0.as_deref() {
-            spans.open().attempts.pop();
+            let mut open = spans.open();
+            open.aside = open.attempts.pop();
         }
     }
 
@@ -108,13 +115,14 @@ impl Open {
 
 impl Spans {
     /// The call is over, and this is what it used.
-    pub(super) fn delivered(&self, record: &UsageRecord, used: Vec<KeyValue>) {
+    pub(super) fn delivered(&self, record: &UsageRecord, candidate: &Candidate, used: Vec<KeyValue>) {
         let mut open = self.open();
         let now = Instant::now();
-        // Whoever was asked beside it and lost has been taken out by then.
-        let Some(attempt) = open.attempts.pop() else {
+        // Another one may have been asked beside it.
+        let Some(at) = open.attempts.iter().rposition(|attempt| attempt.place == candidate.place) else {
             return self.request.span().set_attributes(used);
         };
+        let attempt = open.attempts.remove(at);
         let span = attempt.span.span();
         span.set_attributes(used);
         if record.status == domain::usage::UsageStatus::UpstreamError {
@@ -125,7 +133,7 @@ impl Spans {
 }
 
 impl Attempt {
-    fn end(&self, spans: &Spans, now: Instant) {
+    pub(super) fn end(&self, spans: &Spans, now: Instant) {
         let sent = self.sent.unwrap_or(self.heard.unwrap_or(now));
         spans.ended("send", self.asked, sent.max(self.asked), Vec::new(), &self.span);
         if self.sent.is_some() {
@@ -138,11 +146,16 @@ impl Attempt {
     }
 }
 
+/// A client may have named a model of any length.
+fn name(model: &str) -> &str {
+    model.get(..model.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or(model)
+}
+
 fn about(operation: Operation, candidate: &Candidate) -> Vec<KeyValue> {
     let mut about = vec![
         KeyValue::new("gen_ai.operation.name", operation.as_str()),
         KeyValue::new("gen_ai.provider.name", candidate.row.telemetry_name),
-        KeyValue::new("gen_ai.request.model", candidate.model.wire_name.clone()),
+        KeyValue::new("gen_ai.request.model", name(&candidate.model.wire_name).to_owned()),
         KeyValue::new("antiphon.provider", candidate.account.name.clone()),
     ];
     match operation {

@@ -1,7 +1,8 @@
 //! Spans of calls and sessions, for a collector of `OpenTelemetry`'s: one for the request, below it one for each
 //! phase, each provider that was asked, and each turn of a session. A call that is not sampled has none, and costs
 //! nothing. Names follow the semantic conventions for HTTP and for generative AI; what these have no name for begins
-//! with `antiphon.`. Nothing that a client or a provider says is in them.
+//! with `antiphon.`. What somebody said, a file, a transcript or a credential is in none of them; names that clients
+//! and providers give (models, tools, responses) are, cut short.
 
 mod attempts;
 mod turns;
@@ -21,6 +22,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use crate::ledger::UsageRecord;
 use crate::pipeline::meter::CallFacts;
+use crate::pipeline::route::Candidate;
 use attempts::Attempt;
 use turns::{Tool, Turn};
 
@@ -60,6 +62,8 @@ struct Spans {
 #[derive(Debug, Default)]
 struct Open {
     attempts: Vec<Attempt>,
+    /// One that was not asked after all, and will be asked for something else.
+    aside: Option<Attempt>,
     /// Since when somebody waits for the turn that comes next.
     awaited: Option<Instant>,
     turns: Vec<Turn>,
@@ -80,6 +84,11 @@ impl Drop for Phase {
 
 impl Drop for Spans {
     fn drop(&mut self) {
+        // Those that were left behind, such as of a call whose client left.
+        let left = std::mem::take(&mut self.open().attempts);
+        for attempt in left {
+            attempt.end(self, Instant::now());
+        }
         self.request.span().end_with_timestamp(self.time(Instant::now()));
     }
 }
@@ -147,13 +156,19 @@ impl Trace {
         }))
     }
 
-    /// The head of the answer is about to leave. `route` is the pattern of the path, of which there are few.
-    pub fn answered(&self, method: &Method, route: Option<&str>, status: StatusCode, error: Option<ErrorKind>) {
+    /// The head of the answer is about to leave. `route` gives the pattern of the path, of which there are few.
+    pub fn answered(
+        &self,
+        method: &Method,
+        route: impl FnOnce() -> Option<String>,
+        status: StatusCode,
+        error: Option<ErrorKind>,
+    ) {
         let Some(spans) = self.0.as_deref() else { return };
         let request = spans.request.span();
-        if let Some(route) = route {
+        if let Some(route) = route() {
             request.update_name(format!("{} {route}", known(method)));
-            request.set_attribute(KeyValue::new("http.route", route.to_owned()));
+            request.set_attribute(KeyValue::new("http.route", route));
         }
         request.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
         if let Some(error) = error {
@@ -165,12 +180,12 @@ impl Trace {
         }
     }
 
-    /// A usage record of the call is written, or of the turn of a session that has just ended.
-    pub fn recorded(&self, record: &UsageRecord, transcript: bool) {
+    /// A usage record of the call is written, or of the turn of a session that has just ended. `candidate` served it.
+    pub fn recorded(&self, record: &UsageRecord, candidate: &Candidate, transcript: bool) {
         let Some(spans) = self.0.as_deref() else { return };
         let used = used(record);
         if record.session_id.is_none() {
-            return spans.delivered(record, used);
+            return spans.delivered(record, candidate, used);
         }
         let mut open = spans.open();
         match open.turns.iter_mut().find(|turn| turn.is_over()).filter(|_| !transcript) {
@@ -231,8 +246,10 @@ fn known(method: &Method) -> &'static str {
 /// What a usage record says.
 fn used(record: &UsageRecord) -> Vec<KeyValue> {
     let usage = &record.usage;
-    let tokens_in = usage.text_tokens_in + usage.audio_tokens_in + usage.image_tokens_in;
-    let tokens_out = usage.text_tokens_out + usage.audio_tokens_out;
+    // Providers tell these.
+    let sum = |counts: &[u64]| counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    let tokens_in = sum(&[usage.text_tokens_in, usage.audio_tokens_in, usage.image_tokens_in]);
+    let tokens_out = sum(&[usage.text_tokens_out, usage.audio_tokens_out]);
     let quantities = [
         ("gen_ai.usage.input_tokens", tokens_in),
         ("gen_ai.usage.output_tokens", tokens_out),

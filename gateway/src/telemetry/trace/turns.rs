@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Open, Spans, Trace};
 
 /// Longest name that is kept of what a provider names.
-const MAX_NAME_BYTES: usize = 128;
+pub(super) const MAX_NAME_BYTES: usize = 128;
 /// Turns and tools of a session that may be open at a time; more of them have no spans.
 const MAX_OPEN: usize = 32;
 
@@ -85,7 +85,10 @@ impl Trace {
             "response.created" => spans.turn_begins(event),
             "response.output_item.done" => spans.tool_asked(event),
             "response.done" => spans.turn_ends(event),
-            delta if delta.ends_with(".delta") => spans.turn_delivers(),
+            // What the user says is written down meanwhile, in deltas too.
+            delta if delta.starts_with("response.") && delta.ends_with(".delta") => spans.turn_delivers(),
+            // Perhaps there will be no response.
+            "error" => spans.open().awaited = None,
             _ => {}
         }
     }
