@@ -20,7 +20,7 @@ FOLLOWERS = [
     ("charts/antiphon/Chart.yaml", r'(?m)^appVersion: "()"$'),
     ("Dockerfile", r"(?m)^ARG VERSION=()$"),
 ]
-# Those of both workspaces: cargo would write them anew, and `--locked` does not let it.
+# Of both workspaces. One that does not follow is written anew by cargo, or refused with `--locked`.
 LOCKS = ["Cargo.lock", "fuzz/Cargo.lock"]
 
 
