@@ -3,7 +3,7 @@
 #
 #   make image                    antiphon:VERSION, with the commit it is built from
 #   make image WITH=speech        antiphon:VERSION-speech, also flite and PocketSphinx
-#   docker run --rm --read-only --tmpfs /tmp -v antiphon:/var/lib/antiphon -p 8080:8080 -p 8081:8081 antiphon
+#   docker run --rm --read-only --tmpfs /tmp -v antiphon:/var/lib/antiphon -p 8080:8080 -p 8081:8081 antiphon:VERSION
 #
 # Dependencies are compiled in a layer of their own, which stays while Cargo.toml and Cargo.lock do.
 
@@ -36,6 +36,7 @@ COPY . .
 COPY --from=web /build/web-ui/dist web-ui/dist
 ARG COMMIT
 RUN ANTIPHON_COMMIT=$COMMIT cargo build --release --locked --package antiphon
+# It fetches the sources of what xtask is built of too, some of which is in the dashboard.
 RUN python3 scripts/release/licences.py THIRD-PARTY.txt
 
 # Debian's libraries of the same release as the builder's.

@@ -40,17 +40,26 @@ add() {
     done
 }
 
+# The packages that a file is of, which are several for a folder that they share. They may know it by its link, by what
+# the link leads to, or by its place before /usr was merged.
+packages_of() {
+    local names=("$1" "$(realpath "$1")")
+    # It fails for a name that nobody knows, and says `one, other:amd64: /path` of any else.
+    { dpkg -S "${names[@]}" "${names[@]/#\/usr/}" 2>/dev/null || true; } |
+        sed -E -e '/^(local )?diversion /d' -e 's/: \/.*//' -e 's/, /\n/g' | sed 's/:.*//' | sort -u
+}
+
 # What Debian says about the packages that files are of: who wrote them, and under which terms, with the texts that
-# all of them share. A package may know a file by its link, by what the link leads to, or by its place before /usr was merged.
+# all of them share.
 add_licences() {
-    local file known doc=$tree/usr/share/doc texts=/usr/share/common-licenses
-    known=$(dpkg -S "$@" $(realpath "$@") "${@/#\/usr/}" 2>/dev/null || true)
+    local file package packages text doc=$tree/usr/share/doc texts=/usr/share/common-licenses
     for file in "$@"; do
-        grep -qE ": (/usr)?(${file#/usr}|$(realpath "$file"))$" <<<"$known" ||
-            echo "image-tree: no package tells the licence of $file" >&2
-    done
-    for package in $(cut -d: -f1 <<<"$known" | sort -u); do
-        install -D -m 644 "/usr/share/doc/$package/copyright" "$doc/$package/copyright"
+        packages=$(packages_of "$file")
+        [ -n "$packages" ] || stop "no package tells the licence of $file"
+        for package in $packages; do
+            install -D -m 644 "/usr/share/doc/$package/copyright" "$doc/$package/copyright" ||
+                stop "$package, which $file is of, has no licence in /usr/share/doc"
+        done
     done
     for text in $(grep -rhoE "$texts/[A-Za-z0-9]+(-[0-9.]*[0-9])?" "$doc" | sort -u); do
         install -D -m 644 "$text" "$tree$text"
@@ -58,7 +67,7 @@ add_licences() {
 }
 
 [ -x "$binary" ] || stop "$binary is no program"
-[ -s "$licences" ] || stop "$licences is no file: scripts/release/licences.py $licences"
+[ -s "$licences" ] || stop "$licences is no file: python3 scripts/release/licences.py $licences"
 [ ! -e "$tree" ] || stop "$tree is there already"
 case "$with" in
 "" | speech) ;;

@@ -4,10 +4,14 @@
 #
 #   scripts/release/build.sh FOLDER            all of it
 #   scripts/release/build.sh FOLDER PACKAGE    only a program of the workspace, to look at the build itself
+#
+# What an earlier run has left in FOLDER is made anew; where anything else is in it, nothing is done.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=$(realpath -m "${1:?"usage: $0 FOLDER [PACKAGE]"}")
 package=${2:-antiphon}
+made=("$package")
+[ "$package" != antiphon ] || made+=(antiphon.cdx.json THIRD-PARTY.txt)
 # A folder of its own: other builds have other flags.
 target=$(scripts/target-dir.sh)/reproducible
 
@@ -23,7 +27,18 @@ unset RUSTFLAGS CXXFLAGS
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 
+# The whole folder is published, so what is not of this build must not be in it; and the folder may be any.
 mkdir -p "$folder"
+foreign=(! -name SHA256SUMS)
+for file in "${made[@]}"; do
+    foreign+=(! -name "$file")
+done
+others=$(find "$folder" -mindepth 1 -maxdepth 1 "${foreign[@]}")
+if [ -n "$others" ]; then
+    echo "release: this is not of a release, and stays: $others" >&2
+    exit 1
+fi
+(cd "$folder" && rm -f -- "${made[@]}" SHA256SUMS)
 if [ "$package" = antiphon ]; then
     env -u CFLAGS -u CARGO_ENCODED_RUSTFLAGS cargo xtask web
 fi
@@ -34,4 +49,4 @@ if [ "$package" = antiphon ]; then
     .venv/release/bin/python scripts/release/sbom.py "$folder/antiphon.cdx.json"
     python3 scripts/release/licences.py "$folder/THIRD-PARTY.txt"
 fi
-(cd "$folder" && sha256sum -- * | grep -v ' SHA256SUMS$' | tee SHA256SUMS)
+(cd "$folder" && sha256sum -- "${made[@]}" | tee SHA256SUMS)

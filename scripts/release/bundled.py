@@ -13,8 +13,12 @@ def jemalloc(folder):
 
 
 def swagger_ui(folder):
+    return swagger_ui_archive(folder).stem.removeprefix("v")
+
+
+def swagger_ui_archive(folder):
     [archive] = (folder / "res").glob("v*.zip")
-    return archive.stem.removeprefix("v")
+    return archive
 
 
 # A crate, what it brings, by whom, how its version is found, and under which terms.
@@ -23,3 +27,5 @@ SOURCES = {
     "tikv-jemalloc-sys": ("jemalloc", "jemalloc", jemalloc, "BSD-2-Clause"),
     "utoipa-swagger-ui-vendored": ("swagger-ui", "SmartBear", swagger_ui, "Apache-2.0"),
 }
+# A crate, and the archive in which it brings its source, whose first folder has licence and notice.
+ARCHIVES = {"utoipa-swagger-ui-vendored": swagger_ui_archive}

@@ -1,7 +1,7 @@
 """Folds the fragments of changelog.d/ into CHANGELOG.md and removes them.
 
-  scripts/release/changelog.py 0.2.0 2026-12-01      the date is today's unless told
-  scripts/release/changelog.py --check               only tells whether each fragment could be folded
+  python3 scripts/release/changelog.py 0.2.0 2026-12-01      the date is today's unless told
+  python3 scripts/release/changelog.py --check               only tells whether each fragment could be folded
 
 A fragment is changelog.d/NAME.KIND.md, and one entry: a paragraph, or a list of its own below one.
 """

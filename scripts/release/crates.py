@@ -16,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEB_TARGET = "wasm32-unknown-unknown"
 # Needed by a build script alone, which puts what it brings into the program.
 CARRIED = {"utoipa-swagger-ui-vendored"}
+# Of xtask's own workspace: their JavaScript is in the dashboard's bundle.
+BUNDLED = {"wasm-bindgen-cli-support", "wasm_split_cli_support"}
 
 
 @dataclasses.dataclass
@@ -47,7 +49,7 @@ def cargo(*arguments):
     command = [os.environ.get("CARGO", "cargo"), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SystemExit(f"cargo {arguments[0]}: {done.stderr.strip()}")
+        raise SystemExit(f"cargo {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -59,8 +61,8 @@ def host():
 
 def tree(package, target, edges):
     """(name, version) of each crate with those that it needs itself."""
-    lines = cargo("tree", "--locked", "--quiet", "-p", package, "--target", target, "--edges", edges, "--prefix", "depth",
-                  "--format", "{p}").splitlines()
+    lines = cargo("tree", "--locked", "--quiet", "-p", package, "--target", target, "--edges", edges,
+                  "--prefix", "depth", "--format", "{p}").splitlines()
     found, above = {}, []
     for line in filter(None, lines):
         digits = len(line) - len(line.lstrip("0123456789"))
@@ -74,7 +76,7 @@ def tree(package, target, edges):
 
 
 def shipped(target=None):
-    """Every crate of the program for `target`, this machine's unless told, and of the dashboard, by name and version."""
+    """Every crate of the dashboard and of the program for `target`, this machine's unless told, by name and version."""
     parts = {"antiphon": target or host(), "web-ui": WEB_TARGET}
     crates = {}
     for package, triple in parts.items():
@@ -84,21 +86,36 @@ def shipped(target=None):
             crate.inside |= (name, version) in inside or name in CARRIED
             crate.parts.add(package)
             crate.needs |= needs
-    add_facts(crates)
-    return dict(sorted(crates.items()))
-
-
-def add_facts(crates):
-    """What the manifests and the lock file tell."""
-    for facts in json.loads(cargo("metadata", "--locked", "--quiet", "--format-version", "1"))["packages"]:
-        if (crate := crates.get((facts["name"], facts["version"]))) is not None:
-            crate.facts = facts
-    for locked in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]:
-        if (crate := crates.get((locked["name"], locked["version"]))) is not None:
-            crate.checksum = locked.get("checksum", "")
-    # The program has the dashboard inside, which no manifest says.
+    add_facts(crates, ".")
+    bundled = bundle()
+    # The program has the dashboard inside, and the dashboard what binds it to the browser, which no manifest says.
     version = workspace_version()
     crates["antiphon", version].needs.add(("web-ui", version))
+    crates["web-ui", version].needs.update(bundled)
+    return dict(sorted((crates | bundled).items()))
+
+
+def bundle():
+    """The crates of xtask that put something of their own into the bundle."""
+    locked = tomllib.loads((ROOT / "xtask" / "Cargo.lock").read_text())["package"]
+    crates = {(one["name"], one["version"]): Crate(one["name"], one["version"], True, parts={"web-ui"})
+              for one in locked if one["name"] in BUNDLED}
+    if missing := BUNDLED - {name for name, _ in crates}:
+        raise SystemExit(f"xtask/Cargo.lock does not have {', '.join(sorted(missing))}: what makes the bundle now?")
+    add_facts(crates, "xtask")
+    return crates
+
+
+def add_facts(crates, folder):
+    """What the manifests and the lock file of a workspace tell. cargo fetches sources that are not here, or fails."""
+    manifest = f"{folder}/Cargo.toml"
+    told = cargo("metadata", "--locked", "--quiet", "--manifest-path", manifest, "--format-version", "1")
+    for facts in json.loads(told)["packages"]:
+        if (crate := crates.get((facts["name"], facts["version"]))) is not None:
+            crate.facts = facts
+    for locked in tomllib.loads((ROOT / folder / "Cargo.lock").read_text())["package"]:
+        if (crate := crates.get((locked["name"], locked["version"]))) is not None:
+            crate.checksum = locked.get("checksum", "")
 
 
 def workspace_version():

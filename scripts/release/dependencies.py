@@ -1,8 +1,8 @@
-"""Keeps docs/decisions/dependencies.md true: each crate that a manifest names has its reason there, and counts are as cargo
-counts.
+"""Keeps docs/decisions/dependencies.md true: each crate that a manifest names has its reason there, and counts are as
+cargo counts.
 
-  scripts/release/dependencies.py            tells what is not true
-  scripts/release/dependencies.py --write    counts anew
+  python3 scripts/release/dependencies.py            tells what is not true
+  python3 scripts/release/dependencies.py --write    counts anew
 """
 
 import json
@@ -33,9 +33,10 @@ def counts(named, shipped):
     apart = [crate for crate in shipped.values() if not crate.inside]
     of = {part: sum(part in crate.parts for crate in inside) for part in ("antiphon", "web-ui")}
     lines = [
-        f"{len(named)} direct dependencies. Inside what is shipped are {len(inside)} crates of others: {of['antiphon']} in the",
-        f"program, {of['web-ui']} in the dashboard, some in both. {len(apart)} more only take part in the build.",
-        "", "| crate | direct | for tests alone |", "| --- | --- | --- |",
+        f"{len(named)} direct dependencies. Inside what is shipped are {len(inside)} crates of others:",
+        f"{of['antiphon']} in the program, {of['web-ui']} in the dashboard, some in both.",
+        f"{len(apart)} more only take part in the build.",
+        "", "| crate | direct | for tests and builds alone |", "| --- | --- | --- |",
     ]
     rows = [f"| {name} | {len(itself)} | {len(tests)} |" for name, (itself, tests) in sorted(direct().items())]
     return "\n".join([*lines, *rows])
@@ -53,7 +54,7 @@ def problems(text):
     after = rest.split(END)[1]
     counted = f"{before}{BEGIN}\n{counts(named, crates.shipped('x86_64-unknown-linux-gnu'))}\n{END}{after}"
     if counted != text:
-        told.append("the counts are old: scripts/release/dependencies.py --write")
+        told.append("the counts are old: python3 scripts/release/dependencies.py --write")
     return told, counted
 
 

@@ -11,7 +11,8 @@ trap 'rm -rf "$place"' EXIT
 for copy in "$place/one" "$place/another/place"; do
     git clone --quiet --no-hardlinks . "$copy"
     [ ! -d .venv ] || ln -s "$(realpath .venv)" "$copy/.venv"
-    env -u CARGO_TARGET_DIR "$copy/scripts/release/build.sh" "$copy/built" "$@"
+    # Stronger than any other way to tell cargo: in one folder the second would be the first once more.
+    CARGO_TARGET_DIR="$copy/target" "$copy/scripts/release/build.sh" "$copy/built" "$@"
     # Room for the second one.
     mv "$copy/built" "$place/built-${copy##*/}"
     rm -rf "$copy/target"

@@ -1,9 +1,9 @@
 """Writes the bill of materials of the program as it is shipped, the dashboard included, as CycloneDX JSON.
 
-  scripts/release/sbom.py FILE [TARGET]      TARGET is this machine's unless told
+  .venv/release/bin/python scripts/release/sbom.py FILE [TARGET]      TARGET is this machine's unless told
 
-What is inside is `required`; what only takes part in the build, such as derives, is `excluded`. Dependencies of tests are
-not in it. The same sources give the same file. It is checked against CycloneDX's own schema before it is written.
+What is inside is `required`; what only takes part in the build, such as derives, is `excluded`. Dependencies of tests
+are not in it. The same sources give the same file. It is checked against CycloneDX's own schema before it is written.
 """
 
 import datetime

@@ -1,8 +1,8 @@
 """The product's version, which stands in the workspace's Cargo.toml; the files that must repeat it follow.
 
-  scripts/release/version.py            prints it
-  scripts/release/version.py 0.2.0      sets it everywhere
-  scripts/release/version.py --check    tells where it is another
+  python3 scripts/release/version.py            prints it
+  python3 scripts/release/version.py 0.2.0      sets it everywhere
+  python3 scripts/release/version.py --check    tells where it is another
 
 Every crate, and with it the command line, the OpenAPI document and the dashboard, takes it from there by itself.
 """
@@ -20,6 +20,8 @@ FOLLOWERS = [
     ("charts/antiphon/Chart.yaml", r'(?m)^appVersion: "()"$'),
     ("Dockerfile", r"(?m)^ARG VERSION=()$"),
 ]
+# Of both workspaces. One that does not follow is written anew by cargo, or refused with `--locked`.
+LOCKS = ["Cargo.lock", "fuzz/Cargo.lock"]
 
 
 def members(root):
@@ -44,10 +46,15 @@ def put(root, file, pattern, version):
     (root / file).write_text(text[:match.start(1)] + version + text[match.end(1):])
 
 
+def entry(name):
+    return rf'(?m)^name = "{name}"\nversion = "()"$'
+
+
 def locked(root):
-    """The version of each member in the lock file."""
-    text = (root / "Cargo.lock").read_text()
-    return {name: re.search(rf'^name = "{name}"\nversion = "(.*)"$', text, flags=re.M)[1] for name in members(root)}
+    """The members that each lock file has: the product's has all, that of the fuzz targets what they look at."""
+    for lock in LOCKS:
+        text = (root / lock).read_text()
+        yield from ((lock, name) for name in members(root) if place(entry(name)).search(text))
 
 
 def current(root=ROOT):
@@ -63,7 +70,9 @@ def problems(root=ROOT):
     for member in members(root):
         if "\nversion.workspace = true\n" not in (root / member / "Cargo.toml").read_text():
             told.append(f"{member}/Cargo.toml has a version of its own")
-    told += [f"Cargo.lock has {name} {other}" for name, other in locked(root).items() if other != version]
+    for lock, name in locked(root):
+        if (other := found(root, lock, entry(name))) != version:
+            told.append(f"{lock} has {name} {other}")
     return [f"{problem}, the workspace {version}" for problem in told]
 
 
@@ -71,8 +80,8 @@ def change(version, root=ROOT):
     for file, pattern in [SOURCE, *FOLLOWERS]:
         found(root, file, pattern)
         put(root, file, pattern, version)
-    for name in members(root):
-        put(root, "Cargo.lock", rf'(?m)^name = "{name}"\nversion = "()"$', version)
+    for lock, name in locked(root):
+        put(root, lock, entry(name), version)
 
 
 def main(arguments):

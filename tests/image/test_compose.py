@@ -99,5 +99,6 @@ def test_the_program_takes_its_environment(binary, tmp_path):
     variables = {name: re.sub(r"\$\{[A-Z_]+:\?[^}]*\}", "example", value) for name, value in told.items() if value}
     variables["ANTIPHON_SECRETS__MASTER_KEY"] = "bm90LWEtc2VjcmV0LWJ1dC1vZi10aGlydHktdHdvLWI="
     command = [binary, "config", "check", file]
-    done = subprocess.run(command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True,
+                          check=False, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The image's file tree, built without an engine, serves: as a stranger to the system, on a root that nobody can write."""
+"""The image's file tree, built without an engine, serves: as a stranger to the system, on a root that is read-only."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def licences(tmp_path_factory):
 def tree(binary, licences, request, tmp_path_factory):
     """The image, without and with what the local provider needs."""
     folder = tmp_path_factory.mktemp("image") / "tree"
-    command = [ROOT / "scripts" / "image-tree.sh", binary, licences, folder, *([request.param] if request.param else [])]
+    command = [ROOT / "scripts" / "image-tree.sh", binary, licences, folder, *filter(None, [request.param])]
     subprocess.run(command, check=True, timeout=PATIENCE_S)
     yield folder
     shutil.rmtree(folder)
@@ -46,8 +46,9 @@ def bwrap(tree, *more):
     tool = shutil.which("bwrap")
     if tool is None:
         pytest.skip("bwrap is not here (Debian: bubblewrap)")
-    return [tool, "--unshare-user", "--unshare-ipc", "--uid", USER, "--gid", USER, "--die-with-parent", "--clearenv", "--setenv", "PATH",
-            "/usr/bin", "--ro-bind", tree, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *more]
+    return [tool, "--unshare-user", "--unshare-ipc", "--uid", USER, "--gid", USER, "--die-with-parent",
+            "--clearenv", "--setenv", "PATH", "/usr/bin",
+            "--ro-bind", tree, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *more]
 
 
 def inside(tree, *command):
@@ -86,6 +87,34 @@ def test_the_licences_of_everything_in_it_are_in_it(tree, request):
         assert {"flite", "pocketsphinx", "pocketsphinx-en-us", "util-linux"} <= packages
 
 
+@pytest.mark.parametrize(("known", "told"), [
+    ("", "no package tells the licence of /"),
+    ("diversion by one from: %s", "no package tells the licence of /"),
+    ("one-that-is-not-here:amd64: %s", "one-that-is-not-here"),
+])
+def test_a_file_without_a_licence_stops_it(tmp_path, known, told):
+    done = of_packages(known, tmp_path)
+    assert done.returncode != 0 and told in done.stderr
+
+
+def test_what_is_of_two_packages_has_the_licences_of_both(tmp_path):
+    done = of_packages("libc6:amd64, ca-certificates: %s", tmp_path)
+    assert done.returncode == 0, done.stderr
+    doc = tmp_path / "tree" / "usr" / "share" / "doc"
+    assert {file.parent.name for file in doc.glob("*/copyright")} == {"libc6", "ca-certificates"}
+
+
+def of_packages(known, folder):
+    """The tree of a small program on a system whose packages say `known` of every file."""
+    (folder / "dpkg").write_text(f'#!/bin/sh\n[ "$1" = -S ] && printf "{known}\\n" "$2"\n')
+    (folder / "dpkg").chmod(0o755)
+    (folder / "licences").write_text("Of others.")
+    command = [ROOT / "scripts" / "image-tree.sh", shutil.which("true"), folder / "licences", folder / "tree"]
+    path = f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+                          timeout=PATIENCE_S)
+
+
 def chart_configuration(folder):
     """What the chart writes for one pod on SQLite, with a key to call with."""
     tenants = [{"name": "acme", "keys": [{"name": "ci", "key": "${ACME_KEY}"}]}]
@@ -109,7 +138,8 @@ def served(tree, folder):
     told = [part for name, value in variables.items() for part in ("--setenv", name, value)]
     told += ["--ro-bind", config, "/etc/antiphon", "--bind", data, "/var/lib/antiphon"]
     reading, writing = os.pipe()
-    command = [*bwrap(tree, *told), "--info-fd", str(writing), "/usr/bin/antiphon", "serve", "--config", "/etc/antiphon/antiphon.yaml"]
+    serve = ["/usr/bin/antiphon", "serve", "--config", "/etc/antiphon/antiphon.yaml"]
+    command = [*bwrap(tree, *told), "--info-fd", str(writing), *serve]
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, pass_fds=[writing])
     os.close(writing)
@@ -190,7 +220,8 @@ def test_the_dockerfile_takes_the_tree_from_the_script_and_runs_it_as_nobody():
 
 def test_what_the_builder_copies_has_every_crate_of_the_workspace():
     """A folder that .dockerignore leaves out by mistake would only be missed when an image is built."""
-    ignored = {line.strip("/ ") for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith(("#", "*"))}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    ignored = {line.strip("/ ") for line in lines if line and not line.startswith(("#", "*"))}
     manifest = (ROOT / "Cargo.toml").read_text()
     members = re.findall(r'"([^"]+)"', re.search(r"^members = \[(.*?)\]", manifest, flags=re.M | re.S)[1])
     assert len(members) > 10
