@@ -8,6 +8,7 @@ import types
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from collector import Grpc, Http, values_of
 from conftest import KEY, Gateway, LiveGateway, wait_for
@@ -72,7 +73,7 @@ def test_a_speech_is_told_from_its_key_to_its_last_byte(traced):
     assert root.attributes["antiphon.request.id"] == response.headers["x-request-id"]
     assert root.resource["service.name"] == "antiphon"
     assert root.resource["deployment.environment.name"] == "tests"
-    assert {"service.version", "service.instance.id"} <= set(root.resource)
+    assert {"service.version", "service.instance.id", "host.name"} <= set(root.resource)
     assert trace.below(root) == ["authenticate", "admit", "speech tts-1", "account"]
     attempt = trace.one("speech tts-1")
     check_attempt(trace, attempt, **{
@@ -220,6 +221,63 @@ def test_metrics_are_those_that_prometheus_scrapes(traced):
     assert len(took.bucket_counts) == len(took.explicit_bounds) + 1
     assert metrics["antiphon_time_to_first_byte_seconds"].unit == "s"
     assert {point.as_double for point in points(traced.collector, "antiphon_journal_pending_records").values()} == {0}
+
+
+def test_metrics_are_sent_now_and_again(tmp_path, all_upstreams, collector):
+    gateway = Gateway(tmp_path, all_upstreams, telemetry(collector, "    interval: 1s\n"))
+    with gateway.client() as client:
+        client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.")
+    wait_for(lambda: "antiphon_requests_total" in collector.points)
+    assert gateway.stop(signal.SIGTERM) == 0
+
+
+def test_what_is_not_wanted_is_not_sent(tmp_path, all_upstreams, collector):
+    gateway = Gateway(tmp_path, all_upstreams, telemetry(collector, "    sample: 0\n    metrics: false\n"))
+    with gateway.client() as client:
+        client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.")
+    assert gateway.stop(signal.SIGTERM) == 0
+    assert (collector.spans, collector.points) == ([], {})
+
+
+def test_a_session_that_no_provider_takes_is_told_as_failed(traced, all_upstreams):
+    all_upstreams["openai"].script("/realtime", times=1, status=401)
+    with traced.client() as client, pytest.raises(InvalidStatus) as refused:
+        client.realtime.connect(model="openai/gpt-realtime-2.1").enter()
+    all_upstreams["openai"].reset()
+    trace = traced.collector.trace("GET /v1/realtime")
+    root, attempt = trace.one("GET /v1/realtime"), trace.one("realtime gpt-realtime-2.1")
+    assert attempt.failed and attempt.attributes["error.type"] == root.attributes["error.type"]
+    assert root.attributes["http.response.status_code"] == refused.value.response.status_code
+    assert trace.below(attempt) == ["send"]
+
+
+def test_a_line_about_an_answer_that_breaks_off_tells_whose_it_was(traced, all_upstreams):
+    all_upstreams["openai"].script("/audio/speech", times=1, cut_after_bytes=20_000)
+    headers = {"authorization": f"Bearer {KEY}"}
+    asked = {"model": "openai/tts-1", "voice": "alloy", "input": "Hello. " * 50, "response_format": "pcm"}
+    url = f"{traced.url}/v1/audio/speech"
+    with pytest.raises(httpx2.HTTPError), httpx2.stream("POST", url, headers=headers, json=asked) as answer:
+        answer.read()
+    all_upstreams["openai"].reset()
+
+    def told():
+        lines = [json.loads(line) for line in traced.log.read_text().splitlines()]
+        return next((line for line in lines if line["fields"]["message"] == "the provider's answer broke off"), None)
+
+    assert wait_for(told)["span"]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_collector_that_never_answers_does_not_keep_the_gateway(tmp_path, all_upstreams):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for protocol in ("grpc", "http"):
+            folder = tmp_path / protocol
+            folder.mkdir()
+            gateway = Gateway(folder, all_upstreams, telemetry(types.SimpleNamespace(url=url, protocol=protocol)))
+            with gateway.client() as client:
+                assert client.audio.speech.create(model="openai/tts-1", voice="alloy", input="Hello.").content
+            assert gateway.stop(signal.SIGTERM) == 0
+            assert "could not be sent" in gateway.log.read_text()
 
 
 def test_a_collector_that_is_away_costs_no_call(tmp_path, all_upstreams):
