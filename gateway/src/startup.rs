@@ -407,12 +407,7 @@ async fn identify(
         tracing::info!(status = response.status().as_u16(), %error, "refused");
     }
     let asked = response.request();
-    arrival.trace.answered(
-        asked.method(),
-        || asked.match_pattern(),
-        response.status(),
-        error.map(GatewayError::kind),
-    );
+    arrival.trace.answered(asked.method(), || asked.match_pattern(), response.status(), error.map(GatewayError::kind));
     let headers = response.headers_mut();
     if let Some(page) = page {
         cors::expose(headers, page);

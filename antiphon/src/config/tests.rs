@@ -433,9 +433,8 @@ fn what_needs_a_restart_is_named_and_nothing_else() {
     ];
     assert_eq!(started.needs_restart(&other), named);
     assert_eq!(started.needs_restart(&parse("").unwrap()), ["oidc"]);
-    let otlp = |more: &str| {
-        parse(&format!("telemetry: {{ otlp: {{ endpoint: \"http://here:4317\", {more} }} }}")).unwrap()
-    };
+    let otlp =
+        |more: &str| parse(&format!("telemetry: {{ otlp: {{ endpoint: \"http://here:4317\", {more} }} }}")).unwrap();
     assert_eq!(otlp("").needs_restart(&otlp("protocol: grpc")), none);
     for more in ["sample: 0.5", "headers: { x: y }", "follow_callers: false", "metrics: false", "interval: 5s"] {
         assert_eq!(otlp("").needs_restart(&otlp(more)), ["telemetry.otlp"], "{more}");

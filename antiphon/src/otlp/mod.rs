@@ -47,11 +47,7 @@ impl Otlp {
     ///
     /// # Errors
     /// What is configured cannot be used.
-    pub(crate) fn start(
-        config: &OtlpConfig,
-        host: &str,
-        scrape: impl Fn() -> String + Send + 'static,
-    ) -> Result<Self> {
+    pub(crate) fn start(config: &OtlpConfig, host: &str, scrape: impl Fn() -> String + Send + 'static) -> Result<Self> {
         let resource = resource(config, host);
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample)));
         let traces = SdkTracerProvider::builder()

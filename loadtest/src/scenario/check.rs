@@ -30,9 +30,12 @@ impl Scenario {
             sessions.check()?;
         }
         let speech = self.traffic.as_ref().and_then(|traffic| traffic.operations.speech.as_ref());
-        let is_long = speech.is_none_or(|speech| speech.kib * 1024 > CUT_BYTES as u64);
+        let is_long = speech.is_none_or(|speech| u64::from(speech.kib) * 1024 > CUT_BYTES as u64);
         let cut = self.upstream.faults.speech.cut;
-        ensure!(cut == 0.0 || is_long, "traffic.operations.speech.kib: it is cut after {CUT_BYTES} bytes, and has fewer");
+        ensure!(
+            cut == 0.0 || is_long,
+            "traffic.operations.speech.kib: it is cut after {CUT_BYTES} bytes, and has fewer"
+        );
         ensure!(self.duration() >= Duration::from_secs(1), "lasts: it takes at least a second");
         Ok(())
     }

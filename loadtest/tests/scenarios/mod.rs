@@ -1,5 +1,6 @@
 //! Scenarios against the scripted upstream itself: what is in the results is what happened.
 
+use futures_util::{SinkExt, StreamExt};
 use loadtest::{
     play::{self, Target},
     report,
@@ -7,6 +8,7 @@ use loadtest::{
     scenario::Scenario,
     upstream::{self, Config, Kind, UpstreamHandle},
 };
+use tokio_tungstenite::tungstenite::Message;
 
 async fn played(scenario: &Scenario, upstream: &UpstreamHandle) -> Run {
     let pid = Some(std::process::id());
