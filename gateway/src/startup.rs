@@ -227,6 +227,8 @@ impl Application {
             shared.close().await;
         }
         observer.abort();
+        // A collector is told last how it was left.
+        names::journal_pending(health.pending_records);
         silence.cancel();
         teller.await.map_err(io::Error::other)?;
         reporter.await.map_err(io::Error::other)?;

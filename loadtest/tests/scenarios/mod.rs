@@ -153,7 +153,7 @@ async fn every_frame_without_an_echo_is_a_failure() {
         "
 name: silent
 about: Nobody sends anything back.
-sessions: { held: 2, frame_every: 100ms }
+sessions: { held: 2, open_over: 100ms, frame_every: 100ms }
 lasts: 1s
 ",
     )
