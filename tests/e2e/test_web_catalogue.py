@@ -225,7 +225,9 @@ def test_a_providers_page_stays_as_it_is_while_it_is_looked_at_again(site, furni
     assert dialog.get_by_label("Label").input_value() == "typed meanwhile"
 
 
-@pytest.mark.parametrize("path, label", [("/models/new", "Whose it is"), ("/providers?new=1", "Whose it is"), ("/prices", "Whose")])
+@pytest.mark.parametrize("path, label", [
+    ("/models/new", "Whose it is"), ("/providers?new=1", "Whose it is"), ("/prices", "Whose"),
+])
 def test_what_is_made_is_the_chosen_tenants_however_late_its_name_comes(site, furnished, signed_in_page, path, label):
     page = signed_in_page("/account")
     page.locator(".tenant-switcher select").select_option(label="acme")
@@ -258,15 +260,21 @@ def test_what_is_no_number_is_told_at_its_field_and_not_sent(site, furnished, si
     page.get_by_role("list", name="Candidates").wait_for()
 
 
+def list_of(model):
+    """A list with one price of this model, as a file that is chosen."""
+    price = {
+        "provider": "openai", "model": model, "operation": "speech", "unit": "million_characters", "price_usd": "1",
+        "minimum_ms": 0, "rounding_ms": 0, "effective_from": "2026-01-01T00:00:00Z", "source": "a test",
+        "read_on": "2026-01-01",
+    }
+    return {"name": f"{model}.json", "mimeType": "application/json", "buffer": json.dumps([price]).encode()}
+
+
 def test_the_list_that_is_written_is_the_one_that_is_seen(site, furnished, signed_in_page):
     page = signed_in_page("/prices?tab=import")
     drop, held = page.locator("input[type=file]"), Held(page, "**/api/v1/prices/import*", "POST")
     for place, name in enumerate(["first-list", "second-list"]):
-        price = {"provider": "openai", "model": name, "operation": "speech", "unit": "million_characters", "price_usd": "1",
-                 "minimum_ms": 0, "rounding_ms": 0, "effective_from": "2026-01-01T00:00:00Z", "source": "a test",
-                 "read_on": "2026-01-01"}
-        text = json.dumps([price]).encode()
-        drop.set_input_files({"name": f"{name}.json", "mimeType": "application/json", "buffer": text})
+        drop.set_input_files(list_of(name))
         held.wait(place + 1)
     write = page.get_by_role("button", name="Write 1 price")
     held.release()
@@ -277,6 +285,23 @@ def test_the_list_that_is_written_is_the_one_that_is_seen(site, furnished, signe
     page.get_by_text("The list is in").wait_for()
     written = [len(site.ask("GET", f"prices?model={name}")["data"]) for name in ("first-list", "second-list")]
     assert written == [0, 1]
+
+
+def test_a_list_that_is_being_written_keeps_its_mode_and_is_told_of(site, furnished, signed_in_page):
+    page = signed_in_page("/prices?tab=import")
+    page.locator("input[type=file]").set_input_files(list_of("slowly-written"))
+    write = page.get_by_role("button", name="Write 1 price")
+    write.wait_for()
+    calls = []
+    page.route("**/api/v1/prices/import*", lambda route: calls.append(route))
+    write.click()
+    wait_for(lambda: evaluate(page, "0") == 0 and len(calls) == 1)
+    other = page.get_by_label("Are left out")
+    page.get_by_text("Are left out").click(force=True)
+    assert other.is_disabled() and not other.is_checked()
+    calls[0].continue_()
+    page.get_by_text("The list is in").wait_for()
+    assert other.is_enabled()
 
 
 def test_a_voice_is_added_changed_and_deleted(site, furnished, signed_in_page):

@@ -262,6 +262,72 @@ def test_what_the_microphone_hears_is_written_down(playground):
     shows(value_of(page, "Served by"), "^local")
 
 
+def test_what_is_filled_in_is_there_after_another_tab(playground, microphone, world):
+    page = playground("speech")
+    page.get_by_label("Text").fill("Said by nobody else.")
+    page.get_by_label("Model", exact=True).select_option("local/flite")
+    page.get_by_label("Voice", exact=True).fill("a-voice-of-mine")
+    page.get_by_role("tab", name="Transcription").click()
+    page.get_by_label("Drop a recording here").set_input_files(microphone.spoken)
+    page.get_by_label("Model", exact=True).select_option(label="Another, by its name")
+    page.get_by_label("Name of the model").fill("nobody/nothing")
+    page.get_by_label("Response format").select_option("text")
+    page.get_by_label("Language").fill("en")
+    page.get_by_label("Stream the text").check()
+    page.get_by_role("tab", name="Realtime").click()
+    page.get_by_label("Instructions").fill("Sing.")
+    page.get_by_role("tab", name="Speech").click()
+    labels = ("Text", "Model", "Voice")
+    told = [page.get_by_label(label, exact=True).input_value() for label in labels]
+    assert told == ["Said by nobody else.", "local/flite", "a-voice-of-mine"]
+    page.get_by_role("tab", name="Transcription").click()
+    page.get_by_text(microphone.spoken.name).wait_for()
+    labels = ("Name of the model", "Response format", "Language")
+    assert [page.get_by_label(label).input_value() for label in labels] == ["nobody/nothing", "text", "en"]
+    assert page.get_by_label("Stream the text").is_checked()
+    page.get_by_role("tab", name="Realtime").click()
+    assert page.get_by_label("Instructions").input_value() == "Sing."
+    # Another key may have other models; what was typed is still there.
+    page.get_by_role("button", name="Use another key").click()
+    page.get_by_label("Virtual key").fill(world.secret)
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_role("tab", name="Transcription").click()
+    assert page.get_by_label("Language").input_value() == "en"
+    assert page.get_by_label("Name of the model").count() == 0, "the model is one of the key's"
+
+
+def test_what_was_recorded_until_the_tab_was_left_is_kept(playground):
+    page = playground("transcription")
+    page.get_by_role("button", name="Record", exact=True).click()
+    shows(page.get_by_role("timer"), r"^[1-9]\d*(\.\d)? s")
+    page.get_by_role("tab", name="Speech").click()
+    page.get_by_role("tab", name="Transcription").click()
+    page.get_by_text("recording.wav").wait_for()
+    page.get_by_role("button", name="Record", exact=True).wait_for()
+
+
+def test_a_transcript_that_comes_while_another_tab_is_seen_is_there(playground, microphone):
+    page = playground("transcription")
+    page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
+    page.get_by_label("Drop a recording here").set_input_files(microphone.spoken)
+    # The browser itself sends it when the test lets it: files are not seen beside it.
+    calls = []
+    page.route("**/v1/audio/transcriptions", lambda route: calls.append(route))
+    send = page.get_by_role("button", name="Transcribe", exact=True)
+    send.click()
+    wait_for(lambda: evaluate(page, "0") == 0 and len(calls) == 1)
+    page.get_by_role("tab", name="Realtime").click()
+    page.get_by_role("tab", name="Transcription").click()
+    assert send.get_attribute("aria-busy") == "true", "it is still under way"
+    page.get_by_role("tab", name="Realtime").click()
+    with page.expect_response("**/v1/audio/transcriptions") as answered:
+        calls[0].continue_()
+    answered.value.finished()
+    page.get_by_role("tab", name="Transcription").click()
+    shows(page.locator(".transcript"), "test|speech|system")
+    shows(value_of(page, "Served by"), "^local")
+
+
 def test_a_file_is_written_down_as_it_comes_and_as_subtitles(playground, microphone):
     page = playground("transcription")
     page.get_by_label("Model", exact=True).select_option("local/pocketsphinx")
@@ -379,6 +445,34 @@ def test_a_turn_is_listed_when_its_record_comes_late(site, playground, signed_in
     watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
     page.get_by_role("button", name="End conversation").click()
     page.get_by_text("You ended the conversation.").wait_for()
+
+
+def test_a_turn_whose_record_comes_late_is_listed_on_a_page_that_is_opened_afterwards(
+    site, playground, signed_in_page, world
+):
+    page = playground("realtime")
+    page.get_by_label("Use the microphone").uncheck()
+    begin_talk(page)
+    session = wait_for(lambda: site.ask("GET", "sessions")["data"] or None)[0]["id"]
+    write(page, "hello")
+    wait_for(lambda: site.ask("GET", f"sessions/{session}", expected=(200, 404)).get("turns") or None)
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_text("You ended the conversation.").wait_for()
+    wait_for(lambda: site.ask("GET", "sessions")["data"] == [])
+    watcher = signed_in_page("/account", world.boss)
+    watcher.get_by_role("heading", level=1, name="Your account").wait_for()
+    unwritten = []
+
+    def not_written(route):
+        answer = route.fetch()
+        told = answer.json()
+        unwritten.extend(told["turns"])
+        route.fulfill(response=answer, json=told | {"turns": []})
+
+    watcher.route(f"**/api/v1/sessions/{session}", not_written, times=1)
+    watcher.goto(f"/sessions/{session}")
+    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
+    assert unwritten, "what it was told at first"
 
 
 def test_a_stream_that_breaks_is_told_and_taken_up_again(world, signed_in_page):

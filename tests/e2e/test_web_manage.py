@@ -208,6 +208,23 @@ def test_a_key_is_changed_several_times_without_being_looked_at_again(site, told
     held.end()
 
 
+def test_a_key_is_changed_behind_a_proxy_that_compresses(site, told, signed_in_page):
+    key = site.ask("POST", "keys", {"name": "compressed", "tenant_id": told.tenant["id"]})
+    page = signed_in_page("/account")
+    heading(page, "Your account")
+
+    def compressed(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, headers=answer.headers | {"etag": f"W/{answer.headers['etag']}"})
+
+    page.route(f"**/api/v1/keys/{key['id']}", compressed)
+    page.goto(f"/keys/{key['id']}")
+    heading(page, "compressed")
+    for name in ("compressed well", "compressed better"):
+        name_anew(page, "key", name)
+    assert site.ask("GET", f"keys/{key['id']}")["name"] == "compressed better"
+
+
 def refused(site, secret):
     try:
         site.client(secret).audio.speech.create(model="voice", voice="alloy", input="Hello.")

@@ -233,6 +233,27 @@ def test_a_comparison_is_of_the_invoice_that_is_named(used, signed_in_page):
     assert differences.get_by_text("of-the-second", exact=True).count() and not page.get_by_text("of-the-first").count()
 
 
+def test_a_comparison_is_with_the_provider_that_is_chosen(site, used, signed_in_page):
+    site.provider("groq", "another")
+    page = signed_in_page("/usage/compare?provider=openai")
+    drop, provider = page.get_by_label("Drop the invoice here"), page.get_by_label("Provider", exact=True)
+    lines = b"date,model,amount_usd\n2026-01-01,its-model,1\n"
+    invoice = {"name": "of-openai.csv", "mimeType": "text/csv", "buffer": lines}
+    drop.set_input_files(invoice)
+    page.get_by_text("Compared of-openai.csv.").wait_for()
+    provider.select_option("another")
+    page.get_by_text("Compared of-openai.csv.").wait_for(state="detached")
+    assert not page.get_by_text("its-model").count()
+    provider.select_option("openai")
+    held = Held(page, "**/api/v1/usage/compare*", "POST")
+    drop.set_input_files(invoice)
+    held.wait()
+    provider.select_option("another")
+    held.end()
+    assert not page.get_by_text("its-model").count() and not page.get_by_text("of-openai").count()
+    assert page.get_by_text("Example of an invoice").count()
+
+
 def test_a_channel_is_made_tried_and_its_messages_are_signed(site, used, signed_in_page, receiver):
     page = signed_in_page("/alerts?view=channels")
     page.get_by_role("button", name="Create channel").first.click()

@@ -87,8 +87,8 @@ fn compile(root: &Path, target: &Path, toolchain: &Toolchain, mode: Mode) -> Res
     Ok(target.join(compiler::TARGET).join(mode.profile()).join("web-ui.wasm"))
 }
 
-/// Folders of this machine get names that are the same everywhere: panics tell where they are, so the bundle has them. Of
-/// those that match, the last one counts.
+/// Folders of this machine get names that are the same everywhere: panics tell where they are, so the bundle has them.
+/// Of those that match, the last one counts.
 fn remapped(root: &Path, target: &Path) -> Vec<String> {
     let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = own.or_else(|| Some(std::env::home_dir()?.join(".cargo")));

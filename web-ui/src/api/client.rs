@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::request::{Answer, Call};
+use super::wire::strong;
 use crate::clock;
 use crate::session::Session;
 
@@ -76,7 +77,7 @@ impl Client {
 
     async fn versioned<T: DeserializeOwned>(&self, call: Call) -> Result<Versioned<T>, Failure> {
         let answer = self.send(call).await?;
-        let version = answer.header("etag");
+        let version = answer.header("etag").map(|tag| strong(&tag).to_owned());
         Ok(Versioned { value: answer.json().await?, version })
     }
 

@@ -36,7 +36,8 @@ impl Turn {
         self.turns.0.try_get_value() == Some(self.number)
     }
 
-    /// As [`super::submit`]; where another turn has begun meanwhile, `busy` is that turn's, and nobody hears the answer.
+    /// As [`super::submit`]; where another turn has begun meanwhile, `busy` is that turn's, and nobody hears the
+    /// answer.
     pub(crate) fn submit<T: 'static>(
         self,
         busy: RwSignal<bool>,

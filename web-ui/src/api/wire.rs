@@ -48,6 +48,12 @@ pub(crate) fn is_header_value(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
+/// A version's tag as its server gave it. A proxy that compresses answers marks their tags as weak, and with a weak tag
+/// no change is ever accepted.
+pub(super) fn strong(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
 #[cfg(test)]
 mod tests {
     use admin_types::keys::{KeySort, KeyState, ListKeys};
@@ -71,5 +77,10 @@ mod tests {
     #[test]
     fn headers_are_ascii() {
         assert!(is_header_value("Bearer sk-ap-1") && !is_header_value("a\nb") && !is_header_value("ä"));
+    }
+
+    #[test]
+    fn a_version_is_the_same_whoever_has_compressed_it() {
+        assert_eq!([strong("W/\"3\""), strong("\"3\""), strong("\"W/3\"")], ["\"3\"", "\"3\"", "\"W/3\""]);
     }
 }

@@ -207,10 +207,11 @@ pub(crate) fn Segments(
     /// The label is only read, not seen.
     #[prop(optional)]
     quiet: bool,
+    #[prop(optional, into)] disabled: Signal<bool>,
 ) -> impl IntoView {
     let name = unique_id("segments");
     view! {
-        <fieldset class="segments-field">
+        <fieldset class="segments-field" disabled=move || disabled.get()>
             <legend class:visually-hidden=quiet>{label}</legend>
             <div class="segments">
                 {move || {

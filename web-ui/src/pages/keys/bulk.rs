@@ -181,11 +181,11 @@ fn Report(checked: Checked) -> impl IntoView {
         Column::new("Column", |row: &RowProblem| row.column.clone().unwrap_or_else(|| "–".to_owned())).width(140),
         Column::new("What is wrong", |row: &RowProblem| row.detail.clone()),
     ];
-    let errors = Signal::stored(checked.errors);
+    let (errors, name) = (Signal::stored(checked.errors), checked.file.name);
     let key = |row: &RowProblem| format!("{}-{}-{}", row.row, row.column.as_deref().unwrap_or_default(), row.detail);
     view! {
         <Notice tone=Tone::Bad title="Nothing is made yet">
-            {format!("Of {rows} rows in {}, these cannot be used. Mend the file and choose it again.", checked.file.name)}
+            {format!("Of {rows} rows in {name}, these cannot be used. Mend the file and choose it again.")}
         </Notice>
         <DataTable label="Rows that cannot be used" columns rows=errors key />
     }

@@ -23,8 +23,16 @@ pub(super) fn Playground() -> impl IntoView {
     let access = provide_access();
     let tab = query_text_or("tab", "speech");
     let tabs = Choice::list(&[("speech", "Speech"), ("transcription", "Transcription"), ("realtime", "Realtime")]);
-    // What was spoken outlives its tab.
+    // What is filled in, what is under way and what came of it outlive their tabs.
     let takes = RwSignal::new(Vec::<Take>::new());
+    let (speech, transcription, realtime) = (speech::Draft::new(), transcription::Draft::new(), realtime::Draft::new());
+    Effect::new(move |_| {
+        if !access.is_ready() {
+            speech.forget_key();
+            transcription.forget_key();
+            realtime.forget_key();
+        }
+    });
     Effect::new(move |_| {
         if !tab.with(|tab| matches!(tab.as_str(), "speech" | "transcription" | "realtime")) {
             tab.set("speech".to_owned());
@@ -37,13 +45,13 @@ pub(super) fn Playground() -> impl IntoView {
             <Show when=move || access.is_ready()>
                 <Tabs label="What to try" group=GROUP selected=tab tabs=tabs.clone() />
                 <TabPanel group=GROUP name="speech" selected=tab>
-                    <speech::SpeechTab access takes />
+                    <speech::SpeechTab access draft=speech takes />
                 </TabPanel>
                 <TabPanel group=GROUP name="transcription" selected=tab>
-                    <transcription::TranscriptionTab access />
+                    <transcription::TranscriptionTab access draft=transcription />
                 </TabPanel>
                 <TabPanel group=GROUP name="realtime" selected=tab>
-                    <realtime::RealtimeTab access />
+                    <realtime::RealtimeTab access draft=realtime />
                 </TabPanel>
             </Show>
         </Stack>

@@ -20,6 +20,8 @@ use crate::session::{Permission, use_session};
 
 /// Turns are asked for again after such pauses: most are listed within a second, and all when the ledger is well.
 const LISTED_AFTER_MS: [i32; 9] = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000, 120_000];
+/// So many of them where nobody knows when the session has ended: it may have been a moment ago, or last year.
+const FIRST_PAUSES: usize = 5;
 
 /// The page.
 #[component]
@@ -71,24 +73,23 @@ pub(in crate::pages) fn SessionPage(id: Uuid) -> impl IntoView {
 }
 
 /// A turn is told of when it ends, and listed when its record is written, which may be later. After the session's end,
-/// the last may not have been told of.
+/// the last may not have been told of, nor on a page that is opened after it.
 fn ask_until_listed(progress: Memo<Option<i64>>, found: LocalResource<Result<SessionDetails, Failure>>) {
     let turns = Turns::new();
     Effect::new(move |before: Option<Option<i64>>| {
         let told = progress.get();
         let turn = turns.begin();
-        let has_ended = told.is_none() && before.flatten().is_some();
-        if told.is_some() || has_ended {
-            spawn_local(async move {
-                for pause_ms in LISTED_AFTER_MS {
-                    clock::sleep_ms(pause_ms).await;
-                    if !turn.is_last() || told.is_some_and(|told| lists(found, told)) {
-                        return;
-                    }
-                    found.refetch();
+        let was_never_open = told.is_none() && before.flatten().is_none();
+        let pauses = if was_never_open { FIRST_PAUSES } else { LISTED_AFTER_MS.len() };
+        spawn_local(async move {
+            for pause_ms in LISTED_AFTER_MS.into_iter().take(pauses) {
+                clock::sleep_ms(pause_ms).await;
+                if !turn.is_last() || told.is_some_and(|told| lists(found, told)) {
+                    return;
                 }
-            });
-        }
+                found.refetch();
+            }
+        });
         told
     });
 }

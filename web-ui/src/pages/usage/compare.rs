@@ -53,8 +53,19 @@ fn Comparison() -> impl IntoView {
     let busy = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);
     let found = RwSignal::new(None::<InvoiceComparison>);
-    // What is shown is of the file that is named.
+    // What is shown is of the file that is named, and of the provider and tenant that are chosen.
     let turns = Turns::new();
+    Effect::new(move |before: Option<()>| {
+        provider.track();
+        let _of_another_tenant = session.tenant();
+        if before.is_some() {
+            let _earlier_are_over = turns.begin();
+            busy.set(false);
+            failure.set(None);
+            found.set(None);
+            file_name.set(None);
+        }
+    });
     let compare = move |file: web_sys::File| {
         failure.set(None);
         found.set(None);

@@ -149,6 +149,8 @@ pub(super) fn Import(editing: Editing) -> impl IntoView {
                         label="Rows that cannot be used"
                         value=mode
                         options=Choice::list(&[("all_or_nothing", "Keep the whole list out"), ("skip_bad", "Are left out")])
+                        // What is written now has its mode, and its report is still to come.
+                        disabled=writing
                     />
                     <FileDrop
                         label="Drop a list here, or choose one"

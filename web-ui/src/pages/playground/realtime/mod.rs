@@ -14,7 +14,8 @@ use leptos::prelude::*;
 use self::call::{Call, Phase};
 use self::lines::Transcript;
 use self::log::Inspector;
-use self::settings::{Draft, SettingsFields};
+pub(super) use self::settings::Draft;
+use self::settings::SettingsFields;
 use super::access::Access;
 use super::facts::ms_text;
 use super::transcription::LevelMeter;
@@ -26,8 +27,8 @@ use crate::format;
 
 /// The tab.
 #[component]
-pub(super) fn RealtimeTab(access: Access) -> impl IntoView {
-    let (call, draft) = (Call::new(), Draft::new());
+pub(super) fn RealtimeTab(access: Access, draft: Draft) -> impl IntoView {
+    let call = Call::new();
     // Leaving ends it: nothing listens or sounds behind one's back.
     on_cleanup(move || {
         call.release();

@@ -49,9 +49,9 @@ impl Asked {
     }
 }
 
-/// What is filled in.
+/// What is filled in. It is the page's, and so outlives a tab that is left.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draft {
+pub(in crate::pages::playground) struct Draft {
     model: RwSignal<String>,
     instructions: RwSignal<String>,
     voice: RwSignal<String>,
@@ -61,7 +61,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new() -> Self {
+    pub(in crate::pages::playground) fn new() -> Self {
         Self {
             model: RwSignal::new(String::new()),
             instructions: RwSignal::new(String::new()),
@@ -70,6 +70,11 @@ impl Draft {
             turns: RwSignal::new("auto".to_owned()),
             microphone: RwSignal::new(true),
         }
+    }
+
+    /// Another key may have other models.
+    pub(in crate::pages::playground) fn forget_key(self) {
+        self.model.set(String::new());
     }
 
     pub(super) fn asked(self) -> Asked {

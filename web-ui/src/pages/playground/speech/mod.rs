@@ -28,9 +28,9 @@ const FORMATS: [(&str, &str); 6] =
     [("wav", "WAV"), ("mp3", "MP3"), ("opus", "Opus"), ("aac", "AAC"), ("flac", "FLAC"), ("pcm", "PCM, 24 kHz")];
 const FIRST_TEXT: &str = "Hello. This is how I sound.";
 
-/// What is filled in. It outlives a tab that is left.
+/// What is filled in. It is the page's, and so outlives a tab that is left.
 #[derive(Debug, Clone, Copy)]
-struct Draft {
+pub(super) struct Draft {
     text: RwSignal<String>,
     model: RwSignal<String>,
     voice: RwSignal<String>,
@@ -41,7 +41,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             text: RwSignal::new(FIRST_TEXT.to_owned()),
             model: RwSignal::new(String::new()),
@@ -51,6 +51,12 @@ impl Draft {
             instructions: RwSignal::new(String::new()),
             at_once: RwSignal::new(true),
         }
+    }
+
+    /// Another key may have other models, and these other voices.
+    pub(super) fn forget_key(self) {
+        self.model.set(String::new());
+        self.voice.set(String::new());
     }
 
     fn speech(self) -> Result<Speech, Failure> {
@@ -68,8 +74,7 @@ impl Draft {
 
 /// The tab.
 #[component]
-pub(super) fn SpeechTab(access: Access, takes: RwSignal<Vec<Take>>) -> impl IntoView {
-    let draft = Draft::new();
+pub(super) fn SpeechTab(access: Access, draft: Draft, takes: RwSignal<Vec<Take>>) -> impl IntoView {
     let busy = RwSignal::new(false);
     let stop = RwSignal::new(false);
     let failure = RwSignal::new(None::<Failure>);

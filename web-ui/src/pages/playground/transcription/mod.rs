@@ -39,16 +39,47 @@ struct Clip {
     name: String,
 }
 
+/// What is filled in, and what comes of it. It is the page's, and so outlives a tab that is left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft {
+    clip: RwSignal<Option<Clip>, LocalStorage>,
+    model: RwSignal<String>,
+    language: RwSignal<String>,
+    format: RwSignal<String>,
+    streamed: RwSignal<bool>,
+    busy: RwSignal<bool>,
+    failure: RwSignal<Option<Failure>>,
+    outcome: RwSignal<Option<Outcome>>,
+    /// As far as a stream has come.
+    live: RwSignal<Option<Written>>,
+}
+
+impl Draft {
+    pub(super) fn new() -> Self {
+        Self {
+            clip: RwSignal::new_local(None),
+            model: RwSignal::new(String::new()),
+            language: RwSignal::new(String::new()),
+            format: RwSignal::new("json".to_owned()),
+            streamed: RwSignal::new(false),
+            busy: RwSignal::new(false),
+            failure: RwSignal::new(None),
+            outcome: RwSignal::new(None),
+            live: RwSignal::new(None),
+        }
+    }
+
+    /// Another key may have other models, and what one was refused another may be allowed.
+    pub(super) fn forget_key(self) {
+        self.model.set(String::new());
+        self.failure.set(None);
+    }
+}
+
 /// The tab.
 #[component]
-pub(super) fn TranscriptionTab(access: Access) -> impl IntoView {
-    let clip = RwSignal::new_local(None::<Clip>);
-    let (model, language) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let (format, streamed) = (RwSignal::new("json".to_owned()), RwSignal::new(false));
-    let busy = RwSignal::new(false);
-    let failure = RwSignal::new(None::<Failure>);
-    let outcome = RwSignal::new(None::<Outcome>);
-    let live = RwSignal::new(None::<Written>);
+pub(super) fn TranscriptionTab(access: Access, draft: Draft) -> impl IntoView {
+    let Draft { clip, model, language, format, streamed, busy, failure, outcome, live } = draft;
     let may_stream = Signal::derive(move || format.with(|format| STREAMED.contains(&format.as_str())));
     let send = move || {
         let (Some(gateway), Some(clip)) = (super::gateway_of(access), clip.get_untracked()) else { return };

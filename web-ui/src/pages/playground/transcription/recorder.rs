@@ -90,6 +90,15 @@ impl Recorder {
         }
     }
 
+    /// Nothing listens behind one's back; what was heard until then is kept.
+    fn leave(self, done: RwSignal<Option<Clip>, LocalStorage>) {
+        if self.is_on.try_get_untracked() == Some(true) {
+            self.end(done);
+        } else {
+            self.release();
+        }
+    }
+
     fn release(self) {
         self.is_on.try_set(false);
         self.level.try_set(0.0);
@@ -111,7 +120,7 @@ fn blob_of(bytes: &[u8]) -> Option<Blob> {
 #[component]
 pub(super) fn Source(clip: RwSignal<Option<Clip>, LocalStorage>) -> impl IntoView {
     let recorder = super::recorder();
-    on_cleanup(move || recorder.release());
+    on_cleanup(move || recorder.leave(clip));
     let take = move |file: File| {
         let name = file.name();
         clip.set(Some(Clip { blob: file.into(), name }));
