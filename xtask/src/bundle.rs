@@ -88,7 +88,8 @@ fn read_below(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
 
 /// Of everything that goes into the bundle, and of the program that makes it.
 fn stamp(mode: Mode, wasm: &[u8], style: &str, given: &Files) -> Result<String> {
-    let program = fs::metadata(std::env::current_exe()?)?;
+    // Another build in the same target folder may have replaced the file; where there is this path, it leads to what runs.
+    let program = fs::metadata("/proc/self/exe").or_else(|_| fs::metadata(std::env::current_exe()?))?;
     let mut hasher = Sha256::new();
     hasher.update(format!("{mode:?} {} {:?}", program.len(), program.modified()?));
     for (name, content) in given {
