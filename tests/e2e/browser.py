@@ -18,6 +18,7 @@ import pathlib
 import re
 import shutil
 import signal
+import time
 import types
 import urllib.error
 import urllib.parse
@@ -29,6 +30,8 @@ import conftest
 
 NODE_MODULES = pathlib.Path(__file__).parent / "node" / "node_modules"
 WIDE, NARROW = 1440, 375
+# So long the end of a request may go untold.
+MOST_UNTOLD_S = 3.0
 PASSWORD = "correct horse battery"
 CONFIG = """
 server:
@@ -362,8 +365,21 @@ class Held:
             self.release()
 
     def _answer(self, route):
+        ended = []
+
+        def tell(request):
+            if request == route.request:
+                ended.append(request)
+
+        for event in ("requestfinished", "requestfailed"):
+            self.page.on(event, tell)
         route.fulfill(response=route.fetch())
-        route.request.response().finished()
+        # Of what a page has read and then breaks off, the browser may tell nothing more.
+        until = time.monotonic() + MOST_UNTOLD_S
+        while not ended and time.monotonic() < until:
+            evaluate(self.page, "new Promise(done => setTimeout(() => done(0), 20))")
+        for event in ("requestfinished", "requestfailed"):
+            self.page.remove_listener(event, tell)
         # What is read is painted with the next frame.
         evaluate(self.page, "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
 
