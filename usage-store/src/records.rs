@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use entities::{Id, usage_record};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    QueryTrait, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QuerySelect, QueryTrait, TransactionTrait,
 };
 
 use crate::tally::Tally;
@@ -14,6 +14,9 @@ use crate::write;
 
 /// Rows of one statement: 32 columns each must stay below SQLite's 32 766 variables.
 const CHUNK: usize = 500;
+/// A server that hears no more of us, since the network between has vanished, would keep our locks for hours, and the
+/// same records would wait for them over their next connection.
+const LET_GO: &str = "SET LOCAL idle_in_transaction_session_timeout = '20s'";
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +38,9 @@ pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]
         return Ok(inserted);
     }
     let transaction = db.begin().await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(LET_GO).await?;
+    }
     let mut tally = Tally::default();
     for chunk in records.chunks(CHUNK) {
         let mut new = insert_chunk(&transaction, chunk).await?;

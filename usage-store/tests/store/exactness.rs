@@ -5,9 +5,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample;
 use proptest::test_runner::{Config, TestRunner};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, TransactionTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, TransactionTrait};
 use usage_store::tables::{DAILY, DAILY_ALL, HOURLY, HOURLY_ALL, LABELS, MONTHLY_LABELS};
-use usage_store::{Repriced, insert_new, reprice_rollups};
+use usage_store::{Repriced, Sql, insert_new, reprice_rollups};
 
 use super::databases::TestDatabase;
 use super::{LATE, id, record};
@@ -162,4 +162,21 @@ fn sums_stay_exact_on_sqlite() {
 #[test]
 fn sums_stay_exact_on_postgresql() {
     random_lives(8, TestDatabase::postgres());
+}
+
+#[tokio::test]
+async fn a_transaction_that_nobody_ends_keeps_no_lock_for_long() {
+    let database = TestDatabase::postgres().await;
+    let tells = "CREATE TABLE told (patience text);
+        CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO told VALUES (current_setting('idle_in_transaction_session_timeout'));
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER tell AFTER INSERT ON usage_records FOR EACH STATEMENT EXECUTE FUNCTION tell()";
+    database.db.execute_unprepared(tells).await.unwrap();
+    insert_new(&database.db, &[record(1)]).await.unwrap();
+    let asked = Sql::new(DbBackend::Postgres, "SELECT patience FROM told".to_owned());
+    let patience: String = asked.one(&database.db).await.unwrap().unwrap().try_get_by_index(0).unwrap();
+    assert_eq!(patience, "20s", "less than the ledger waits before it tries over another connection");
+    database.remove().await;
 }
