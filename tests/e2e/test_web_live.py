@@ -429,6 +429,18 @@ def test_a_turn_is_listed_when_its_record_comes_late(site, playground, signed_in
     watcher = signed_in_page(f"/sessions/{session}", world.boss)
     shows(watcher.get_by_role("status", name="Connection"), "Live")
     watcher.get_by_text("No turn is recorded yet").wait_for()
+    unwritten = without_turns(watcher, session)
+    write(page, "hello")
+    # The stream tells of the turn, and its record is not there yet.
+    wait_for(lambda: evaluate(watcher, "0") == 0 and len(unwritten) > 0)
+    watcher.unroute(f"**/api/v1/sessions/{session}")
+    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_text("You ended the conversation.").wait_for()
+
+
+def without_turns(page, session, times=None):
+    """A session is told as if none of its turns was recorded; gives those that are kept back."""
     unwritten = []
 
     def not_written(route):
@@ -437,14 +449,8 @@ def test_a_turn_is_listed_when_its_record_comes_late(site, playground, signed_in
         unwritten.extend(told["turns"])
         route.fulfill(response=answer, json=told | {"turns": []})
 
-    watcher.route(f"**/api/v1/sessions/{session}", not_written)
-    write(page, "hello")
-    # The stream tells of the turn, and its record is not there yet.
-    wait_for(lambda: evaluate(watcher, "0") == 0 and len(unwritten) > 0)
-    watcher.unroute(f"**/api/v1/sessions/{session}")
-    watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
-    page.get_by_role("button", name="End conversation").click()
-    page.get_by_text("You ended the conversation.").wait_for()
+    page.route(f"**/api/v1/sessions/{session}", not_written, times=times)
+    return unwritten
 
 
 def test_a_turn_whose_record_comes_late_is_listed_on_a_page_that_is_opened_afterwards(
@@ -461,15 +467,7 @@ def test_a_turn_whose_record_comes_late_is_listed_on_a_page_that_is_opened_after
     wait_for(lambda: site.ask("GET", "sessions")["data"] == [])
     watcher = signed_in_page("/account", world.boss)
     watcher.get_by_role("heading", level=1, name="Your account").wait_for()
-    unwritten = []
-
-    def not_written(route):
-        answer = route.fetch()
-        told = answer.json()
-        unwritten.extend(told["turns"])
-        route.fulfill(response=answer, json=told | {"turns": []})
-
-    watcher.route(f"**/api/v1/sessions/{session}", not_written, times=1)
+    unwritten = without_turns(watcher, session, times=1)
     watcher.goto(f"/sessions/{session}")
     watcher.get_by_role("table", name="Turns").get_by_text("openai · gpt-realtime").first.wait_for()
     assert unwritten, "what it was told at first"
