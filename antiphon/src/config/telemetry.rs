@@ -122,24 +122,29 @@ impl TelemetryConfig {
             self.otlp = Some(OtlpConfig::at(endpoint, protocol));
         }
         let Some(otlp) = &mut self.otlp else { return Ok(()) };
-        for (name, value) in pairs(of("OTEL_EXPORTER_OTLP_HEADERS")) {
+        let headers = pairs(of("OTEL_EXPORTER_OTLP_HEADERS"));
+        for (name, value) in headers.ok_or("OTEL_EXPORTER_OTLP_HEADERS: expected name=value,name=value, percent-encoded")? {
             otlp.headers.entry(name).or_insert_with(|| value.into());
         }
+        let attributes = pairs(of("OTEL_RESOURCE_ATTRIBUTES"));
+        let attributes = attributes.ok_or("OTEL_RESOURCE_ATTRIBUTES: expected name=value,name=value, percent-encoded")?;
         let service = of("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name.to_owned()));
-        for (name, value) in service.into_iter().chain(pairs(of("OTEL_RESOURCE_ATTRIBUTES"))) {
+        for (name, value) in service.into_iter().chain(attributes) {
             otlp.resource.entry(name).or_insert(value);
         }
         Ok(())
     }
 }
 
-/// `name=value,other=value` with percent-encoding, as in `W3C` Baggage; what is written otherwise is left out.
-fn pairs(text: Option<&str>) -> impl Iterator<Item = (String, String)> {
+/// `name=value,other=value` with percent-encoding, as in `W3C` Baggage, which allows a comma too many; `None` where it
+/// is anything else.
+fn pairs(text: Option<&str>) -> Option<Vec<(String, String)>> {
     let decoded = |text: &str| Some(percent_decode_str(text.trim()).decode_utf8().ok()?.into_owned());
-    text.unwrap_or_default().split(',').filter_map(move |pair| {
+    let pair = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
-        Some((decoded(name)?, decoded(value)?))
-    })
+        Some((decoded(name).filter(|name| !name.is_empty())?, decoded(value)?))
+    };
+    text.unwrap_or_default().split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
 }
 
 impl OtlpConfig {

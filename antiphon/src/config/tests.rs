@@ -249,6 +249,13 @@ fn a_collector_is_named_by_its_usual_variable_unless_declared() {
     assert_eq!((otlp.protocol, otlp.headers["x-two"].expose_secret()), (OtlpProtocol::Grpc, "mine"));
     let json = read("", &[usual[0], ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]);
     assert!(json.unwrap_err().to_string().contains("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"] {
+        for unreadable in ["a=1,canary", "=canary", "a=canary%FF"] {
+            let why = read("", &[usual[0], (name, unreadable)]).unwrap_err().to_string();
+            assert!(why.contains(name) && !why.contains("canary"), "{unreadable}: {why}");
+        }
+        assert!(read("", &[usual[0], (name, "a=1, ,b=,")]).is_ok());
+    }
 
     for (wrong, told) in [
         ("sample: 1.5", "sample"),
