@@ -25,7 +25,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM tools AS web
 RUN rustup target add wasm32-unknown-unknown
 COPY xtask xtask
-RUN cargo build --locked --manifest-path xtask/Cargo.toml
+RUN cargo build --release --locked --manifest-path xtask/Cargo.toml
 COPY . .
 RUN cargo xtask web
 

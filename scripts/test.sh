@@ -16,7 +16,7 @@ settings=$(scripts/redis-for-tests.sh start)
 eval "$settings"
 
 # What the server of the end-to-end tests shows in a browser.
-cargo xtask web --dev
+cargo run --quiet --locked --manifest-path xtask/Cargo.toml -- web --dev
 # This also builds the two programs: a build of their own would compile tokio, and all that stands on
 # it, a second time with other features.
 cargo test --locked --workspace
