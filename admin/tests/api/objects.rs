@@ -128,7 +128,10 @@ fn least(document: &Value, schema: &Value) -> Value {
         "boolean" => json!(false),
         "array" => json!([]),
         _ => {
-            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+            if required.is_empty() && schema["minProperties"].as_u64() > Some(0) {
+                required.extend(schema["properties"].as_object().unwrap().keys().next().map(|name| json!(name)));
+            }
             let fields = required.iter().map(|name| {
                 let name = name.as_str().unwrap();
                 (name.to_owned(), least(document, &schema["properties"][name]))
