@@ -130,7 +130,8 @@ fn least(document: &Value, schema: &Value) -> Value {
         _ => {
             let mut required = schema["required"].as_array().cloned().unwrap_or_default();
             if required.is_empty() && schema["minProperties"].as_u64() > Some(0) {
-                required.extend(schema["properties"].as_object().unwrap().keys().next().map(|name| json!(name)));
+                let first = schema["properties"].as_object().and_then(|fields| fields.keys().next());
+                required.extend(first.map(|name| json!(name)));
             }
             let fields = required.iter().map(|name| {
                 let name = name.as_str().unwrap();
