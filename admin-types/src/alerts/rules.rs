@@ -249,15 +249,13 @@ pub struct UpdateAlertRule {
 /// How long nobody is told: one of the two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(min_properties = 1, max_properties = 1)]
 pub struct MuteAlertRule {
     /// Until this moment, in the future.
     #[serde(default, with = "crate::moment::option", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = OffsetDateTime, required = false)]
     pub until: Option<OffsetDateTime>,
     /// For this many minutes from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = u32, required = false, minimum = 1, maximum = 525_600)]
+    #[schema(minimum = 1, maximum = 525_600)]
     pub minutes: Option<u32>,
 }
 

@@ -73,13 +73,8 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
     }
     // SQLite lowers ASCII alone, and so does PostgreSQL in some locales: other letters are found as they are
     // written, and in capitals.
-    let capitals: String = lower
-        .chars()
-        .flat_map(|letter| {
-            let capital = (!letter.is_ascii()).then(|| letter.to_uppercase());
-            capital.into_iter().flatten().chain(letter.is_ascii().then_some(letter))
-        })
-        .collect();
+    let capital = |letter: char| if letter.is_ascii() { letter.into() } else { letter.to_uppercase().to_string() };
+    let capitals: String = lower.chars().map(capital).collect();
     [lower, text.to_ascii_lowercase(), capitals].iter().fold(Condition::any(), |any, text| any.add(like(column, text)))
 }
 

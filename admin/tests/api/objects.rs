@@ -128,11 +128,7 @@ fn least(document: &Value, schema: &Value) -> Value {
         "boolean" => json!(false),
         "array" => json!([]),
         _ => {
-            let mut required = schema["required"].as_array().cloned().unwrap_or_default();
-            if required.is_empty() && schema["minProperties"].as_u64() > Some(0) {
-                let first = schema["properties"].as_object().and_then(|fields| fields.keys().next());
-                required.extend(first.map(|name| json!(name)));
-            }
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
             let fields = required.iter().map(|name| {
                 let name = name.as_str().unwrap();
                 (name.to_owned(), least(document, &schema["properties"][name]))

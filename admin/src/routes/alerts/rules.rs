@@ -159,9 +159,8 @@ pub(crate) async fn delete_alert_rule(one: One) -> Result<HttpResponse, AdminErr
 ))]
 #[post("/api/v1/alerts/rules/{id}/mute")]
 pub(crate) async fn mute_alert_rule(one: One, body: Body<MuteAlertRule>) -> Result<HttpResponse, AdminError> {
-    let until = muted_until(body.value, OffsetDateTime::now_utc())?;
     one.change::<alert_rule::Entity>("mute", async |_, row| {
-        row.muted_until = Some(stored(until));
+        row.muted_until = Some(stored(muted_until(body.value, OffsetDateTime::now_utc())?));
         Ok(())
     })
     .await
