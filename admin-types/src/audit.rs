@@ -6,6 +6,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// One entry. Entries are never changed; each is bound to the one before by a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
@@ -66,22 +68,37 @@ pub struct ListAudit {
     #[param(max_length = 200)]
     pub object_id: Option<String>,
     /// Only what happened then or later.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<OffsetDateTime>,
     /// Only what happened before.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<OffsetDateTime>,
     /// Only where an actor's name, what was, or what came of it contains this.
     #[param(max_length = 200)]
     pub q: Option<String>,
+    /// `-at` (as told nothing) or `at`; `-` is descending.
+    #[param(inline)]
+    pub sort: Option<AuditSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,
     /// `next_cursor` of the page before.
     #[param(max_length = 1000)]
     pub cursor: Option<String>,
+}
+
+words! {
+    /// Orders of the audit log.
+    #[derive(Default)]
+    AuditSort {
+        /// Newest first.
+        #[default]
+        AtDescending = "-at",
+        /// Oldest first.
+        At = "at",
+    }
 }
 
 /// Which entries are written out, and how. They come newest first.
@@ -107,11 +124,11 @@ pub struct ExportAudit {
     #[param(max_length = 200)]
     pub object_id: Option<String>,
     /// Only what happened then or later.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<OffsetDateTime>,
     /// Only what happened before.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<OffsetDateTime>,
     /// Only where an actor's name, what was, or what came of it contains this.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::role::Role;
 use crate::users::User;
+use crate::words::words;
 
 /// Fewest characters of a password.
 pub const MIN_PASSWORD: usize = 12;
@@ -101,11 +102,29 @@ pub struct SignIn {
     pub current: bool,
 }
 
-/// Which sign-ins are listed, the newest first.
+words! {
+    /// Orders of a list of sign-ins.
+    #[derive(Default)]
+    SignInSort {
+        /// Newest first.
+        #[default]
+        StartedAtDescending = "-started_at",
+        /// Oldest first.
+        StartedAt = "started_at",
+    }
+}
+
+/// Which sign-ins are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListSignIns {
+    /// Only those whose address or program contains this.
+    #[param(max_length = 200)]
+    pub q: Option<String>,
+    /// `-started_at` (as told nothing) or `started_at`; `-` is descending.
+    #[param(inline)]
+    pub sort: Option<SignInSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,

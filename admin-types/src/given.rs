@@ -22,7 +22,7 @@ pub mod moment {
     /// # Errors
     /// It is no moment.
     pub fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Option<OffsetDateTime>>, D::Error> {
-        time::serde::rfc3339::option::deserialize(reader).map(Some)
+        crate::moment::option::deserialize(reader).map(Some)
     }
 
     /// Writes a field; leave absent ones out by `skip_serializing_if`.

@@ -176,7 +176,7 @@ pub struct CreateKey {
     #[serde(default)]
     pub passthrough: bool,
     /// From then on it is refused; in the future.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub expires_at: Option<OffsetDateTime>,
 }
 

@@ -13,6 +13,7 @@ pub mod health;
 pub mod instance;
 pub mod keys;
 pub mod models;
+pub mod moment;
 pub mod page;
 pub mod prices;
 pub mod problem;

@@ -75,7 +75,7 @@ pub struct CreatePrice {
     #[schema(minimum = 0, maximum = 86_400_000)]
     pub rounding_ms: u32,
     /// From this moment on; whole seconds count.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::moment")]
     pub effective_from: OffsetDateTime,
     /// Where it was read.
     #[schema(min_length = 1, max_length = 2000, pattern = r"\S")]
@@ -100,7 +100,7 @@ pub struct UpdatePrice {
     #[schema(minimum = 0, maximum = 86_400_000)]
     pub rounding_ms: Option<u32>,
     /// From this moment on; whole seconds count.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub effective_from: Option<OffsetDateTime>,
     /// Where it was read.
     #[schema(min_length = 1, max_length = 2000, pattern = r"\S")]
@@ -134,7 +134,7 @@ macro_rules! with_filters {
             #[param(max_length = 200)]
             pub unit: Option<String>,
             /// Only those in force at this moment: begun by then, and not followed by another.
-            #[serde(default, with = "time::serde::rfc3339::option")]
+            #[serde(default, with = "crate::moment::option")]
             pub in_force_at: Option<OffsetDateTime>,
             /// Only those made so: `seed`, `api` or `cli`.
             #[param(max_length = 200)]
@@ -310,17 +310,40 @@ pub struct ListUnpriced {
     #[param(max_length = 200)]
     pub operation: Option<String>,
     /// Only what began at this moment or later; whole seconds count.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub from: Option<OffsetDateTime>,
     /// Only what began before this moment; whole seconds count.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub to: Option<OffsetDateTime>,
+    /// `tenant` (as told nothing), `-tenant`, `model`, `-model`, `records` or `-records`; `-` is descending.
+    #[param(inline)]
+    pub sort: Option<UnpricedSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,
     /// `next_cursor` of the page before.
     #[param(max_length = 2000)]
     pub cursor: Option<String>,
+}
+
+words! {
+    /// Orders of a list of what was used without a price.
+    #[derive(Default)]
+    UnpricedSort {
+        /// By tenant, then by provider and model.
+        #[default]
+        Tenant = "tenant",
+        /// By tenant, backwards.
+        TenantDescending = "-tenant",
+        /// By model.
+        Model = "model",
+        /// By model, backwards.
+        ModelDescending = "-model",
+        /// Fewest records first.
+        Records = "records",
+        /// Most records first.
+        RecordsDescending = "-records",
+    }
 }
 
 /// A model that was used without a price.
@@ -381,10 +404,10 @@ pub struct Reprice {
     #[schema(max_length = 200)]
     pub operation: Option<String>,
     /// Only what began at this moment or later; whole seconds count.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub from: Option<OffsetDateTime>,
     /// Only what began before this moment; whole seconds count.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub to: Option<OffsetDateTime>,
     /// `next_cursor` of the answer before.
     #[schema(max_length = 1000)]

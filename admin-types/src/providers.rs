@@ -169,12 +169,36 @@ pub struct Credential {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListCredentials {
+    /// Only labels that contain this.
+    #[param(max_length = 200)]
+    pub q: Option<String>,
+    /// Only those that are used, or that are not.
+    pub enabled: Option<bool>,
+    /// `created_at` (as told nothing), `-created_at`, `label` or `-label`; `-` is descending.
+    #[param(inline)]
+    pub sort: Option<CredentialSort>,
     /// Entries of a page; 50 unless told.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,
     /// `next_cursor` of the page before.
     #[param(max_length = 1000)]
     pub cursor: Option<String>,
+}
+
+words! {
+    /// Orders of a list of credentials.
+    #[derive(Default)]
+    CredentialSort {
+        /// Oldest first.
+        #[default]
+        CreatedAt = "created_at",
+        /// Newest first.
+        CreatedAtDescending = "-created_at",
+        /// By label.
+        Label = "label",
+        /// By label, backwards.
+        LabelDescending = "-label",
+    }
 }
 
 /// A credential to be kept.

@@ -48,7 +48,7 @@ pub struct CreateToken {
     /// always bound to one.
     pub tenant_id: Option<Uuid>,
     /// After this it is refused; never unless told.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::moment::option")]
     pub expires_at: Option<OffsetDateTime>,
 }
 

@@ -166,10 +166,10 @@ macro_rules! with_filters {
             /// With a known cost, or without.
             pub priced: Option<bool>,
             /// Begun at this moment or later, to the second.
-            #[serde(default, with = "time::serde::rfc3339::option")]
+            #[serde(default, with = "crate::moment::option")]
             pub from: Option<OffsetDateTime>,
             /// Begun before this moment, to the second.
-            #[serde(default, with = "time::serde::rfc3339::option")]
+            #[serde(default, with = "crate::moment::option")]
             pub to: Option<OffsetDateTime>,
             $($last)*
         }
@@ -261,10 +261,10 @@ pub enum ExportFormat {
 #[serde(deny_unknown_fields)]
 pub struct AggregateUsage {
     /// From this moment on: the start of its hour, or of its day where only days are kept.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::moment")]
     pub from: OffsetDateTime,
     /// Up to this moment, not included: the end of its hour or day, likewise.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::moment")]
     pub to: OffsetDateTime,
     /// Up to four of `tenant`, `key`, `user`, `tag:NAME`, `provider`, `model`, `model_asked` and `operation`,
     /// with commas between.

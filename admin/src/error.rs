@@ -47,6 +47,9 @@ pub enum AdminError {
     /// Somebody else changed it first.
     #[error("it has been changed since you read it; read it again")]
     Stale,
+    /// The body has not arrived within the time for it.
+    #[error("the body has not arrived within {} minutes", .0.as_secs() / 60)]
+    TooSlow(Duration),
     /// The body is larger than this route takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -112,6 +115,7 @@ impl AdminError {
             }
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It does not fit what is there"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale", "Changed meanwhile"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body has taken too long"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not taken")
@@ -206,12 +210,21 @@ fn is_away(error: &DbErr) -> bool {
     match cause.as_ref() {
         SqlxError::Io(_) | SqlxError::Tls(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed => true,
         SqlxError::WorkerCrashed => true,
-        // PostgreSQL shutting down or starting (57P…), or out of connections (53300); SQLite busy or locked.
-        SqlxError::Database(told) => told.code().is_some_and(|code| {
-            code.starts_with("57P") || code == "53300" || code == "5" || code == "6" || code == "517"
-        }),
+        SqlxError::Database(told) => told.code().is_some_and(|code| comes_back(&code)),
         _ => matches!(error, DbErr::Conn(_)),
     }
+}
+
+/// Whether what a database refuses by this code may be taken later.
+fn comes_back(code: &str) -> bool {
+    // PostgreSQL's have five letters: shutting down or starting, a full disk, out of memory or connections, a
+    // server that only reads, two transactions in each other's way.
+    if code.len() == 5 {
+        return code.starts_with("57P") || matches!(code, "53100" | "53200" | "53300" | "25006" | "40P01");
+    }
+    // SQLite's say more in the bits above: busy, locked, read-only, an error of the disk, a full one, a file that
+    // cannot be opened.
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 
 #[cfg(test)]
@@ -231,6 +244,7 @@ mod tests {
             (AdminError::MethodNotAllowed("GET".into()), 405),
             (AdminError::managed_by_file(), 409),
             (AdminError::Stale, 412),
+            (AdminError::TooSlow(wait), 408),
             (AdminError::TooLarge(1), 413),
             (AdminError::UnsupportedMediaType("x".into()), 415),
             (AdminError::TooMany { detail: "x".into(), retry_after: wait }, 429),
@@ -254,5 +268,11 @@ mod tests {
         assert!(matches!(AdminError::from(away), AdminError::Unavailable));
         let broken = DbErr::Query(RuntimeErr::SqlxError(SqlxError::RowNotFound.into()));
         assert!(matches!(AdminError::from(broken), AdminError::Internal));
+        for code in ["57P01", "53100", "53200", "53300", "25006", "40P01", "5", "517", "8", "1032", "266", "13", "14"] {
+            assert!(comes_back(code), "{code}");
+        }
+        for code in ["23505", "42P01", "1", "19", "2067", "22003", "00000"] {
+            assert!(!comes_back(code), "{code}");
+        }
     }
 }

@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ModelTrait, Order, QueryFilter, QueryOrder, QuerySelect,
-    Select, Value,
+    ColumnTrait, ColumnType, Condition, ConnectionTrait, DbBackend, EntityTrait, ModelTrait, Order, QueryFilter,
+    QueryOrder, QuerySelect, Select, Value,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -64,6 +64,21 @@ impl Key {
         }
     }
 
+    /// Whether a column of this kind can hold it; `None` is the order by id alone.
+    fn is_of(&self, kind: Option<&ColumnType>) -> bool {
+        match (self, kind) {
+            (Self::Id, None) => true,
+            (Self::Number(_), Some(kind)) => matches!(kind, ColumnType::BigInteger),
+            (Self::Text(_), Some(kind)) => is_text(kind),
+            (Self::Moment { micros }, Some(ColumnType::TimestampWithTimeZone)) => {
+                let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*micros) * 1_000);
+                // What no table holds PostgreSQL may not even be asked about.
+                moment.is_ok_and(|moment| (0..=9999).contains(&moment.year()))
+            }
+            _ => false,
+        }
+    }
+
     fn value(&self) -> Option<Value> {
         match self {
             Self::Id => None,
@@ -101,7 +116,8 @@ impl<C: ColumnTrait> Position<C> {
         sort: &'static str,
         by: Option<C>,
     ) -> Result<Self, AdminError> {
-        let after = cursor.map(|cursor| read(cursor, sort)).transpose()?;
+        let kind = by.map(|by| by.def().get_column_type().clone());
+        let after = cursor.map(|cursor| read(cursor, sort, kind.as_ref())).transpose()?;
         Ok(Self { limit: limit(asked)?.into(), after, sort, by })
     }
 
@@ -115,7 +131,7 @@ impl<C: ColumnTrait> Position<C> {
         select: Select<E>,
         id: C,
     ) -> Result<Page<E::Model>, AdminError> {
-        self.rows(db, select.filter(self.behind(id)), id).await
+        self.rows(db, select.filter(self.behind(db.get_database_backend(), id)), id).await
     }
 
     /// As [`page`](Self::page), of a selection that begins with [`behind`](Self::behind).
@@ -130,7 +146,7 @@ impl<C: ColumnTrait> Position<C> {
     ) -> Result<Page<E::Model>, AdminError> {
         let order = if self.is_descending() { Order::Desc } else { Order::Asc };
         if let Some(by) = self.by {
-            select = select.order_by(by, order.clone());
+            select = select.order_by(ordered(db.get_database_backend(), by), order.clone());
         }
         // One more row tells whether there is a next page.
         let mut data = select.order_by(id, order).limit(self.limit + 1).all(db).await?;
@@ -145,12 +161,13 @@ impl<C: ColumnTrait> Position<C> {
     /// The rows behind the page before; all of them for the first page. Where the rows are many and the list
     /// is also bounded in what it is sorted by, this has to be the first condition: of two bounds SQLite walks
     /// its index from the one that it reads first.
-    pub(crate) fn behind(&self, id: C) -> Condition {
+    pub(crate) fn behind(&self, backend: DbBackend, id: C) -> Condition {
         let Some(after) = &self.after else { return Condition::all() };
         let last = SimpleExpr::from(after.id.as_str());
         let (row, place) = match (self.by, after.key.value()) {
             (Some(by), Some(key)) => {
-                (Expr::tuple([by.into_expr(), id.into_expr()]), Expr::tuple([SimpleExpr::from(key), last]))
+                let row = Expr::tuple([ordered(backend, by), id.into_expr()]);
+                (row, Expr::tuple([SimpleExpr::from(key), last]))
             }
             _ => (id.into_expr(), last),
         };
@@ -176,14 +193,27 @@ impl Cursor {
     }
 }
 
-fn read(text: &str, sort: &str) -> Result<Cursor, AdminError> {
+/// What a list goes by. Text goes by its bytes on PostgreSQL too, as it does on SQLite.
+fn ordered<C: ColumnTrait>(backend: DbBackend, by: C) -> SimpleExpr {
+    if backend == DbBackend::Postgres && is_text(by.def().get_column_type()) {
+        return Expr::cust_with_expr("$1 COLLATE \"C\"", by.into_expr());
+    }
+    by.into_expr()
+}
+
+fn is_text(kind: &ColumnType) -> bool {
+    matches!(kind, ColumnType::String(_) | ColumnType::Text | ColumnType::Char(_))
+}
+
+/// Reads the cursor of a list that goes by a column of this kind.
+fn read(text: &str, sort: &str, kind: Option<&ColumnType>) -> Result<Cursor, AdminError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let cursor: Option<Cursor> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     // PostgreSQL's text holds no NUL.
     let has_nul =
         |cursor: &Cursor| cursor.id.contains('\0') || matches!(&cursor.key, Key::Text(text) if text.contains('\0'));
     cursor
-        .filter(|cursor| cursor.sort == sort && !has_nul(cursor))
+        .filter(|cursor| cursor.sort == sort && cursor.key.is_of(kind) && !has_nul(cursor))
         .ok_or_else(|| AdminError::field("cursor", "is not one that this list has given"))
 }
 
@@ -196,17 +226,27 @@ mod tests {
     #[test]
     fn a_cursor_belongs_to_its_order_and_is_checked() {
         let cursor = |key: Key| Cursor { sort: "-name".to_owned(), key, id: "a".to_owned() };
-        for key in [Key::Text("b".to_owned()), Key::Moment { micros: -1 }, Key::Number(7), Key::Id] {
+        let kinds =
+            [Some(ColumnType::Text), Some(ColumnType::TimestampWithTimeZone), Some(ColumnType::BigInteger), None];
+        let keys = [Key::Text("b".to_owned()), Key::Moment { micros: -1 }, Key::Number(7), Key::Id];
+        for (place, key) in keys.into_iter().enumerate() {
             let cursor = cursor(key);
             let text = cursor.write().unwrap();
-            assert_eq!(read(&text, "-name").unwrap(), cursor);
-            assert!(read(&text, "name").is_err());
+            for (other, kind) in kinds.iter().enumerate() {
+                let read = read(&text, "-name", kind.as_ref()).ok();
+                assert_eq!(read, (place == other).then(|| cursor.clone()), "{cursor:?} {kind:?}");
+            }
+            assert!(read(&text, "name", kinds[place].as_ref()).is_err());
+        }
+        for micros in [i64::MIN, -300_000_000_000_000_000, 253_402_300_800_000_000, i64::MAX] {
+            let far = cursor(Key::Moment { micros }).write().unwrap();
+            assert!(read(&far, "-name", kinds[1].as_ref()).is_err(), "{micros}");
         }
         for forged in ["", "x", "e30", "%%%"] {
-            assert!(read(forged, "name").is_err(), "{forged}");
+            assert!(read(forged, "name", None).is_err(), "{forged}");
         }
         let with_nul = Cursor { id: "a\0".to_owned(), ..cursor(Key::Id) };
-        assert!(read(&with_nul.write().unwrap(), "-name").is_err());
+        assert!(read(&with_nul.write().unwrap(), "-name", None).is_err());
         assert!(Position::<Column>::new(Some(0), None, "name", None).is_err());
         assert!(Position::<Column>::new(Some(501), None, "name", None).is_err());
     }

@@ -153,7 +153,8 @@ def place(both, vendor):
     assert both.ask("POST", f"/providers/{provider}/test", root, {"operations": ["speech", "transcription"]}).is_success
     both.made("/models", root, {"name": "voice", "targets": [{"provider": "made", "model": "tts-1"}]})
     both.made("/alerts/channels", root, {"name": "hook", "settings": {
-        "kind": "webhook", "url": f"{vendor}/hook", "secret": canaries.new("webhook"), "allow_insecure": True,
+        "kind": "webhook", "url": f"{vendor}/{canaries.new('webhook_url')}", "secret": canaries.new("webhook"),
+        "allow_insecure": True,
     }})
     both.made("/alerts/channels", root, {"name": "slack", "settings": {
         "kind": "slack", "url": f"{vendor}/{canaries.new('slack')}", "allow_insecure": True,

@@ -9,7 +9,10 @@ import pytest
 from conftest import Upstream, binary, wait_for
 from test_replicas import Admin, Database, Replica
 
-LISTS = ["/tenants", "/keys", "/providers", "/models", "/prices?limit=500", "/audit?limit=500"]
+LISTS = [
+    "/tenants", "/keys", "/keys?sort=name", "/keys?sort=-name", "/providers", "/models", "/prices?limit=500",
+    "/audit?limit=500",
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,8 @@ def test_a_copied_database_answers_alike(tmp_path, postgres, upstream):
     admin = Admin(small)
     tenant = admin.post("/tenants", {"name": "acme"})
     made = admin.post("/keys", {"tenant_id": tenant["id"], "name": "made", "budget": {"usd": "5", "window": "total"}})
+    for name in ("Zebra", "apple", "Öl", "a-b", "österreich", "AB"):
+        admin.post("/keys", {"tenant_id": tenant["id"], "name": name})
     with small.client(made["secret"]) as client:
         speech = wait_for(lambda: say(client))
     assert len(speech) > 0

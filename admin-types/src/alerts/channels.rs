@@ -24,10 +24,10 @@ words! {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ChannelSettings {
-    /// A URL that gets signed JSON.
+    /// A URL that gets signed JSON. It may hold a token, so only its host is shown.
     Webhook {
         /// `https`, and at a public address.
-        #[schema(pattern = "^https?://", max_length = 2000)]
+        #[schema(pattern = "^https?://", max_length = 2000, write_only)]
         url: String,
         /// Signs each message: 16 to 200 printable ASCII characters without spaces.
         #[schema(min_length = 16, max_length = 200, pattern = "^[!-~]+$", write_only)]
@@ -79,7 +79,7 @@ pub struct AlertChannel {
     pub name: String,
     /// What it is.
     pub kind: AlertChannelKind,
-    /// Its URL, of a Slack-compatible one the host alone; absent for e-mail.
+    /// The host of its URL, such as `https://hooks.example.com/…`; absent for e-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// To whom e-mail goes; empty for others.

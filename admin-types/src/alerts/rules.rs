@@ -246,22 +246,17 @@ pub struct UpdateAlertRule {
     pub channel_ids: Option<Vec<Uuid>>,
 }
 
-/// How long nobody is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, deny_unknown_fields)]
-pub enum MuteAlertRule {
-    /// Until this moment.
-    Until {
-        /// RFC 3339.
-        #[serde(with = "time::serde::rfc3339")]
-        until: OffsetDateTime,
-    },
-    /// For this many minutes.
-    Minutes {
-        /// From now.
-        #[schema(minimum = 1, maximum = 525_600)]
-        minutes: u32,
-    },
+/// How long nobody is told: one of the two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuteAlertRule {
+    /// Until this moment, in the future.
+    #[serde(default, with = "crate::moment::option", skip_serializing_if = "Option::is_none")]
+    pub until: Option<OffsetDateTime>,
+    /// For this many minutes from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 525_600)]
+    pub minutes: Option<u32>,
 }
 
 /// Which rules are listed.

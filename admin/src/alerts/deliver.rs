@@ -1,14 +1,21 @@
 //! Messages on their way: claimed, sent in the form of their channel, and tried again where that failed.
+//!
+//! Owners take turns: whoever was served longest ago comes first, and nobody has more than a few messages on
+//! their way at once. So receivers that do not answer hold up their owner's messages alone.
+
+use std::collections::HashMap;
 
 use admin_types::alerts::{AlertMessage, DeliveryStatus};
 use entities::{Id, alert_channel, alert_delivery, alert_event};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use time::{Duration, OffsetDateTime};
+use tokio_util::sync::CancellationToken;
 
 use super::{Alerts, message};
 use crate::outgoing::check_url;
@@ -16,9 +23,11 @@ use crate::repositories::alerts::channels::{self, Leads};
 use crate::repositories::stored;
 use crate::telemetry;
 
-/// Messages of one turn, and how many of them at once.
-const BATCH: u64 = 64;
-const AT_ONCE: usize = 8;
+/// Messages that are sent at once, and how many of them may be one owner's.
+const AT_ONCE: usize = 16;
+const OF_OWNER: usize = 4;
+/// How often it is looked what else is due while messages are on their way.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Attempts of one message.
 const MAX_ATTEMPTS: i64 = 8;
 /// From the first attempt to the second; each later wait is four times as long.
@@ -48,34 +57,108 @@ impl Outcome {
     }
 }
 
-/// Sends what is due. Gives how many were tried.
-pub(super) async fn due(alerts: &Alerts, now: OffsetDateTime) -> Result<usize, DbErr> {
-    use alert_delivery::{Column, Entity};
-    let now = stored(now);
-    let mut tried = 0;
+/// Sends what is due until nothing is, or until `stop` is cancelled: then what was begun is ended. Gives how many
+/// were tried.
+pub(super) async fn due(
+    alerts: &Alerts,
+    now: impl Fn() -> OffsetDateTime,
+    stop: &CancellationToken,
+) -> Result<usize, DbErr> {
+    let mut turns = Turns::default();
+    let mut sending = FuturesUnordered::new();
+    let (mut tried, mut result, mut look) = (0, Ok(()), true);
     loop {
-        let rows = Entity::find()
-            .filter(Column::Status.eq(DeliveryStatus::Pending.as_str()))
-            .filter(Column::NextAttemptAt.lte(now))
-            .order_by_asc(Column::NextAttemptAt)
-            .order_by_asc(Column::Id)
-            .limit(BATCH)
-            .all(&alerts.database)
-            .await?;
-        let count = rows.len();
-        let mut attempts = stream::iter(rows).map(|row| attempt(alerts, row, now)).buffer_unordered(AT_ONCE);
-        while let Some(attempted) = attempts.next().await {
-            tried += usize::from(attempted?);
+        if look && result.is_ok() && !stop.is_cancelled() {
+            match turns.claim(&alerts.database, AT_ONCE.saturating_sub(sending.len()), now()).await {
+                Ok(rows) => sending.extend(rows.into_iter().map(|row| attempt(alerts, row, &now))),
+                Err(error) => result = Err(error),
+            }
         }
-        // Whatever was tried is not due any more, so each turn comes to its end.
-        if u64::try_from(count).unwrap_or(u64::MAX) < BATCH {
-            return Ok(tried);
+        look = tokio::select! {
+            sent = sending.next() => {
+                let Some((owner, sent)) = sent else { return result.map(|()| tried) };
+                turns.end(owner);
+                tried += 1;
+                result = result.and(sent);
+                // Once for several places: each look goes over all that is due.
+                sending.len() <= AT_ONCE / 2
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => true,
+        };
+    }
+}
+
+/// Whose messages are on their way, and who had a turn when.
+#[derive(Debug, Default)]
+struct Turns {
+    sending: HashMap<Option<Id>, usize>,
+    served: HashMap<Option<Id>, u64>,
+    turn: u64,
+}
+
+impl Turns {
+    /// The messages that are sent next, claimed.
+    async fn claim(
+        &mut self,
+        db: &DatabaseConnection,
+        places: usize,
+        now: OffsetDateTime,
+    ) -> Result<Vec<alert_delivery::Model>, DbErr> {
+        use alert_delivery::{Column, Entity};
+        let is_due = Condition::all()
+            .add(Column::Status.eq(DeliveryStatus::Pending.as_str()))
+            .add(Column::NextAttemptAt.lte(stored(now)));
+        let mut owners: Vec<Option<Id>> = Entity::find()
+            .select_only()
+            .column(Column::TenantId)
+            .filter(is_due.clone())
+            .group_by(Column::TenantId)
+            .order_by_asc(Expr::expr(Column::NextAttemptAt.min()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        owners.sort_by_key(|owner| self.served.get(owner).copied());
+        let mut claimed = Vec::new();
+        for owner in owners {
+            let own = owner.map_or_else(|| Column::TenantId.is_null(), |owner| Column::TenantId.eq(owner));
+            let busy = self.sending.get(&owner).copied().unwrap_or_default();
+            let most = OF_OWNER.saturating_sub(busy).min(places - claimed.len());
+            if most == 0 {
+                continue;
+            }
+            let rows = Entity::find()
+                .filter(is_due.clone())
+                .filter(own)
+                .order_by_asc(Column::NextAttemptAt)
+                .order_by_asc(Column::Id)
+                .limit(u64::try_from(most).unwrap_or_default())
+                .all(db)
+                .await?;
+            for row in rows {
+                if claim(db, &row, now).await? {
+                    self.begin(owner);
+                    claimed.push(row);
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    fn begin(&mut self, owner: Option<Id>) {
+        self.turn += 1;
+        self.served.insert(owner, self.turn);
+        *self.sending.entry(owner).or_default() += 1;
+    }
+
+    fn end(&mut self, owner: Option<Id>) {
+        if let Some(count) = self.sending.get_mut(&owner) {
+            *count = count.saturating_sub(1);
         }
     }
 }
 
-/// Claims a message, sends it, and writes how that fared. `false` where another process has claimed it.
-async fn attempt(alerts: &Alerts, row: alert_delivery::Model, now: OffsetDateTime) -> Result<bool, DbErr> {
+/// `false` where another process has claimed the message.
+async fn claim(db: &DatabaseConnection, row: &alert_delivery::Model, now: OffsetDateTime) -> Result<bool, DbErr> {
     use alert_delivery::{Column, Entity};
     let claimed = Entity::update_many()
         .col_expr(Column::Attempts, Expr::value(row.attempts + 1))
@@ -83,24 +166,34 @@ async fn attempt(alerts: &Alerts, row: alert_delivery::Model, now: OffsetDateTim
         .filter(Column::Id.eq(row.id))
         .filter(Column::Status.eq(DeliveryStatus::Pending.as_str()))
         .filter(Column::Attempts.eq(row.attempts))
-        .exec(&alerts.database)
+        .exec(db)
         .await?;
-    if claimed.rows_affected == 0 {
-        return Ok(false);
-    }
+    Ok(claimed.rows_affected > 0)
+}
+
+/// Sends a message that is claimed, and writes how that fared. Gives whose it is.
+async fn attempt(
+    alerts: &Alerts,
+    row: alert_delivery::Model,
+    now: impl Fn() -> OffsetDateTime,
+) -> (Option<Id>, Result<(), DbErr>) {
+    let owner = row.tenant_id;
+    (owner, send(alerts, row, now).await)
+}
+
+async fn send(alerts: &Alerts, row: alert_delivery::Model, now: impl Fn() -> OffsetDateTime) -> Result<(), DbErr> {
     let channel = alert_channel::Entity::find_by_id(row.channel_id).one(&alerts.database).await?;
     // A channel that was removed has taken its messages with it.
-    let Some(channel) = channel else { return Ok(false) };
+    let Some(channel) = channel else { return Ok(()) };
     let (outcome, again) = if channel.enabled {
-        let outcome = alerts.send(&channel, &row.payload, now).await;
-        let again = retry_at(row.attempts + 1, row.created_at, now, jitter());
-        (outcome, again)
+        let outcome = alerts.send(&channel, &row.payload, now()).await;
+        (outcome, retry_at(row.attempts + 1, row.created_at, now(), jitter()))
     } else {
         (Outcome::failed("the channel is switched off"), None)
     };
-    let status = record(&alerts.database, row.id, &outcome, again, now).await?;
+    let status = record(&alerts.database, row.id, &outcome, again, now()).await?;
     telemetry::delivery(&channel.kind, status);
-    Ok(true)
+    Ok(())
 }
 
 /// Writes how an attempt fared; `again` says when the next one is, where there is one.

@@ -1,7 +1,8 @@
 //! Alerts: a task looks at the rules, writes what it finds with the messages that follow, and sends these.
 //!
 //! Of several processes one looks at a time, by a lease in the database. Messages are sent by whichever
-//! process claims them; what a dead one had claimed is sent by another.
+//! process claims them; what a dead one had claimed is sent by another. Looking does not wait for sending, and
+//! one owner's slow receivers hold up nobody else's messages.
 
 mod decide;
 mod deliver;
@@ -16,11 +17,14 @@ use std::time::Duration;
 use domain::seal::SealingKey;
 use sea_orm::{DatabaseConnection, DbErr};
 use time::OffsetDateTime;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::error::AdminError;
 use crate::outgoing::Outgoing;
+use crate::repositories::alerts::channels;
 use crate::settings::SmtpSettings;
 
 pub(crate) use decide::Reading;
@@ -84,43 +88,70 @@ impl Alerts {
         evaluate::all(&self.database, &self.holder, now).await
     }
 
-    /// Sends the messages that are due at `now`. Gives how many were tried.
+    /// Sends the messages that are due until none is, by the clock `now`. Gives how many were tried.
     ///
     /// # Errors
     /// The database's.
-    pub async fn deliver(&self, now: OffsetDateTime) -> Result<usize, DbErr> {
-        deliver::due(self, now).await
+    pub async fn deliver(&self, now: impl Fn() -> OffsetDateTime) -> Result<usize, DbErr> {
+        deliver::due(self, now, &CancellationToken::new()).await
+    }
+
+    /// Seals the URLs of webhooks that were written when these stood in the open.
+    ///
+    /// # Errors
+    /// The database's; those of before stay sealed.
+    pub async fn seal_urls(&self) -> Result<(), AdminError> {
+        channels::seal_urls(&self.database, &self.sealing).await
     }
 
     /// Looks every `every` and sends what is due, until `stop` is cancelled. A database that is away is asked
     /// again at the next turn.
     pub(crate) async fn run(&self, every: Duration, stop: CancellationToken) {
-        let mut look = tokio::time::interval_at(Instant::now() + every, every);
-        let mut send = tokio::time::interval_at(Instant::now() + DELIVER_EVERY.min(every), DELIVER_EVERY.min(every));
-        let mut clean = tokio::time::interval_at(Instant::now() + CLEAN_EVERY, CLEAN_EVERY);
-        for turn in [&mut look, &mut send, &mut clean] {
-            turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Err(error) = self.seal_urls().await {
+            tracing::warn!(%error, "the URLs of webhooks of before could not be sealed; trying again at the next start");
         }
-        loop {
-            let now = OffsetDateTime::now_utc;
-            // A turn that has begun is ended: a message that was sent is written down as sent.
-            let (what, done) = tokio::select! {
-                () = stop.cancelled() => break,
-                _ = look.tick() => ("looked at", self.look(now()).await),
-                _ = send.tick() => ("sent", self.deliver(now()).await.map(drop)),
-                _ = clean.tick() => ("cleaned", deliver::clean(&self.database, now()).await),
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "alerts could not be {what}");
-            }
-        }
+        let looked = Notify::new();
+        tokio::join!(self.watch(every, &looked, &stop), self.tell(DELIVER_EVERY.min(every), &looked, &stop));
         if let Err(error) = lease::release(&self.database, &self.holder).await {
             tracing::debug!(%error, "the lease of alerts was not given back; it expires");
         }
     }
 
-    async fn look(&self, now: OffsetDateTime) -> Result<(), DbErr> {
-        self.evaluate(now).await?;
-        self.deliver(now).await.map(drop)
+    /// Looks, says so by `looked`, and removes what is old.
+    async fn watch(&self, every: Duration, looked: &Notify, stop: &CancellationToken) {
+        let (mut look, mut clean) = (turns(every), turns(CLEAN_EVERY));
+        loop {
+            // A turn that has begun is ended.
+            let (what, done) = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.tick() => ("looked at", self.evaluate(OffsetDateTime::now_utc()).await.map(drop)),
+                _ = clean.tick() => ("cleaned", deliver::clean(&self.database, OffsetDateTime::now_utc()).await),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "alerts could not be {what}");
+            }
+            looked.notify_one();
+        }
     }
+
+    async fn tell(&self, every: Duration, looked: &Notify, stop: &CancellationToken) {
+        let mut send = turns(every);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = send.tick() => {}
+                () = looked.notified() => {}
+            }
+            // A message that was sent is written down as sent.
+            if let Err(error) = deliver::due(self, OffsetDateTime::now_utc, stop).await {
+                tracing::warn!(%error, "alerts could not be sent");
+            }
+        }
+    }
+}
+
+fn turns(every: Duration) -> Interval {
+    let mut turns = tokio::time::interval_at(Instant::now() + every, every);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turns
 }

@@ -42,7 +42,7 @@ fn view(row: audit_entry::Model) -> AuditEntry {
     }
 }
 
-/// One page of the entries that the caller may see, newest first.
+/// One page of the entries that the caller may see.
 ///
 /// # Errors
 /// The database's; a limit or cursor that cannot be.
@@ -51,7 +51,8 @@ pub(crate) async fn list(
     scope: Scope,
     list: &ListAudit,
 ) -> Result<Page<AuditEntry>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "-at", None)?;
+    let sort = list.sort.unwrap_or_default();
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), None)?;
     let select = audit_entry::Entity::find().filter(asked(scope, list));
     Ok(position.page(db, select, audit_entry::Column::Id).await?.map(view))
 }

@@ -1,7 +1,7 @@
 //! Credentials of providers. They come here sealed, and nobody opens them on this plane.
 
 use admin_types::page::Page;
-use admin_types::providers::{Credential, ListCredentials};
+use admin_types::providers::{Credential, CredentialSort, ListCredentials};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::seal::{KeyId, key_id_of};
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource, owner};
-use super::{Scope, unreadable};
+use super::{Scope, contains, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
 
@@ -68,7 +68,7 @@ impl Resource for provider_credential::Entity {
     }
 }
 
-/// One page of a provider's credentials, oldest first.
+/// One page of a provider's credentials.
 ///
 /// # Errors
 /// The database's; a limit or cursor that cannot be.
@@ -77,9 +77,16 @@ pub(crate) async fn list(
     provider: Id,
     list: &ListCredentials,
 ) -> Result<Page<Credential>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "created_at", None)?;
-    let select = provider_credential::Entity::find().filter(provider_credential::Column::ProviderId.eq(provider));
-    Ok(position.page(db, select, provider_credential::Column::Id).await?.try_map(view)?)
+    use provider_credential::Column;
+    let sort = list.sort.unwrap_or_default();
+    let by = matches!(sort, CredentialSort::Label | CredentialSort::LabelDescending).then_some(Column::Label);
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), by)?;
+    let asked = Condition::all()
+        .add(Column::ProviderId.eq(provider))
+        .add_option(list.q.as_deref().map(|text| contains(Column::Label, text)))
+        .add_option(list.enabled.map(|enabled| Column::Enabled.eq(enabled)));
+    let select = provider_credential::Entity::find().filter(asked);
+    Ok(position.page(db, select, Column::Id).await?.try_map(view)?)
 }
 
 /// How many credentials a provider has.

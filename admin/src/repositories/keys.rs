@@ -7,10 +7,12 @@ use admin_types::page::Page;
 use domain::ids::TenantId;
 use domain::money::NanoUsd;
 use entities::{Id, tenant, usage_record, virtual_key};
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect};
-use time::macros::format_description;
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
+use usage_store::Sql;
+use usage_store::rebuild::kept_since;
+use usage_store::tables::DAILY;
 use uuid::Uuid;
 
 use super::resource::{Head, Resource};
@@ -209,50 +211,92 @@ pub(crate) async fn usage(
     let budget = budget_of(key)?;
     let window = budget.as_ref().map_or_else(BudgetWindow::default, |budget| budget.window);
     let bounds = bounds(window, now);
-    let mut select = usage_record::Entity::find()
-        .select_only()
-        .column_as(usage_record::Column::Id.count(), "records")
-        .column_as(usage_record::Column::CostNanoUsd.count(), "priced")
-        // As text: PostgreSQL sums integers into a number of any length.
-        .column_as(usage_record::Column::CostNanoUsd.sum().cast_as("text"), "spent")
-        .filter(usage_record::Column::KeyId.eq(key.id))
-        .filter(usage_record::Column::TenantId.eq(key.tenant_id));
-    if let Some((start, _)) = bounds {
-        select = select.filter(at_or_after(db.get_database_backend(), start)?);
-    }
-    let sums: Option<(i64, i64, Option<String>)> = select.into_tuple().one(db).await?;
-    let (records, priced, spent) = sums.unwrap_or_default();
-    let spent: i128 = match spent {
-        Some(text) => text.parse().map_err(|error| AdminError::internal(&error))?,
-        None => 0,
-    };
-    let left = key.budget_nano_usd.map(|amount| (i128::from(amount) - spent.max(0)).max(0));
+    let sums = sums(db, key, bounds.map(|(start, _)| start.unix_timestamp())).await?;
+    let left = key.budget_nano_usd.map(|amount| (i128::from(amount) - sums.nano_usd.max(0)).max(0));
     Ok(KeyUsage {
         key_id: key.id.0,
         budget,
         window,
         window_start: bounds.map(|(start, _)| start),
         window_end: bounds.map(|(_, end)| end),
-        spent_usd: usd(spent),
+        spent_usd: usd(sums.nano_usd),
         remaining_usd: left.map(usd),
-        records: count(records)?,
-        unpriced_records: count(records - priced)?,
+        records: count(sums.records)?,
+        unpriced_records: count(sums.unpriced)?,
     })
+}
+
+/// What records come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    records: i64,
+    unpriced: i64,
+    nano_usd: i128,
+}
+
+/// What a key has spent since a day began, or ever: by its records, and of days whose records are deleted by
+/// the sums of the days. Gateways count the same.
+async fn sums(db: &impl ConnectionTrait, key: &virtual_key::Model, begin: Option<i64>) -> Result<Spent, AdminError> {
+    loop {
+        let kept = kept_since(db).await?;
+        let mut spent = by_records(db, key, Ord::max(begin, kept)).await?;
+        if let Some(end) = kept.filter(|kept| begin.is_none_or(|begin| begin < *kept)) {
+            let deleted = by_days(db, key, begin, end).await?;
+            spent.records += deleted.records;
+            spent.unpriced += deleted.unpriced;
+            spent.nano_usd += deleted.nano_usd;
+        }
+        // Records that were deleted in between would be missed.
+        if kept_since(db).await? == kept {
+            return Ok(spent);
+        }
+    }
+}
+
+async fn by_records(
+    db: &impl ConnectionTrait,
+    key: &virtual_key::Model,
+    begin: Option<i64>,
+) -> Result<Spent, AdminError> {
+    let begin = begin.map(|second| usage_store::since(db.get_database_backend(), second)).transpose()?;
+    let sums: Option<(i64, i64, Option<String>)> = usage_record::Entity::find()
+        .select_only()
+        .column_as(usage_record::Column::Id.count(), "records")
+        .column_as(usage_record::Column::CostNanoUsd.count(), "priced")
+        // As text: PostgreSQL sums integers into a number of any length.
+        .column_as(usage_record::Column::CostNanoUsd.sum().cast_as("text"), "spent")
+        .filter(usage_record::Column::KeyId.eq(key.id))
+        .filter(usage_record::Column::TenantId.eq(key.tenant_id))
+        .filter(Condition::all().add_option(begin))
+        .into_tuple()
+        .one(db)
+        .await?;
+    let (records, priced, spent) = sums.unwrap_or_default();
+    let nano_usd = spent.map_or(Ok(0), |text| text.parse()).map_err(|error| AdminError::internal(&error))?;
+    Ok(Spent { records, unpriced: records - priced, nano_usd })
+}
+
+async fn by_days(
+    db: &impl ConnectionTrait,
+    key: &virtual_key::Model,
+    begin: Option<i64>,
+    end: i64,
+) -> Result<Spent, DbErr> {
+    let sums = ["requests", "unpriced", "cost_nano_usd"].map(|sum| format!("CAST(COALESCE(SUM({sum}), 0) AS bigint)"));
+    let mut sql = Sql::new(db.get_database_backend(), format!("SELECT {} FROM {DAILY}", sums.join(", ")));
+    sql.push(" WHERE key_id = ").bind(key.id).push(" AND tenant_id = ").bind(key.tenant_id);
+    sql.push(" AND bucket_start < ").bind(end);
+    if let Some(begin) = begin {
+        sql.push(" AND bucket_start >= ").bind(begin);
+    }
+    let Some(row) = sql.one(db).await? else { return Ok(Spent::default()) };
+    let nano_usd: i64 = row.try_get_by_index(2)?;
+    let (records, unpriced) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+    Ok(Spent { records, unpriced, nano_usd: nano_usd.into() })
 }
 
 fn usd(nano: i128) -> String {
     NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)).to_string()
-}
-
-/// `started_at >= since`, a whole second. SQLite compares text, in which `…:00.5Z` stands before `…:00Z`;
-/// without the final letter the bound stands before both.
-fn at_or_after(backend: DbBackend, since: OffsetDateTime) -> Result<SimpleExpr, AdminError> {
-    if backend == DbBackend::Postgres {
-        return Ok(usage_record::Column::StartedAt.gte(since));
-    }
-    let shape = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    let text = since.format(shape).map_err(|error| AdminError::internal(&error))?;
-    Ok(Expr::col((usage_record::Entity, usage_record::Column::StartedAt)).gte(text))
 }
 
 /// The window that holds `now`: its first moment and the first one after it; `None` for the whole life. The

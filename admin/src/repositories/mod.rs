@@ -67,8 +67,21 @@ impl Scope {
 
 /// `column` contains `text`, whatever the case; what stands for anything in a pattern stands for itself.
 pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
+    let lower = text.to_lowercase();
+    if text.is_ascii() {
+        return Condition::any().add(like(column, &lower));
+    }
+    // SQLite lowers ASCII alone, and so does PostgreSQL in some locales: other letters are found as they are
+    // written, and in capitals.
+    let capital = |letter: char| if letter.is_ascii() { letter.into() } else { letter.to_uppercase().to_string() };
+    let capitals: String = lower.chars().map(capital).collect();
+    [lower, text.to_ascii_lowercase(), capitals].iter().fold(Condition::any(), |any, text| any.add(like(column, text)))
+}
+
+/// `column` in small letters contains `text`.
+fn like(column: impl ColumnTrait, text: &str) -> SimpleExpr {
     let mut pattern = String::from("%");
-    for letter in text.to_lowercase().chars() {
+    for letter in text.chars() {
         if matches!(letter, '%' | '_' | '\\') {
             pattern.push('\\');
         }
@@ -76,7 +89,7 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
     }
     pattern.push('%');
     let lower = sea_orm::sea_query::Func::lower(Expr::col(column.as_column_ref()));
-    Condition::all().add(Expr::expr(lower).like(LikeExpr::new(pattern).escape('\\')))
+    Expr::expr(lower).like(LikeExpr::new(pattern).escape('\\'))
 }
 
 /// Only the rows that have something in `column`, or only those that have nothing; nothing asked, all of them.

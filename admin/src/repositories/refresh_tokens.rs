@@ -11,6 +11,7 @@ use sea_orm::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::contains;
 use crate::auth::sessions::started_at;
 use crate::error::AdminError;
 use crate::paging::Position;
@@ -108,7 +109,8 @@ pub(crate) async fn list(
     list: &ListSignIns,
     now: OffsetDateTime,
 ) -> Result<Page<SignIn>, AdminError> {
-    let position = Position::new(list.limit, list.cursor.as_deref(), "-started_at", None)?;
+    let sort = list.sort.unwrap_or_default();
+    let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), None)?;
     // Each sign-in has a token that is still to be exchanged; where requests crossed it has several, of which the
     // newest stands for it. Ids are made in the order of time.
     let newest = Query::select()
@@ -118,8 +120,13 @@ pub(crate) async fn list(
         .and_where(Column::UsedAt.is_null())
         .group_by_col(Column::FamilyId)
         .to_owned();
+    let text = list
+        .q
+        .as_deref()
+        .map(|text| Condition::any().add(contains(Column::Address, text)).add(contains(Column::UserAgent, text)));
     let select = refresh_token::Entity::find().filter(
         Condition::all()
+            .add_option(text)
             .add(Column::Id.in_subquery(newest))
             .add(Column::SessionEpoch.eq(user.session_epoch))
             .add(Column::RevokedAt.is_null())

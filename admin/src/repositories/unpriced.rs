@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use admin_types::page::Page;
-use admin_types::prices::{ListUnpriced, UnpricedUse};
+use admin_types::prices::{ListUnpriced, UnpricedSort, UnpricedUse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::TenantId;
@@ -11,6 +11,7 @@ use entities::{Id, provider};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect, Value,
 };
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use usage_store::Sql;
@@ -118,14 +119,23 @@ pub(crate) async fn list(
         to: list.to,
     };
     which.add(&mut sql)?;
+    let sort = list.sort.unwrap_or_default();
+    let is_by_records = matches!(sort, UnpricedSort::Records | UnpricedSort::RecordsDescending);
+    let (comparison, direction) = if sort.as_str().starts_with('-') { ("<", " DESC") } else { (">", "") };
+    let subject = subject(sort, sql.backend());
+    sql.push(" GROUP BY tenant_id, provider, model_served, operation");
     if let Some(cursor) = &list.cursor {
-        sql.push(" AND (tenant_id, provider, model_served, operation) > (").bind_list(read(cursor)?).push(")");
+        let Cursor { records, subject: place, .. } = read(cursor, sort)?;
+        sql.push(" HAVING (").push(if is_by_records { "COUNT(*), " } else { "" }).push(&subject.join(", "));
+        sql.push(&format!(") {comparison} ("));
+        if is_by_records {
+            sql.bind(records).push(", ");
+        }
+        sql.bind_list(place).push(")");
     }
-    sql.push(
-        " GROUP BY tenant_id, provider, model_served, operation \
-         ORDER BY tenant_id, provider, model_served, operation LIMIT ",
-    );
-    sql.bind(i64::from(limit) + 1);
+    let order: Vec<String> = subject.iter().map(|column| format!("{column}{direction}")).collect();
+    sql.push(" ORDER BY ").push(&if is_by_records { format!("COUNT(*){direction}, ") } else { String::new() });
+    sql.push(&order.join(", ")).push(" LIMIT ").bind(i64::from(limit) + 1);
     let rows = sql.all(db).await?;
     let mut uses = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
     let more = uses.len() > usize::from(limit);
@@ -135,10 +145,44 @@ pub(crate) async fn list(
         each.provider_kind = kinds.of(Id(each.tenant_id), &each.provider).map(str::to_owned);
     }
     let next_cursor = uses.last().filter(|_| more).map(|last| {
-        let place = [last.tenant_id.to_string(), last.provider.clone(), last.model.clone(), last.operation.clone()];
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&place).unwrap_or_default())
+        let (tenant, provider) = (last.tenant_id.to_string(), last.provider.clone());
+        let (model, operation) = (last.model.clone(), last.operation.clone());
+        let subject = match is_by_model(sort) {
+            true => [model, tenant, provider, operation],
+            false => [tenant, provider, model, operation],
+        };
+        let records = i64::try_from(last.records).unwrap_or(i64::MAX);
+        let cursor = Cursor { sort: sort.as_str().to_owned(), records, subject };
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
     });
     Ok(Page { data: uses, next_cursor })
+}
+
+/// The last use of a page: how many records it has, and what it is about, in the order of the list.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cursor {
+    #[serde(rename = "s")]
+    sort: String,
+    #[serde(rename = "n")]
+    records: i64,
+    #[serde(rename = "k")]
+    subject: [String; 4],
+}
+
+fn is_by_model(sort: UnpricedSort) -> bool {
+    matches!(sort, UnpricedSort::Model | UnpricedSort::ModelDescending)
+}
+
+/// The columns that tell a use from others, in the order of the list. Texts have the same order on both databases.
+fn subject(sort: UnpricedSort, backend: DbBackend) -> [&'static str; 4] {
+    let (provider, model) = match backend {
+        DbBackend::Postgres => ("provider COLLATE \"C\"", "model_served COLLATE \"C\""),
+        _ => ("provider", "model_served"),
+    };
+    match is_by_model(sort) {
+        true => [model, "tenant_id", provider, "operation"],
+        false => ["tenant_id", provider, model, "operation"],
+    }
 }
 
 /// The kinds of configured providers.
@@ -175,11 +219,11 @@ impl Kinds {
     }
 }
 
-fn read(cursor: &str) -> Result<[String; 4], AdminError> {
+fn read(cursor: &str, sort: UnpricedSort) -> Result<Cursor, AdminError> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place: Option<[String; 4]> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let place: Option<Cursor> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     place
-        .filter(|place| !place.iter().any(|part| part.contains('\0')))
+        .filter(|place| place.sort == sort.as_str() && !place.subject.iter().any(|part| part.contains('\0')))
         .ok_or_else(|| AdminError::field("cursor", "is not one that this list has given"))
 }
 

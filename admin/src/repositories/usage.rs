@@ -112,7 +112,7 @@ pub(crate) async fn list(
         UsageSort::LatencyDescending => Column::LatencyMs,
     };
     let position = Position::new(list.limit, list.cursor.as_deref(), sort.as_str(), Some(by))?;
-    let behind = position.behind(Column::Id);
+    let behind = position.behind(db.get_database_backend(), Column::Id);
     let mut select =
         usage_record::Entity::find().filter(behind).filter(meant(&filter, db.get_database_backend(), scope)?);
     if !matches!(by, Column::StartedAt) {

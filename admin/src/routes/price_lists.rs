@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::SeekFrom;
 use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, get, post};
@@ -32,6 +33,8 @@ const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// to the database for ever.
 const WINDOW: Duration = Duration::from_secs(30);
 const LEAST_IN_WINDOW: u64 = 30 * 1024;
+/// How long a list may take to arrive in all, so that slow senders do not hold the places of others.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// Lists that a process reads at once; each holds a connection to the database.
 static PLACES: Semaphore = Semaphore::const_new(2);
 /// How long a list waits for its place.
@@ -56,6 +59,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     responses(
         (status = 200, description = "What was done, or would be", content(
             (ImportReport = "application/json"), (String = "application/x-ndjson"))),
+        (status = 408, description = "The body has not arrived within 30 minutes", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is neither CSV nor JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Rows cannot be used, and nothing was written", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Other lists are being imported", body = Problem, content_type = "application/problem+json"),
@@ -324,18 +328,27 @@ struct Pace {
     total: u64,
     in_window: u64,
     ends: Instant,
+    at_last: Instant,
 }
 
 impl Pace {
     fn new() -> Self {
-        Self { total: 0, in_window: 0, ends: Instant::now() + WINDOW }
+        let now = Instant::now();
+        Self { total: 0, in_window: 0, ends: now + WINDOW, at_last: now + LONGEST }
     }
 
-    async fn next(&mut self, body: &mut web::Payload) -> Result<Option<Bytes>, AdminError> {
+    async fn next(
+        &mut self,
+        body: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+    ) -> Result<Option<Bytes>, AdminError> {
         let piece = loop {
-            match tokio::time::timeout_at(self.ends, body.next()).await {
+            if Instant::now() >= self.at_last {
+                return Err(AdminError::TooSlow(LONGEST));
+            }
+            match tokio::time::timeout_at(self.ends.min(self.at_last), body.next()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
+                Err(_) if self.at_last <= self.ends => return Err(AdminError::TooSlow(LONGEST)),
                 Err(_) if self.in_window < LEAST_IN_WINDOW => {
                     return Err(AdminError::Malformed("the body has stopped arriving".to_owned()));
                 }
@@ -349,5 +362,21 @@ impl Pace {
             return Err(AdminError::TooLarge(usize::try_from(MAX_BYTES).unwrap_or(usize::MAX)));
         }
         Ok(Some(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_body_that_keeps_trickling_is_ended() {
+        let mut body = stream::repeat_with(|| Ok(Bytes::from_static(b"x")));
+        let mut pace = Pace::new();
+        assert_eq!(pace.next(&mut body).await.unwrap().as_deref(), Some(&b"x"[..]));
+        pace.at_last = Instant::now();
+        assert!(matches!(pace.next(&mut body).await, Err(AdminError::TooSlow(_))), "bytes that are there do not help");
+        let mut silent = stream::pending();
+        assert!(matches!(pace.next(&mut silent).await, Err(AdminError::TooSlow(_))));
     }
 }

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, post};
 use admin_types::problem::Problem;
 use admin_types::provider_tests::{OperationTest, ProviderTest, TestProvider};
 use dialects::registry;
-use domain::ids::{ProviderId, TenantId};
+use domain::ids::ProviderId;
 use domain::provider::{Operation, ProviderKind};
 use entities::{Id, audit_entry, provider};
 use futures_util::future::join_all;
@@ -24,11 +24,13 @@ use crate::extract::{Body, PathId};
 use crate::ports::ProviderTrial;
 use crate::repositories::resource::{self, owner};
 
-/// Tests that one user may start within [`WINDOW`]: each costs money at the provider.
+/// Tests that one user may start within [`WINDOW`], of providers and of channels: they cost money, or bother people.
 const MAX_TESTS: u64 = 6;
 const WINDOW: Duration = Duration::from_secs(60);
 const MAX_MODEL_BYTES: usize = 256;
 const MAX_VOICE_CHARS: usize = 128;
+/// What the audit log calls it.
+const PROVIDER: &str = "provider";
 const OPERATIONS: [Operation; 6] = [
     Operation::Transcription,
     Operation::Translation,
@@ -63,7 +65,8 @@ pub(crate) async fn test_provider(
     let owner = owner(row.tenant_id);
     actor.may_change(owner)?;
     let operations = operations(&row, &asked)?;
-    note(&control, &actor, &row, owner, &operations).await?;
+    let what = serde_json::json!({"provider": row.name, "operations": operations});
+    note(&control, &actor, Change::of("test", PROVIDER, row.id, owner).after(&what)).await?;
     let tried = operations.iter().map(|operation| {
         let trial = ProviderTrial {
             provider: ProviderId(row.id.0),
@@ -119,32 +122,26 @@ fn is_text(text: &str, most: usize) -> bool {
 
 /// Writes down that a test is made, and refuses one too many. The audit log is what counts them, so that every
 /// replica counts the same.
-async fn note(
-    control: &Control,
-    actor: &Actor,
-    row: &provider::Model,
-    owner: Option<TenantId>,
-    operations: &[Operation],
-) -> Result<(), AdminError> {
+pub(super) async fn note(control: &Control, actor: &Actor, change: Change) -> Result<(), AdminError> {
     let transaction = control.begin().await?;
-    let what = serde_json::json!({"provider": row.name, "operations": operations});
-    let change = Change::of("test", "provider", row.id, owner).after(&what);
+    let kind = change.kind;
     audit::append(&transaction, &actor.by(), change).await?;
-    if tests_of(&transaction, actor).await? > MAX_TESTS {
+    if tests_of(&transaction, actor, kind).await? > MAX_TESTS {
         transaction.rollback().await?;
-        let detail = format!("Providers are tested at most {MAX_TESTS} times a minute.");
+        let what = if kind == PROVIDER { "Providers" } else { "Channels" };
+        let detail = format!("{what} are tested at most {MAX_TESTS} times a minute.");
         return Err(AdminError::TooMany { detail, retry_after: WINDOW });
     }
     transaction.commit().await?;
     Ok(())
 }
 
-/// Tests that a user has started of late, whichever token they used. Ids are made in the order of time.
-async fn tests_of(transaction: &DatabaseTransaction, actor: &Actor) -> Result<u64, AdminError> {
+/// Tests of a kind that a user has started of late, whichever token they used. Ids are made in the order of time.
+async fn tests_of(transaction: &DatabaseTransaction, actor: &Actor, kind: &str) -> Result<u64, AdminError> {
     let since = OffsetDateTime::now_utc() - WINDOW;
     let millis = u128::try_from(since.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     let count = audit_entry::Entity::find()
-        .filter(audit_entry::Column::ObjectKind.eq("provider"))
+        .filter(audit_entry::Column::ObjectKind.eq(kind))
         .filter(audit_entry::Column::Action.eq("test"))
         .filter(audit_entry::Column::Id.gte(Id(Uuid::from_u128(millis << 80))))
         .filter(audit_entry::Column::ActorName.eq(actor.email.as_str()))

@@ -1,5 +1,7 @@
 //! `/api/v1/usage`
 
+use std::time::Duration;
+
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
@@ -10,6 +12,7 @@ use admin_types::usage::{
     UsageFilter, UsageRecord,
 };
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::Control;
@@ -19,6 +22,13 @@ use crate::extract::{PathId, Query};
 use crate::repositories::usage;
 use crate::usage::export::Export;
 use crate::usage::{invoice, sums};
+
+/// Invoices that a process reads at once: each takes several times its size in memory.
+static PLACES: Semaphore = Semaphore::const_new(4);
+/// How long an invoice waits for its place.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an invoice may take to arrive.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -128,9 +138,11 @@ pub(crate) async fn export_usage(
     responses(
         (status = 200, description = "The differences", body = InvoiceComparison),
         (status = 400, description = "It is not CSV", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "It has not arrived within 5 minutes", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "It is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "It is of another type", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A column is missing, or a parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A column is missing, it has too many lines, or a parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Other invoices are being read", body = Problem, content_type = "application/problem+json"),
     ))]
 #[post("/api/v1/usage/compare")]
 pub(crate) async fn compare_usage(
@@ -144,8 +156,17 @@ pub(crate) async fn compare_usage(
     if !matches!(kind.as_str(), "" | "text/csv" | "text/plain" | "application/csv") {
         return Err(AdminError::UnsupportedMediaType("The body must be text/csv.".to_owned()));
     }
-    let text = bounded(body, invoice::MAX_BYTES).await?;
+    let _place = place().await?;
+    let text = tokio::time::timeout(LONGEST, bounded(body, invoice::MAX_BYTES)).await;
+    let text = text.map_err(|_| AdminError::TooSlow(LONGEST))??;
     Ok(HttpResponse::Ok().json(invoice::compare(&control.database, actor.scope(), &asked.0, &text).await?))
+}
+
+async fn place() -> Result<SemaphorePermit<'static>, AdminError> {
+    match tokio::time::timeout(PATIENCE, PLACES.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(AdminError::TooMany { detail: "Other invoices are being read.".to_owned(), retry_after: PATIENCE }),
+    }
 }
 
 /// A body of at most `limit` bytes.

@@ -79,7 +79,11 @@ pub struct Export {
 /// Where an export stands.
 enum State {
     Begin,
-    Behind(Option<Place>),
+    /// Behind a record; `is_first` until one was written.
+    Behind {
+        place: Option<Place>,
+        is_first: bool,
+    },
     End,
 }
 
@@ -88,8 +92,8 @@ impl Export {
     pub fn pieces(self) -> impl Stream<Item = Result<(Bytes, usize), ExportError>> {
         stream::try_unfold((self, State::Begin), |(export, state)| async move {
             let (piece, state) = match state {
-                State::Begin => ((export.begin()?, 0), State::Behind(None)),
-                State::Behind(place) => export.next(place).await?,
+                State::Begin => ((export.begin()?, 0), State::Behind { place: None, is_first: true }),
+                State::Behind { place, is_first } => export.next(place, is_first).await?,
                 State::End => return Ok(None),
             };
             Ok(Some((piece, (export, state))))
@@ -104,7 +108,7 @@ impl Export {
         })
     }
 
-    async fn next(&self, place: Option<Place>) -> Result<((Bytes, usize), State), ExportError> {
+    async fn next(&self, place: Option<Place>, is_first: bool) -> Result<((Bytes, usize), State), ExportError> {
         let page = next_page(&self.database, self.scope, &self.filter, place, PAGE).await?;
         let Some((records, last)) = page else {
             let end = if self.format == ExportFormat::Json { Bytes::from_static(b"\n]\n") } else { Bytes::new() };
@@ -114,10 +118,11 @@ impl Export {
             ExportFormat::Csv => {
                 csv_lines(|lines| records.iter().try_for_each(|record| lines.write_record(cells(record))))?
             }
-            ExportFormat::Json => objects(&records, if place.is_none() { "\n" } else { ",\n" }, ",\n", "")?,
+            ExportFormat::Json => objects(&records, if is_first { "\n" } else { ",\n" }, ",\n", "")?,
             ExportFormat::Jsonl => objects(&records, "", "\n", "\n")?,
         };
-        Ok(((bytes, records.len()), State::Behind(Some(last))))
+        let is_first = is_first && records.is_empty();
+        Ok(((bytes, records.len()), State::Behind { place: Some(last), is_first }))
     }
 }
 

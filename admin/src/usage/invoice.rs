@@ -24,6 +24,8 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_CELL_BYTES: usize = 1_024;
 /// Problems that are told one by one.
 const MAX_PROBLEMS: usize = 1_000;
+/// Lines of models, periods and units that are told apart.
+const MAX_LINES: usize = 20_000;
 /// Models told apart.
 const MAX_MODELS: usize = 500;
 /// Amounts and quantities beyond this are mistakes, and sums of them would not hold.
@@ -164,6 +166,10 @@ impl Invoice {
             }
             // The line of the names is the first.
             let row = record.position().map_or(0, csv::Position::record) + 1;
+            if seen.len() >= MAX_LINES {
+                let detail = format!("is beyond {MAX_LINES} lines: compare less time at once");
+                return Err(AdminError::field(format!("row {row}"), detail));
+            }
             if let Err((column, detail)) = invoice.take(&columns, &record, row, &mut seen) {
                 invoice.problem_count += 1;
                 if invoice.problems.len() < MAX_PROBLEMS {

@@ -65,6 +65,8 @@ both! {
         let next = entries(app, &admin, &format!("limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).await;
         assert_eq!(next.len(), 1);
         assert_eq!(next[0]["sequence"], 1);
+        let oldest = entries(app, &admin, "sort=at").await;
+        assert_eq!(oldest.iter().map(|entry| entry["sequence"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
         let long = format!("q={}", "x".repeat(201));
         for (bad, field) in [("from=yesterday", "from"), ("colour=red", "colour"), ("limit=0", "limit"), (&long, "q")] {
             let answer = app.get(&format!("/api/v1/audit?{bad}"), &admin).await;

@@ -171,6 +171,15 @@ both! {
         let list = app.get("/api/v1/auth/sessions", &new).await.json();
         let current: Vec<_> = list["data"].as_array().unwrap().iter().map(|row| row["current"].as_bool().unwrap()).collect();
         assert_eq!(current, [true, false], "the newest first");
+        let of = async |query: &str| {
+            let list = app.get(&format!("/api/v1/auth/sessions?{query}"), &new).await.json();
+            list["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>()
+        };
+        let mut ids = of("").await;
+        ids.reverse();
+        assert_eq!(of("sort=started_at").await, ids);
+        assert_eq!(of("q=127.0.0").await.len(), 2);
+        assert_eq!(of("q=10.1.2.3").await.len(), 0);
         let path = format!("/api/v1/auth/sessions/{}", list["data"][1]["id"].as_str().unwrap());
         assert_eq!(app.delete(&path, &eve).await.status, 404, "somebody else's");
         assert_eq!((app.delete(&path, &new).await.status, me(app, &old).await, me(app, &new).await), (204, 401, 200));

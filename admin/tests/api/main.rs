@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod auth_tokens;
 mod bulk_keys;
+mod document;
 mod helpers;
 mod keys;
 mod models;

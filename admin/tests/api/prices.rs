@@ -330,6 +330,29 @@ both! {
         assert_eq!(shown, ["gone m null 1", "main m \"openai\" 2", "main tokens \"openai\" 2", "main unlisted \"openai\" 1"]);
         assert_eq!((&uses[1]["audio_in_ms"], &uses[2]["cached_tokens"]), (&json!(120_000), &json!(50)));
         assert_eq!(uses[1]["first_used_at"], "2026-05-01T10:00:00.25Z");
+        let sorted = async |sort: &str| {
+            let mut uses = Vec::new();
+            let mut path = format!("/api/v1/prices/unpriced?limit=1&sort={sort}");
+            loop {
+                let page = app.get(&path, &own).await.json();
+                let each = &page["data"][0];
+                uses.push(format!("{} {} {}", each["model"].as_str().unwrap(), each["provider"].as_str().unwrap(), each["records"]));
+                let Some(cursor) = page["next_cursor"].as_str() else { return uses };
+                path = format!("/api/v1/prices/unpriced?limit=1&sort={sort}&cursor={cursor}");
+            }
+        };
+        for (sort, expected) in [
+            ("tenant", ["m gone 1", "m main 2", "tokens main 2", "unlisted main 1"]),
+            ("model", ["m gone 1", "m main 2", "tokens main 2", "unlisted main 1"]),
+            ("records", ["m gone 1", "unlisted main 1", "m main 2", "tokens main 2"]),
+        ] {
+            assert_eq!(sorted(sort).await, expected, "{sort}");
+            let backwards: Vec<_> = expected.into_iter().rev().collect();
+            assert_eq!(sorted(&format!("-{sort}")).await, backwards, "-{sort}");
+        }
+        let of_another_order = app.get("/api/v1/prices/unpriced?limit=1&sort=records", &own).await.json();
+        let cursor = of_another_order["next_cursor"].as_str().unwrap();
+        assert_eq!(app.get(&format!("/api/v1/prices/unpriced?cursor={cursor}"), &own).await.status, 422);
         let of_may = app.get("/api/v1/prices/unpriced?to=2026-05-02T00:00:00Z&model=m", &admin).await.json();
         assert_eq!(of_may["data"][0]["records"], 1);
 

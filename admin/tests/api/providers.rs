@@ -215,6 +215,16 @@ both! {
         assert_eq!(refused(&stale), (412, "stale".to_owned()));
         let same = app.post(&credentials, &admin, json!({ "label": "same", "secret": CANARY })).await;
         assert_eq!(same.json()["fingerprint"], row["fingerprint"], "equal ones are recognised");
+        let spare = json!({ "label": "Spare", "secret": "gsk-spare", "enabled": false });
+        assert_eq!(app.post(&credentials, &admin, spare).await.status, 201);
+        let labels = async |query: &str| {
+            let list = app.get(&format!("{credentials}?{query}"), &admin).await.json();
+            list["data"].as_array().unwrap().iter().map(|row| row["label"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(labels("sort=label").await, ["Spare", "first", "same"]);
+        assert_eq!(labels("sort=-label").await, ["same", "first", "Spare"]);
+        assert_eq!(labels("sort=-created_at&limit=1").await, ["Spare"]);
+        assert_eq!((labels("q=SP").await, labels("enabled=true").await.len()), (vec![json!("Spare")], 2));
         told.extend([kept, twice, same]);
 
         let id: Uuid = row["id"].as_str().unwrap().parse().unwrap();

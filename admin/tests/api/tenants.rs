@@ -1,6 +1,8 @@
 //! Tenants.
 
 use admin_types::role::Role;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use serde_json::json;
 
@@ -63,6 +65,9 @@ both! {
         for (sort, expected) in [
             ("created_at", ["b", "a%", "c", "A_d", "e"]),
             ("-created_at", ["e", "A_d", "c", "a%", "b"]),
+            // By bytes, on either database.
+            ("name", ["A_d", "a%", "b", "c", "e"]),
+            ("-name", ["e", "c", "b", "a%", "A_d"]),
         ] {
             let mut names = Vec::new();
             let mut path = format!("/api/v1/tenants?limit=2&sort={sort}");
@@ -81,6 +86,12 @@ both! {
         assert_eq!(of("q=A").await, ["a%", "A_d"]);
         assert_eq!(of("q=%25").await, ["a%"], "a letter, not a pattern");
         assert_eq!(of("q='%20OR%201=1--").await, Vec::<String>::new());
+        // What stands in a cursor must be of the kind that the list goes by.
+        for (sort, key) in [("name", "7"), ("name", r#"{"micros":7}"#), ("name", "null"), ("created_at", "\"a\"")] {
+            let cursor = URL_SAFE_NO_PAD.encode(format!(r#"{{"s":"{sort}","k":{key},"i":"a"}}"#));
+            let answer = app.get(&format!("/api/v1/tenants?sort={sort}&cursor={cursor}"), &admin).await;
+            assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!("cursor")), "{sort} {key}");
+        }
         for bad in ["limit=0", "limit=501", "cursor=x", "sort=x", "colour=red"] {
             let answer = app.get(&format!("/api/v1/tenants?{bad}"), &admin).await;
             assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"), "{bad}");

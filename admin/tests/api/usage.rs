@@ -336,6 +336,10 @@ both! {
 
         let monthly = compare(&format!("provider=groq&tenant_id={acme}"), b"month,model,amount_usd\n2026-11,live,1\n".to_vec()).await;
         assert_eq!(monthly.json()["data"][0]["period"], "2026-11");
+        let mut long = b"month,model,amount_usd\n".to_vec();
+        long.extend((0..20_001).flat_map(|line| format!("2026-11,m{line},1\n").into_bytes()));
+        let refused = compare("provider=groq", long).await;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (422, &json!("row 20002")), "{refused:?}");
         assert_eq!(compare("provider=groq", b"model,amount_usd\na,1\n".to_vec()).await.status, 422);
         assert_eq!(compare("provider=groq", Vec::new()).await.status, 422);
         assert_eq!(compare("provider=groq", vec![b'"'; 17 * 1024 * 1024]).await.status, 413);
@@ -363,5 +367,52 @@ both! {
         let hourly = "from=2026-10-31T20:00:00Z&to=2026-10-31T23:00:00Z&bucket=hour";
         assert_eq!(app.get(&format!("/api/v1/usage/aggregates?{hourly}"), &token).await.status, 422);
         assert_eq!(sweep(&app.database, retention, now).await.unwrap(), (0, 0));
+    }
+}
+
+both! {
+    async fn what_a_key_spent_stays_known_when_its_records_are_gone(app: &TestApp) {
+        let acme = app.tenant("acme").await;
+        let admin = app.token(Role::TenantAdmin, Some(acme)).await;
+        let budget = json!({ "usd": "100", "window": "total" });
+        let key = app.post("/api/v1/keys", &admin, json!({ "name": "ci", "budget": budget })).await.json();
+        let path = format!("/api/v1/keys/{}", key["id"].as_str().unwrap());
+        let now = OffsetDateTime::now_utc();
+        let used = |number: u128, started_at: OffsetDateTime, cost: Option<i64>| usage_record::Model {
+            key_id: Id(key["id"].as_str().unwrap().parse().unwrap()),
+            cost_nano_usd: cost,
+            started_at,
+            ..record(number, acme)
+        };
+        let records = [
+            used(0, now - Duration::days(50), Some(95_000_000_000)),
+            used(1, now - Duration::days(50), None),
+            used(2, now, Some(5_000_000_000)),
+            used(3, now, None),
+        ];
+        usage_store::insert_new(&app.database, &records).await.unwrap();
+        let usage = async || app.get(&format!("{path}/usage"), &admin).await.json();
+        let before = usage().await;
+        assert_eq!((&before["spent_usd"], &before["remaining_usd"]), (&json!("100"), &json!("0")));
+        assert_eq!((&before["records"], &before["unpriced_records"]), (&json!(4), &json!(2)));
+        let retention = Retention { record_days: Some(40), hourly_days: None };
+        assert_eq!(sweep(&app.database, retention, now).await.unwrap(), (2, 0));
+        assert_eq!(usage().await, before);
+        let daily = json!({ "budget": { "usd": "100", "window": "daily" } });
+        assert_eq!(app.patch(&path, &admin, daily).await.status, 200);
+        assert_eq!(usage().await["remaining_usd"], "95", "days gone by are not in the window");
+    }
+}
+
+both! {
+    async fn an_export_by_tag_is_json_where_no_record_of_its_first_page_is_meant(app: &TestApp) {
+        let acme = app.tenant("acme").await;
+        let tagged = |number: u128, tags: &str| usage_record::Model { tags: Some(tags.to_owned()), ..record(number, acme) };
+        let mut records: Vec<_> = (0..201).map(|number| tagged(number, "env=production")).collect();
+        records.extend([tagged(201, "env=prod"), tagged(202, "env=prod")]);
+        usage_store::insert_new(&app.database, &records).await.unwrap();
+        let token = app.token(Role::TenantViewer, Some(acme)).await;
+        let json = exported(app, &token, "format=json&tag=env%3Dprod").await.json();
+        assert_eq!(json.as_array().map(Vec::len), Some(2));
     }
 }

@@ -6,6 +6,7 @@ use domain::ids::TenantId;
 use domain::seal::{SealingKey, binding};
 use entities::Id;
 use entities::alert_channel::{Column, Entity, Model};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub(crate) fn view(row: Model) -> Result<AlertChannel, DbErr> {
         } else {
             Vec::new()
         },
-        url: (!is_email).then_some(row.target),
+        url: (!is_email).then(|| masked(&row.target)),
         allow_insecure: row.allow_insecure,
         enabled: row.enabled,
         created_at: row.created_at,
@@ -92,7 +93,8 @@ pub(crate) fn lead(row: &mut Model, settings: ChannelSettings, sealing: &Sealing
     match settings {
         ChannelSettings::Webhook { url, secret, allow_insecure } => {
             row.kind = AlertChannelKind::Webhook.as_str().to_owned();
-            (row.target, row.sealed, row.allow_insecure) = (url, Some(seal(&secret)?), allow_insecure);
+            let sealed = seal(&format!("{url}\n{secret}"))?;
+            (row.target, row.sealed, row.allow_insecure) = (masked(&url), Some(sealed), allow_insecure);
         }
         ChannelSettings::Slack { url, allow_insecure } => {
             row.kind = AlertChannelKind::Slack.as_str().to_owned();
@@ -129,11 +131,38 @@ pub(crate) fn open(sealing: &SealingKey, row: &Model) -> Result<Leads, &'static 
     }
     let sealed = row.sealed.as_deref().ok_or("the channel has no secret")?;
     let secret = sealing.open(sealed, &place(row.id)).map_err(|_| "the channel's secret cannot be opened")?;
-    if row.kind == AlertChannelKind::Webhook.as_str() {
-        return Ok(Leads::Webhook { url: row.target.clone(), secret });
+    let text = String::from_utf8(secret).map_err(|_| "the channel's secret is damaged")?;
+    if row.kind != AlertChannelKind::Webhook.as_str() {
+        return Ok(Leads::Slack { url: text });
     }
-    let url = String::from_utf8(secret).map_err(|_| "the channel's secret is damaged")?;
-    Ok(Leads::Slack { url })
+    // Rows of before have their URL beside the secret that is sealed, and no secret has a line's end.
+    let (url, secret) = text.rsplit_once('\n').unwrap_or((&row.target, &text));
+    Ok(Leads::Webhook { url: url.to_owned(), secret: secret.as_bytes().to_vec() })
+}
+
+/// Seals the URLs of webhooks that were written when these stood in the open.
+///
+/// # Errors
+/// The database's; the system gives no random bytes.
+pub(crate) async fn seal_urls(db: &impl ConnectionTrait, sealing: &SealingKey) -> Result<(), AdminError> {
+    let webhooks = Entity::find().filter(Column::Kind.eq(AlertChannelKind::Webhook.as_str()));
+    for row in webhooks.all(db).await? {
+        if masked(&row.target) == row.target {
+            continue;
+        }
+        // What cannot be opened stays as it is, and says so when it is used.
+        let Ok(Leads::Webhook { url, secret }) = open(sealing, &row) else { continue };
+        let Ok(secret) = String::from_utf8(secret) else { continue };
+        let sealed = sealing.seal(format!("{url}\n{secret}").as_bytes(), &place(row.id), crate::random()?);
+        Entity::update_many()
+            .col_expr(Column::Target, Expr::value(masked(&url)))
+            .col_expr(Column::Sealed, Expr::value(sealed))
+            .filter(Column::Id.eq(row.id))
+            .filter(Column::Version.eq(row.version))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
 }
 
 impl Resource for Entity {

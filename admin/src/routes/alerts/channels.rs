@@ -8,19 +8,23 @@ use admin_types::alerts::{AlertChannel, AlertChannelTest, CreateAlertChannel, Li
 use admin_types::page::Page;
 use admin_types::problem::Problem;
 use entities::alert_channel;
+use serde_json::json;
 use time::OffsetDateTime;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::check;
 use crate::Control;
 use crate::alerts::Alerts;
+use crate::audit::Change;
 use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{Body, PathId, Query};
 use crate::idempotency::{self, Idempotency};
 use crate::repositories::alerts::{channels, deliveries};
-use crate::repositories::resource::{self, owner};
+use crate::repositories::resource::{self, Resource, owner};
+use crate::repositories::tenants;
 use crate::resource::{One, created};
+use crate::routes::provider_tests;
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -52,7 +56,7 @@ pub(crate) async fn list_alert_channels(
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
     responses(
         (status = 201, description = "Made", body = AlertChannel, headers(("ETag" = String), ("Location" = String))),
-        (status = 409, description = "The name is taken, or no mail server is configured", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, the owner has as many as it may, or no mail server is configured", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[post("/api/v1/alerts/channels")]
@@ -68,6 +72,8 @@ pub(crate) async fn create_alert_channel(
     let owner = actor.owner(asked.tenant_id)?;
     check::settings(&asked.settings, owner, alerts.has_mail())?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
+        tenants::check_owner(transaction, owner).await?;
+        check::room::<alert_channel::Entity>(transaction, owner, alert_channel::Column::TenantId).await?;
         let mut row = channels::new_row(asked.name.clone(), owner, asked.enabled, OffsetDateTime::now_utc());
         channels::lead(&mut row, asked.settings, &control.secrets.sealing)?;
         let row = resource::insert(transaction, row).await?;
@@ -133,6 +139,7 @@ pub(crate) async fn delete_alert_channel(one: One) -> Result<HttpResponse, Admin
 #[utoipa::path(tag = "alerts", params(("id" = uuid::Uuid, Path)), responses(
     (status = 200, description = "How it fared", body = AlertChannelTest),
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "Too many tests within a minute", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/alerts/channels/{id}/test")]
 pub(crate) async fn test_alert_channel(
@@ -142,6 +149,9 @@ pub(crate) async fn test_alert_channel(
     id: PathId,
 ) -> Result<HttpResponse, AdminError> {
     let channel = resource::find::<alert_channel::Entity>(&control.database, actor.scope(), id.0).await?;
+    let what = json!({ "name": channel.name, "kind": channel.kind });
+    let change = Change::of("test", alert_channel::Entity::KIND, channel.id, owner(channel.tenant_id));
+    provider_tests::note(&control, &actor, change.after(&what)).await?;
     let message = deliveries::test(&channel, OffsetDateTime::now_utc())?;
     let delivery_id = message.id.0;
     let begun = Instant::now();

@@ -2,19 +2,23 @@
 
 use admin_types::alerts::{ChannelSettings, Condition};
 use domain::ids::TenantId;
-use entities::virtual_key;
+use entities::{Id, virtual_key};
 use lettre::Address;
 use rust_decimal::Decimal;
-use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use crate::error::AdminError;
 use crate::outgoing::check_url;
+use crate::repositories::resource::Resource;
 use crate::repositories::{Scope, resource};
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_FILTER_CHARS: usize = 200;
 const MAX_CHANNELS: usize = 20;
+/// Rules, and channels, of a tenant or of the platform.
+const MAX_OF_OWNER: i64 = 100;
 const MAX_ADDRESSES: usize = 10;
 /// Minutes of a window: a day.
 const MAX_WINDOW: u32 = 1_440;
@@ -34,6 +38,25 @@ pub(super) fn channel_ids(ids: &[Uuid]) -> Result<(), AdminError> {
         return Err(AdminError::field("channel_ids", format!("must not have more than {MAX_CHANNELS} entries")));
     }
     Ok(())
+}
+
+/// An owner has room for one more rule, or one more channel. `column` holds whose a row is.
+pub(super) async fn room<R: Resource>(
+    db: &impl ConnectionTrait,
+    owner: Option<TenantId>,
+    column: R::Column,
+) -> Result<(), AdminError> {
+    let own = owner.map_or_else(|| column.is_null(), |tenant| column.eq(Id(tenant.0)));
+    let count: Option<i64> =
+        R::find().select_only().expr(Expr::cust("COUNT(*)")).filter(own).into_tuple().one(db).await?;
+    if count.is_none_or(|count| count < MAX_OF_OWNER) {
+        return Ok(());
+    }
+    let (code, what) = match R::KIND {
+        "alert_rule" => ("too_many_alert_rules", "rules"),
+        _ => ("too_many_alert_channels", "channels"),
+    };
+    Err(AdminError::conflict(code, format!("An owner has at most {MAX_OF_OWNER} {what} of alerts.")))
 }
 
 /// The numbers and names of a condition.

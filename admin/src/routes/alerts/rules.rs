@@ -18,7 +18,7 @@ use crate::extract::{Body, Query};
 use crate::idempotency::{self, Idempotency};
 use crate::repositories::alerts::rules;
 use crate::repositories::resource::{self, owner};
-use crate::repositories::stored;
+use crate::repositories::{stored, tenants};
 use crate::resource::{One, created};
 
 /// Minutes of a year.
@@ -55,7 +55,7 @@ pub(crate) async fn list_alert_rules(
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Makes it once, however often it is asked")),
     responses(
         (status = 201, description = "Made", body = AlertRule, headers(("ETag" = String), ("Location" = String))),
-        (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or the owner has as many as it may", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 #[post("/api/v1/alerts/rules")]
@@ -71,6 +71,8 @@ pub(crate) async fn create_alert_rule(
     check::channel_ids(&asked.channel_ids)?;
     let owner = actor.owner(asked.tenant_id)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
+        tenants::check_owner(transaction, owner).await?;
+        check::room::<alert_rule::Entity>(transaction, owner, alert_rule::Column::TenantId).await?;
         check::key(transaction, owner, &asked.condition).await?;
         let now = stored(OffsetDateTime::now_utc());
         let mut row = alert_rule::Model {
@@ -157,20 +159,24 @@ pub(crate) async fn delete_alert_rule(one: One) -> Result<HttpResponse, AdminErr
 ))]
 #[post("/api/v1/alerts/rules/{id}/mute")]
 pub(crate) async fn mute_alert_rule(one: One, body: Body<MuteAlertRule>) -> Result<HttpResponse, AdminError> {
-    let until = match body.value {
-        MuteAlertRule::Until { until } => until,
-        MuteAlertRule::Minutes { minutes } if (1..=MAX_MUTED_MINUTES).contains(&minutes) => {
-            OffsetDateTime::now_utc() + Duration::minutes(minutes.into())
-        }
-        MuteAlertRule::Minutes { .. } => {
-            return Err(AdminError::field("minutes", format!("must be from 1 to {MAX_MUTED_MINUTES}")));
-        }
-    };
     one.change::<alert_rule::Entity>("mute", async |_, row| {
-        row.muted_until = Some(stored(until));
+        row.muted_until = Some(stored(muted_until(body.value, OffsetDateTime::now_utc())?));
         Ok(())
     })
     .await
+}
+
+fn muted_until(asked: MuteAlertRule, now: OffsetDateTime) -> Result<OffsetDateTime, AdminError> {
+    match (asked.until, asked.minutes) {
+        (Some(_), Some(_)) => Err(AdminError::field("minutes", "must not stand beside `until`")),
+        (Some(until), None) if until > now => Ok(until),
+        (Some(_), None) => Err(AdminError::field("until", "must lie in the future")),
+        (None, Some(minutes)) if (1..=MAX_MUTED_MINUTES).contains(&minutes) => {
+            Ok(now + Duration::minutes(minutes.into()))
+        }
+        (None, Some(_)) => Err(AdminError::field("minutes", format!("must be from 1 to {MAX_MUTED_MINUTES}"))),
+        (None, None) => Err(AdminError::field("minutes", "is missing, and so is `until`")),
+    }
 }
 
 /// Lets a rule be heard again.

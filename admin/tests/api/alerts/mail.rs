@@ -96,7 +96,7 @@ async fn people_are_told_by_mail_in_plain_text_without_headers_of_others() {
     look(&app, NOON).await;
 
     let alerts = Alerts::new(app.database.clone(), app.secrets.sealing.clone(), Some(&mailbox.settings())).unwrap();
-    alerts.deliver(NOON).await.unwrap();
+    alerts.deliver(|| NOON).await.unwrap();
     let list = app.get("/api/v1/alerts/deliveries", &platform).await.json();
     assert_eq!(list["data"][0]["status"], "delivered", "{list}");
     drop(alerts);

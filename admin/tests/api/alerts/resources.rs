@@ -5,6 +5,7 @@ use entities::{alert_channel, audit_entry};
 use http::Method;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::fixtures::{key, make};
 use crate::helpers::{TestApp, both};
@@ -41,9 +42,16 @@ both! {
         let late = app.send(Method::PATCH, &path, &admin, &[("if-match", "\"1\"")], Some(change)).await;
         assert_eq!(late.status, 412);
 
+        let named = app.patch(&path, &admin, json!({ "name": "Öffentliche Budgets" })).await;
+        rule["name"] = json!("Öffentliche Budgets");
+        rule["updated_at"] = named.json()["updated_at"].clone();
+        for text in ["%C3%96ffent", "%C3%96FFENT", "%C3%B6ffent"] {
+            let list = app.get(&format!("/api/v1/alerts/rules?q={text}"), &admin).await.json();
+            assert_eq!(list["data"], json!([rule]), "{text}");
+        }
         let list = app.get("/api/v1/alerts/rules?kind=breaker&q=BUDG", &admin).await.json();
         assert_eq!(list["data"], json!([rule]));
-        let removed = app.send(Method::DELETE, &path, &admin, &[("if-match", "\"2\"")], None).await;
+        let removed = app.send(Method::DELETE, &path, &admin, &[("if-match", "\"3\"")], None).await;
         assert_eq!(removed.status, 204);
         assert_eq!(app.get(&path, &admin).await.status, 404);
     }
@@ -81,9 +89,61 @@ both! {
             assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"), "{body} {answer:?}");
             assert_eq!(answer.json()["errors"][0]["field"], field, "{body} {answer:?}");
         }
+        let rule_of_nobody = json!({ "name": "r", "tenant_id": Uuid::nil(), "condition": { "kind": "breaker" } });
+        let mut channel_of_nobody = webhook();
+        channel_of_nobody["tenant_id"] = json!(Uuid::nil());
+        for (path, body) in [(rules, rule_of_nobody), (channels, channel_of_nobody)] {
+            let answer = app.post(path, &platform, body).await;
+            assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!("tenant_id")), "{answer:?}");
+        }
         let email = channel(json!({ "kind": "email", "to": ["ops@example.com"] }));
         let answer = app.post(channels, &platform, email).await;
         assert_eq!((answer.status, answer.problem().as_str()), (409, "no_mail_server"));
+    }
+}
+
+both! {
+    async fn a_rule_is_muted_for_a_time_to_come_told_in_one_way(app: &TestApp) {
+        let platform = app.platform().await;
+        let rule = json!({ "name": "r", "condition": { "kind": "breaker" } });
+        let path = format!("/api/v1/alerts/rules/{}/mute", make(app, "/api/v1/alerts/rules", &platform, rule).await);
+        for (body, field) in [
+            (json!({}), "minutes"),
+            (json!({ "minutes": 0 }), "minutes"),
+            (json!({ "minutes": 525_601 }), "minutes"),
+            (json!({ "minutes": 5, "until": "2999-01-01T00:00:00Z" }), "minutes"),
+            (json!({ "until": "2020-01-01T00:00:00Z" }), "until"),
+            (json!({ "until": "9999-12-31T23:59:59-12:00" }), "until"),
+            (json!({ "minutes": 5, "colour": 1 }), "colour"),
+        ] {
+            let answer = app.post(&path, &platform, body.clone()).await;
+            assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!(field)), "{body} {answer:?}");
+        }
+        let muted = app.post(&path, &platform, json!({ "until": "2999-01-01T01:00:00+01:00" })).await;
+        assert_eq!(muted.json()["muted_until"], "2999-01-01T00:00:00Z", "{muted:?}");
+        assert_eq!(app.post(&path, &platform, json!({ "minutes": 60 })).await.status, 200);
+    }
+}
+
+both! {
+    async fn an_owner_has_so_many_rules_and_channels_and_no_more(app: &TestApp) {
+        let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
+        let admin = app.token(Role::TenantAdmin, Some(acme)).await;
+        let stranger = app.token(Role::TenantAdmin, Some(other)).await;
+        let rule = |name: &str| json!({ "name": name, "condition": { "kind": "unpriced" } });
+        let channel = |name: &str| json!({ "name": name, "settings": { "kind": "slack", "url": "https://hooks.example.com/x" } });
+        for number in 0..100 {
+            make(app, "/api/v1/alerts/rules", &admin, rule(&number.to_string())).await;
+            make(app, "/api/v1/alerts/channels", &admin, channel(&number.to_string())).await;
+        }
+        for (path, body, code) in [
+            ("/api/v1/alerts/rules", rule("more"), "too_many_alert_rules"),
+            ("/api/v1/alerts/channels", channel("more"), "too_many_alert_channels"),
+        ] {
+            let refused = app.post(path, &admin, body.clone()).await;
+            assert_eq!((refused.status, refused.problem().as_str()), (409, code), "{refused:?}");
+            make(app, path, &stranger, body).await;
+        }
     }
 }
 
@@ -153,7 +213,12 @@ both! {
     async fn the_secrets_of_channels_go_in_and_never_out(app: &TestApp) {
         let platform = app.platform().await;
         let slack = "https://hooks.slack.example/services/T0/B0/canary-secret-slack";
-        let made = app.post("/api/v1/alerts/channels", &platform, webhook()).await;
+        let mut hook = webhook();
+        hook["settings"]["url"] = json!("https://hooks.example.com/canary-secret-token");
+        let made = app.post("/api/v1/alerts/channels", &platform, hook).await;
+        assert_eq!(made.json()["url"], "https://hooks.example.com/…");
+        let rows = alert_channel::Entity::find().all(&app.database).await.unwrap();
+        assert!(!format!("{rows:?}").contains("canary-secret"));
         let path = made.headers["location"].clone();
         let change = json!({ "name": "slack", "settings": { "kind": "slack", "url": slack } });
         let changed = app.patch(&path, &platform, change).await;

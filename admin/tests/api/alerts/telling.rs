@@ -3,11 +3,17 @@
 use std::time::Duration as StdDuration;
 
 use admin_types::role::Role;
+use domain::seal::{SEAL_RANDOM_BYTES, binding};
+use entities::{Id, alert_channel, alert_delivery, alert_rule};
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::fixtures::{NOON, after, alerts, breaker, look, make};
 use super::receiver::{Received, Receiver};
@@ -56,7 +62,7 @@ both! {
         breaker(app, None, "openai", "open").await;
         look(app, NOON).await;
         let sender = alerts(app);
-        assert_eq!(sender.deliver(NOON).await.unwrap(), 1);
+        assert_eq!(sender.deliver(|| NOON).await.unwrap(), 1);
         let first = receiver.next().await;
         let message = verified(&first);
         assert_eq!((&message["event"], &message["alert"]["subject"]), (&json!("alert.firing"), &json!("openai/tts-1")));
@@ -65,21 +71,21 @@ both! {
         assert_eq!(waiting[0]["http_status"], 500);
         assert_eq!(waiting[0]["answer"].as_str().unwrap().len(), 4096, "what is kept of an answer is bounded");
 
-        assert_eq!(sender.deliver(after(5)).await.unwrap(), 0, "not yet");
-        assert_eq!(sender.deliver(after(15)).await.unwrap(), 1);
+        assert_eq!(sender.deliver(|| after(5)).await.unwrap(), 0, "not yet");
+        assert_eq!(sender.deliver(|| after(15)).await.unwrap(), 1);
         assert_eq!(verified(&receiver.next().await), message, "a redirection is an answer, and no more");
-        assert_eq!(sender.deliver(after(80)).await.unwrap(), 1);
+        assert_eq!(sender.deliver(|| after(80)).await.unwrap(), 1);
         let third = receiver.next().await;
         assert_eq!(verified(&third), message);
         assert_ne!(third.headers["x-antiphon-signature"], first.headers["x-antiphon-signature"], "signed anew");
         let done = deliveries(app, &platform).await;
         assert_eq!((&done[0]["status"], &done[0]["attempts"]), (&json!("delivered"), &json!(3)));
         assert_eq!((&done[0]["http_status"], &done[0]["error"]), (&json!(200), &Value::Null));
-        assert_eq!(sender.deliver(after(100_000)).await.unwrap(), 0);
+        assert_eq!(sender.deliver(|| after(100_000)).await.unwrap(), 0);
 
         breaker(app, None, "openai", "closed").await;
         look(app, after(120)).await;
-        assert_eq!(sender.deliver(after(120)).await.unwrap(), 1);
+        assert_eq!(sender.deliver(|| after(120)).await.unwrap(), 1);
         let over = verified(&receiver.next().await);
         assert_eq!((&over["event"], &over["alert"]["state"]), (&json!("alert.resolved"), &json!("resolved")));
         assert_eq!(over["alert"]["id"], message["alert"]["id"]);
@@ -97,7 +103,7 @@ both! {
         let sender = alerts(app);
         let mut attempts = 0;
         for hour in 0..24 * 12 {
-            attempts += sender.deliver(after(hour * 300)).await.unwrap();
+            attempts += sender.deliver(|| after(hour * 300)).await.unwrap();
         }
         assert_eq!(attempts, 8);
         let failed = deliveries(app, &platform).await;
@@ -118,13 +124,13 @@ both! {
         breaker(app, None, "openai", "open").await;
         look(app, NOON).await;
         let sender = alerts(app);
-        sender.deliver(NOON).await.unwrap();
-        sender.deliver(after(15)).await.unwrap();
+        sender.deliver(|| NOON).await.unwrap();
+        sender.deliver(|| after(15)).await.unwrap();
         breaker(app, None, "openai", "closed").await;
         look(app, after(120)).await;
         let off = app.patch(&format!("/api/v1/alerts/channels/{channel}"), &platform, json!({ "enabled": false })).await;
         assert_eq!(off.status, 200, "{off:?}");
-        sender.deliver(after(120)).await.unwrap();
+        sender.deliver(|| after(120)).await.unwrap();
         let told = recorder.handle().render();
         for outcome in ["again", "delivered", "failed"] {
             let line = format!("antiphon_alert_deliveries_total{{channel=\"webhook\",outcome=\"{outcome}\"}} 1");
@@ -140,14 +146,15 @@ both! {
         let channel = make(app, "/api/v1/alerts/channels", &platform, webhook(&receiver.url)).await;
         let rule = format!("/api/v1/alerts/rules/{}", watched(app, &platform, &channel).await);
         breaker(app, None, "openai", "open").await;
-        let muted = app.post(&format!("{rule}/mute"), &platform, json!({ "until": "2026-11-22T12:05:00Z" })).await;
-        assert_eq!(muted.json()["muted_until"], "2026-11-22T12:05:00Z", "{muted:?}");
+        let until = alert_rule::Column::MutedUntil;
+        let mute = alert_rule::Entity::update_many().col_expr(until, Expr::value(after(300)));
+        mute.exec(&app.database).await.unwrap();
         look(app, NOON).await;
         look(app, after(299)).await;
         assert_eq!(app.get("/api/v1/alerts?state=firing", &platform).await.json()["data"][0]["notified_at"], Value::Null);
         assert_eq!(deliveries(app, &platform).await, [] as [Value; 0]);
         look(app, after(301)).await;
-        alerts(app).deliver(after(301)).await.unwrap();
+        alerts(app).deliver(|| after(301)).await.unwrap();
         assert_eq!(verified(&receiver.next().await)["event"], "alert.firing", "it still fires when the time is over");
 
         // What began and ended while nobody was to hear of it stays untold.
@@ -171,12 +178,39 @@ both! {
         watched(app, &platform, &channel).await;
         breaker(app, None, "<!channel>", "open").await;
         look(app, NOON).await;
-        alerts(app).deliver(NOON).await.unwrap();
+        alerts(app).deliver(|| NOON).await.unwrap();
         let body = receiver.next().await.body;
         let message: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(message["text"], "Antiphon: warning: &lt;targets&gt;");
         assert!(!body.contains('<') && body.contains("&lt;!channel&gt;/tts-1"), "{body}");
     }
+}
+
+#[actix_web::test]
+async fn a_webhook_whose_url_stands_in_the_open_still_works_and_is_sealed_at_the_start() {
+    let app = TestApp::on_sqlite_with(|settings| settings.alerts_every = StdDuration::from_millis(20)).await;
+    let platform = app.platform().await;
+    let mut receiver = Receiver::start(&[]).await;
+    let channel = make(&app, "/api/v1/alerts/channels", &platform, webhook(&receiver.url)).await;
+    // As it was written before: the URL beside the sealed secret.
+    let place = binding("alert_channels", &[&channel]);
+    let sealed = app.secrets.sealing.seal(SECRET.as_bytes(), &place, [7; SEAL_RANDOM_BYTES]);
+    let target = alert_channel::Column::Target;
+    let old = alert_channel::Entity::update_many().col_expr(target, Expr::value(&receiver.url));
+    old.col_expr(alert_channel::Column::Sealed, Expr::value(sealed)).exec(&app.database).await.unwrap();
+
+    let shown = app.get(&format!("/api/v1/alerts/channels/{channel}"), &platform).await.json();
+    assert_eq!(shown["url"], "http://127.0.0.1/…");
+    let test = format!("/api/v1/alerts/channels/{channel}/test");
+    app.send(Method::POST, &test, &platform, &[], None).await;
+    verified(&receiver.next().await);
+
+    alerts(&app).seal_urls().await.unwrap();
+    let row = alert_channel::Entity::find().one(&app.database).await.unwrap().unwrap();
+    assert_eq!(row.target, "http://127.0.0.1/…");
+    app.send(Method::POST, &test, &platform, &[], None).await;
+    verified(&receiver.next().await);
+    app.stop().await;
 }
 
 both! {
@@ -192,6 +226,16 @@ both! {
         let refused = app.send(Method::POST, &path, &platform, &[], None).await.json();
         assert_eq!((&refused["delivered"], &refused["http_status"]), (&json!(false), &json!(403)));
         assert_eq!(deliveries(app, &platform).await.len(), 2);
+        for _ in 0..4 {
+            assert_eq!(app.send(Method::POST, &path, &platform, &[], None).await.status, 200);
+        }
+        let refused = app.send(Method::POST, &path, &platform, &[], None).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (429, "too_many"), "{refused:?}");
+        assert_eq!(deliveries(app, &platform).await.len(), 6, "nothing more was sent");
+        let audit = app.get("/api/v1/audit?action=test&object_kind=alert_channel", &platform).await.json();
+        let entries = audit["data"].as_array().unwrap();
+        assert_eq!((entries.len(), &entries[0]["object_id"]), (6, &json!(channel)));
+        assert_eq!(entries[0]["after"], json!({ "name": "hook", "kind": "webhook" }));
     }
 }
 
@@ -206,6 +250,58 @@ both! {
         let tried = app.send(Method::POST, &format!("/api/v1/alerts/channels/{channel}/test"), &admin, &[], None).await;
         assert_eq!((tried.status, &tried.json()["delivered"]), (200, &json!(false)));
         assert_eq!(tried.json()["error"], "localhost.localdomain could not be reached");
+    }
+}
+
+/// Messages that are due at a channel.
+async fn wait_for(app: &TestApp, channel: &str, tenant: Option<Uuid>, count: i64) {
+    for place in 0..count {
+        let id = Uuid::now_v7();
+        let payload = json!({ "id": id, "event": "alert.test", "created_at": "2026-11-22T12:00:00Z", "alert": null });
+        let row = alert_delivery::ActiveModel {
+            id: Set(Id(id)),
+            channel_id: Set(channel.parse().unwrap()),
+            tenant_id: Set(tenant.map(Id)),
+            message: Set("alert.test".to_owned()),
+            payload: Set(payload.to_string()),
+            attempts: Set(0),
+            status: Set("pending".to_owned()),
+            next_attempt_at: Set(Some(after(place - 1_000))),
+            created_at: Set(NOON),
+            ..Default::default()
+        };
+        alert_delivery::Entity::insert(row).exec_without_returning(&app.database).await.unwrap();
+    }
+}
+
+both! {
+    async fn receivers_that_do_not_answer_hold_up_their_owners_messages_alone(app: &TestApp) {
+        let platform = app.platform().await;
+        let acme = app.tenant("acme").await;
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut slow = webhook(&format!("http://{}/", silent.local_addr().unwrap()));
+        slow["name"] = json!("slow");
+        let slow = make(app, "/api/v1/alerts/channels", &platform, slow).await;
+        let owner = alert_channel::Entity::update_many().col_expr(alert_channel::Column::TenantId, Expr::value(acme.to_string()));
+        owner.exec(&app.database).await.unwrap();
+        let mut receiver = Receiver::start(&[]).await;
+        let quick = make(app, "/api/v1/alerts/channels", &platform, webhook(&receiver.url)).await;
+        wait_for(app, &slow, Some(acme), 40).await;
+        wait_for(app, &quick, None, 6).await;
+        let sender = alerts(app);
+        let all_of_the_quick = async {
+            for _ in 0..6 {
+                verified(&receiver.next().await);
+            }
+        };
+        tokio::select! {
+            sent = sender.deliver(|| NOON) => panic!("{sent:?} before the messages of another owner"),
+            () = all_of_the_quick => {}
+        }
+        let of_acme = alert_delivery::Column::TenantId.eq(Id(acme));
+        let rows = alert_delivery::Entity::find().filter(of_acme).all(&app.database).await.unwrap();
+        let tried = rows.iter().filter(|row| row.attempts > 0).count();
+        assert!((1..rows.len()).contains(&tried), "{tried} of {} that were due before", rows.len());
     }
 }
 

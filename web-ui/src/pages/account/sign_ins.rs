@@ -14,7 +14,7 @@ use crate::pages::ask_first::AskFirst;
 pub(super) fn SignIns() -> impl IntoView {
     let client = use_client();
     let found = LocalResource::new(move || async move {
-        let query = ListSignIns { limit: Some(200), cursor: None };
+        let query = ListSignIns { limit: Some(200), ..ListSignIns::default() };
         auth::list_sign_ins(&client, &query).await.map(|page| page.data)
     });
     let asked = RwSignal::new(None::<Uuid>);

@@ -50,11 +50,9 @@ impl Draft {
 
     fn of(channel: &AlertChannel) -> Self {
         let text = |text: &str| RwSignal::new(text.to_owned());
-        let url = channel.url.as_deref().filter(|_| channel.kind == AlertChannelKind::Webhook);
         Self {
             name: text(&channel.name),
             kind: text(channel.kind.as_str()),
-            url: text(url.unwrap_or_default()),
             allow_insecure: RwSignal::new(channel.allow_insecure),
             to: text(&channel.to.join("\n")),
             enabled: RwSignal::new(channel.enabled),
@@ -208,7 +206,15 @@ fn SettingsFields(draft: Draft) -> impl IntoView {
         {move || match kind.get() {
             AlertChannelKind::Webhook => {
                 view! {
-                    <TextField label="URL" value=draft.url kind="url" placeholder="https://" error=url_error required=true />
+                    <TextField
+                        label="URL"
+                        value=draft.url
+                        kind="url"
+                        placeholder="https://"
+                        hint="Only its host is shown again."
+                        error=url_error
+                        required=true
+                    />
                     <TextField
                         label="Signing secret"
                         value=draft.secret

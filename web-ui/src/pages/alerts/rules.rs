@@ -62,7 +62,7 @@ pub(super) fn Rules(channels: ChannelList) -> impl IntoView {
         mute: Callback::new(move |(id, minutes): (Uuid, Option<u32>)| {
             let call = async move {
                 match minutes {
-                    Some(minutes) => alerts::mute_rule(&client, id, &MuteAlertRule::Minutes { minutes }).await,
+                    Some(_) => alerts::mute_rule(&client, id, &MuteAlertRule { minutes, until: None }).await,
                     None => alerts::unmute_rule(&client, id).await,
                 }
             };

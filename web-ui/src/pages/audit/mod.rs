@@ -74,6 +74,7 @@ fn Log() -> impl IntoView {
             from: Some(from),
             to,
             q: given(q),
+            sort: None,
             limit: None,
             cursor,
         };

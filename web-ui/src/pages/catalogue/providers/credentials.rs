@@ -27,7 +27,7 @@ struct Asked {
 pub(super) fn Credentials(provider: Uuid, declared: bool) -> impl IntoView {
     let client = use_client();
     let found = LocalResource::new(move || async move {
-        let query = ListCredentials { limit: Some(500), cursor: None };
+        let query = ListCredentials { limit: Some(500), ..ListCredentials::default() };
         providers::list_credentials(&client, provider, &query).await.map(|page| page.data)
     });
     let asked = Asked { which: RwSignal::new(None), editing: RwSignal::new(false), removing: RwSignal::new(false) };
