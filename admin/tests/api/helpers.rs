@@ -383,6 +383,13 @@ impl TestApp {
         answer.json()["access_token"].as_str().unwrap().to_owned()
     }
 
+    /// The access token of somebody new of this role who has signed in.
+    pub(crate) async fn signed_in(&self, role: Role, tenant: Option<Uuid>) -> String {
+        let email = format!("{}@example.com", Uuid::now_v7());
+        self.person(&email, role, tenant).await;
+        self.sign_in(&email).await
+    }
+
     /// The token of a platform administrator.
     pub(crate) async fn platform(&self) -> String {
         self.token(Role::PlatformAdmin, None).await
