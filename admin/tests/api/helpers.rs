@@ -162,6 +162,8 @@ impl TestApp {
             bind: "127.0.0.1:0".parse().unwrap(),
             workers: Some(1),
             public_url: None,
+            trusted_proxies: Default::default(),
+            body_idle: std::time::Duration::from_secs(30),
             gateway_url: Arc::default(),
             drain_delay: std::time::Duration::ZERO,
             drain: std::time::Duration::from_secs(1),
@@ -187,6 +189,11 @@ impl TestApp {
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { database, secrets, data_plane, process, base, client, stop: Some(stop), running, cleanup }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.strip_prefix("http://").unwrap()
     }
 
     /// As SIGTERM does.
