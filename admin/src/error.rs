@@ -50,6 +50,9 @@ pub enum AdminError {
     /// The body is larger than this route takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// The body has stopped arriving, or comes too slowly.
+    #[error("the body has stopped arriving")]
+    TooSlow,
     /// The body is not of a type that this route takes.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -113,6 +116,7 @@ impl AdminError {
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It does not fit what is there"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale", "Changed meanwhile"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body comes too slowly"),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not taken")
             }
@@ -163,6 +167,10 @@ impl ResponseError for AdminError {
         match self {
             Self::Unauthenticated | Self::WrongCredentials => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+            }
+            // The rest of the body is not waited for.
+            Self::TooSlow => {
+                response.force_close();
             }
             Self::MethodNotAllowed(allowed) => {
                 response.insert_header((ALLOW, allowed.as_str()));
@@ -232,6 +240,7 @@ mod tests {
             (AdminError::managed_by_file(), 409),
             (AdminError::Stale, 412),
             (AdminError::TooLarge(1), 413),
+            (AdminError::TooSlow, 408),
             (AdminError::UnsupportedMediaType("x".into()), 415),
             (AdminError::TooMany { detail: "x".into(), retry_after: wait }, 429),
             (AdminError::Upstream("x".into()), 502),
