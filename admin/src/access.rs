@@ -3,6 +3,7 @@
 //! The rule for what a caller may not do: a role that may never call a route is told 403, before anything
 //! is looked up; an object of another tenant is 404, like one that is not there.
 
+use actix_web::HttpRequest;
 use actix_web::http::Method;
 use admin_types::role::Role;
 
@@ -148,6 +149,16 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
 pub fn of(method: &str, pattern: &str) -> Option<Access> {
     let row = ROUTES.iter().find(|(of, path, _)| of.as_str() == method && *path == pattern);
     row.map(|(.., access)| *access)
+}
+
+/// The pattern that a request is routed by. Routing decodes the path, which `match_pattern` does not before it.
+pub(crate) fn pattern(request: &HttpRequest) -> Option<String> {
+    request.resource_map().match_pattern(path(request))
+}
+
+/// The path that a request is routed by.
+pub(crate) fn path(request: &HttpRequest) -> &str {
+    request.match_info().as_str()
 }
 
 /// The methods that a path takes, for `Allow`.

@@ -53,6 +53,9 @@ pub enum AdminError {
     /// The body is larger than this route takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// The body has stopped arriving, or comes too slowly.
+    #[error("the body has stopped arriving")]
+    TooSlow,
     /// The body is not of a type that this route takes.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -117,6 +120,7 @@ impl AdminError {
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale", "Changed meanwhile"),
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body has taken too long"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body comes too slowly"),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not taken")
             }
@@ -167,6 +171,10 @@ impl ResponseError for AdminError {
         match self {
             Self::Unauthenticated | Self::WrongCredentials => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+            }
+            // The rest of the body is not waited for.
+            Self::TooSlow => {
+                response.force_close();
             }
             Self::MethodNotAllowed(allowed) => {
                 response.insert_header((ALLOW, allowed.as_str()));
@@ -246,6 +254,7 @@ mod tests {
             (AdminError::Stale, 412),
             (AdminError::TooSlow(wait), 408),
             (AdminError::TooLarge(1), 413),
+            (AdminError::TooSlow, 408),
             (AdminError::UnsupportedMediaType("x".into()), 415),
             (AdminError::TooMany { detail: "x".into(), retry_after: wait }, 429),
             (AdminError::Upstream("x".into()), 502),

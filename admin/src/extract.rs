@@ -2,23 +2,29 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::web::{self, Bytes};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use admin_types::problem::FieldProblem;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use utoipa::IntoParams;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
+use crate::Control;
 use crate::error::AdminError;
 
 /// Bytes of a JSON body.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Bytes that a body brings in a second at least.
+const LEAST_A_SECOND: u128 = 1024;
 
 /// A JSON body of at most [`MAX_BODY_BYTES`] that has the fields of `T` and no others.
 #[derive(Debug)]
@@ -35,14 +41,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let declared = declared(request);
-        let bytes = Bytes::from_request(request, payload);
+        let pieces = Pieces::new(request, payload.take(), MAX_BODY_BYTES);
         Box::pin(async move {
             declared?;
-            let bytes = bytes.await.map_err(|error| {
-                let too_large =
-                    error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE;
-                if too_large { AdminError::TooLarge(MAX_BODY_BYTES) } else { AdminError::Malformed(error.to_string()) }
-            })?;
+            let mut pieces = pieces?;
+            let mut bytes = Vec::new();
+            while let Some(piece) = pieces.next().await? {
+                bytes.extend_from_slice(&piece);
+            }
             Ok(Self { value: read_json(&bytes)?, digest: Sha256::digest(&bytes).into() })
         })
     }
@@ -57,6 +63,57 @@ fn declared(request: &HttpRequest) -> Result<(), AdminError> {
         return Err(AdminError::UnsupportedMediaType("The body must be application/json.".to_owned()));
     }
     Ok(())
+}
+
+/// A body that may not be larger than told, and must keep coming.
+pub(crate) struct Pieces {
+    payload: Payload,
+    most: usize,
+    total: usize,
+    in_window: usize,
+    window: Duration,
+    ends: Instant,
+}
+
+impl Pieces {
+    /// Of a request.
+    ///
+    /// # Errors
+    /// The server was built without its control.
+    pub(crate) fn new(request: &HttpRequest, payload: Payload, most: usize) -> Result<Self, AdminError> {
+        let control = request.app_data::<web::Data<Control>>();
+        let control = control.ok_or_else(|| AdminError::internal(&"the server was built without its control"))?;
+        let window = control.settings.body_idle;
+        Ok(Self { payload, most, total: 0, in_window: 0, window, ends: Instant::now() + window })
+    }
+
+    /// What comes next; `None` at the end.
+    ///
+    /// # Errors
+    /// The body is too large, comes too slowly or breaks off.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AdminError> {
+        let piece = loop {
+            match tokio::time::timeout_at(self.ends, self.payload.next()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
+                Err(_) if self.is_too_slow() => {
+                    return Err(AdminError::TooSlow);
+                }
+                Err(_) => (self.in_window, self.ends) = (0, Instant::now() + self.window),
+            }
+        };
+        self.total += piece.len();
+        self.in_window += piece.len();
+        if self.total > self.most {
+            return Err(AdminError::TooLarge(self.most));
+        }
+        Ok(Some(piece))
+    }
+
+    fn is_too_slow(&self) -> bool {
+        let least = self.window.as_millis() * LEAST_A_SECOND / 1000;
+        u128::try_from(self.in_window).is_ok_and(|bytes| bytes < least)
+    }
 }
 
 /// An object. JSON that is broken is malformed; JSON that says something else than `T` names the field.

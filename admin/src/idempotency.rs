@@ -104,10 +104,11 @@ pub(crate) async fn once<T: Serialize>(
 }
 
 impl Idempotency {
-    /// A digest: keys of one caller and route are no other's.
+    /// A digest: keys of one caller and route are no other's, nor those of one user's tokens for different tenants.
     fn id(&self, actor: &Actor) -> Option<String> {
         let key = self.key.as_ref()?;
-        let whole = format!("{}\n{}\n{key}", actor.subject(), self.route);
+        let tenant = actor.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let whole = format!("{}\n{}\n{tenant}\n{}\n{key}", actor.subject(), actor.role.as_str(), self.route);
         Some(hex(&Sha256::digest(whole.as_bytes())))
     }
 }

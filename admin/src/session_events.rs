@@ -1,8 +1,8 @@
 //! The open sessions as a stream of events, for a dashboard. Each stream looks for itself, tells only what
 //! has changed, and holds one event at a time: a reader that stalls is told less, and nothing piles up.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -11,6 +11,7 @@ use admin_types::sessions::OpenSessions;
 use futures_util::Stream;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::Control;
 use crate::auth::{self, Actor};
@@ -20,6 +21,8 @@ use crate::telemetry;
 
 /// Streams of one process.
 const MAX_STREAMS: usize = 64;
+/// Of them, those of one user.
+const MAX_OF_USER: usize = 8;
 /// How often a stream looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether the caller may still see what it is told.
@@ -29,28 +32,39 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What is told when there are too many streams.
 const COME_BACK: Duration = Duration::from_secs(10);
 
+/// How many streams each user has open.
+type Open = Arc<Mutex<HashMap<Uuid, usize>>>;
+
 /// The streams that are open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams {
-    open: Arc<AtomicUsize>,
+    open: Open,
     stopping: CancellationToken,
 }
 
 /// A stream's place among them.
 #[derive(Debug)]
 pub(crate) struct Place {
-    open: Arc<AtomicUsize>,
+    user: Uuid,
+    open: Open,
     stopping: CancellationToken,
 }
 
 impl Streams {
-    /// One more, unless there are too many.
-    pub(crate) fn enter(&self) -> Result<Place, AdminError> {
-        let one_more = |count: usize| (count < MAX_STREAMS).then_some(count + 1);
-        let full = |_| AdminError::TooMany { detail: "Too many watch already.".to_owned(), retry_after: COME_BACK };
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(full)?;
+    /// One more of a user, unless there are too many.
+    pub(crate) fn enter(&self, user: Uuid) -> Result<Place, AdminError> {
+        let full = |detail: &str| AdminError::TooMany { detail: detail.to_owned(), retry_after: COME_BACK };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= MAX_STREAMS {
+            return Err(full("Too many watch already."));
+        }
+        let own = open.entry(user).or_default();
+        if *own >= MAX_OF_USER {
+            return Err(full("You watch in too many places already."));
+        }
+        *own += 1;
         telemetry::streams(1.0);
-        Ok(Place { open: Arc::clone(&self.open), stopping: self.stopping.clone() })
+        Ok(Place { user, open: Arc::clone(&self.open), stopping: self.stopping.clone() })
     }
 
     /// Ends every stream, since the process ends.
@@ -61,7 +75,13 @@ impl Streams {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.user) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.user);
+            }
+        }
         telemetry::streams(-1.0);
     }
 }

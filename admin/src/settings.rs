@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use admin_types::role::Role;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 /// Settings of one process of the control plane.
@@ -18,6 +19,10 @@ pub struct AdminSettings {
     /// The address that people's browsers use, such as `https://antiphon.example.com`, for links and
     /// redirects; without it the listener's own address.
     pub public_url: Option<String>,
+    /// The proxies that say in `X-Forwarded-For` where a request comes from; nobody else is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// A request's body must bring 1 KiB a second, looked at over this time.
+    pub body_idle: Duration,
     /// The address that clients of the data plane use, for the dashboard's page; of a gateway in this process it is
     /// known only once that listens.
     pub gateway_url: Arc<OnceLock<String>>,
@@ -31,6 +36,30 @@ pub struct AdminSettings {
     pub alerts_every: Duration,
     /// The identity provider that people may sign in with; without it they have passwords alone.
     pub oidc: Option<OidcSettings>,
+}
+
+/// Proxies whose word is taken for where a request comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Reads addresses, such as `192.0.2.1`, and networks, such as `10.0.0.0/8`.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn parse(texts: &[String]) -> Result<Self, String> {
+        let read = |text: &String| {
+            let address = text.parse::<IpAddr>().map(|address| address.to_canonical().into());
+            address.or_else(|_| text.parse()).map_err(|_| text.clone())
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// An identity provider that speaks OpenID Connect.
@@ -97,6 +126,8 @@ impl AdminSettings {
             bind,
             workers: None,
             public_url: None,
+            trusted_proxies: TrustedProxies::default(),
+            body_idle: Duration::from_secs(30),
             gateway_url: Arc::default(),
             drain_delay: Duration::ZERO,
             drain: Duration::from_secs(30),

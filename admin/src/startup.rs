@@ -177,7 +177,7 @@ async fn to_docs() -> HttpResponse {
 
 /// The dashboard's pages, a path that is not there, or one that is there for other methods.
 async fn elsewhere(request: HttpRequest, control: Data<Control>) -> Result<HttpResponse, AdminError> {
-    let methods = request.match_pattern().map(|pattern| access::methods(&pattern)).unwrap_or_default();
+    let methods = access::pattern(&request).map(|pattern| access::methods(&pattern)).unwrap_or_default();
     if methods.is_empty() {
         dashboard::get(&request, &control.settings)
     } else {

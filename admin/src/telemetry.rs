@@ -64,7 +64,7 @@ fn method(method: &Method) -> &'static str {
 
 /// The route's pattern; `other` for whatever is no route of the API, such as the dashboard's files.
 fn route(request: &HttpRequest) -> &'static str {
-    let pattern = request.match_pattern().unwrap_or_default();
+    let pattern = access::pattern(request).unwrap_or_default();
     access::ROUTES.iter().find(|(_, path, _)| *path == pattern).map_or("other", |(_, path, _)| path)
 }
 

@@ -6,7 +6,7 @@ use admin_types::users::{CreateUser, OneTimeLink, UpdateUser};
 use domain::ids::TenantId;
 use domain::key::format_as;
 use entities::{Id, user};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::auth::passwords::Passwords;
 use crate::auth::{Actor, links};
 use crate::error::AdminError;
 use crate::repositories::resource::{self, owner};
-use crate::repositories::{self, stored, tenants, users};
+use crate::repositories::{access_tokens, one_time_links, stored, tenants, users};
 use crate::resource::One;
 use crate::{Control, begin, random};
 
@@ -52,10 +52,11 @@ pub(crate) async fn change(one: &One, asked: UpdateUser) -> Result<HttpResponse,
     let transaction = one.control.begin().await?;
     let admins = lock_admins(&transaction, &one.actor).await?;
     let before = one.lock::<user::Entity>(&transaction).await?;
-    let row = one.write::<user::Entity>(&transaction, "update", before, async |transaction, row| {
-        edit(transaction, &one.actor, row, &admins, asked).await
-    });
-    let answer = one.answer::<user::Entity>(&transaction, row.await?).await?;
+    let mut row = before.clone();
+    edit(&transaction, &one.actor, &mut row, &admins, asked).await?;
+    let row = resource::update::<user::Entity>(&transaction, row, OffsetDateTime::now_utc()).await?;
+    audit::append_all(&transaction, &one.actor.by(), updated(&before, &row)?).await?;
+    let answer = one.answer::<user::Entity>(&transaction, row).await?;
     one.commit::<user::Entity>(transaction).await?;
     Ok(answer)
 }
@@ -87,12 +88,30 @@ async fn edit(
     };
     let stays = row.role == Role::PlatformAdmin.as_str() && row.disabled_at.is_none();
     keep_one(admins, &before, stays)?;
-    let is_another =
-        (&row.role, row.tenant_id, row.disabled_at) != (&before.role, before.tenant_id, before.disabled_at);
-    if is_another {
+    if (&row.role, row.tenant_id) != (&before.role, before.tenant_id) {
+        void_given(transaction, row).await?;
+    } else if row.disabled_at != before.disabled_at {
         row.session_epoch += 1;
     }
     Ok(())
+}
+
+/// Voids what was given for an account that becomes another: its sign-ins, one-time links and access tokens.
+pub(crate) async fn void_given(transaction: &DatabaseTransaction, row: &mut user::Model) -> Result<(), DbErr> {
+    row.session_epoch += 1;
+    one_time_links::delete_of(transaction, row.id).await?;
+    access_tokens::delete_of(transaction, row.id).await
+}
+
+/// The audit entries of a user that was changed. One who goes over to another tenant has one in the chain of each,
+/// and neither tells of the other.
+pub(crate) fn updated(before: &user::Model, row: &user::Model) -> Result<Vec<Change>, AdminError> {
+    let (was, is) = (users::view(before)?, users::view(row)?);
+    let of = |tenant| Change::of("update", "user", row.id, owner(tenant));
+    if before.tenant_id == row.tenant_id {
+        return Ok(vec![of(row.tenant_id).before(&was).after(&is)]);
+    }
+    Ok(vec![of(before.tenant_id).before(&was), of(row.tenant_id).after(&is)])
 }
 
 /// Removes a user.
@@ -108,6 +127,11 @@ pub(crate) async fn remove(one: &One) -> Result<HttpResponse, AdminError> {
 
 /// Makes a link with which a user sets a new password.
 pub(crate) async fn reset_password(control: &Control, actor: &Actor, id: Uuid) -> Result<OneTimeLink, AdminError> {
+    // With it one becomes that user for good, which is more than a token is for.
+    actor.signed_in()?;
+    if id == actor.user {
+        return Err(AdminError::Forbidden("Change your own password at /api/v1/auth/password.".to_owned()));
+    }
     let transaction = control.begin().await?;
     let row = resource::lock::<user::Entity>(&transaction, actor.scope(), id).await?;
     let purpose = if row.password_hash.is_some() { links::Purpose::PasswordReset } else { links::Purpose::Invitation };
@@ -270,7 +294,7 @@ pub async fn set_password(
     let Some(found) = users::find_by_email(&transaction, &normalised(email)).await? else { return Ok(None) };
     let Some(row) = users::lock(&transaction, found.id).await? else { return Ok(None) };
     let now = OffsetDateTime::now_utc();
-    repositories::one_time_links::delete_of(&transaction, row.id).await?;
+    one_time_links::delete_of(&transaction, row.id).await?;
     let row = resource::update::<user::Entity>(&transaction, links::with_password(row, hash, now), now).await?;
     audit::append(&transaction, by, Change::of("set_password", "user", row.id, owner(row.tenant_id))).await?;
     transaction.commit().await?;

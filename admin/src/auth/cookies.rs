@@ -10,8 +10,8 @@ use domain::key::{KeyHash, Pepper};
 use subtle::ConstantTimeEq;
 
 use crate::error::AdminError;
-use crate::random;
 use crate::settings::AdminSettings;
+use crate::{http, random};
 
 /// Holds the refresh token.
 pub(crate) const REFRESH: &str = "antiphon_refresh";
@@ -66,7 +66,7 @@ pub(crate) fn is_confirmed(request: &HttpRequest) -> bool {
 /// machine itself.
 pub(crate) fn must_be_secure(settings: &AdminSettings, request: &HttpRequest) -> bool {
     let behind_tls = settings.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    let from_here = request.peer_addr().is_some_and(|peer| peer.ip().is_loopback());
+    let from_here = http::client(request).is_some_and(|client| client.is_loopback());
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     behind_tls || !from_here || !is_loopback(host)
 }

@@ -13,7 +13,7 @@ use super::sessions::{self, Origin, Tokens};
 use super::{Actor, signing, throttle};
 use crate::audit::{self, Change};
 use crate::error::AdminError;
-use crate::repositories::{refresh_tokens, resource, stored, users};
+use crate::repositories::{one_time_links, refresh_tokens, resource, stored, users};
 use crate::{Control, auth};
 
 /// Bytes of an address that are looked at.
@@ -85,7 +85,7 @@ pub(crate) async fn welcome(
 }
 
 /// Changes the caller's password. The sign-in that asks goes on, with a new access token; every other is
-/// ended.
+/// ended, and links for a new password are void.
 ///
 /// # Errors
 /// 422 for a wrong old password or a new one that cannot be; 429 after too many wrong ones; 403 with a
@@ -95,10 +95,11 @@ pub(crate) async fn change_password(
     actor: &Actor,
     session: Uuid,
     asked: &ChangePassword,
+    device: Option<&str>,
     origin: &Origin,
 ) -> Result<String, AdminError> {
     auth::passwords::check_length("new_password", &asked.new_password)?;
-    let from = throttle::From { address: origin.address.as_deref(), device: None };
+    let from = throttle::From { address: origin.address.as_deref(), device };
     let guess = throttle::claim(control, &actor.email, from).await?;
     let found = users::lock(&control.database, Id(actor.user)).await?.ok_or(AdminError::Unauthenticated)?;
     let verdict = control.auth.passwords.verify(found.password_hash.as_deref(), &asked.old_password).await?;
@@ -113,6 +114,7 @@ pub(crate) async fn change_password(
     }
     let now = OffsetDateTime::now_utc();
     let user = resource::update::<user::Entity>(&transaction, with_password(user, hashed, now), now).await?;
+    one_time_links::delete_of(&transaction, user.id).await?;
     refresh_tokens::keep_family(&transaction, &user, session).await?;
     let change = Change::of("change_password", "user", user.id, user.tenant_id.map(|id| TenantId(id.0)));
     audit::append(&transaction, &actor.by(), change).await?;

@@ -136,7 +136,7 @@ impl FromRequest for Actor {
     }
 }
 
-/// Lets a request on its way only where the table of routes says so. Routes without a row are refused.
+/// Lets a request on its way only where the table of routes says so. Whatever is below `/api/` without a row is refused.
 pub(crate) async fn authorise(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -153,8 +153,11 @@ pub(crate) async fn authorise(
 
 /// Whoever asks, where the route wants to know.
 async fn permitted(request: &ServiceRequest) -> Result<Option<Actor>, AdminError> {
-    let Some(pattern) = request.match_pattern().filter(|pattern| pattern.starts_with("/api/")) else {
-        return Ok(None);
+    let is_api = |path: &str| path.starts_with("/api/");
+    let pattern = match access::pattern(request.request()) {
+        Some(pattern) if is_api(&pattern) => pattern,
+        _ if is_api(access::path(request.request())) => return Err(AdminError::NotFound),
+        _ => return Ok(None),
     };
     let least = match access::of(request.method().as_str(), &pattern) {
         Some(Access::Open) => return Ok(None),

@@ -28,7 +28,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
 
-use super::throttle::digest;
+use super::throttle::{self, digest};
 use crate::error::AdminError;
 use crate::outgoing::{Outgoing, SendError};
 use crate::repositories::{oidc_sign_ins, stored};
@@ -163,8 +163,16 @@ pub(crate) struct Start {
     pub(crate) state: String,
 }
 
-/// Begins a sign-in.
-pub(crate) async fn start(control: &Control, settings: &OidcSettings) -> Result<Start, AdminError> {
+/// Begins a sign-in from `address`.
+///
+/// # Errors
+/// 429 where too many wait, of that network or of all; 502 where the provider does not answer.
+pub(crate) async fn start(
+    control: &Control,
+    settings: &OidcSettings,
+    address: Option<&str>,
+) -> Result<Start, AdminError> {
+    throttle::begin_elsewhere(control, address).await?;
     let client = client(control, settings).await.map_err(|error| AdminError::Upstream(error.to_string()))?;
     let (state, nonce, verifier) = (secret()?, secret()?, PkceCodeVerifier::new(secret()?));
     let waiting = Waiting { nonce: nonce.clone(), verifier: verifier.secret().clone() };

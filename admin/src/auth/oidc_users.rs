@@ -12,7 +12,8 @@ use super::oidc::{Failure, Identity};
 use super::sessions::{Origin, Tokens, may_sign_in};
 use crate::Control;
 use crate::audit::{self, Change};
-use crate::repositories::{resource, tenants, users};
+use crate::repositories::resource::{self, owner};
+use crate::repositories::{tenants, users};
 use crate::settings::OidcSettings;
 use crate::users as rules;
 
@@ -31,6 +32,12 @@ pub(crate) async fn sign_in(
     let user = match found {
         Some(before) => {
             let mut row = before.clone();
+            // Whoever invited this address may have set the password, and hold links and tokens.
+            let is_linked_now = before.oidc_subject.is_none();
+            if is_linked_now {
+                row.password_hash = None;
+                row.password_changed_at = None;
+            }
             row.oidc_issuer = Some(identity.issuer);
             row.oidc_subject = Some(identity.subject);
             row.role = role.as_str().to_owned();
@@ -41,11 +48,11 @@ pub(crate) async fn sign_in(
                 let stays = role == Role::PlatformAdmin;
                 rules::keep_one(&admins, &before, stays)
                     .map_err(|_| Failure::NotPermitted("they are the last platform administrator"))?;
-                if (&row.role, row.tenant_id) != (&before.role, before.tenant_id) {
-                    row.session_epoch += 1;
+                if is_linked_now || (&row.role, row.tenant_id) != (&before.role, before.tenant_id) {
+                    rules::void_given(&transaction, &mut row).await?;
                 }
                 let row = resource::update::<user::Entity>(&transaction, row, now).await?;
-                note(&transaction, "update", Some(&before), &row, origin).await?;
+                note(&transaction, rules::updated(&before, &row)?, origin).await?;
                 row
             }
         }
@@ -63,7 +70,8 @@ pub(crate) async fn sign_in(
             row.oidc_issuer = Some(identity.issuer);
             row.oidc_subject = Some(identity.subject);
             let row = resource::insert(&transaction, row).await?;
-            note(&transaction, "create", None, &row, origin).await?;
+            let change = Change::of("create", "user", row.id, owner(row.tenant_id)).after(&users::view(&row)?);
+            note(&transaction, vec![change], origin).await?;
             row
         }
     };
@@ -119,17 +127,7 @@ async fn find(transaction: &DatabaseTransaction, identity: &Identity) -> Result<
     Ok(Some(row))
 }
 
-async fn note(
-    transaction: &DatabaseTransaction,
-    action: &'static str,
-    before: Option<&user::Model>,
-    row: &user::Model,
-    origin: &Origin,
-) -> Result<(), Failure> {
-    let mut change = Change::of(action, "user", row.id, row.tenant_id.map(|id| TenantId(id.0)));
-    if let Some(before) = before {
-        change = change.before(&users::view(before)?);
-    }
+async fn note(transaction: &DatabaseTransaction, changes: Vec<Change>, origin: &Origin) -> Result<(), Failure> {
     let by = audit::By { address: origin.address.clone(), ..audit::By::system("OpenID Connect") };
-    Ok(audit::append(transaction, &by, change.after(&users::view(row)?)).await?)
+    Ok(audit::append_all(transaction, &by, changes).await?)
 }

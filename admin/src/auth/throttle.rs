@@ -3,12 +3,15 @@
 //! A guess counts against three things, each under a keyed digest, so that the table tells nothing:
 //!
 //! * the account as seen from one address: a few guesses are free, then each doubles the wait;
-//! * the address, whatever the accounts: the same with more patience, for people share addresses;
+//! * the address, whatever the accounts: the same with more patience, for people share addresses; of IPv6 the /64
+//!   around it, and with more patience again the /48;
 //! * the account from anywhere: never refused, only answered a little later, so that many addresses
 //!   together cannot keep the owner out.
 //!
 //! A browser that has signed in before carries a cookie that proves it; its guesses count against that
 //! browser alone, so the owner is let in even where somebody guesses from behind the same address.
+//!
+//! Sign-ins that are begun at the identity provider are counted by network too, for everybody may begin one.
 //!
 //! A guess is counted before the password is looked at and taken back when it was right: a thousand
 //! guesses at once are a thousand guesses.
@@ -20,6 +23,7 @@ use domain::key::{KeyHash, Pepper};
 use entities::login_failure;
 use time::OffsetDateTime;
 
+use super::oidc::PATIENCE;
 use crate::Control;
 use crate::error::AdminError;
 use crate::repositories::{login_failures, stored};
@@ -30,6 +34,8 @@ const FORGOTTEN_AFTER: time::Duration = time::Duration::HOUR;
 const PATIENT_GUESSES: i64 = 100;
 /// How much later.
 const LATER: Duration = Duration::from_secs(2);
+/// Sign-ins that one network may begin at the identity provider while the first of them waits.
+const MOST_STARTS: i64 = 100;
 
 /// What a guess counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +43,7 @@ enum Kind {
     Device,
     Pair,
     Address,
+    Site,
     Account,
 }
 
@@ -46,6 +53,7 @@ impl Kind {
             Self::Device => "device",
             Self::Pair => "pair",
             Self::Address => "address",
+            Self::Site => "site",
             Self::Account => "account",
         }
     }
@@ -55,6 +63,7 @@ impl Kind {
         let (free, longest) = match self {
             Self::Device | Self::Pair => (5, 15 * 60),
             Self::Address => (30, 5 * 60),
+            Self::Site => (4 * 30, 5 * 60),
             Self::Account => return Duration::ZERO,
         };
         let doublings = (failures - free).clamp(0, 20);
@@ -146,28 +155,91 @@ fn subjects(pepper: &Pepper, account: &str, from: From<'_>) -> Vec<(Kind, String
     let mut subjects = match from.device {
         Some(device) => vec![of(Kind::Device, &format!("{account}\n{device}"))],
         None => {
-            let address = network(from.address.unwrap_or("unknown"));
-            vec![
+            let (address, site) = networks(from.address);
+            let mut subjects = vec![
                 of(Kind::Pair, &format!("{account}\n{address}")),
                 of(Kind::Address, &address),
                 of(Kind::Account, account),
-            ]
+            ];
+            subjects.extend(site.map(|site| of(Kind::Site, &site)));
+            subjects
         }
     };
     subjects.sort_by(|(_, one), (_, other)| one.cmp(other));
     subjects
 }
 
-/// Who has one address of IPv6 has the 2⁶⁴ around it.
-fn network(address: &str) -> String {
-    match address.parse() {
+/// Who has one address of IPv6 has the 2⁶⁴ around it, and may have the 2⁸⁰ of a whole site.
+fn networks(address: Option<&str>) -> (String, Option<String>) {
+    let address = address.unwrap_or("unknown");
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V6(address)) => {
-            let whole = address.to_ipv4_mapped().map_or(u128::from(address) >> 64, |four| u32::from(four).into());
-            format!("{whole:x}")
+            let whole = u128::from(address);
+            (format!("{:x}", whole >> 64), Some(format!("{:x}", whole >> 80)))
         }
-        Ok(IpAddr::V4(address)) => format!("{:x}", u32::from(address)),
-        Err(_) => address.to_owned(),
+        Ok(IpAddr::V4(address)) => (format!("{:x}", u32::from(address)), None),
+        Err(_) => (address.to_owned(), None),
     }
+}
+
+/// Counts a sign-in that is begun at the identity provider from `address`, unless too many of its network were begun
+/// within the same [`PATIENCE`].
+///
+/// # Errors
+/// 429 with the time to wait; the database's.
+pub(crate) async fn begin_elsewhere(control: &Control, address: Option<&str>) -> Result<(), AdminError> {
+    let now = stored(OffsetDateTime::now_utc());
+    let (subjects, ends) = starts(&control.secrets.token_pepper, address, now);
+    let ids: Vec<&str> = subjects.iter().map(|(_, subject)| subject.as_str()).collect();
+    let refuse = |rows: &[login_failure::Model]| {
+        let most = |subject: &str| subjects.iter().find(|(_, of)| of == subject).map_or(0, |(most, _)| *most);
+        if rows.iter().all(|row| row.failures < most(&row.subject)) {
+            return Ok(());
+        }
+        let detail = "Too many sign-ins were begun from your network.".to_owned();
+        Err(AdminError::TooMany { detail, retry_after: (ends - now).try_into().unwrap_or_default() })
+    };
+    refuse(&login_failures::find(&control.database, &ids, false).await?)?;
+
+    login_failures::forget(&control.database, now - FORGOTTEN_AFTER).await?;
+    let transaction = control.begin().await?;
+    login_failures::prepare(&transaction, &ids, now).await?;
+    let rows = login_failures::find(&transaction, &ids, true).await?;
+    refuse(&rows)?;
+    for mut row in rows {
+        row.failures += 1;
+        row.updated_at = now;
+        login_failures::update(&transaction, row).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Whoever began a sign-in has signed in: it is not counted any more.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn ended_elsewhere(control: &Control, address: Option<&str>) -> Result<(), AdminError> {
+    let (subjects, _) = starts(&control.secrets.token_pepper, address, OffsetDateTime::now_utc());
+    let ids: Vec<&str> = subjects.iter().map(|(_, subject)| subject.as_str()).collect();
+    let transaction = control.begin().await?;
+    for mut row in login_failures::find(&transaction, &ids, true).await? {
+        row.failures = (row.failures - 1).max(0);
+        login_failures::update(&transaction, row).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// What a sign-in that is begun now counts against, with how many of them there may be, and when that ends.
+fn starts(pepper: &Pepper, address: Option<&str>, now: OffsetDateTime) -> (Vec<(i64, String)>, OffsetDateTime) {
+    let (seconds, length) = (now.unix_timestamp(), PATIENCE.as_secs().cast_signed());
+    let window = seconds.div_euclid(length);
+    let of = |most: i64, name: &str, value: &str| (most, digest(pepper, &format!("oidc {name} {window}\n{value}")));
+    let (address, site) = networks(address);
+    let mut subjects = vec![of(MOST_STARTS, "address", &address)];
+    subjects.extend(site.map(|site| of(4 * MOST_STARTS, "site", &site)));
+    subjects.sort();
+    let left = length - seconds.rem_euclid(length);
+    (subjects, now + time::Duration::seconds(left))
 }
 
 /// A digest under a secret of ours, in hexadecimal.
@@ -187,6 +259,7 @@ mod tests {
         assert_eq!(Kind::Pair.wait(i64::MAX), Duration::from_secs(900));
         assert_eq!(Kind::Address.wait(30), Duration::ZERO);
         assert_eq!(Kind::Address.wait(1000), Duration::from_secs(300));
+        assert_eq!((Kind::Site.wait(120), Kind::Site.wait(121)), (Duration::ZERO, Duration::from_secs(2)));
         assert_eq!(Kind::Account.wait(i64::MAX), Duration::ZERO);
     }
 
@@ -198,7 +271,10 @@ mod tests {
             one.iter().filter(|subject| other.contains(subject)).map(|(kind, _)| *kind).collect::<Vec<_>>()
         };
         assert_eq!(shared(&of("192.0.2.1", None), &of("192.0.2.2", None)), [Kind::Account]);
-        assert_eq!(shared(&of("2001:db8::1", None), &of("2001:db8::2", None)).len(), 3);
+        assert_eq!(shared(&of("2001:db8::1", None), &of("2001:db8::2", None)).len(), 4);
+        let same_site = shared(&of("2001:db8:1:1::1", None), &of("2001:db8:1:2::1", None));
+        assert!(same_site.len() == 2 && same_site.contains(&Kind::Site), "{same_site:?}");
+        assert_eq!(shared(&of("2001:db8:1::1", None), &of("2001:db8:2::1", None)), [Kind::Account]);
         assert_eq!(shared(&of("::ffff:192.0.2.1", None), &of("192.0.2.1", None)).len(), 3);
         assert_eq!(shared(&of("192.0.2.1", None), &of("192.0.2.1", Some("d"))), []);
         assert!(of("192.0.2.1", None).iter().all(|(_, digest)| !digest.contains("example")));

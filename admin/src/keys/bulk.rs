@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actix_web::web::Payload;
 use admin_types::keys::{Budget, BudgetWindow, CreateKey, RowProblem};
 use admin_types::problem::FieldProblem;
 use domain::ids::TenantId;
-use futures_util::StreamExt;
 use sea_orm::ConnectionTrait;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -14,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::error::AdminError;
+use crate::extract::Pieces;
 use crate::keys::policy::Policy;
 use crate::repositories::{Scope, keys};
 use crate::sheet::{Record, Records};
@@ -21,7 +20,7 @@ use crate::sheet::{Record, Records};
 /// Keys of one file.
 const MAX_ROWS: u64 = 10_000;
 /// Bytes of one file. What is behind a fault is read to here, so that the sender can read the answer.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Problems that are told.
 const MAX_PROBLEMS: usize = 1000;
 /// Columns that a file may have.
@@ -62,18 +61,12 @@ pub(crate) struct Wanted {
 /// Reads a file to its end; gives the digest of its bytes too.
 ///
 /// # Errors
-/// The file is too large, or does not arrive.
-pub(crate) async fn read(mut payload: Payload, now: OffsetDateTime) -> Result<(Sheet, Sha256), AdminError> {
+/// As [`Pieces::next`]'s.
+pub(crate) async fn read(mut file: Pieces, now: OffsetDateTime) -> Result<(Sheet, Sha256), AdminError> {
     let mut sheet = Sheet { now, columns: None, row: 0, asked: Vec::new(), problems: Vec::new(), ended: false };
     let mut records = Records::new();
     let mut digest = Sha256::new();
-    let mut total = 0;
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| AdminError::Malformed(error.to_string()))?;
-        total += chunk.len();
-        if total > MAX_BYTES {
-            return Err(AdminError::TooLarge(MAX_BYTES));
-        }
+    while let Some(chunk) = file.next().await? {
         digest.update(&chunk);
         if sheet.ended {
             continue;

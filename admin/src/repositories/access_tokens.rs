@@ -1,7 +1,9 @@
 //! Personal access tokens.
 
 use admin_types::page::Page;
+use admin_types::role::Role;
 use admin_types::tokens::{ListTokens, Token, TokenSort};
+use domain::ids::TenantId;
 use entities::access_token::{self, Column};
 use entities::{Id, user};
 use sea_orm::sea_query::Expr;
@@ -20,20 +22,28 @@ use crate::paging::Position;
 pub(crate) struct Reach {
     /// The caller.
     pub(crate) user: Uuid,
+    /// What the token may do that they ask with: of their own they see those that may do no more. `None` where they
+    /// have signed in.
+    pub(crate) narrowed: Option<(Role, Option<TenantId>)>,
     /// The users whom they manage; `None` for nobody.
     pub(crate) manages: Option<Scope>,
 }
 
 impl Reach {
     fn condition(self) -> Condition {
-        let own = Condition::any().add(Column::UserId.eq(Id(self.user)));
+        let mut own = Condition::all().add(Column::UserId.eq(Id(self.user)));
+        if let Some((most, tenant)) = self.narrowed {
+            let roles = Role::ALL.into_iter().filter(|role| *role <= most).map(Role::as_str);
+            let within = tenant.map_or(Column::TenantId.is_null(), |tenant| Column::TenantId.eq(Id(tenant.0)));
+            own = own.add(Column::Role.is_in(roles)).add(within);
+        }
         let Some(scope) = self.manages else { return own };
         let managed = user::Entity::find()
             .select_only()
             .column(user::Column::Id)
             .filter(scope.own(user::Column::TenantId))
             .into_query();
-        own.add(Column::UserId.in_subquery(managed))
+        Condition::any().add(own).add(Column::UserId.in_subquery(managed))
     }
 }
 
@@ -88,6 +98,11 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, row: access_token::Model) 
 /// Removes a token.
 pub(crate) async fn delete(db: &impl ConnectionTrait, id: Id) -> Result<(), DbErr> {
     access_token::Entity::delete_by_id(id).exec(db).await.map(drop)
+}
+
+/// Removes the tokens of a user.
+pub(crate) async fn delete_of(db: &impl ConnectionTrait, user: Id) -> Result<(), DbErr> {
+    access_token::Entity::delete_many().filter(Column::UserId.eq(user)).exec(db).await.map(drop)
 }
 
 /// Notes that a token was used, where nobody has within this minute.

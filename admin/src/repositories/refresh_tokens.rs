@@ -105,7 +105,7 @@ pub(crate) async fn forget(db: &impl ConnectionTrait, user: Id, before: OffsetDa
 pub(crate) async fn list(
     db: &impl ConnectionTrait,
     user: &user::Model,
-    current: Option<Uuid>,
+    current: Uuid,
     list: &ListSignIns,
     now: OffsetDateTime,
 ) -> Result<Page<SignIn>, AdminError> {
@@ -139,7 +139,7 @@ pub(crate) async fn list(
         started_at: started_at(row.family_id.0).unwrap_or(row.created_at),
         refreshed_at: row.created_at,
         expires_at: row.expires_at,
-        current: current == Some(row.family_id.0),
+        current: current == row.family_id.0,
     };
     Ok(position.page(db, select, Column::FamilyId).await?.map(show))
 }

@@ -133,7 +133,9 @@ pub(crate) async fn change_password(
     body: Body<ChangePassword>,
 ) -> Result<HttpResponse, AdminError> {
     let session = actor.signed_in()?;
-    let access = login::change_password(&control, &actor, session, &body.value, &Origin::of(&request)).await?;
+    let device = cookies::device(&control.secrets.token_pepper, &login::normalised(&actor.email), &request);
+    let asked = &body.value;
+    let access = login::change_password(&control, &actor, session, asked, device, &Origin::of(&request)).await?;
     Ok(HttpResponse::Ok().json(answer(access)))
 }
 
@@ -154,6 +156,7 @@ pub(crate) async fn get_me(control: Data<Control>, actor: Actor) -> Result<HttpR
 /// Where the caller is signed in, the newest first.
 #[utoipa::path(tag = "auth", params(ListSignIns), responses(
     (status = 200, description = "One page", body = Page<SignIn>),
+    (status = 403, description = "Not with a personal access token", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
 ))]
 #[get("/api/v1/auth/sessions")]
@@ -162,19 +165,22 @@ pub(crate) async fn list_sign_ins(
     actor: Actor,
     list: Query<ListSignIns>,
 ) -> Result<HttpResponse, AdminError> {
+    let session = actor.signed_in()?;
     let user = resource::find::<user::Entity>(&control.database, Scope::All, actor.user).await?;
     let now = stored(OffsetDateTime::now_utc());
-    let page = refresh_tokens::list(&control.database, &user, actor.session, &list.0, now).await?;
+    let page = refresh_tokens::list(&control.database, &user, session, &list.0, now).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
 /// Ends one of the caller's sign-ins.
 #[utoipa::path(tag = "auth", params(("id" = uuid::Uuid, Path)), responses(
     (status = 204, description = "Ended"),
+    (status = 403, description = "Not with a personal access token", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of the caller's", body = Problem, content_type = "application/problem+json"),
 ))]
 #[delete("/api/v1/auth/sessions/{id}")]
 pub(crate) async fn end_sign_in(control: Data<Control>, actor: Actor, id: PathId) -> Result<HttpResponse, AdminError> {
+    actor.signed_in()?;
     if !sessions::end(&control, Id(actor.user), id.0, |_| actor.by()).await? {
         return Err(AdminError::NotFound);
     }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::extract::Query;
+use crate::extract::{Pieces, Query};
 use crate::idempotency::{self, Created, Idempotency};
 use crate::keys::bulk::{self, Wanted};
 use crate::keys::{self as virtual_keys, Secret, report};
@@ -51,9 +51,10 @@ pub(crate) async fn create_keys(
             "The body must be text/csv without a content encoding.".to_owned(),
         ));
     }
+    let file = Pieces::new(&request, payload.into_inner(), bulk::MAX_BYTES)?;
     let now = OffsetDateTime::now_utc();
     let owner = bulk::default_tenant(&control.database, actor.scope(), options.tenant_id).await?;
-    let (mut sheet, mut digest) = bulk::read(payload, now).await?;
+    let (mut sheet, mut digest) = bulk::read(file, now).await?;
     let format = options.format.unwrap_or_default();
     if sheet.is_unreadable() {
         return Err(sheet.refusal());

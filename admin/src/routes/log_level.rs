@@ -24,7 +24,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     (status = 200, description = "The levels in force and those that are configured", body = LogLevel),
 ))]
 #[get("/api/v1/log-level")]
-pub(crate) async fn get_log_level(control: Data<Control>) -> HttpResponse {
+pub(crate) async fn get_log_level(control: Data<Control>, _: Actor) -> HttpResponse {
     HttpResponse::Ok().json(control.process.log_level())
 }
 

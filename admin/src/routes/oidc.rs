@@ -13,10 +13,10 @@ use super::auth::refresh_cookie;
 use crate::Control;
 use crate::auth::oidc::{self, Failure};
 use crate::auth::sessions::{Origin, Tokens};
-use crate::auth::{cookies, oidc_users};
+use crate::auth::{cookies, oidc_users, throttle};
 use crate::error::AdminError;
 use crate::extract::Query;
-use crate::telemetry;
+use crate::{http, telemetry};
 
 /// Ties an answer to the browser that began the sign-in. Browsers send it along when the provider sends them
 /// back, which they do not do with stricter ones.
@@ -36,7 +36,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
 #[get("/api/v1/auth/oidc/start")]
 pub(crate) async fn start_oidc(control: Data<Control>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let settings = control.settings.oidc.as_ref().ok_or(AdminError::NotFound)?;
-    let start = oidc::start(&control, settings).await?;
+    let start = oidc::start(&control, settings, http::address(&request).as_deref()).await?;
     let secure = cookies::must_be_secure(&control.settings, &request);
     let cookie = cookies::set(STATE, &start.state, oidc::PATIENCE, "Lax", secure);
     Ok(to(start.url.as_str()).append_header((SET_COOKIE, cookie)).finish())
@@ -89,7 +89,10 @@ async fn signed_in(control: &Control, request: &HttpRequest, answer: OidcCallbac
     }
     let code = answer.code.filter(|code| !code.is_empty()).ok_or(Failure::State)?;
     let identity = oidc::finish(control, settings, &state, code).await?;
-    oidc_users::sign_in(control, settings, identity, &Origin::of(request)).await
+    let origin = Origin::of(request);
+    let tokens = oidc_users::sign_in(control, settings, identity, &origin).await?;
+    throttle::ended_elsewhere(control, origin.address.as_deref()).await?;
+    Ok(tokens)
 }
 
 fn to(location: &str) -> actix_web::HttpResponseBuilder {

@@ -66,7 +66,7 @@ pub(crate) async fn watch_sessions(
     if !accepts_events(&request) {
         return Ok(answer.body(first));
     }
-    let place = streams.enter()?;
+    let place = streams.enter(actor.user)?;
     let watch = Watch { control, request, actor, scope, place };
     Ok(answer.streaming(watch.events(first)))
 }

@@ -28,7 +28,8 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(list_tokens).service(create_token).service(get_token).service(delete_token);
 }
 
-/// The caller's tokens; for an administrator, those of the users whom they manage too.
+/// The caller's tokens; for an administrator, those of the users whom they manage too. A token sees of its user's
+/// those that may do no more than it.
 #[utoipa::path(tag = "tokens", params(ListTokens), responses(
     (status = 200, description = "One page", body = Page<Token>),
     (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -117,7 +118,8 @@ pub(crate) async fn delete_token(control: Data<Control>, actor: Actor, id: PathI
 }
 
 fn reach(actor: &Actor) -> Reach {
-    Reach { user: actor.user, manages: (actor.role >= Role::TenantAdmin).then(|| actor.scope()) }
+    let narrowed = actor.token.map(|_| (actor.role, actor.tenant));
+    Reach { user: actor.user, narrowed, manages: (actor.role >= Role::TenantAdmin).then(|| actor.scope()) }
 }
 
 /// What a new token may do: no more than the caller.

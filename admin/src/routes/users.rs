@@ -76,7 +76,8 @@ pub(crate) async fn get_user(one: One) -> Result<HttpResponse, AdminError> {
     one.show::<user::Entity>().await
 }
 
-/// Changes a user. Another role or tenant, or being disabled, ends their sign-ins.
+/// Changes a user. Another role or tenant, or being disabled, ends their sign-ins; another role or tenant removes
+/// their one-time links and tokens too.
 #[utoipa::path(tag = "users", request_body = UpdateUser,
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
     responses(
@@ -106,9 +107,10 @@ pub(crate) async fn delete_user(one: One) -> Result<HttpResponse, AdminError> {
     users::remove(&one).await
 }
 
-/// Makes a link, shown once, with which the user sets a new password. The old one works until then.
+/// Makes a link, shown once, with which another user sets a new password. The old one works until then.
 #[utoipa::path(tag = "users", params(("id" = uuid::Uuid, Path)), responses(
     (status = 201, description = "The link", body = OneTimeLink),
+    (status = 403, description = "Not with a personal access token, nor for oneself", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
 ))]
 #[post("/api/v1/users/{id}/reset-password")]

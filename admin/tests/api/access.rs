@@ -70,9 +70,9 @@ both! {
     async fn nobody_calls_what_they_may_not(app: &TestApp) {
         let tenant = app.tenant("acme").await;
         let tokens = [
-            (Role::TenantViewer, app.token(Role::TenantViewer, Some(tenant)).await),
-            (Role::TenantAdmin, app.token(Role::TenantAdmin, Some(tenant)).await),
-            (Role::PlatformAdmin, app.platform().await),
+            (Role::TenantViewer, app.signed_in(Role::TenantViewer, Some(tenant)).await),
+            (Role::TenantAdmin, app.signed_in(Role::TenantAdmin, Some(tenant)).await),
+            (Role::PlatformAdmin, app.signed_in(Role::PlatformAdmin, None).await),
         ];
         for (method, pattern, path) in operations() {
             let Some(Access::AtLeast(least)) = access::of(method.as_str(), &pattern) else { continue };
@@ -86,6 +86,39 @@ both! {
                 assert_eq!(answer.status == 403, *role < least, "{method} {pattern} as {role:?}: {answer:?}");
                 assert!(answer.status != 401 && answer.status < 500, "{method} {pattern} as {role:?}: {answer:?}");
             }
+        }
+    }
+}
+
+both! {
+    async fn a_path_is_judged_as_it_is_routed_however_it_is_written(app: &TestApp) {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let told = async |method: &Method, path: &str| {
+            let mut answer = app.send(method.clone(), path, "", &[], None).await;
+            for differs in ["x-request-id", "date", "connection", "retry-after"] {
+                answer.headers.remove(differs);
+            }
+            let code = (answer.status >= 400).then(|| answer.json()["code"].clone());
+            (answer.status, code, answer.headers)
+        };
+        for (method, pattern, path) in operations() {
+            let plain = told(&method, &path).await;
+            let parts: Vec<&str> = path.split('/').skip(1).collect();
+            let last = parts.last().unwrap();
+            let but_last = path.strip_suffix(last).unwrap();
+            let forms = [
+                format!("{but_last}{}", encode(last)),
+                path.replacen("/api/", &format!("/{}/", encode("api")), 1),
+                path.replacen("/api/", "/%61pi/", 1).replacen("-", "%2D", 1),
+                parts.iter().map(|part| format!("/{}", encode(part))).collect(),
+            ];
+            for form in forms {
+                assert_eq!(told(&method, &form).await, plain, "{method} {pattern} as {form}");
+            }
+        }
+        for nothing in ["/api/v1/nothing", "/%61pi/v1/nothing", "/api/v1/log%2Dlevels", "/api/", "/%61%70%69/"] {
+            let answer = app.get(nothing, "").await;
+            assert_eq!((answer.status, answer.problem().as_str()), (404, "not_found"), "{nothing}");
         }
     }
 }

@@ -8,6 +8,8 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::helpers::{Answer, PASSWORD, TestApp, both, client_from};
 
@@ -259,6 +261,38 @@ both! {
         let again = async || app.send_through(&attacker, Method::POST, "/api/v1/auth/login", "", &json, body("one more guess".to_owned())).await;
         assert_eq!((again().await.status, again().await.status), (401, 429));
     }
+}
+
+both! {
+    async fn a_known_browser_changes_the_password_while_its_network_is_throttled(app: &TestApp) {
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let login = app.login(ADA, PASSWORD).await;
+        while app.login(ADA, "a wrong guess at it").await.status != 429 {}
+        let device = login.cookie("antiphon_device");
+        let change = async |headers: &[(&str, &str)]| {
+            let body = json!({ "old_password": PASSWORD, "new_password": "another horse battery" });
+            app.send(Method::POST, "/api/v1/auth/password", &access(&login), headers, Some(body)).await.status
+        };
+        assert_eq!((change(&[]).await, change(&[("cookie", &device)]).await), (429, 200));
+    }
+}
+
+#[actix_web::test]
+async fn a_body_that_stops_is_not_waited_for() {
+    let app = TestApp::on_sqlite_with(|settings| settings.body_idle = std::time::Duration::from_millis(200)).await;
+    let platform = app.platform().await;
+    for (path, kind) in [("/api/v1/auth/login", "application/json"), ("/api/v1/keys/bulk", "text/csv")] {
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {platform}\r\ncontent-type: {kind}\r\n\
+             content-length: 100\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"too_slow\""), "{path}: {answer}");
+    }
+    app.stop().await;
 }
 
 both! {

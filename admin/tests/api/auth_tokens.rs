@@ -8,7 +8,7 @@ use domain::seal::binding;
 use entities::{Id, access_token, signing_key, user};
 use http::Method;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ fn unsigned(header: &Value, claims: &Value) -> String {
 }
 
 /// HMAC-SHA-256 under a key of 32 bytes.
-fn signed(header: &Value, claims: &Value, secret: &[u8; 32]) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, secret: &[u8; 32]) -> String {
     let text = unsigned(header, claims);
     let signature = KeyHash::of(&Pepper::new(secret), &text).0;
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -214,7 +214,10 @@ both! {
         let admin = token(make(&tom, json!({ "name": "admin" })).await);
         assert_eq!(app.get("/api/v1/users", &admin).await.status, 200);
         let tom_id = app.get("/api/v1/auth/me", &admin).await.json()["user"]["id"].as_str().unwrap().to_owned();
-        assert_eq!(app.patch(&format!("/api/v1/users/{tom_id}"), &ada, json!({ "role": "tenant_viewer" })).await.status, 200);
+        let demoted = user::Entity::update_many()
+            .col_expr(user::Column::Role, Expr::value("tenant_viewer"))
+            .filter(user::Column::Id.eq(Id(tom_id.parse().unwrap())));
+        demoted.exec(&app.database).await.unwrap();
         assert_eq!(app.get("/api/v1/users", &admin).await.status, 403);
         app.patch(&format!("/api/v1/users/{tom_id}"), &ada, json!({ "disabled": true })).await;
         assert_eq!(status(app, &admin).await, 401);
@@ -251,6 +254,59 @@ both! {
         let list = app.get("/api/v1/tokens?q=EXAMPLE&sort=-name&limit=1", &tokens[0].0).await.json();
         assert_eq!(list["data"][0]["name"], "else@example.com");
         assert!(list["next_cursor"].is_string());
+    }
+}
+
+both! {
+    async fn a_narrowed_token_sees_and_removes_no_more_than_it_may_do(app: &TestApp) {
+        let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let ada = app.sign_in(ADA).await;
+        let mut made = Vec::new();
+        for body in [
+            json!({ "name": "whole" }),
+            json!({ "name": "acme admin", "role": "tenant_admin", "tenant_id": acme }),
+            json!({ "name": "acme viewer", "role": "tenant_viewer", "tenant_id": acme }),
+            json!({ "name": "other viewer", "role": "tenant_viewer", "tenant_id": other }),
+        ] {
+            let answer = app.post("/api/v1/tokens", &ada, body).await;
+            made.push((answer.json()["token"].as_str().unwrap().to_owned(), answer.headers["location"].clone()));
+        }
+        let sessions = app.get("/api/v1/auth/sessions", &ada).await.json();
+        let session = format!("/api/v1/auth/sessions/{}", sessions["data"][0]["id"].as_str().unwrap());
+        for ((token, _), seen) in made.iter().zip([&[0, 1, 2, 3][..], &[1, 2], &[2], &[3]]) {
+            let list = app.get("/api/v1/tokens", token).await.json();
+            assert_eq!(list["data"].as_array().unwrap().len(), seen.len(), "{list}");
+            for (index, (_, path)) in made.iter().enumerate() {
+                let is_seen = seen.contains(&index);
+                assert_eq!(app.get(path, token).await.status, if is_seen { 200 } else { 404 });
+                if !is_seen {
+                    assert_eq!(app.delete(path, token).await.status, 404);
+                }
+            }
+            assert_eq!(app.get("/api/v1/auth/sessions", token).await.problem(), "forbidden");
+            assert_eq!(app.delete(&session, token).await.problem(), "forbidden");
+        }
+        assert_eq!(app.delete(&made[2].1, &made[1].0).await.status, 204, "one that may do less than it");
+        assert_eq!(app.get("/api/v1/auth/sessions", &ada).await.status, 200);
+    }
+}
+
+both! {
+    async fn an_answer_is_not_given_again_to_a_token_for_another_tenant(app: &TestApp) {
+        let tenants = [app.tenant("acme").await, app.tenant("other").await];
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let ada = app.sign_in(ADA).await;
+        let mut keys = Vec::new();
+        for tenant in tenants {
+            let body = json!({ "name": "t", "role": "tenant_admin", "tenant_id": tenant });
+            let token = app.post("/api/v1/tokens", &ada, body).await.json()["token"].as_str().unwrap().to_owned();
+            let made = app.send(Method::POST, "/api/v1/keys", &token, &[("idempotency-key", "one")], Some(json!({ "name": "k" }))).await;
+            assert_eq!((made.status, made.headers.contains_key("idempotent-replayed")), (201, false), "{made:?}");
+            assert_eq!(made.json()["tenant_id"], json!(tenant));
+            keys.push(made.json()["id"].clone());
+        }
+        assert_ne!(keys[0], keys[1]);
     }
 }
 

@@ -162,6 +162,8 @@ impl TestApp {
             bind: "127.0.0.1:0".parse().unwrap(),
             workers: Some(1),
             public_url: None,
+            trusted_proxies: Default::default(),
+            body_idle: std::time::Duration::from_secs(30),
             gateway_url: Arc::default(),
             drain_delay: std::time::Duration::ZERO,
             drain: std::time::Duration::from_secs(1),
@@ -187,6 +189,11 @@ impl TestApp {
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { database, secrets, data_plane, process, base, client, stop: Some(stop), running, cleanup }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.strip_prefix("http://").unwrap()
     }
 
     /// As SIGTERM does.
@@ -381,6 +388,13 @@ impl TestApp {
         let answer = self.login(email, PASSWORD).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The access token of somebody new of this role who has signed in.
+    pub(crate) async fn signed_in(&self, role: Role, tenant: Option<Uuid>) -> String {
+        let email = format!("{}@example.com", Uuid::now_v7());
+        self.person(&email, role, tenant).await;
+        self.sign_in(&email).await
     }
 
     /// The token of a platform administrator.

@@ -286,14 +286,19 @@ both! {
 
 both! {
     async fn streams_are_bounded_and_do_not_hold_up_the_end(app: &TestApp) {
-        let admin = app.platform().await;
         let path = format!("{SESSIONS}/events");
         let events = [("accept", "text/event-stream")];
         let mut open = Vec::new();
-        for _ in 0..64 {
-            open.push(app.open(&path, &admin, &events).await);
+        for _ in 0..8 {
+            let one = app.platform().await;
+            for _ in 0..8 {
+                open.push(app.open(&path, &one, &events).await);
+            }
+            let refused = app.send(Method::GET, &path, &one, &events, None).await;
+            assert_eq!((refused.status, refused.problem().as_str()), (429, "too_many"), "no more of one user");
         }
         assert!(open.iter().all(|answer| answer.status() == 200));
+        let admin = app.platform().await;
         let refused = app.send(Method::GET, &path, &admin, &events, None).await;
         assert_eq!((refused.status, refused.problem().as_str()), (429, "too_many"));
         let once = app.get(&path, &admin).await;

@@ -56,6 +56,10 @@ both! {
             assert_eq!(answer.status, 201, "{answer:?}");
             answer.json()["token"].as_str().unwrap().to_owned()
         };
+        for (who, id) in [(&app.platform().await, eve), (&admin, ada)] {
+            let refused = app.send(Method::POST, &format!("/api/v1/users/{id}/reset-password"), who, &[], None).await;
+            assert_eq!(refused.problem(), "forbidden", "neither a program, nor for oneself");
+        }
         let accept = async |token: &str| {
             app.post("/api/v1/auth/accept", "", json!({ "token": token, "password": NEW })).await.status
         };
@@ -66,7 +70,7 @@ both! {
         assert_eq!(app.get("/api/v1/auth/me", &signed_in).await.status, 401);
         assert_eq!((app.login("eve@example.com", PASSWORD).await.status, app.login("eve@example.com", NEW).await.status), (401, 200));
 
-        let late = link(ada).await;
+        let late = link(eve).await;
         let over = one_time_link::Entity::update_many()
             .col_expr(one_time_link::Column::ExpiresAt, Expr::value(OffsetDateTime::now_utc() - Duration::SECOND));
         over.exec(&app.database).await.unwrap();
@@ -83,8 +87,8 @@ both! {
         app.person(ADA, Role::PlatformAdmin, None).await;
         let managers = [
             (Role::PlatformAdmin, app.sign_in(ADA).await),
-            (Role::TenantAdmin, app.token(Role::TenantAdmin, Some(acme)).await),
-            (Role::TenantViewer, app.token(Role::TenantViewer, Some(acme)).await),
+            (Role::TenantAdmin, app.signed_in(Role::TenantAdmin, Some(acme)).await),
+            (Role::TenantViewer, app.signed_in(Role::TenantViewer, Some(acme)).await),
         ];
         for (manager, token) in &managers {
             for (role, tenant) in [
@@ -192,6 +196,53 @@ both! {
         assert_eq!((me(&token).await, app.login("eve@example.com", PASSWORD).await.status), (401, 200));
         let token = app.sign_in("eve@example.com").await;
         assert_eq!((app.delete(&path, &admin).await.status, me(&token).await), (204, 401));
+    }
+}
+
+both! {
+    async fn another_role_or_tenant_voids_links_and_tokens_and_another_password_links(app: &TestApp) {
+        let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
+        app.person(ADA, Role::PlatformAdmin, None).await;
+        let eve = app.person("eve@example.com", Role::TenantViewer, Some(acme)).await;
+        let (admin, path) = (app.sign_in(ADA).await, format!("/api/v1/users/{eve}"));
+        let given = async || {
+            let signed_in = app.sign_in("eve@example.com").await;
+            let token = app.post("/api/v1/tokens", &signed_in, json!({ "name": "t" })).await.json()["token"].clone();
+            let link = app.send(Method::POST, &format!("{path}/reset-password"), &admin, &[], None).await.json()["token"].clone();
+            (signed_in, token.as_str().unwrap().to_owned(), link.as_str().unwrap().to_owned())
+        };
+        let me = async |token: &str| app.get("/api/v1/auth/me", token).await.status;
+        let accept = async |link: &str| {
+            app.post("/api/v1/auth/accept", "", json!({ "token": link, "password": NEW })).await.status
+        };
+        for change in [json!({ "role": "tenant_admin" }), json!({ "tenant_id": other })] {
+            let (signed_in, token, link) = given().await;
+            assert_eq!(app.patch(&path, &admin, json!({ "name": "Eve" })).await.status, 200);
+            assert_eq!((me(&signed_in).await, me(&token).await), (200, 200));
+            assert_eq!(app.patch(&path, &admin, change.clone()).await.status, 200, "{change}");
+            assert_eq!((me(&signed_in).await, me(&token).await, accept(&link).await), (401, 401, 422), "{change}");
+        }
+        let (signed_in, token, link) = given().await;
+        let body = json!({ "old_password": PASSWORD, "new_password": NEW });
+        assert_eq!(app.post("/api/v1/auth/password", &signed_in, body).await.status, 200);
+        assert_eq!((accept(&link).await, me(&token).await), (422, 200));
+    }
+}
+
+both! {
+    async fn a_move_stands_in_the_audit_log_of_both_tenants_and_names_neither_to_the_other(app: &TestApp) {
+        let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
+        let eve = app.person("eve@example.com", Role::TenantViewer, Some(acme)).await;
+        let moved = app.patch(&format!("/api/v1/users/{eve}"), &app.platform().await, json!({ "tenant_id": other })).await;
+        assert_eq!(moved.status, 200, "{moved:?}");
+        for (own, foreign, has) in [(acme, other, "before"), (other, acme, "after")] {
+            let reader = app.token(Role::TenantAdmin, Some(own)).await;
+            let log = app.get(&format!("/api/v1/audit?object_id={eve}&action=update"), &reader).await;
+            assert!(!log.text.contains(&foreign.to_string()), "{}", log.text);
+            let log = log.json();
+            assert_eq!(log["data"].as_array().unwrap().len(), 1, "{log}");
+            assert_eq!(log["data"][0][has]["tenant_id"], json!(own));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use admin::settings::AdminSettings;
+use admin::settings::{AdminSettings, TrustedProxies};
 use admin::usage::retention::{self, Retention};
 use admin::users::MadeUser;
 use admin::{Control, Secrets};
@@ -226,10 +226,14 @@ fn control_plane(
 ) -> Result<admin::startup::Application> {
     let bind = config.server.admin.bind.parse().context("server.admin.bind")?;
     let timeouts = config.timeouts.to_gateway();
+    let trusted_proxies = TrustedProxies::parse(&config.server.admin.trusted_proxies);
+    let trusted_proxies = trusted_proxies.map_err(|text| anyhow!("server.admin.trusted_proxies: {text:?}"))?;
     let settings = AdminSettings {
         bind,
         workers: None,
         public_url: config.server.admin.public_url.clone(),
+        trusted_proxies,
+        body_idle: config.timeouts.body_idle,
         gateway_url,
         drain_delay: timeouts.drain_delay,
         drain: timeouts.drain,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use admin::settings::TrustedProxies;
 use dialects::address;
 use dialects::registry::{self, PROVIDERS, Provider};
 use domain::routing::Strategy;
@@ -98,7 +99,11 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
             )));
         }
     }
-    Ok(())
+    TrustedProxies::parse(&server.admin.trusted_proxies).map(drop).map_err(|text| {
+        ConfigError::of(format!(
+            "server.admin.trusted_proxies: {text:?} is neither an address nor a network, such as 10.0.0.0/8"
+        ))
+    })
 }
 
 /// Whether browsers would send exactly this in `Origin`.

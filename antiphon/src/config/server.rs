@@ -55,11 +55,15 @@ pub(crate) struct AdminListener {
     /// The address that browsers use, such as `https://antiphon.example.com`, for links and redirects.
     /// Default: the listener's own.
     pub(crate) public_url: Option<String>,
+    /// Addresses and networks, such as `10.0.0.0/8`, of the proxies whose `X-Forwarded-For` says where a request comes
+    /// from, by which guesses at passwords are counted and the audit log names who did what. Default: none, then it is
+    /// the peer of the connection.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 impl Default for AdminListener {
     fn default() -> Self {
-        Self { bind: local(8081), public_url: None }
+        Self { bind: local(8081), public_url: None, trusted_proxies: Vec::new() }
     }
 }
 

@@ -304,6 +304,10 @@ fn what_cannot_work_is_refused_in_one_line() {
         ),
         ("server: { gateway: { public_url: \"a.example\" } }".to_owned(), "server.gateway.public_url"),
         ("server: { admin: { public_url: \"ftp://a.example\" } }".to_owned(), "server.admin.public_url"),
+        (
+            "server: { admin: { trusted_proxies: [\"10.0.0.0/8\", \"10.0.0.0/33\"] } }".to_owned(),
+            "server.admin.trusted_proxies: \"10.0.0.0/33\"",
+        ),
         ("timeouts: { ping: 0s }".to_owned(), "timeouts.ping"),
     ];
     for (text, expected) in cases {

@@ -192,7 +192,7 @@ fn Edit(
                     value=fields.disabled
                     hint="They cannot sign in, and their tokens are refused."
                 />
-                <p class="hint">"Another role or tenant, and being disabled, ends their sign-ins."</p>
+                <p class="hint">"Another role or tenant ends their sign-ins and removes their tokens; being disabled ends their sign-ins."</p>
             })}
             <FormButtons action="Save changes" busy />
         </Form>
@@ -231,14 +231,14 @@ fn More(
     };
     let has_password = move || user.with(|user| user.has_password);
     view! {
-        <Toolbar>
-            <Button icon=IconName::Key busy on_press=reset>
-                {move || if has_password() { "Make a reset link" } else { "Make an invitation link" }}
-            </Button>
-            {(!is_own).then(|| view! {
+        {(!is_own).then(|| view! {
+            <Toolbar>
+                <Button icon=IconName::Key busy on_press=reset>
+                    {move || if has_password() { "Make a reset link" } else { "Make an invitation link" }}
+                </Button>
                 <Button kind=ButtonKind::Danger icon=IconName::Trash on_press=move || removing.set(true)>"Remove user"</Button>
-            })}
-        </Toolbar>
+            </Toolbar>
+        })}
         <AskFirst
             open=removing
             title="Remove this user?"
