@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{CredentialId, ProviderId, TenantId, VirtualKeyId};
 use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
 use domain::seal::SealingKey;
 use gateway::repositories::keys::{self, StoredKey};
 use gateway::repositories::{ManagedBy, models, providers, tenants};
-use gateway::snapshot::load::{LoadError, load, load_for, load_provider};
+use gateway::snapshot::load::{LoadError, load, load_account, load_for};
 use gateway::snapshot::{Budget, Key, Pool, ProviderAccount, Route, Snapshot};
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use secrecy::ExposeSecret;
@@ -222,17 +222,18 @@ impl Declared {
         Ok(snapshot)
     }
 
-    /// One provider with the first credential that it may be called with; `None` where it cannot be used.
-    pub(crate) async fn load_provider(
+    /// One provider with the credential that is named, or else the one of the highest weight; `None` where it
+    /// cannot be used. What is declared has one credential, which has no row to be named by.
+    pub(crate) async fn load_account(
         &self,
         db: &DatabaseConnection,
         id: ProviderId,
+        credential: Option<CredentialId>,
     ) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
         if let Some(declared) = self.contents.load().providers.iter().find(|pool| pool.account().id == id) {
-            return Ok(Some(Arc::clone(declared.account())));
+            return Ok(credential.is_none().then(|| Arc::clone(declared.account())));
         }
         let opening = self.opener.begin();
-        let found = load_provider(db, &|binding, sealed| opening.open(binding, sealed), id).await?;
-        Ok(found.map(|pool| Arc::clone(pool.account())))
+        load_account(db, &|binding, sealed| opening.open(binding, sealed), id, credential).await
     }
 }

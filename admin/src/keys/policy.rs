@@ -6,6 +6,7 @@ use domain::provider::Operation;
 use entities::virtual_key;
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::repositories::stored;
 
@@ -117,6 +118,19 @@ impl Policy {
         row.passthrough = self.passthrough.unwrap_or(row.passthrough);
         if let Some(expires_at) = self.expires_at {
             row.expires_at = expires_at;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may grant this. `before` is the key as it is, where there is one.
+    ///
+    /// # Errors
+    /// 403 where a tenant's people would open the platform's vendor accounts to their key.
+    pub(crate) fn check_granted(&self, actor: &Actor, before: Option<&virtual_key::Model>) -> Result<(), AdminError> {
+        let had = before.is_some_and(|row| row.passthrough);
+        if actor.tenant.is_some() && self.passthrough == Some(true) && !had {
+            let detail = "`passthrough` is granted by the platform's administrators.";
+            return Err(AdminError::Forbidden(detail.to_owned()));
         }
         Ok(())
     }

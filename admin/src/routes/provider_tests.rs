@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, post};
 use admin_types::problem::Problem;
 use admin_types::provider_tests::{OperationTest, ProviderTest, TestProvider};
 use dialects::registry;
-use domain::ids::{ProviderId, TenantId};
+use domain::ids::{CredentialId, ProviderId, TenantId};
 use domain::provider::{Operation, ProviderKind};
 use entities::{Id, audit_entry, provider};
 use futures_util::future::join_all;
@@ -22,6 +22,7 @@ use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{Body, PathId};
 use crate::ports::ProviderTrial;
+use crate::repositories::credentials;
 use crate::repositories::resource::{self, owner};
 
 /// Tests that one user may start within [`WINDOW`]: each costs money at the provider.
@@ -63,10 +64,16 @@ pub(crate) async fn test_provider(
     let owner = owner(row.tenant_id);
     actor.may_change(owner)?;
     let operations = operations(&row, &asked)?;
+    if let Some(id) = asked.credential_id
+        && credentials::of(row.id, id).one(&control.database).await?.is_none()
+    {
+        return Err(AdminError::field("credential_id", "is no credential of this provider"));
+    }
     note(&control, &actor, &row, owner, &operations).await?;
     let tried = operations.iter().map(|operation| {
         let trial = ProviderTrial {
             provider: ProviderId(row.id.0),
+            credential: asked.credential_id.map(CredentialId),
             operation: *operation,
             model: asked.model.clone(),
             voice: asked.voice.clone(),

@@ -1,10 +1,11 @@
 //! Rows into the immutable view.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dialects::{address, registry};
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{CredentialId, ProviderId, TenantId, VirtualKeyId};
 use domain::seal::{OpenError, credential_binding};
 use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use secrecy::SecretString;
@@ -87,18 +88,29 @@ pub async fn load_prices(
     Ok(())
 }
 
-/// Reads one provider; `None` where it is not there, or cannot be used.
+/// Reads the account at one provider, with the credential that is named, or else the enabled one of the highest
+/// weight; `None` where it is not there, or cannot be used.
 ///
 /// # Errors
 /// The database's.
-pub async fn load_provider(
+pub async fn load_account(
     db: &impl ConnectionTrait,
     open: &Open<'_>,
     id: ProviderId,
-) -> Result<Option<Pool>, LoadError> {
+    named: Option<CredentialId>,
+) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
     let mut stored = providers::list_providers(db).await?.into_iter();
-    let found = stored.find(|stored| stored.enabled && stored.account.id == id);
-    Ok(found.and_then(|stored| pool(stored, open)))
+    let Some(mut stored) = stored.find(|stored| stored.enabled && stored.account.id == id) else { return Ok(None) };
+    if let Some(named) = named {
+        stored.credentials.retain(|stored| stored.credential.id == named);
+        // One that is switched off is tried before it is switched on.
+        stored.credentials.iter_mut().for_each(|stored| stored.enabled = true);
+        if stored.credentials.is_empty() {
+            return Ok(None);
+        }
+    }
+    stored.credentials.sort_by_key(|stored| Reverse(stored.credential.weight));
+    Ok(pool(stored, open).map(|pool| Arc::clone(pool.account())))
 }
 
 async fn insert_providers(
@@ -106,9 +118,15 @@ async fn insert_providers(
     snapshot: &mut Snapshot,
     open: &Open<'_>,
 ) -> Result<(), LoadError> {
-    for stored in providers::list_providers(db).await?.into_iter().filter(|stored| stored.enabled) {
-        if let Some(pool) = pool(stored, open) {
-            snapshot.insert_provider(pool);
+    for stored in providers::list_providers(db).await? {
+        let (tenant, name) = (stored.account.tenant, stored.account.name.clone());
+        match Some(stored).filter(|stored| stored.enabled).and_then(|stored| pool(stored, open)) {
+            Some(pool) => snapshot.insert_provider(pool),
+            None => {
+                if let Some(tenant) = tenant {
+                    snapshot.unusable.entry(tenant).or_default().insert(name);
+                }
+            }
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::api::Failure;
 use crate::components::{AreaField, CheckField, ChoiceSet, FormRow, FormSection, SelectField, TextField};
 use crate::format;
 use crate::route::meant;
+use crate::session::use_session;
 
 /// Bytes of a megabyte.
 const MEGABYTE: u64 = 1_000_000;
@@ -204,6 +205,7 @@ impl Limits {
 /// The limits; the name stands above them.
 #[component]
 pub(super) fn LimitFields(fields: Fields) -> impl IntoView {
+    let is_platform = use_session().sees_all_tenants();
     view! {
         <FormSection title="What it may do">
             <ChoiceSet
@@ -273,11 +275,14 @@ pub(super) fn LimitFields(fields: Fields) -> impl IntoView {
                     error=fields.error("expires_at")
                 />
             </FormRow>
-            <CheckField
-                label="Forward unknown paths of vendors"
-                value=fields.passthrough
-                hint="Such calls are recorded as unpriced."
-            />
+            // The platform grants it.
+            <Show when=move || is_platform>
+                <CheckField
+                    label="Forward unknown paths of vendors"
+                    value=fields.passthrough
+                    hint="Such calls are recorded as unpriced."
+                />
+            </Show>
         </FormSection>
     }
 }
