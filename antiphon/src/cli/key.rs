@@ -116,7 +116,7 @@ pub(crate) async fn tenant_of(db: &impl ConnectionTrait, name: &str) -> Result<T
     if let Some(tenant) = tenants::find_tenant_by_name(db, name).await? {
         return Ok(tenant.id);
     }
-    Ok(tenants::upsert_tenant(db, name, false, ManagedBy::Cli, OffsetDateTime::now_utc()).await?)
+    Ok(tenants::upsert_tenant(db, name, None, ManagedBy::Cli, OffsetDateTime::now_utc()).await?)
 }
 
 /// As [`tenant_of`]; the audit log tells of one that is new.
@@ -209,14 +209,19 @@ async fn print_keys(tenant: &str, db: &DatabaseConnection, as_json: bool) -> Res
 
 async fn revoke(id: VirtualKeyId, db: &DatabaseConnection, as_json: bool) -> Result<()> {
     let transaction = admin::begin(db).await?;
+    let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
+    let owner = row.map(|row| TenantId(row.tenant_id.0));
+    let stored = async || match owner {
+        Some(tenant) => keys::find_key(&transaction, tenant, id).await,
+        None => Ok(None),
+    };
+    let before = stored().await?;
     if !keys::revoke_key(&transaction, None, id, ManagedBy::Cli, OffsetDateTime::now_utc()).await? {
         bail!("there is no key {id} that is not revoked already");
     }
-    let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
-    let row = row.with_context(|| format!("the key {id} is gone"))?;
-    let change = Change::of("revoke", "key", id, Some(TenantId(row.tenant_id.0)));
-    audit::append(&transaction, &By::command_line(), change.after(&json!({ "name": row.name, "revoked": true })))
-        .await?;
+    let (before, after) = before.zip(stored().await?).with_context(|| format!("the key {id} is gone"))?;
+    let change = Change::of("revoke", "key", id, owner).before(&describe(&before)?).after(&describe(&after)?);
+    audit::append(&transaction, &By::command_line(), change).await?;
     changes::announce(&transaction).await?;
     transaction.commit().await?;
     if as_json {
