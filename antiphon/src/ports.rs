@@ -112,7 +112,8 @@ impl Ports {
     async fn options(&self, account: &ProviderAccount, model: Option<&str>) -> Result<Options, PortError> {
         let Some(model) = model else { return Ok(Options::new()) };
         let routes = models::list_models(&self.db).await.map_err(|error| unread(error.into()))?;
-        let visible = routes.iter().filter(|route| route.tenant.is_none() || route.tenant == account.tenant);
+        let routes = routes.iter().map(|(route, _)| route);
+        let visible = routes.filter(|route| route.tenant.is_none() || route.tenant == account.tenant);
         let mut targets = visible.flat_map(|route| &route.targets);
         let found = targets.find(|target| target.provider == account.name && target.model == model);
         Ok(found.map(|target| target.options.clone()).unwrap_or_default())

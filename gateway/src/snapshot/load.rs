@@ -11,9 +11,9 @@ use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::{Pool, PriceList, ProviderAccount, Snapshot};
+use super::{Pool, PriceList, ProviderAccount, Route, Snapshot};
 use crate::repositories::providers::{StoredCredential, StoredProvider};
-use crate::repositories::{keys, models, prices, providers, tenants};
+use crate::repositories::{ManagedBy, keys, models, prices, providers, tenants};
 
 /// Opens what was sealed for the place that a binding names.
 pub type Open<'a> = dyn Fn(&str, &[u8]) -> Result<SecretString, OpenError> + Send + Sync + 'a;
@@ -42,9 +42,7 @@ pub async fn load(db: &(impl ConnectionTrait + StreamTrait), open: &Open<'_>) ->
         snapshot.insert_key(hash, key);
     }
     insert_providers(db, &mut snapshot, open).await?;
-    for route in models::list_models(db).await? {
-        snapshot.insert_route(Arc::new(route));
-    }
+    insert_routes(&mut snapshot, models::list_models(db).await?);
     Ok(snapshot)
 }
 
@@ -67,9 +65,7 @@ pub async fn load_for(
         }
     }
     insert_providers(db, &mut snapshot, open).await?;
-    for route in models::list_models_named(db, tenant, model).await? {
-        snapshot.insert_route(Arc::new(route));
-    }
+    insert_routes(&mut snapshot, models::list_models_named(db, tenant, model).await?);
     Ok(snapshot)
 }
 
@@ -130,6 +126,25 @@ async fn insert_providers(
         }
     }
     Ok(())
+}
+
+/// A tenant's own route may name a deployment at the tenant's own providers alone: at the platform's another model
+/// would run than the one that is billed. Such a target is left out, but where the platform's file declares it.
+fn insert_routes(snapshot: &mut Snapshot, routes: Vec<(Route, ManagedBy)>) {
+    for (mut route, managed_by) in routes {
+        if let Some(tenant) = route.tenant.filter(|_| managed_by != ManagedBy::File) {
+            let Route { name, targets, .. } = &mut route;
+            targets.retain(|target| {
+                let fits = !target.options.contains_key("deployment") || snapshot.is_own(tenant, &target.provider);
+                if !fits {
+                    let reason = "a tenant's route names a deployment at a provider of the platform";
+                    tracing::error!(model = %name, %tenant, provider = %target.provider, reason, "a target is left out");
+                }
+                fits
+            });
+        }
+        snapshot.insert_route(Arc::new(route));
+    }
 }
 
 /// A provider with the credentials that can be used; `None` where it cannot be.

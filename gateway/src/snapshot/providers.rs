@@ -108,6 +108,13 @@ impl Snapshot {
         own.or_else(|| self.providers.get(name).filter(|_| !self.is_unusable(tenant, name)))
     }
 
+    /// Whether a tenant has given this name to a provider of its own, which can be used or not.
+    #[must_use]
+    pub fn is_own(&self, tenant: TenantId, name: &str) -> bool {
+        let usable = self.tenant_providers.get(&tenant).is_some_and(|providers| providers.contains_key(name));
+        usable || self.is_unusable(tenant, name)
+    }
+
     fn is_unusable(&self, tenant: TenantId, name: &str) -> bool {
         self.unusable.get(&tenant).is_some_and(|names| names.contains(name))
     }
@@ -115,9 +122,7 @@ impl Snapshot {
     /// Every provider that a tenant may use: its own, and the platform's whose names it has not taken.
     pub fn providers_of(&self, tenant: TenantId) -> impl Iterator<Item = &Pool> {
         let own = self.tenant_providers.get(&tenant);
-        let taken = move |name: &str| own.is_some_and(|providers| providers.contains_key(name));
-        let free = move |name: &str| !taken(name) && !self.is_unusable(tenant, name);
-        let platform = self.providers.iter().filter(move |(name, _)| free(name)).map(|(_, pool)| pool);
+        let platform = self.providers.iter().filter(move |(name, _)| !self.is_own(tenant, name)).map(|(_, pool)| pool);
         own.into_iter().flat_map(|providers| providers.values()).chain(platform)
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     assert_eq!(models::delete_undeclared_models(db, ManagedBy::File, &declared).await.unwrap(), 1);
     let voice = BTreeMap::from([("local".to_owned(), "slt".to_owned())]);
     models::upsert_voice(db, "narrator", &voice, ManagedBy::File).await.unwrap();
-    upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap();
+    upsert_tenant(db, "acme", Some(true), ManagedBy::File, NOW).await.unwrap();
     set_when_away(db, acme, Some(WhenAway::Closed)).await.unwrap();
     let view = load(db, &nothing_sealed).await.unwrap();
     assert_eq!(view.when_away, [(acme, WhenAway::Closed)].into(), "nobody else has any");
@@ -76,6 +76,7 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     credentials_are_opened_for_their_provider(db, id, acme).await;
     what_a_tenant_may_not_have_is_left_out(db, acme).await;
     a_name_of_a_tenant_never_means_the_platforms(db, acme).await;
+    a_deployment_is_named_at_the_tenants_own_provider(db, acme).await;
     providers_are_written_by_whom_they_belong_to(db, acme).await;
 }
 
@@ -195,6 +196,25 @@ async fn a_name_of_a_tenant_never_means_the_platforms(db: &DatabaseConnection, a
     owned("provider_credentials SET enabled = TRUE WHERE tenant_id IS NOT NULL").await;
 }
 
+async fn a_deployment_is_named_at_the_tenants_own_provider(db: &DatabaseConnection, acme: TenantId) {
+    let target = |provider: &str| -> Target {
+        let text = format!(r#"{{"provider":"{provider}","model":"whisper-1","options":{{"deployment":"dear"}}}}"#);
+        serde_json::from_str(&text).unwrap()
+    };
+    let targets = async |managed_by: ManagedBy| {
+        let targets = vec![target("groq"), target("theirs")];
+        let route =
+            Route { name: "deployed".into(), tenant: Some(acme), strategy: Strategy::Priority.into(), targets, hedge: None };
+        models::upsert_model(db, &route, managed_by, NOW).await.unwrap();
+        let view = load(db, &open).await.unwrap();
+        let targets = view.route(acme, "deployed").unwrap().targets.iter();
+        targets.map(|target| target.provider.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(ManagedBy::Api).await, ["groq"], "at the platform's, another model would run than is billed");
+    assert_eq!(targets(ManagedBy::File).await, ["groq", "theirs"], "the operator knows");
+    models::delete_undeclared_models(db, ManagedBy::File, &[]).await.unwrap();
+}
+
 /// What the file and the environment declare, and what was made by hand.
 async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, acme: TenantId) {
     let stored = async |name: &str| {
@@ -215,10 +235,10 @@ async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, a
     let taken = stored("groq").await.unwrap();
     assert_eq!((taken.managed_by, taken.account.base_url.as_str()), (ManagedBy::File, "https://elsewhere.example"));
     let declared = ["plain".to_owned()];
-    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &declared).await.unwrap(), 0);
+    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &declared, NOW).await.unwrap(), 0);
     let back = stored("groq").await.unwrap();
     assert_eq!((back.managed_by, back.credentials.len()), (ManagedBy::Api, 4), "its credentials are not lost");
-    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &[]).await.unwrap(), 1);
+    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &[], NOW).await.unwrap(), 1);
     assert!(stored("plain").await.is_none());
     let view = load(db, &open).await.unwrap();
     assert!(view.provider(acme, "groq").unwrap().account().tenant.is_some(), "a tenant's own is nobody's file's");
