@@ -150,6 +150,7 @@ fn stored_key(key: &KeyConfig, tenant: TenantId, pepper: &Pepper, now: OffsetDat
             expires_at: key.expires_at,
             refuse_unpriced: key.refuses_unpriced(),
             passthrough: key.passthrough,
+            allow_strategy: key.allow_strategy,
         },
         hash: KeyHash::of(pepper, secret),
         pepper_version: master_key::PEPPER_VERSION,

@@ -27,6 +27,7 @@ pub(crate) struct Policy {
     max_upload_bytes: Option<Option<u64>>,
     refuse_unpriced: Option<bool>,
     passthrough: Option<bool>,
+    allow_strategy: Option<bool>,
     expires_at: Option<Option<OffsetDateTime>>,
 }
 
@@ -46,6 +47,7 @@ impl Policy {
             max_upload_bytes: Some(asked.max_upload_bytes),
             refuse_unpriced: Some(asked.refuse_unpriced),
             passthrough: Some(asked.passthrough),
+            allow_strategy: Some(asked.allow_strategy),
             expires_at: Some(asked.expires_at),
         };
         Self::changed(asked, now)
@@ -82,6 +84,7 @@ impl Policy {
             max_upload_bytes: asked.max_upload_bytes,
             refuse_unpriced: asked.refuse_unpriced,
             passthrough: asked.passthrough,
+            allow_strategy: asked.allow_strategy,
             expires_at,
         })
     }
@@ -116,6 +119,7 @@ impl Policy {
         }
         row.refuse_unpriced = self.refuse_unpriced.unwrap_or(row.refuse_unpriced);
         row.passthrough = self.passthrough.unwrap_or(row.passthrough);
+        row.allow_strategy = self.allow_strategy.unwrap_or(row.allow_strategy);
         if let Some(expires_at) = self.expires_at {
             row.expires_at = expires_at;
         }

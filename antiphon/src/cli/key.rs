@@ -72,6 +72,9 @@ pub(crate) struct Create {
     /// It may call paths of a vendor that are not known here; they are recorded as unpriced
     #[arg(long)]
     passthrough: bool,
+    /// Its calls may say by x-antiphon-strategy how targets are ordered
+    #[arg(long)]
+    allow_strategy: bool,
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
@@ -151,6 +154,7 @@ pub(crate) fn unlimited_key(pepper: &Pepper, tenant: TenantId, name: &str) -> Re
         budget_window: Window::Total,
         expires_at: None,
         passthrough: false,
+        allow_strategy: false,
     };
     make_key(pepper, tenant, create)
 }
@@ -178,6 +182,7 @@ fn make_key(pepper: &Pepper, tenant: TenantId, create: Create) -> Result<(String
             expires_at: create.expires_at,
             refuse_unpriced: false,
             passthrough: create.passthrough,
+            allow_strategy: create.allow_strategy,
         },
         hash: KeyHash::of(pepper, &secret),
         pepper_version: master_key::PEPPER_VERSION,
@@ -248,6 +253,7 @@ fn describe(stored: &StoredKey) -> Result<Value> {
         })),
         "max_upload_bytes": key.max_upload_bytes,
         "passthrough": key.passthrough,
+        "allow_strategy": key.allow_strategy,
         "expires_at": text(key.expires_at)?,
         "revoked_at": text(stored.revoked_at)?,
         "created_at": text(Some(stored.created_at))?,

@@ -66,6 +66,9 @@ pub(crate) struct KeyConfig {
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     #[serde(default)]
     pub(crate) passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    #[serde(default)]
+    pub(crate) allow_strategy: bool,
 }
 
 impl KeyConfig {

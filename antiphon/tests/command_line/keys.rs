@@ -31,6 +31,7 @@ fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
         "--expires-at",
         "2031-01-02T03:04:05Z",
         "--passthrough",
+        "--allow-strategy",
     ]);
     let secret = created["key"].as_str().unwrap();
     assert!(domain::key::is_well_formed(secret));
@@ -45,7 +46,7 @@ fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     assert_eq!(listed["models"], serde_json::json!(["tts-*"]));
     assert_eq!((&listed["requests_per_minute"], &listed["max_concurrent_sessions"]), (&60.into(), &2.into()));
     assert_eq!(listed["expires_at"], "2031-01-02T03:04:05Z");
-    assert_eq!(listed["passthrough"], true);
+    assert_eq!((&listed["passthrough"], &listed["allow_strategy"]), (&true.into(), &true.into()));
     assert_eq!(listed["revoked_at"], Value::Null);
 
     let id = created["id"].as_str().unwrap();

@@ -144,9 +144,8 @@ pub async fn revoke_undeclared_keys(
     now: OffsetDateTime,
 ) -> Result<u64, DbErr> {
     let declared = declared.iter().map(|hash| hash.0.to_vec());
-    let gone = virtual_key::Column::ManagedBy
-        .eq(ManagedBy::File.as_str())
-        .and(virtual_key::Column::Hash.is_not_in(declared));
+    let gone =
+        virtual_key::Column::ManagedBy.eq(ManagedBy::File.as_str()).and(virtual_key::Column::Hash.is_not_in(declared));
     let revoked = revocation(ManagedBy::File, now).filter(gone.clone()).exec(db).await?.rows_affected;
     changed(now)
         .col_expr(virtual_key::Column::ManagedBy, Expr::value(ManagedBy::Api.as_str()))
@@ -232,6 +231,7 @@ fn to_row(stored_key: &StoredKey) -> Result<virtual_key::ActiveModel, DbErr> {
         max_upload_bytes: Set(key.max_upload_bytes.map(to_i64)),
         refuse_unpriced: Set(key.refuse_unpriced),
         passthrough: Set(key.passthrough),
+        allow_strategy: Set(key.allow_strategy),
         expires_at: Set(key.expires_at.map(stored)),
         revoked_at: Set(stored_key.revoked_at.map(stored)),
         revoked_by: Set(stored_key.revoked_at.map(|_| stored_key.managed_by.as_str().to_owned())),
@@ -264,6 +264,7 @@ fn from_row(row: virtual_key::Model) -> Result<StoredKey, DbErr> {
         expires_at: row.expires_at,
         refuse_unpriced: row.refuse_unpriced,
         passthrough: row.passthrough,
+        allow_strategy: row.allow_strategy,
     };
     Ok(StoredKey {
         key,

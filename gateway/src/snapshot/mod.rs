@@ -112,6 +112,8 @@ pub struct Key {
     pub refuse_unpriced: bool,
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     pub passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    pub allow_strategy: bool,
 }
 
 /// An amount in a window.

@@ -89,6 +89,7 @@ fn key(tenant: TenantId, hash: u8, managed_by: ManagedBy) -> StoredKey {
         expires_at: Some(NOW + Duration::DAY),
         refuse_unpriced: false,
         passthrough: true,
+        allow_strategy: true,
     };
     StoredKey {
         key,

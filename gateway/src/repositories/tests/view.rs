@@ -203,8 +203,13 @@ async fn a_deployment_is_named_at_the_tenants_own_provider(db: &DatabaseConnecti
     };
     let targets = async |managed_by: ManagedBy| {
         let targets = vec![target("groq"), target("theirs")];
-        let route =
-            Route { name: "deployed".into(), tenant: Some(acme), strategy: Strategy::Priority.into(), targets, hedge: None };
+        let route = Route {
+            name: "deployed".into(),
+            tenant: Some(acme),
+            strategy: Strategy::Priority.into(),
+            targets,
+            hedge: None,
+        };
         models::upsert_model(db, &route, managed_by, NOW).await.unwrap();
         let view = load(db, &open).await.unwrap();
         let targets = view.route(acme, "deployed").unwrap().targets.iter();

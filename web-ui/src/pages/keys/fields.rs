@@ -29,6 +29,7 @@ pub(super) struct Fields {
     expires: RwSignal<String>,
     refuse_unpriced: RwSignal<bool>,
     passthrough: RwSignal<bool>,
+    allow_strategy: RwSignal<bool>,
     /// What the server said.
     pub(super) failure: RwSignal<Option<Failure>>,
     /// What is wrong before it is asked, by field.
@@ -48,6 +49,7 @@ pub(super) struct Limits {
     expires_at: Option<OffsetDateTime>,
     refuse_unpriced: bool,
     passthrough: bool,
+    allow_strategy: bool,
 }
 
 impl Fields {
@@ -66,6 +68,7 @@ impl Fields {
             expires: text(),
             refuse_unpriced: RwSignal::new(false),
             passthrough: RwSignal::new(false),
+            allow_strategy: RwSignal::new(false),
             failure: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
         }
@@ -94,6 +97,7 @@ impl Fields {
         self.expires.set(key.expires_at.map(format::to_input).unwrap_or_default());
         self.refuse_unpriced.set(key.refuse_unpriced);
         self.passthrough.set(key.passthrough);
+        self.allow_strategy.set(key.allow_strategy);
         self.failure.set(None);
         self.problems.set(Vec::new());
     }
@@ -117,6 +121,7 @@ impl Fields {
             expires_at: self.moment(),
             refuse_unpriced: self.refuse_unpriced.get_untracked(),
             passthrough: self.passthrough.get_untracked(),
+            allow_strategy: self.allow_strategy.get_untracked(),
         };
         self.problems.with_untracked(Vec::is_empty).then_some(limits)
     }
@@ -176,6 +181,7 @@ impl Limits {
             max_upload_bytes: self.max_upload_bytes,
             refuse_unpriced: self.refuse_unpriced,
             passthrough: self.passthrough,
+            allow_strategy: self.allow_strategy,
             expires_at: self.expires_at,
         }
     }
@@ -197,6 +203,7 @@ impl Limits {
             max_upload_bytes: (self.max_upload_bytes != key.max_upload_bytes).then_some(self.max_upload_bytes),
             refuse_unpriced: (self.refuse_unpriced != key.refuse_unpriced).then_some(self.refuse_unpriced),
             passthrough: (self.passthrough != key.passthrough).then_some(self.passthrough),
+            allow_strategy: (self.allow_strategy != key.allow_strategy).then_some(self.allow_strategy),
             expires_at: expires_anew.then_some(self.expires_at),
         }
     }
@@ -275,6 +282,11 @@ pub(super) fn LimitFields(fields: Fields) -> impl IntoView {
                     error=fields.error("expires_at")
                 />
             </FormRow>
+            <CheckField
+                label="Let calls choose the strategy"
+                value=fields.allow_strategy
+                hint="By the header x-antiphon-strategy."
+            />
             // The platform grants it.
             <Show when=move || is_platform>
                 <CheckField
