@@ -54,6 +54,8 @@ pub struct VirtualKey {
     pub refuse_unpriced: bool,
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     pub passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    pub allow_strategy: bool,
     /// From then on it is refused.
     #[serde(with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
@@ -175,6 +177,9 @@ pub struct CreateKey {
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     #[serde(default)]
     pub passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    #[serde(default)]
+    pub allow_strategy: bool,
     /// From then on it is refused; in the future.
     #[serde(default, with = "crate::moment::option")]
     pub expires_at: Option<OffsetDateTime>,
@@ -218,6 +223,9 @@ pub struct UpdateKey {
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passthrough: Option<bool>,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_strategy: Option<bool>,
     /// From then on it is refused, in the future; null for never.
     #[serde(default, with = "given::moment", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<OffsetDateTime>, required = false)]

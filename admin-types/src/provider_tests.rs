@@ -4,11 +4,15 @@ use domain::provider::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
+use uuid::Uuid;
 
 /// What is to be tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestProvider {
+    /// Which of its credentials, an enabled one or not; absent for the enabled one of the highest weight.
+    #[serde(default)]
+    pub credential_id: Option<Uuid>,
     /// Which operations; absent for every one that the provider's kind does.
     #[serde(default)]
     #[schema(schema_with = operations, required = false)]
@@ -40,6 +44,8 @@ pub struct ProviderTest {
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationTest {
+    /// The credential that was used; `null` where the configuration holds it, or none is needed.
+    pub credential_id: Option<Uuid>,
     /// What was tried.
     #[schema(schema_with = crate::models::operation)]
     pub operation: Operation,

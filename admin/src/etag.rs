@@ -12,7 +12,12 @@ pub(crate) fn tag(version: i64) -> String {
 
 /// Which versions a caller expects. Without the header, whichever there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IfMatch(Option<Vec<String>>);
+pub(crate) struct IfMatch {
+    /// Its versions; `None` for whichever there is.
+    tags: Option<Vec<String>>,
+    /// `*`: there is one.
+    exists: bool,
+}
 
 impl IfMatch {
     /// As the request says.
@@ -24,16 +29,27 @@ impl IfMatch {
         for value in request.headers().get_all(IF_MATCH) {
             tags.extend(read(value).ok_or_else(|| AdminError::Malformed("If-Match has no entity tags".to_owned()))?);
         }
-        if tags.is_empty() || tags.iter().any(|tag| tag == "*") {
-            return Ok(Self(None));
+        let exists = tags.iter().any(|tag| tag == "*");
+        let tags = Some(tags).filter(|tags| !tags.is_empty() && !exists);
+        Ok(Self { tags, exists })
+    }
+
+    /// As [`Self::check`], where there may be nothing yet, which has no version that anybody could have read.
+    ///
+    /// # Errors
+    /// [`AdminError::Stale`].
+    pub(crate) fn check_any(&self, version: Option<i64>) -> Result<(), AdminError> {
+        match version {
+            Some(version) => self.check(version),
+            None if self.exists || self.tags.is_some() => Err(AdminError::Stale),
+            None => Ok(()),
         }
-        Ok(Self(Some(tags)))
     }
 
     /// # Errors
     /// [`AdminError::Stale`] where `version` is not what the caller expects.
     pub(crate) fn check(&self, version: i64) -> Result<(), AdminError> {
-        match &self.0 {
+        match &self.tags {
             Some(tags) if !tags.contains(&tag(version)) => Err(AdminError::Stale),
             _ => Ok(()),
         }
@@ -62,6 +78,11 @@ mod tests {
             let request = TestRequest::default().insert_header((IF_MATCH, header)).to_http_request();
             IfMatch::of(&request).unwrap().check(version).is_ok()
         };
+        let absent = |header: &'static str| {
+            let request = TestRequest::default().insert_header((IF_MATCH, header)).to_http_request();
+            IfMatch::of(&request).unwrap().check_any(None).is_ok()
+        };
+        assert!(!absent("*") && !absent("\"0\""), "nothing is there");
         assert!(check("\"3\"", 3) && check("\"2\", \"3\"", 3) && check("*", 9));
         assert!(!check("\"3\"", 4) && !check("W/\"3\"", 3));
         let request = TestRequest::default().to_http_request();

@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::{Control, etag, random};
+use crate::{Control, etag, sealing};
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::DAY;
@@ -95,7 +95,7 @@ pub(crate) async fn once<T: Serialize>(
     }
     let created = as_json(&make(&transaction).await?)?;
     let plain = serde_json::to_vec(&created).map_err(|error| AdminError::internal(&error))?;
-    let sealed = control.secrets.sealing.seal(&plain, &place(&id), random()?);
+    let sealed = sealing::seal(&transaction, &control.secrets.sealing, &place(&id), &plain).await?;
     let row =
         idempotency_key::ActiveModel { id: Set(id), status: Set(201), sealed: Set(Some(sealed)), ..Default::default() };
     idempotency_key::Entity::update(row).exec(&transaction).await?;

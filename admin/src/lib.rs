@@ -34,6 +34,7 @@ pub mod publish;
 pub mod repositories;
 mod resource;
 mod routes;
+mod sealing;
 mod session_events;
 pub mod settings;
 mod sheet;

@@ -4,7 +4,7 @@
 use admin_types::models::{Simulate, Simulation};
 use admin_types::process::{LogLevel, ProfileFormat};
 use admin_types::provider_tests::OperationTest;
-use domain::ids::{ProviderId, SessionId, TenantId, VirtualKeyId};
+use domain::ids::{CredentialId, ProviderId, SessionId, TenantId, VirtualKeyId};
 use domain::provider::Operation;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
@@ -88,6 +88,8 @@ pub struct SimulatedCall {
 pub struct ProviderTrial {
     /// Which account.
     pub provider: ProviderId,
+    /// By which of its credentials; `None` for the enabled one of the highest weight.
+    pub credential: Option<CredentialId>,
     /// What is to be tried.
     pub operation: Operation,
     /// The provider's model; `None` for one that costs little.

@@ -6,25 +6,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use admin::audit::By;
+use admin::audit::standing::{Declares, Standing};
 use anyhow::Result;
 use arc_swap::ArcSwap;
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{CredentialId, ProviderId, TenantId, VirtualKeyId};
 use domain::key::{KeyHash, Pepper};
 use domain::money::NanoUsd;
 use domain::seal::SealingKey;
 use gateway::repositories::keys::{self, StoredKey};
 use gateway::repositories::{ManagedBy, models, providers, tenants};
-use gateway::snapshot::load::{LoadError, load, load_for, load_provider};
+use gateway::snapshot::load::{LoadError, load, load_account, load_for};
 use gateway::snapshot::{Budget, Key, Pool, ProviderAccount, Route, Snapshot};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::cli::tenant_of;
-use crate::config::{Config, KeyConfig, ProviderConfig};
+use crate::config::{Config, KeyConfig, ProviderConfig, Unpriced};
 use crate::sealed::Opener;
 use crate::{master_key, store};
+
+/// The lock of whoever writes what is declared: "declared" in ASCII.
+const LOCK: i64 = 0x6465_636c_6172_6564;
 
 /// Providers, models and voices of the configuration in force.
 #[derive(Debug)]
@@ -58,6 +63,9 @@ pub(crate) async fn apply(
 async fn write(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<Contents> {
     let now = OffsetDateTime::now_utc();
     let transaction = store::begin_writing(db).await?;
+    write_alone(&transaction).await?;
+    let declares = declares(config, pepper);
+    let before = Standing::read(&transaction, &declares).await?;
     write_keys(config, &transaction, pepper, now).await?;
     let mut contents = Contents::default();
     for model in &config.models {
@@ -75,9 +83,29 @@ async fn write(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Res
     }
     contents.voices = config.voices.iter().map(|voice| (voice.name.clone(), voice.map.clone())).collect();
     contents.write(config, &transaction, now).await?;
+    before.tell(&transaction, &By::system("configuration"), &declares).await?;
     changes::announce(&transaction).await?;
     transaction.commit().await?;
     Ok(contents)
+}
+
+/// Replicas that start together write one after the other, so that only the first of them tells of a change. On
+/// SQLite a writing transaction is alone anyway.
+async fn write_alone(transaction: &DatabaseTransaction) -> Result<()> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    }
+    Ok(())
+}
+
+/// What the audit log tells of.
+fn declares<'a>(config: &'a Config, pepper: &Pepper) -> Declares<'a> {
+    let owners = config.models.iter().filter_map(|model| model.tenant.as_deref());
+    let keys = config.tenants.iter().flat_map(|tenant| &tenant.keys);
+    Declares {
+        tenants: config.tenants.iter().map(|tenant| tenant.name.as_str()).chain(owners).collect(),
+        keys: keys.map(|key| KeyHash::of(pepper, key.key.expose_secret())).collect(),
+    }
 }
 
 async fn write_keys(
@@ -88,7 +116,8 @@ async fn write_keys(
 ) -> Result<()> {
     let mut hashes = Vec::new();
     for tenant in &config.tenants {
-        let id = tenants::upsert_tenant(transaction, &tenant.name, false, ManagedBy::File, now).await?;
+        let refuse_unpriced = tenant.unpriced.map(Unpriced::refuses);
+        let id = tenants::upsert_tenant(transaction, &tenant.name, refuse_unpriced, ManagedBy::File, now).await?;
         tenants::set_when_away(transaction, id, tenant.when_away.map(Into::into)).await?;
         for key in &tenant.keys {
             let stored = stored_key(key, id, pepper, now);
@@ -97,6 +126,8 @@ async fn write_keys(
         }
     }
     keys::revoke_undeclared_keys(transaction, &hashes, now).await?;
+    let names: Vec<&str> = config.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+    tenants::release_undeclared_tenants(transaction, &names, now).await?;
     Ok(())
 }
 
@@ -117,8 +148,9 @@ fn stored_key(key: &KeyConfig, tenant: TenantId, pepper: &Pepper, now: OffsetDat
                 .map(|budget| Budget { amount: NanoUsd::from_usd(budget.usd), window: budget.window.into() }),
             max_upload_bytes: key.max_upload_mib.map(|mib| mib.saturating_mul(1024 * 1024)),
             expires_at: key.expires_at,
-            refuse_unpriced: key.refuse_unpriced,
+            refuse_unpriced: key.refuses_unpriced(),
             passthrough: key.passthrough,
+            allow_strategy: key.allow_strategy,
         },
         hash: KeyHash::of(pepper, secret),
         pepper_version: master_key::PEPPER_VERSION,
@@ -156,7 +188,7 @@ impl Contents {
                 names.push(account.name.clone());
                 self.providers.push(account.into());
             }
-            providers::delete_undeclared_providers(transaction, managed_by, &names).await?;
+            providers::delete_undeclared_providers(transaction, managed_by, &names, now).await?;
         }
         for route in &self.models {
             models::upsert_model(transaction, route, ManagedBy::File, now).await?;
@@ -222,17 +254,18 @@ impl Declared {
         Ok(snapshot)
     }
 
-    /// One provider with the first credential that it may be called with; `None` where it cannot be used.
-    pub(crate) async fn load_provider(
+    /// One provider with the credential that is named, or else the one of the highest weight; `None` where it
+    /// cannot be used. What is declared has one credential, which has no row to be named by.
+    pub(crate) async fn load_account(
         &self,
         db: &DatabaseConnection,
         id: ProviderId,
+        credential: Option<CredentialId>,
     ) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
         if let Some(declared) = self.contents.load().providers.iter().find(|pool| pool.account().id == id) {
-            return Ok(Some(Arc::clone(declared.account())));
+            return Ok(credential.is_none().then(|| Arc::clone(declared.account())));
         }
         let opening = self.opener.begin();
-        let found = load_provider(db, &|binding, sealed| opening.open(binding, sealed), id).await?;
-        Ok(found.map(|pool| Arc::clone(pool.account())))
+        load_account(db, &|binding, sealed| opening.open(binding, sealed), id, credential).await
     }
 }

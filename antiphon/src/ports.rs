@@ -9,7 +9,7 @@ use admin_types::provider_tests::{OperationTest, TestError, TestSpeech};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use changes::Signal;
-use domain::ids::{SessionId, TenantId};
+use domain::ids::{CredentialId, SessionId, TenantId};
 use domain::provider::Operation;
 use domain::routing::{Strategies, Target};
 use futures_util::future::BoxFuture;
@@ -94,7 +94,7 @@ impl Ports {
 
     async fn probe(&self, trial: ProviderTrial) -> Result<OperationTest, PortError> {
         // From the database, and not from the gateway's view: a provider that was made a moment ago is there.
-        let found = self.declared.load_provider(&self.db, trial.provider).await.map_err(unread)?;
+        let found = self.declared.load_account(&self.db, trial.provider, trial.credential).await.map_err(unread)?;
         let account = found.ok_or(PortError::Unusable)?;
         let voices = models::list_voices(&self.db).await.map_err(|error| unread(error.into()))?;
         let ask = Ask {
@@ -104,14 +104,16 @@ impl Ports {
             transcribes: None,
         };
         let snapshot = Snapshot { voices, ..Snapshot::default() };
-        Ok(told(self.prober.probe(&snapshot, &account, trial.operation, &ask).await))
+        let probed = self.prober.probe(&snapshot, &account, trial.operation, &ask).await;
+        Ok(told(probed, account.credential.map(|credential| credential.id)))
     }
 
     /// What a target of some route says beside this model, such as its deployment.
     async fn options(&self, account: &ProviderAccount, model: Option<&str>) -> Result<Options, PortError> {
         let Some(model) = model else { return Ok(Options::new()) };
         let routes = models::list_models(&self.db).await.map_err(|error| unread(error.into()))?;
-        let visible = routes.iter().filter(|route| route.tenant.is_none() || route.tenant == account.tenant);
+        let routes = routes.iter().map(|(route, _)| route);
+        let visible = routes.filter(|route| route.tenant.is_none() || route.tenant == account.tenant);
         let mut targets = visible.flat_map(|route| &route.targets);
         let found = targets.find(|target| target.provider == account.name && target.model == model);
         Ok(found.map(|target| target.options.clone()).unwrap_or_default())
@@ -218,7 +220,7 @@ fn target(verdict: Verdict) -> SimulatedTarget {
     SimulatedTarget { provider, provider_kind: verdict.kind, model, place, dropped, measures }
 }
 
-fn told(probed: Probed) -> OperationTest {
+fn told(probed: Probed, credential: Option<CredentialId>) -> OperationTest {
     let (ok, mut text, mut speech, mut error) = (probed.outcome.is_ok(), None, None, None);
     match probed.outcome {
         Ok(Answer::Text(answer)) => text = Some(answer),
@@ -231,6 +233,7 @@ fn told(probed: Probed) -> OperationTest {
         }
     }
     OperationTest {
+        credential_id: credential.map(|id| id.0),
         operation: probed.operation,
         model: (!probed.model.is_empty()).then_some(probed.model),
         ok,

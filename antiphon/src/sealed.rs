@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::seal::{
@@ -22,20 +22,26 @@ struct SealedColumn {
     sealed: &'static str,
     /// What of its row it is bound to, in this order; nothing is written as `-`.
     bound_to: &'static [&'static str],
+    /// A row is soon made again: one that no key opens is removed.
+    transient: bool,
 }
 
 /// Every one there is. A table that is not here is lost when the master key is rotated.
 const COLUMNS: &[SealedColumn] = &[
     sealed("provider_credentials", &["id", "provider_id", "tenant_id"]),
     sealed("alert_channels", &["id"]),
-    sealed("idempotency_keys", &["id"]),
-    sealed("oidc_sign_ins", &["id"]),
-    sealed("signing_keys", &["id"]),
+    transient("idempotency_keys", &["id"]),
+    transient("oidc_sign_ins", &["id"]),
+    transient("signing_keys", &["id"]),
 ];
 
 /// Every table calls these columns alike.
 const fn sealed(table: &'static str, bound_to: &'static [&'static str]) -> SealedColumn {
-    SealedColumn { table, id: "id", sealed: "sealed", bound_to }
+    SealedColumn { table, id: "id", sealed: "sealed", bound_to, transient: false }
+}
+
+const fn transient(table: &'static str, bound_to: &'static [&'static str]) -> SealedColumn {
+    SealedColumn { transient: true, ..sealed(table, bound_to) }
 }
 
 /// Rows of `settings` whose value is sealed, in base64.
@@ -76,10 +82,10 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// Brings everything that is sealed under `old` under `new`, within the caller's transaction; gives how much
-/// that was. What is under `new` already stays as it is.
+/// that was. What is under `new` already stays as it is; what is transient and under neither is removed.
 ///
 /// # Errors
-/// The database's; something cannot be opened, and is named.
+/// The database's; something that must not be lost cannot be opened, and is named.
 pub(crate) async fn rewrap_all(db: &impl ConnectionTrait, old: &SealingKey, new: &SealingKey) -> Result<u64> {
     lock(db).await?;
     let mut count = 0;
@@ -89,8 +95,8 @@ pub(crate) async fn rewrap_all(db: &impl ConnectionTrait, old: &SealingKey, new:
     for name in SETTINGS {
         let Some(text) = store::read_setting(db, name).await? else { continue };
         let sealed = STANDARD.decode(text).with_context(|| format!("the setting {name} is damaged"))?;
-        let again = rewrapped(&sealed, &setting_binding(name), old, new);
-        if let Some(again) = again.with_context(|| format!("the setting {name}"))? {
+        let again = rewrapped(&sealed, &setting_binding(name), old, new, random()?);
+        if let Some(again) = again.with_context(|| format!("nothing was changed: the setting {name}"))? {
             store::write_setting(db, name, &STANDARD.encode(again)).await?;
             count += 1;
         }
@@ -133,8 +139,17 @@ async fn rewrap_column(
         for row in &rows {
             last = row.try_get_by_index(0)?;
             let sealed: Vec<u8> = row.try_get_by_index(1)?;
-            let again = rewrapped(&sealed, &place(column, row)?, old, new);
-            let again = again.with_context(|| format!("the row {last} of {}", column.table))?;
+            let again = rewrapped(&sealed, &place(column, row)?, old, new, random()?);
+            if let (true, Err(error)) = (column.transient, &again) {
+                tracing::warn!(table = column.table, row = %last, %error, "neither key opens it: it is removed");
+                let delete = Query::delete()
+                    .from_table(Alias::new(column.table))
+                    .and_where(Expr::col(Alias::new(column.id)).eq(last.as_str()))
+                    .to_owned();
+                db.execute(&delete).await?;
+                continue;
+            }
+            let again = again.with_context(|| format!("nothing was changed: the row {last} of {}", column.table))?;
             let Some(again) = again else { continue };
             let update = Query::update()
                 .table(Alias::new(column.table))
@@ -157,14 +172,17 @@ fn place(column: &SealedColumn, row: &QueryResult) -> Result<String, DbErr> {
 }
 
 /// `None` where the new key opens it already.
-fn rewrapped(sealed: &[u8], binding: &str, old: &SealingKey, new: &SealingKey) -> Result<Option<Vec<u8>>> {
+fn rewrapped(
+    sealed: &[u8],
+    binding: &str,
+    old: &SealingKey,
+    new: &SealingKey,
+    random: [u8; REWRAP_RANDOM_BYTES],
+) -> Result<Option<Vec<u8>>, OpenError> {
     if key_id_of(sealed) == Some(new.key_id()) {
         return Ok(None);
     }
-    match old.rewrap(new, sealed, binding, random::<REWRAP_RANDOM_BYTES>()?) {
-        Ok(again) => Ok(Some(again)),
-        Err(error) => bail!("{error}; nothing was changed"),
-    }
+    old.rewrap(new, sealed, binding, random).map(Some)
 }
 
 /// Opens what a view needs, and remembers it: a process whose master key has been rotated away goes on with

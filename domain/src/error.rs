@@ -44,6 +44,8 @@ pub enum ErrorKind {
     OperationNotAllowed,
     /// 403: the key lacks the model.
     ModelNotAllowed,
+    /// 403: the key may not say how targets are ordered.
+    StrategyNotAllowed,
     /// 403: no price is known and the key or tenant refuses such models.
     ModelUnpriced,
     /// 403: an administrator ended the session.
@@ -96,6 +98,7 @@ impl ErrorKind {
             Self::InvalidApiKey => (401, BAD, "invalid_api_key"),
             Self::OperationNotAllowed => (403, "permission_error", "operation_not_allowed"),
             Self::ModelNotAllowed => (403, "permission_error", "model_not_allowed"),
+            Self::StrategyNotAllowed => (403, "permission_error", "strategy_not_allowed"),
             Self::ModelUnpriced => (403, "permission_error", "model_unpriced"),
             Self::SessionTerminated => (403, "permission_error", "session_terminated"),
             Self::ModelNotFound => (404, BAD, "model_not_found"),

@@ -39,6 +39,8 @@ pub struct Model {
     pub refuse_unpriced: bool,
     /// Paths of a vendor that are not known here are forwarded all the same.
     pub passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    pub allow_strategy: bool,
     /// After this the key is refused.
     pub expires_at: Option<TimeDateTimeWithTimeZone>,
     /// Since then the key is refused.

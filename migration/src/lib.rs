@@ -19,6 +19,7 @@ mod m20261122_000014_coarse_rollups;
 mod m20261122_000015_hedges;
 mod m20261122_000020_tenant_when_away;
 mod m20261122_000021_routing;
+mod m20261123_000022_strategy_override;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000015_hedges::Migration),
             Box::new(m20261122_000020_tenant_when_away::Migration),
             Box::new(m20261122_000021_routing::Migration),
+            Box::new(m20261123_000022_strategy_override::Migration),
         ]
     }
 }

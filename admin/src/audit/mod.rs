@@ -5,6 +5,7 @@
 //! hold them, and what is called like one is masked.
 
 pub(crate) mod export;
+pub mod standing;
 pub mod verify;
 
 use std::collections::BTreeMap;

@@ -33,7 +33,7 @@ use crate::error::AdminError;
 use crate::outgoing::{Outgoing, SendError};
 use crate::repositories::{oidc_sign_ins, stored};
 use crate::settings::OidcSettings;
-use crate::{Control, random};
+use crate::{Control, random, sealing};
 
 /// How long the provider's answer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -305,9 +305,12 @@ async fn keep(control: &Control, state: &str, waiting: &Waiting) -> Result<(), A
     }
     let id = id(control, state);
     let plain = serde_json::to_vec(waiting).map_err(|error| AdminError::internal(&error))?;
-    let sealed = control.secrets.sealing.seal(&plain, &binding("oidc_sign_ins", &[&id]), random()?);
+    let transaction = control.begin().await?;
+    let place = binding("oidc_sign_ins", &[&id]);
+    let sealed = sealing::seal(&transaction, &control.secrets.sealing, &place, &plain).await?;
     let row = oidc_sign_in::Model { id, sealed, expires_at: now + PATIENCE };
-    Ok(oidc_sign_ins::insert(&control.database, row).await?)
+    oidc_sign_ins::insert(&transaction, row).await?;
+    Ok(transaction.commit().await?)
 }
 
 async fn take(control: &Control, state: &str) -> Result<Waiting, Failure> {

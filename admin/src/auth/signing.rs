@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::error::AdminError;
 use crate::repositories::stored;
-use crate::{Control, random};
+use crate::{Control, random, sealing};
 
 /// How long an access token is good.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -167,12 +167,6 @@ fn open(control: &Control, row: signing_key::Model) -> Option<Key> {
 async fn rotate(control: &Control, now: OffsetDateTime) -> Result<(), AdminError> {
     let id = Id(Uuid::now_v7());
     let secret = random::<32>()?;
-    let row = signing_key::ActiveModel {
-        id: Set(id),
-        sealed: Set(control.secrets.sealing.seal(&secret, &place(id), random()?)),
-        created_at: Set(stored(now)),
-        retired_at: Set(None),
-    };
     // Replicas that have not seen the new key yet still sign with the old one for a while.
     let over = stored(now + LIFETIME + LEEWAY + 2 * BELIEVED_FOR);
     let transaction = control.begin().await?;
@@ -186,6 +180,13 @@ async fn rotate(control: &Control, now: OffsetDateTime) -> Result<(), AdminError
         .filter(signing_key::Column::CreatedAt.lt(stored(now - SIGNS_FOR)))
         .exec(&transaction)
         .await?;
+    let sealed = sealing::seal(&transaction, &control.secrets.sealing, &place(id), &secret).await?;
+    let row = signing_key::ActiveModel {
+        id: Set(id),
+        sealed: Set(sealed),
+        created_at: Set(stored(now)),
+        retired_at: Set(None),
+    };
     signing_key::Entity::insert(row).exec_without_returning(&transaction).await?;
     transaction.commit().await?;
     tracing::info!(key = %id, "a new key signs access tokens");

@@ -24,8 +24,18 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Problems that are told.
 const MAX_PROBLEMS: usize = 1000;
 /// Columns that a file may have.
-const COLUMNS: [&str; 9] =
-    ["name", "tenant", "operations", "models", "rpm", "sessions", "budget_usd", "budget_window", "expires_at"];
+const COLUMNS: [&str; 10] = [
+    "name",
+    "tenant",
+    "operations",
+    "models",
+    "rpm",
+    "sessions",
+    "budget_usd",
+    "budget_window",
+    "expires_at",
+    "allow_strategy",
+];
 
 /// A file, as far as it can be judged without the database.
 #[derive(Debug)]
@@ -288,6 +298,7 @@ impl Row {
         });
         let moment = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
         let expires_at = self.parse("expires_at", &mut problems, "a moment such as 2027-06-30T00:00:00Z", moment);
+        let allow_strategy = self.parse("allow_strategy", &mut problems, "true or false", |text| text.parse().ok());
         if window.is_some() && self.get("budget_usd").is_none() {
             problems.push(("budget_usd", "must stand beside budget_window".to_owned()));
         }
@@ -304,6 +315,7 @@ impl Row {
                 .get("budget_usd")
                 .map(|usd| Budget { usd: usd.to_owned(), window: window.unwrap_or_default() }),
             expires_at,
+            allow_strategy: allow_strategy.unwrap_or_default(),
             ..CreateKey::default()
         })
     }

@@ -58,6 +58,7 @@ pub(crate) fn row(
         max_upload_bytes: None,
         refuse_unpriced: false,
         passthrough: false,
+        allow_strategy: false,
         expires_at: None,
         revoked_at: None,
         revoked_by: None,

@@ -6,6 +6,7 @@ use domain::provider::Operation;
 use entities::virtual_key;
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::repositories::stored;
 
@@ -26,6 +27,7 @@ pub(crate) struct Policy {
     max_upload_bytes: Option<Option<u64>>,
     refuse_unpriced: Option<bool>,
     passthrough: Option<bool>,
+    allow_strategy: Option<bool>,
     expires_at: Option<Option<OffsetDateTime>>,
 }
 
@@ -45,6 +47,7 @@ impl Policy {
             max_upload_bytes: Some(asked.max_upload_bytes),
             refuse_unpriced: Some(asked.refuse_unpriced),
             passthrough: Some(asked.passthrough),
+            allow_strategy: Some(asked.allow_strategy),
             expires_at: Some(asked.expires_at),
         };
         Self::changed(asked, now)
@@ -81,6 +84,7 @@ impl Policy {
             max_upload_bytes: asked.max_upload_bytes,
             refuse_unpriced: asked.refuse_unpriced,
             passthrough: asked.passthrough,
+            allow_strategy: asked.allow_strategy,
             expires_at,
         })
     }
@@ -115,8 +119,22 @@ impl Policy {
         }
         row.refuse_unpriced = self.refuse_unpriced.unwrap_or(row.refuse_unpriced);
         row.passthrough = self.passthrough.unwrap_or(row.passthrough);
+        row.allow_strategy = self.allow_strategy.unwrap_or(row.allow_strategy);
         if let Some(expires_at) = self.expires_at {
             row.expires_at = expires_at;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may grant this. `before` is the key as it is, where there is one.
+    ///
+    /// # Errors
+    /// 403 where a tenant's people would open the platform's vendor accounts to their key.
+    pub(crate) fn check_granted(&self, actor: &Actor, before: Option<&virtual_key::Model>) -> Result<(), AdminError> {
+        let had = before.is_some_and(|row| row.passthrough);
+        if actor.tenant.is_some() && self.passthrough == Some(true) && !had {
+            let detail = "`passthrough` is granted by the platform's administrators.";
+            return Err(AdminError::Forbidden(detail.to_owned()));
         }
         Ok(())
     }

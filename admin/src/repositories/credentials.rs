@@ -2,10 +2,7 @@
 
 use admin_types::page::Page;
 use admin_types::providers::{Credential, CredentialSort, ListCredentials};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use domain::seal::{KeyId, key_id_of};
-use entities::{Id, provider_credential, setting};
+use entities::{Id, provider_credential};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, Select};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -14,9 +11,6 @@ use super::resource::{Head, Resource, owner};
 use super::{Scope, contains, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
-
-/// Row of `settings` that is sealed under the present master key from the first start on.
-const SEALED_SETTING: &str = "key_pepper";
 
 /// A row as it is shown.
 ///
@@ -100,18 +94,4 @@ pub(crate) async fn count(db: &impl ConnectionTrait, provider: Id) -> Result<u64
 /// One credential of a provider.
 pub(crate) fn of(provider: Id, id: Uuid) -> Select<provider_credential::Entity> {
     provider_credential::Entity::find_by_id(Id(id)).filter(provider_credential::Column::ProviderId.eq(provider))
-}
-
-/// # Errors
-/// 409 where the master key was rotated while this process ran: what it seals could be opened by nobody.
-/// Asked behind the write, which has waited for a rotation that was under way.
-pub(crate) async fn check_sealing(db: &impl ConnectionTrait, ours: KeyId) -> Result<(), AdminError> {
-    let Some(row) = setting::Entity::find_by_id(SEALED_SETTING).one(db).await? else { return Ok(()) };
-    let present = STANDARD.decode(row.value).ok().and_then(|sealed| key_id_of(&sealed));
-    if present == Some(ours) {
-        return Ok(());
-    }
-    tracing::error!("the master key was rotated: restart this process with the present one");
-    let detail = "The master key was rotated: this server must be restarted with the present one first.";
-    Err(AdminError::conflict("master_key_rotated", detail))
 }

@@ -54,6 +54,7 @@ pub(crate) fn view(row: virtual_key::Model, now: OffsetDateTime) -> Result<Virtu
         max_upload_bytes: row.max_upload_bytes.map(count).transpose()?,
         refuse_unpriced: row.refuse_unpriced,
         passthrough: row.passthrough,
+        allow_strategy: row.allow_strategy,
         expires_at: row.expires_at,
         revoked_at: row.revoked_at,
         revoked_by: row.revoked_by,

@@ -151,6 +151,21 @@ pub(crate) async fn provider_names(
     if let Some(tenant) = owner {
         visible = visible.add(provider::Column::TenantId.eq(Id(tenant.0)));
     }
-    let names = provider::Entity::find().filter(visible).select_only().column(provider::Column::Name);
+    names_of_providers(db, visible).await
+}
+
+/// The names of a tenant's own providers.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn own_provider_names(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<BTreeSet<String>, AdminError> {
+    names_of_providers(db, Scope::Tenant(tenant).own(provider::Column::TenantId)).await
+}
+
+async fn names_of_providers(db: &impl ConnectionTrait, which: Condition) -> Result<BTreeSet<String>, AdminError> {
+    let names = provider::Entity::find().filter(which).select_only().column(provider::Column::Name);
     Ok(names.into_tuple::<String>().all(db).await?.into_iter().collect())
 }

@@ -22,8 +22,8 @@ use crate::{Control, publish};
 /// Makes a key for each line of a file, all of them or none. Their secrets are shown this once.
 ///
 /// The header names the columns: `name`, and any of `tenant` (name or id), `operations` and `models`
-/// (separated by `;`), `rpm`, `sessions`, `budget_usd`, `budget_window` and `expires_at`. An empty cell is
-/// no limit. Rows are counted as a spreadsheet does: the header is row 1.
+/// (separated by `;`), `rpm`, `sessions`, `budget_usd`, `budget_window`, `expires_at` and `allow_strategy` (`true` or
+/// `false`). An empty cell is no limit. Rows are counted as a spreadsheet does: the header is row 1.
 #[utoipa::path(tag = "keys",
     request_body(content = String, content_type = "text/csv", description = "At most 10,000 lines of 64 KiB"),
     params(BulkKeysOptions, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Makes them once, however often it is asked")),

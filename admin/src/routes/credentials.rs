@@ -22,7 +22,7 @@ use crate::idempotency::{self, Idempotency};
 use crate::repositories::resource::{self, owner};
 use crate::repositories::{credentials, stored};
 use crate::resource::{One, created, lock_unversioned};
-use crate::{Control, random};
+use crate::{Control, sealing};
 
 /// Credentials of one provider.
 const MAX_CREDENTIALS: u64 = 100;
@@ -105,9 +105,8 @@ pub(crate) async fn create_credential(
             created_at: now,
             updated_at: now,
         };
-        keep(&control, &provider, &mut row, &asked.secret)?;
+        keep(&control, transaction, &provider, &mut row, &asked.secret).await?;
         let row = resource::insert(transaction, row).await?;
-        credentials::check_sealing(transaction, control.secrets.sealing.key_id()).await?;
         let path = format!("/api/v1/providers/{}/credentials", provider.id);
         created::<provider_credential::Entity>(transaction, &actor, row, &path).await
     })
@@ -142,16 +141,12 @@ pub(crate) async fn get_credential(one: One) -> Result<HttpResponse, AdminError>
 #[patch("/api/v1/providers/{id}/credentials/{credential}")]
 pub(crate) async fn update_credential(one: One, body: Body<UpdateCredential>) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
-    let has_secret = asked.secret.is_some();
     let transaction = one.control.begin().await?;
     let (provider, row) = lock(&one, &transaction).await?;
-    let row = one.write::<provider_credential::Entity>(&transaction, "update", row, async |_, row| {
-        edit(&one.control, &provider, row, asked)
+    let row = one.write::<provider_credential::Entity>(&transaction, "update", row, async |transaction, row| {
+        edit(&one.control, transaction, &provider, row, asked).await
     });
     let row = row.await?;
-    if has_secret {
-        credentials::check_sealing(&transaction, one.control.secrets.sealing.key_id()).await?;
-    }
     let answer = one.answer::<provider_credential::Entity>(&transaction, row).await?;
     one.commit::<provider_credential::Entity>(transaction).await?;
     Ok(answer)
@@ -196,8 +191,9 @@ async fn lock(
     Ok((provider, row))
 }
 
-fn edit(
+async fn edit(
     control: &Control,
+    transaction: &DatabaseTransaction,
     provider: &provider::Model,
     row: &mut provider_credential::Model,
     asked: UpdateCredential,
@@ -215,7 +211,7 @@ fn edit(
     }
     row.enabled = asked.enabled.unwrap_or(row.enabled);
     match &asked.secret {
-        Some(secret) => keep(control, provider, row, secret),
+        Some(secret) => keep(control, transaction, provider, row, secret).await,
         None => Ok(()),
     }
 }
@@ -226,8 +222,9 @@ fn credential_id(one: &One) -> Result<Uuid, AdminError> {
 }
 
 /// Seals a credential for its row, and keeps of it what may be shown.
-fn keep(
+async fn keep(
     control: &Control,
+    transaction: &DatabaseTransaction,
     provider: &provider::Model,
     row: &mut provider_credential::Model,
     secret: &str,
@@ -236,7 +233,7 @@ fn keep(
     check_secret(provider, secret)?;
     let tenant = owner(provider.tenant_id);
     let place = seal::credential_binding(CredentialId(row.id.0), ProviderId(provider.id.0), tenant);
-    row.sealed = control.secrets.sealing.seal(secret.as_bytes(), &place, random()?);
+    row.sealed = sealing::seal(transaction, &control.secrets.sealing, &place, secret.as_bytes()).await?;
     row.last4 = last4(secret);
     row.fingerprint = seal::fingerprint(&control.secrets.key_pepper, secret);
     Ok(())

@@ -59,7 +59,7 @@ pub(crate) async fn list_keys(
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "Makes it once, however often it is asked")),
     responses(
         (status = 201, description = "Made", body = KeyWithSecret, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "Viewers make none", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Viewers make none, and `passthrough` is the platform's to grant", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The Idempotency-Key was used for something else", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -74,6 +74,7 @@ pub(crate) async fn create_key(
     let owner = actor.owner(body.value.tenant_id)?;
     let tenant = owner.ok_or_else(|| AdminError::field("tenant_id", "a key needs a tenant"))?;
     let policy = Policy::of(body.value, now).map_err(AdminError::Invalid)?;
+    policy.check_granted(&actor, None)?;
     idempotency::create(&control, &actor, &key, body.digest, async |transaction| {
         tenants::check_owner(transaction, owner).await?;
         let secret = Secret::new(&control.secrets)?;
@@ -105,7 +106,7 @@ pub(crate) async fn get_key(one: One) -> Result<HttpResponse, AdminError> {
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
     responses(
         (status = 200, description = "As it is now", body = VirtualKey, headers(("ETag" = String))),
-        (status = 403, description = "Viewers change none", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Viewers change none, and `passthrough` is the platform's to grant", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is revoked, or the configuration file declares it", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -116,6 +117,7 @@ pub(crate) async fn update_key(one: One, body: Body<UpdateKey>) -> Result<HttpRe
     let policy = Policy::changed(body.value, OffsetDateTime::now_utc()).map_err(AdminError::Invalid)?;
     one.change::<virtual_key::Entity>("update", async |_, row| {
         virtual_keys::is_not_revoked(row)?;
+        policy.check_granted(&one.actor, Some(row))?;
         policy.write(row)
     })
     .await

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, post};
 use admin_types::problem::Problem;
 use admin_types::provider_tests::{OperationTest, ProviderTest, TestProvider};
 use dialects::registry;
-use domain::ids::ProviderId;
+use domain::ids::{CredentialId, ProviderId};
 use domain::provider::{Operation, ProviderKind};
 use entities::{Id, audit_entry, provider};
 use futures_util::future::join_all;
@@ -22,6 +22,7 @@ use crate::auth::Actor;
 use crate::error::AdminError;
 use crate::extract::{Body, PathId};
 use crate::ports::ProviderTrial;
+use crate::repositories::credentials;
 use crate::repositories::resource::{self, owner};
 
 /// Tests that one user may start within [`WINDOW`], of providers and of channels: they cost money, or bother people.
@@ -65,11 +66,17 @@ pub(crate) async fn test_provider(
     let owner = owner(row.tenant_id);
     actor.may_change(owner)?;
     let operations = operations(&row, &asked)?;
+    if let Some(id) = asked.credential_id
+        && credentials::of(row.id, id).one(&control.database).await?.is_none()
+    {
+        return Err(AdminError::field("credential_id", "is no credential of this provider"));
+    }
     let what = serde_json::json!({"provider": row.name, "operations": operations});
     note(&control, &actor, Change::of("test", PROVIDER, row.id, owner).after(&what)).await?;
     let tried = operations.iter().map(|operation| {
         let trial = ProviderTrial {
             provider: ProviderId(row.id.0),
+            credential: asked.credential_id.map(CredentialId),
             operation: *operation,
             model: asked.model.clone(),
             voice: asked.voice.clone(),

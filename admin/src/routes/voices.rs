@@ -79,8 +79,7 @@ pub(crate) async fn put_voice(
     let expected = IfMatch::of(&request)?;
     let transaction = control.begin().await?;
     let found = voices::find(&transaction, &name, true).await?;
-    // A voice that is not there has no version that anybody could have read.
-    expected.check(found.as_ref().map_or(0, |found| found.version))?;
+    expected.check_any(found.as_ref().map(|found| found.version))?;
     let before = found.clone().map(changeable).transpose()?;
     check(&transaction, &body.value.map).await?;
     let row = voices::put(&transaction, found, &name, &body.value.map).await?;

@@ -33,9 +33,9 @@ both! {
     async fn a_file_makes_all_its_keys(app: &TestApp) {
         let (platform, acme) = (app.platform().await, app.tenant("acme").await);
         let other = app.tenant("other").await;
-        let file = "\u{feff}name,tenant,operations,models,rpm,sessions,budget_usd,budget_window,expires_at\r\n\
-            \"=ci, \"\"one\"\"\",acme,speech; realtime,tts-*;whisper-1,60,2,1.5,daily,2100-01-01T00:00:00Z\r\n\
-            plain,,,,,,,,\r\n";
+        let file = "\u{feff}name,tenant,operations,models,rpm,sessions,budget_usd,budget_window,expires_at,allow_strategy\r\n\
+            \"=ci, \"\"one\"\"\",acme,speech; realtime,tts-*;whisper-1,60,2,1.5,daily,2100-01-01T00:00:00Z,true\r\n\
+            plain,,,,,,,,,\r\n";
         let answer = send(app, &platform, &format!("?tenant_id={other}"), file).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         let made = answer.json();
@@ -48,6 +48,7 @@ both! {
         assert_eq!(full["budget"], json!({ "usd": "1.5", "window": "daily" }));
         assert_eq!(full["expires_at"], "2100-01-01T00:00:00Z");
         let plain = &made["keys"][1];
+        assert_eq!((&full["allow_strategy"], &plain["allow_strategy"]), (&json!(true), &json!(false)));
         assert_eq!((&plain["tenant_id"], &plain["budget"], &plain["operations"]), (&json!(other), &Value::Null, &json!([])));
         assert_eq!(app.changes(), 1);
         let log = app.get("/api/v1/audit?object_kind=key&action=create", &platform).await.json();

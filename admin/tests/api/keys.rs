@@ -48,9 +48,14 @@ both! {
             "name": "ci", "operations": ["speech", "transcription", "speech"], "models": ["tts-*", "whisper-1"],
             "requests_per_minute": 600, "max_concurrent_sessions": 0, "max_upload_bytes": 1024,
             "budget": { "usd": "100.50", "window": "monthly" }, "refuse_unpriced": true, "passthrough": true,
-            "expires_at": "2100-01-01T02:00:00.123456789+02:00",
+            "allow_strategy": true, "expires_at": "2100-01-01T02:00:00.123456789+02:00",
         });
-        let answer = app.post("/api/v1/keys", &admin, asked).await;
+        let mut asked = asked;
+        let refused = app.post("/api/v1/keys", &admin, asked.clone()).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "forbidden"), "{refused:?}");
+        assert!(refused.text.contains("`passthrough`"), "it opens the platform's accounts: {refused:?}");
+        asked["tenant_id"] = json!(tenant);
+        let answer = app.post("/api/v1/keys", &app.platform().await, asked).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         let mut key = answer.json();
         assert_eq!(answer.headers["location"], path(&key));
@@ -64,7 +69,7 @@ both! {
             "id": key["id"], "tenant_id": tenant, "name": "ci", "redacted": format!("sk-ap-…{last}"), "state": "active",
             "operations": ["speech", "transcription"], "models": ["tts-*", "whisper-1"], "requests_per_minute": 600,
             "max_concurrent_sessions": 0, "max_upload_bytes": 1024, "budget": { "usd": "100.5", "window": "monthly" },
-            "refuse_unpriced": true, "passthrough": true, "expires_at": "2100-01-01T00:00:00.123456Z",
+            "refuse_unpriced": true, "passthrough": true, "allow_strategy": true, "expires_at": "2100-01-01T00:00:00.123456Z",
             "revoked_at": null, "revoked_by": null, "revoked_reason": null, "previous": null, "rotated_at": null,
             "managed_by": "api", "created_at": key["created_at"], "updated_at": key["created_at"],
         });
@@ -83,6 +88,10 @@ both! {
         for kept in ["operations", "max_concurrent_sessions", "max_upload_bytes", "refuse_unpriced", "passthrough"] {
             assert_eq!(now[kept], expected[kept], "{kept}");
         }
+        let mine = make(app, &admin, json!({ "name": "mine" })).await;
+        assert_eq!(app.patch(&path(&mine), &admin, json!({ "passthrough": true })).await.status, 403);
+        assert_eq!(app.patch(&path(&key), &admin, json!({ "passthrough": true })).await.status, 200, "it has it");
+        assert_eq!(app.delete(&path(&mine), &admin).await.status, 204);
         let stale = app.send(Method::PATCH, &path(&key), &admin, &[("if-match", "\"1\"")], Some(json!({}))).await;
         assert_eq!((stale.status, stale.problem().as_str()), (412, "stale"));
 
@@ -90,7 +99,7 @@ both! {
         let now = revoked.json();
         assert_eq!((revoked.status, &now["state"], &now["revoked_by"]), (200, &json!("revoked"), &json!("api")));
         assert_eq!((&now["revoked_reason"], now["revoked_at"].is_string()), (&json!("leaked"), true));
-        assert_eq!(app.changes(), 3, "gateways end its sessions");
+        assert_eq!(app.changes(), 6, "gateways end its sessions");
         for (method, path, body) in [
             (Method::PATCH, path(&key), json!({ "name": "x" })),
             (Method::POST, format!("{}/rotate", path(&key)), json!({})),

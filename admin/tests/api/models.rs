@@ -126,6 +126,25 @@ both! {
 }
 
 both! {
+    async fn a_tenants_model_names_deployments_at_its_own_providers(app: &TestApp) {
+        app.provider("azure", "azure").await;
+        let acme = app.tenant("acme").await;
+        app.provider_of(Some(acme), "mine", "azure").await;
+        let at = |provider: &str, tenant: Option<Uuid>| {
+            let target = json!({ "provider": provider, "model": "whisper", "options": { "deployment": "dear" } });
+            json!({ "name": format!("at-{provider}"), "tenant_id": tenant, "targets": [target] })
+        };
+        let admin = app.token(Role::TenantAdmin, Some(acme)).await;
+        let refused = app.post(MODELS, &admin, at("azure", None)).await;
+        let field = "targets[0].options.deployment";
+        assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (422, &json!(field)), "{refused:?}");
+        assert_eq!(app.post(MODELS, &app.platform().await, at("azure", Some(acme))).await.status, 422);
+        assert_eq!(app.post(MODELS, &admin, at("mine", None)).await.status, 201);
+        assert_eq!(app.post(MODELS, &app.platform().await, at("azure", None)).await.status, 201, "the platform's own");
+    }
+}
+
+both! {
     async fn every_field_at_fault_is_named(app: &TestApp) {
         app.provider("openai", "openai").await;
         let admin = app.platform().await;

@@ -48,6 +48,7 @@ impl DataPlane for Silent {
 
     fn test_provider(&self, asked: ProviderTrial) -> BoxFuture<'_, Result<OperationTest, PortError>> {
         let told = OperationTest {
+            credential_id: asked.credential.map(|id| id.0),
             operation: asked.operation,
             model: asked.model.clone(),
             ok: true,

@@ -26,6 +26,16 @@ both! {
         let trial = app.data_plane.tried.lock().unwrap().pop().unwrap();
         assert_eq!((trial.model.as_deref(), trial.voice.as_deref()), (Some("aura-1"), Some("thalia")));
 
+        let key = json!({ "label": "next", "secret": "dg-0123456789abcdef" });
+        let key = app.post(&format!("/api/v1/providers/{id}/credentials"), &admin, key).await.json()["id"].clone();
+        let told = app.post(&path, &admin, json!({ "operations": ["speech"], "credential_id": key })).await;
+        assert_eq!(told.json()["results"][0]["credential_id"], key, "{told:?}");
+        let trial = app.data_plane.tried.lock().unwrap().pop().unwrap();
+        assert_eq!(trial.credential.map(|id| json!(id.0)), Some(key.clone()), "the one that was named is tried");
+        let groq = app.provider("groq", "groq").await;
+        let others = app.post(&format!("/api/v1/providers/{groq}/test"), &admin, json!({ "credential_id": key })).await;
+        assert_eq!((others.status, &others.json()["errors"][0]["field"]), (422, &json!("credential_id")), "{others:?}");
+
         for (bad, field) in [
             (json!({ "operations": [] }), "operations"),
             (json!({ "operations": ["speech", "speech"] }), "operations"),
@@ -49,11 +59,11 @@ both! {
         let nobody = "/api/v1/providers/01900000-0000-7000-8000-000000000000/test";
         assert_eq!(app.post(nobody, &admin, json!({})).await.status, 404);
         assert!(app.data_plane.tried.lock().unwrap().is_empty());
-        assert_eq!(app.changes(), 0, "nothing has changed for gateways");
+        assert_eq!(app.changes(), 1, "a credential is new, and nothing else has changed for gateways");
 
         let entries = audit_entry::Entity::find().filter(audit_entry::Column::Action.eq("test"));
         let entries = entries.all(&app.database).await.unwrap();
-        assert_eq!(entries.len(), 3);
+        assert_eq!(entries.len(), 4);
         let after: Value = serde_json::from_str(entries[0].after.as_deref().unwrap()).unwrap();
         assert_eq!(after["provider"], "deepgram");
     }

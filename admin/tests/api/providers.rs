@@ -5,14 +5,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::ids::{CredentialId, ProviderId, TenantId};
 use domain::seal::{SealingKey, credential_binding};
-use entities::{Id, model, provider, provider_credential, setting};
+use entities::{Id, model, provider, provider_credential, setting, signing_key};
 use http::Method;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::helpers::{Answer, TestApp, both};
+use crate::helpers::{Answer, PASSWORD, TestApp, both};
 
 const CANARY: &str = "sk-canary-of-a-provider-7a1b";
 
@@ -362,6 +362,15 @@ both! {
         };
         write(pepper(&SealingKey::new(&[9; 32]))).await;
         assert_eq!(refused(&ask().await), conflict("master_key_rotated"));
+        let channel = json!({ "name": "ops", "settings": { "kind": "slack", "url": "https://hooks.example/x" } });
+        assert_eq!(refused(&app.post("/api/v1/alerts/channels", &own, channel).await), conflict("master_key_rotated"));
+        let (once, key) = ([("idempotency-key", "1")], json!({ "name": "ci" }));
+        let made = app.send(Method::POST, "/api/v1/keys", &own, &once, Some(key)).await;
+        assert_eq!(refused(&made), conflict("master_key_rotated"), "an answer that nobody can give again");
+        app.person("ann@acme.example", Role::TenantAdmin, Some(acme)).await;
+        let signed_in = app.login("ann@acme.example", PASSWORD).await;
+        assert_eq!(refused(&signed_in), conflict("master_key_rotated"), "no token is signed with a key that is lost");
+        assert!(signing_key::Entity::find().all(&app.database).await.unwrap().is_empty());
         assert!(provider_credential::Entity::find().all(&app.database).await.unwrap().is_empty());
         write(pepper(&app.secrets.sealing)).await;
         assert_eq!(ask().await.status, 201);

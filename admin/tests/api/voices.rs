@@ -21,6 +21,7 @@ both! {
         assert_eq!(app.get(&path, &admin).await.status, 404);
         let early = put(&[("if-match", "\"1\"")], json!({ "openai": "marin" })).await;
         assert_eq!((early.status, early.problem().as_str()), (412, "stale"), "nobody has read what is not there");
+        assert_eq!(put(&[("if-match", "*")], json!({ "openai": "marin" })).await.status, 412, "there is none yet");
         let made = put(&[], json!({ "openai": "marin", "my-azure": "alloy" })).await;
         assert_eq!((made.status, made.headers["etag"].as_str()), (201, "\"1\""), "{made:?}");
         assert_eq!(made.json(), json!({ "name": "narrator", "map": { "openai": "marin", "my-azure": "alloy" }, "managed_by": "api" }));
@@ -28,10 +29,11 @@ both! {
         assert_eq!((changed.status, changed.headers["etag"].as_str()), (200, "\"2\""));
         assert_eq!(app.get(&path, &admin).await.json()["map"], json!({ "openai": "cedar" }));
         assert_eq!(put(&[("if-match", "\"1\"")], json!({ "openai": "ash" })).await.status, 412);
-        assert_eq!(app.changes(), 2);
+        assert_eq!(put(&[("if-match", "*")], json!({ "openai": "cedar" })).await.status, 200);
+        assert_eq!(app.changes(), 3);
         assert_eq!(app.delete(&path, &admin).await.status, 204);
         assert_eq!(app.delete(&path, &admin).await.status, 404);
-        assert_eq!(app.changes(), 3);
+        assert_eq!(app.changes(), 4);
     }
 }
 

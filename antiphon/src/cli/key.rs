@@ -72,6 +72,9 @@ pub(crate) struct Create {
     /// It may call paths of a vendor that are not known here; they are recorded as unpriced
     #[arg(long)]
     passthrough: bool,
+    /// Its calls may say by x-antiphon-strategy how targets are ordered
+    #[arg(long)]
+    allow_strategy: bool,
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
@@ -116,7 +119,7 @@ pub(crate) async fn tenant_of(db: &impl ConnectionTrait, name: &str) -> Result<T
     if let Some(tenant) = tenants::find_tenant_by_name(db, name).await? {
         return Ok(tenant.id);
     }
-    Ok(tenants::upsert_tenant(db, name, false, ManagedBy::Cli, OffsetDateTime::now_utc()).await?)
+    Ok(tenants::upsert_tenant(db, name, None, ManagedBy::Cli, OffsetDateTime::now_utc()).await?)
 }
 
 /// As [`tenant_of`]; the audit log tells of one that is new.
@@ -151,6 +154,7 @@ pub(crate) fn unlimited_key(pepper: &Pepper, tenant: TenantId, name: &str) -> Re
         budget_window: Window::Total,
         expires_at: None,
         passthrough: false,
+        allow_strategy: false,
     };
     make_key(pepper, tenant, create)
 }
@@ -178,6 +182,7 @@ fn make_key(pepper: &Pepper, tenant: TenantId, create: Create) -> Result<(String
             expires_at: create.expires_at,
             refuse_unpriced: false,
             passthrough: create.passthrough,
+            allow_strategy: create.allow_strategy,
         },
         hash: KeyHash::of(pepper, &secret),
         pepper_version: master_key::PEPPER_VERSION,
@@ -209,14 +214,19 @@ async fn print_keys(tenant: &str, db: &DatabaseConnection, as_json: bool) -> Res
 
 async fn revoke(id: VirtualKeyId, db: &DatabaseConnection, as_json: bool) -> Result<()> {
     let transaction = admin::begin(db).await?;
+    let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
+    let owner = row.map(|row| TenantId(row.tenant_id.0));
+    let stored = async || match owner {
+        Some(tenant) => keys::find_key(&transaction, tenant, id).await,
+        None => Ok(None),
+    };
+    let before = stored().await?;
     if !keys::revoke_key(&transaction, None, id, ManagedBy::Cli, OffsetDateTime::now_utc()).await? {
         bail!("there is no key {id} that is not revoked already");
     }
-    let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
-    let row = row.with_context(|| format!("the key {id} is gone"))?;
-    let change = Change::of("revoke", "key", id, Some(TenantId(row.tenant_id.0)));
-    audit::append(&transaction, &By::command_line(), change.after(&json!({ "name": row.name, "revoked": true })))
-        .await?;
+    let (before, after) = before.zip(stored().await?).with_context(|| format!("the key {id} is gone"))?;
+    let change = Change::of("revoke", "key", id, owner).before(&describe(&before)?).after(&describe(&after)?);
+    audit::append(&transaction, &By::command_line(), change).await?;
     changes::announce(&transaction).await?;
     transaction.commit().await?;
     if as_json {
@@ -243,6 +253,7 @@ fn describe(stored: &StoredKey) -> Result<Value> {
         })),
         "max_upload_bytes": key.max_upload_bytes,
         "passthrough": key.passthrough,
+        "allow_strategy": key.allow_strategy,
         "expires_at": text(key.expires_at)?,
         "revoked_at": text(stored.revoked_at)?,
         "created_at": text(Some(stored.created_at))?,

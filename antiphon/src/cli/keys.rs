@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use admin::audit::{self, By, Change};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use domain::seal::SealingKey;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -57,6 +59,10 @@ async fn rotate_master(rotate: RotateMaster, common: &Common) -> Result<()> {
     let transaction = store::begin_writing(&db).await?;
     let rewrapped = sealed::rewrap_all(&transaction, &old, &new).await?;
     master_key::adopt(&next, &transaction).await?;
+    let id = |key: &SealingKey| json!({ "key_id": key.key_id().to_string() });
+    let change = Change { action: "rotate", kind: "master_key", ..Change::default() };
+    let change = change.before(&id(&old)).after(&id(&new));
+    audit::append(&transaction, &By::command_line(), change).await?;
     changes::announce(&transaction).await?;
     transaction.commit().await?;
     let file = generated.map(|folder| master_key::exchange_file(&folder)).transpose()?;

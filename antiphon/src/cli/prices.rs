@@ -57,16 +57,21 @@ pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
     match command {
         Prices::Export => export(&db, common.json).await,
         Prices::Import(asked) => import(&db, &asked, common.json).await,
-        Prices::Seed => {
-            let transaction = admin::begin(&db).await?;
-            let report = pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?;
-            let source = "the lists that come with the program";
-            record(&transaction, "seed", source, report.inserted, report.updated).await?;
-            changes::announce(&transaction).await?;
-            transaction.commit().await?;
-            print_seeded(report, common.json)
-        }
+        Prices::Seed => print_seeded(seed(&db, &By::command_line()).await?, common.json),
     }
+}
+
+/// Brings the prices that come with the program into the list.
+pub(super) async fn seed(db: &DatabaseConnection, by: &By) -> Result<SeedReport> {
+    let transaction = admin::begin(db).await?;
+    let report = pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?;
+    let source = "the lists that come with the program";
+    record(&transaction, by, "seed", source, report.inserted, report.updated).await?;
+    if report.inserted + report.updated > 0 {
+        changes::announce(&transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(report)
 }
 
 async fn export(db: &DatabaseConnection, as_json: bool) -> Result<()> {
@@ -94,7 +99,7 @@ async fn import(db: &DatabaseConnection, asked: &Import, as_json: bool) -> Resul
         Box::pin(pricing_seed::import_from(&transaction, &name, list, options, |progress| shown.tell(progress)))
             .await?;
     if report.applied {
-        record(&transaction, "import", &name, report.inserted, report.updated).await?;
+        record(&transaction, &By::command_line(), "import", &name, report.inserted, report.updated).await?;
         changes::announce(&transaction).await?;
         transaction.commit().await?;
     } else {
@@ -106,6 +111,7 @@ async fn import(db: &DatabaseConnection, asked: &Import, as_json: bool) -> Resul
 /// Enters a list that has changed something into the audit log.
 async fn record(
     transaction: &DatabaseTransaction,
+    by: &By,
     action: &'static str,
     source: &str,
     inserted: u64,
@@ -116,7 +122,7 @@ async fn record(
     }
     let told = json!({ "source": source, "inserted": inserted, "updated": updated });
     let change = Change { action, kind: "prices", ..Change::default() }.after(&told);
-    Ok(audit::append(transaction, &By::command_line(), change).await?)
+    Ok(audit::append(transaction, by, change).await?)
 }
 
 fn format_of(file: &Path) -> Format {

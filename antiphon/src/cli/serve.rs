@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use admin::audit::By;
 use admin::settings::{AdminSettings, TrustedProxies};
 use admin::usage::retention::{self, Retention};
 use admin::users::MadeUser;
@@ -21,9 +22,8 @@ use gateway::startup::{Application, GatewaySettings, adopt_snapshot};
 use gateway::telemetry::exporter;
 use sea_orm::DatabaseConnection;
 use secrecy::ExposeSecret;
-use time::OffsetDateTime;
 
-use super::{Common, output};
+use super::{Common, output, prices};
 use crate::config::{Config, OidcConfig, Override, RedisConfig, SmtpConfig, origin_of};
 use crate::declared::{self, Declared};
 use crate::log_levels::LogLevels;
@@ -101,7 +101,7 @@ pub(super) async fn run(gateway: Option<ServeGateway>, admin: Option<ServeAdmin>
     // Before anything is printed, so that a signal that comes early is not lost.
     let (stop, hang_ups) = (Stop::listen()?, signals::hang_ups()?);
     let db = store::open(&config.database).await?;
-    pricing_seed::seed(&db, OffsetDateTime::now_utc()).await?;
+    prices::seed(&db, &By::system("start")).await?;
     let master_key = master_key::obtain(&config, &db).await?;
     let pepper = master_key.pepper(&db).await?;
     let declared = declared::apply(&config, &db, &pepper, master_key.sealing_key()).await?;

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::usage::MIN_RETENTION_DAYS;
-use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig};
+use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig, Unpriced};
 
 /// Least characters of a key from the file: what is shorter can be guessed.
 const MIN_KEY_CHARS: usize = 20;
@@ -275,6 +275,9 @@ fn check_key(key: &KeyConfig) -> Result<(), String> {
     }
     if key.budget.as_ref().is_some_and(|budget| budget.usd <= Decimal::ZERO) {
         return Err("budget.usd must be above 0".to_owned());
+    }
+    if key.refuse_unpriced && key.unpriced == Some(Unpriced::Serve) {
+        return Err("unpriced: serve and refuse_unpriced: true contradict each other".to_owned());
     }
     if key.max_upload_mib == Some(0) {
         return Err("max_upload_mib must be above 0".to_owned());

@@ -46,7 +46,7 @@ pub(crate) use secrets::SecretsConfig;
 pub(crate) use server::ServerConfig;
 pub(crate) use smtp::SmtpConfig;
 pub(crate) use telemetry::{LogFormat, OtlpConfig, OtlpProtocol, TelemetryConfig};
-pub(crate) use tenants::{KeyConfig, TenantConfig, Window};
+pub(crate) use tenants::{KeyConfig, TenantConfig, Unpriced, Window};
 pub(crate) use timeouts::TimeoutsConfig;
 pub(crate) use usage::UsageConfig;
 pub(crate) use voices::VoiceConfig;

@@ -19,6 +19,10 @@ pub(crate) struct TenantConfig {
     /// `redis.when_away`.
     #[serde(default)]
     pub(crate) when_away: Option<Away>,
+    /// What becomes of models without a known price: `serve` records them as unpriced, `refuse` answers 403
+    /// `model_unpriced` for every key of the tenant. Without it what is set stays as it is.
+    #[serde(default)]
+    pub(crate) unpriced: Option<Unpriced>,
     /// Its keys. A key that is dropped from the file is revoked at the next start.
     #[serde(default)]
     pub(crate) keys: Vec<KeyConfig>,
@@ -53,12 +57,42 @@ pub(crate) struct KeyConfig {
     /// After this moment the key is refused.
     #[serde(default, deserialize_with = "super::value::moment")]
     pub(crate) expires_at: Option<OffsetDateTime>,
-    /// Models without a known price are refused instead of served and recorded as unpriced.
+    /// Whether models without a known price are served and recorded as unpriced, or refused. Default `serve`.
+    #[serde(default)]
+    pub(crate) unpriced: Option<Unpriced>,
+    /// Another way to say `unpriced: refuse`.
     #[serde(default)]
     pub(crate) refuse_unpriced: bool,
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     #[serde(default)]
     pub(crate) passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    #[serde(default)]
+    pub(crate) allow_strategy: bool,
+}
+
+impl KeyConfig {
+    /// Whether models without a known price are refused.
+    pub(crate) fn refuses_unpriced(&self) -> bool {
+        self.unpriced.map_or(self.refuse_unpriced, Unpriced::refuses)
+    }
+}
+
+/// What becomes of models without a known price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unpriced {
+    /// They are served, and recorded as unpriced.
+    Serve,
+    /// They are refused.
+    Refuse,
+}
+
+impl Unpriced {
+    /// Whether they are refused.
+    pub(crate) fn refuses(self) -> bool {
+        self == Self::Refuse
+    }
 }
 
 /// An amount in a window.

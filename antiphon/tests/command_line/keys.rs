@@ -31,6 +31,7 @@ fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
         "--expires-at",
         "2031-01-02T03:04:05Z",
         "--passthrough",
+        "--allow-strategy",
     ]);
     let secret = created["key"].as_str().unwrap();
     assert!(domain::key::is_well_formed(secret));
@@ -45,7 +46,7 @@ fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     assert_eq!(listed["models"], serde_json::json!(["tts-*"]));
     assert_eq!((&listed["requests_per_minute"], &listed["max_concurrent_sessions"]), (&60.into(), &2.into()));
     assert_eq!(listed["expires_at"], "2031-01-02T03:04:05Z");
-    assert_eq!(listed["passthrough"], true);
+    assert_eq!((&listed["passthrough"], &listed["allow_strategy"]), (&true.into(), &true.into()));
     assert_eq!(listed["revoked_at"], Value::Null);
 
     let id = created["id"].as_str().unwrap();
@@ -112,12 +113,42 @@ fn keys_that_are_dropped_from_the_file_are_revoked_at_the_next_start() {
     assert!(!printed.contains("sk-ap-"), "no demo key beside declared ones");
     drop(serving);
 
+    let written = || machine.entries("configuration");
+    let told = written();
+    let of = |name: &str| told.iter().filter(|entry| entry.after["name"] == name).collect::<Vec<_>>();
+    assert_eq!(of("one").len(), 1, "{told:?}");
+    assert_eq!((of("one")[0].action.as_str(), &of("one")[0].before), ("create", &Value::Null));
+    assert!(told.iter().all(|entry| !entry.after.to_string().contains("aaaaaaaa")), "no secret is told");
+    assert_eq!(machine.entries("start").len(), 1, "the price list");
+    drop(machine.serve());
+    assert_eq!((written().len(), machine.entries("start").len()), (told.len(), 1), "a start that changes nothing");
+
     declare(two);
     drop(machine.serve());
+    let last = written().pop().unwrap();
+    assert_eq!((last.action.as_str(), &last.before["name"]), ("revoke", &"one".into()));
+    assert_eq!(written().len(), told.len() + 1);
     let keys = machine.json(&["key", "list", "--tenant", "acme"]);
     let revoked = |name: &str| {
         let key = keys.as_array().unwrap().iter().find(|key| key["name"] == name).unwrap();
         (key["managed_by"] == "file", key["revoked_at"] != Value::Null)
     };
-    assert_eq!((revoked("one"), revoked("two")), ((true, true), (true, false)));
+    assert_eq!((revoked("one"), revoked("two")), ((false, true), (true, false)));
+
+    machine.json(&["key", "revoke", keys[1]["id"].as_str().unwrap()]);
+    let by_hand = machine.entries("command line").pop().unwrap();
+    assert_eq!((&by_hand.before["revoked_at"], by_hand.after["revoked_at"].is_string()), (&Value::Null, true));
+    machine.sql("UPDATE tenants SET refuse_unpriced = TRUE");
+    let unpriced = |text: &str| {
+        std::fs::write(machine.path().join("antiphon.yaml"), text).unwrap();
+        drop(machine.serve());
+        let told = written().into_iter().rfind(|entry| entry.kind == "tenant").unwrap();
+        let refuses = |shown: &Value| shown["refuse_unpriced"].as_bool();
+        (refuses(&told.before), refuses(&told.after), told.after["managed_by"].as_str().unwrap().to_owned())
+    };
+    let (yes, no, file) = (Some(true), Some(false), "file".to_owned());
+    assert_eq!(unpriced("tenants: [{ name: acme }]"), (None, no, file.clone()), "it is left as it was set");
+    assert_eq!(unpriced("tenants: [{ name: acme, unpriced: serve }]"), (yes, no, file.clone()));
+    assert_eq!(unpriced("tenants: [{ name: acme, unpriced: refuse }]"), (no, yes, file));
+    assert_eq!(unpriced("tenants: []"), (yes, yes, "api".to_owned()), "nothing declares it any more");
 }

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use entities::audit_entry;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -13,6 +15,15 @@ pub(crate) const SERVE: [&str; 7] =
 
 /// A folder with nothing in it, and the program that runs there with an empty environment.
 pub(crate) struct Machine(TempDir);
+
+/// An entry of the audit log.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) action: String,
+    pub(crate) kind: String,
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+}
 
 impl Machine {
     pub(crate) fn new() -> Self {
@@ -45,6 +56,28 @@ impl Machine {
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(message.trim_end().lines().count(), 1, "one line: {message}");
         message
+    }
+
+    /// What the audit log tells of somebody's changes, in their order.
+    pub(crate) fn entries(&self, by: &str) -> Vec<Entry> {
+        let url = format!("sqlite://{}", self.path().join("data/antiphon.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let rows = runtime.block_on(async {
+            let db = sea_orm::Database::connect(url).await.unwrap();
+            let by_name = audit_entry::Column::ActorName.eq(by);
+            let find = audit_entry::Entity::find().filter(by_name).order_by_asc(audit_entry::Column::Id);
+            let rows = find.all(&db).await.unwrap();
+            db.close().await.unwrap();
+            rows
+        });
+        let value = |text: Option<String>| text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        let entry = |row: audit_entry::Model| Entry {
+            action: row.action,
+            kind: row.object_kind,
+            before: value(row.before),
+            after: value(row.after),
+        };
+        rows.into_iter().map(entry).collect()
     }
 
     /// Runs a statement in the database, as somebody who has got hold of the file.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use entities::{Id, provider, provider_credential};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -30,8 +30,7 @@ async fn store_credential(machine: &Machine, base_url: &str, credential: &str) {
     let (provider, id) = (Id(Uuid::now_v7()), Id(Uuid::now_v7()));
     let place = domain::seal::binding("provider_credentials", &[&id.to_string(), &provider.to_string(), "-"]);
     let sealed = domain::seal::SealingKey::new(&derived).seal(credential.as_bytes(), &place, [4; 56]);
-    let url = format!("sqlite://{}/data/antiphon.db", machine.path().display());
-    let db = gateway::repositories::connect(&url).await.unwrap();
+    let db = database(machine).await;
     let now = OffsetDateTime::now_utc();
     let row = provider::ActiveModel {
         id: Set(provider),
@@ -65,6 +64,19 @@ async fn store_credential(machine: &Machine, base_url: &str, credential: &str) {
     };
     provider_credential::Entity::insert(row).exec_without_returning(&db).await.unwrap();
     db.close().await.unwrap();
+}
+
+async fn database(machine: &Machine) -> DatabaseConnection {
+    let url = format!("sqlite://{}/data/antiphon.db", machine.path().display());
+    gateway::repositories::connect(&url).await.unwrap()
+}
+
+/// How many rows a question has.
+async fn rows(machine: &Machine, sql: &str) -> usize {
+    let db = database(machine).await;
+    let rows = db.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.unwrap();
+    db.close().await.unwrap();
+    rows.len()
 }
 
 /// An upstream that answers every chat, and tells what it is paid with.
@@ -116,6 +128,10 @@ fn a_rotated_master_key_opens_what_was_sealed_before_and_keys_stay_valid() {
     let (running, printed) = machine.serve();
     works(&printed, &key);
 
+    // As a process wrote that had not been restarted after an earlier rotation.
+    let sql = "INSERT INTO signing_keys (id, sealed, created_at) VALUES ('01900000-0000-7000-8000-000000000000', \
+        zeroblob(120), '2026-11-22 00:00:00+00:00')";
+    machine.sql(sql);
     let new = STANDARD.encode([9; 32]);
     std::fs::write(machine.path().join("next"), &new).unwrap();
     let rotate = ["keys", "rotate-master", "--new-key-file", "next"];
@@ -123,6 +139,9 @@ fn a_rotated_master_key_opens_what_was_sealed_before_and_keys_stay_valid() {
     assert_eq!(told["rewrapped"], 3, "the credential and two peppers");
     assert_eq!(std::fs::read_to_string(machine.path().join("data/master.key")).unwrap().trim(), new);
     assert!(machine.refusal(&rotate).contains("is the present one"));
+    let rotated = machine.entries("command line").into_iter().filter(|entry| entry.kind == "master_key");
+    assert_eq!(rotated.count(), 1, "the audit log tells of it, once");
+    assert_eq!(runtime.block_on(rows(&machine, "SELECT 1 FROM signing_keys")), 0, "what nobody opens is gone");
 
     // The gateway that runs on has read what changed when it knows a key that was made afterwards.
     let later = machine.json(&["key", "create", "--tenant", "acme", "--name", "b"])["key"].as_str().unwrap().to_owned();
@@ -164,12 +183,8 @@ fn a_rotation_that_cannot_open_everything_changes_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         store_credential(&machine, "http://127.0.0.1:1", "sk-1").await;
-        let url = format!("sqlite://{}/data/antiphon.db", machine.path().display());
-        let db = gateway::repositories::connect(&url).await.unwrap();
-        let damage = "UPDATE provider_credentials SET sealed = zeroblob(200)";
-        db.execute_unprepared(damage).await.unwrap();
-        db.close().await.unwrap();
     });
+    machine.sql("UPDATE provider_credentials SET sealed = zeroblob(200)");
     let output = machine
         .command(&["keys", "rotate-master", "--new-key-env", "NEXT"])
         .env("NEXT", STANDARD.encode([9; 32]))

@@ -12,6 +12,7 @@ use domain::error::ErrorKind;
 use domain::ids::RequestId;
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::sticky::Name;
+use domain::routing::{Strategies, Strategy};
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -146,6 +147,7 @@ pub fn caller_by(
         user_tag: header(request, "x-antiphon-user"),
         tags: header(request, "x-antiphon-tags"),
         region: header(request, "x-antiphon-region"),
+        strategy: strategy(request, &principal)?,
         conversation: header(request, "x-antiphon-conversation").map(|id| Name::of(&id)),
         pinned: request.app_data::<PinnedTo>().map(|pinned| pinned.0),
         operation,
@@ -173,6 +175,23 @@ pub fn with_deployment(request: &HttpRequest, body: Bytes) -> Result<Bytes, Gate
     })?;
     fields.insert("model".to_owned(), Value::from(deployment));
     Ok(Value::Object(fields).to_string().into())
+}
+
+/// How the caller wants targets to be ordered, where its key lets it say so.
+fn strategy(request: &HttpRequest, principal: &Principal) -> Result<Option<Strategies>, GatewayError> {
+    const NAME: &str = "x-antiphon-strategy";
+    let Some(value) = request.headers().get(NAME) else { return Ok(None) };
+    if !principal.key.allow_strategy {
+        let message = format!("The header `{NAME}` takes a key with `allow_strategy`.");
+        return Err(GatewayError::caller(ErrorKind::StrategyNotAllowed, message).with_param(NAME));
+    }
+    let named = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let message = || format!("The header `{NAME}` names no strategy; they are {}.", names());
+    named.map(Some).ok_or_else(|| GatewayError::invalid(NAME, message()))
+}
+
+fn names() -> String {
+    Strategy::ALL.iter().map(|strategy| format!("`{strategy}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {

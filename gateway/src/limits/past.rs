@@ -139,7 +139,7 @@ mod tests {
         let db = connect(&format!("sqlite://{}/a.db", folder.path().display())).await.unwrap();
         migration::up(&db).await.unwrap();
         let (now, id) = (OffsetDateTime::now_utc(), Uuid::now_v7());
-        let tenant = upsert_tenant(&db, "acme", false, ManagedBy::File, now).await.unwrap();
+        let tenant = upsert_tenant(&db, "acme", Some(false), ManagedBy::File, now).await.unwrap();
         let budget = Some(Budget { amount: NanoUsd(1_000), window: BudgetWindow::Total });
         let key = Key { tenant, budget, ..crate::simulation::bare_key(0) };
         let ahead = u64::try_from(now.unix_timestamp() + 3_600).unwrap();

@@ -24,6 +24,7 @@ fn key() -> Key {
         expires_at: None,
         refuse_unpriced: false,
         passthrough: false,
+        allow_strategy: false,
     }
 }
 

@@ -109,6 +109,7 @@ fn question<'a>(call: &'a Call, facts: &'a CallFacts, model: &'a str) -> Questio
         model,
         pinned: facts.pinned,
         region: facts.region.as_deref(),
+        strategy: facts.strategy,
         conversation: facts.conversation,
         at: facts.started_at,
         refuses_unpriced: call.principal.key.refuse_unpriced,

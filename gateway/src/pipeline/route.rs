@@ -97,6 +97,8 @@ pub struct Question<'a> {
     pub pinned: Option<ProviderKind>,
     /// The region that the caller names.
     pub region: Option<&'a str>,
+    /// How the caller wants targets to be ordered, instead of as the route says.
+    pub strategy: Option<Strategies>,
     /// The conversation that the call belongs to, which stays where it is while it can.
     pub conversation: Option<Name>,
     /// When: which prices are in force.
@@ -194,6 +196,7 @@ pub fn route(
 ) -> Result<Vec<Candidate>, GatewayError> {
     let Question { snapshot, health, tenant, operation, model, handed, .. } = *question;
     let (strategies, targets) = targets(question)?;
+    let strategies = question.strategy.unwrap_or(strategies);
     watch.resolved(strategies, &targets);
     let mut candidates = Vec::with_capacity(targets.len());
     for (place, target) in targets.iter().enumerate() {

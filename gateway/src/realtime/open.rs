@@ -197,6 +197,7 @@ fn found(
         model,
         pinned: caller.facts.pinned,
         region: caller.facts.region.as_deref(),
+        strategy: caller.facts.strategy,
         conversation: caller.facts.conversation,
         at: caller.facts.started_at,
         refuses_unpriced: key.refuse_unpriced,

@@ -5,9 +5,10 @@ use domain::key::KeyHash;
 use domain::money::NanoUsd;
 use domain::provider::Operation;
 use entities::{Id, tenant, virtual_key};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter,
+    QueryOrder, QuerySelect, Select, UpdateMany,
 };
 use time::OffsetDateTime;
 
@@ -42,8 +43,8 @@ pub async fn insert_key(db: &impl ConnectionTrait, key: &StoredKey) -> Result<()
     Ok(())
 }
 
-/// Adds a key, or gives the key of the same hash this name and policy. A key that a person revoked
-/// stays revoked; one revoked because the file no longer declared it is valid again. Gives the id
+/// Adds a key, or gives the key of the same hash this name and policy. A key that a person revoked or
+/// removed stays revoked; one revoked because the file no longer declared it is valid again. Gives the id
 /// of the row, which is the older one's where there was one.
 ///
 /// # Errors
@@ -66,12 +67,22 @@ pub async fn upsert_key(db: &impl ConnectionTrait, key: &StoredKey) -> Result<Vi
     let mut changed = row;
     changed.id = Set(found.id);
     changed.created_at = Set(found.created_at);
-    if found.revoked_by.as_deref().is_some_and(|by| by != ManagedBy::File.as_str()) {
+    let by_a_person = found.revoked_by.as_deref().is_some_and(|by| by != ManagedBy::File.as_str());
+    if by_a_person || found.deleted_at.is_some() {
         changed.revoked_at = Set(found.revoked_at);
-        changed.revoked_by = Set(found.revoked_by);
+        changed.revoked_by = Set(found.revoked_by.clone());
     }
-    virtual_key::Entity::update(changed).exec(db).await?;
-    Ok(VirtualKeyId(found.id.0))
+    let (id, version) = (found.id, found.version);
+    let found: virtual_key::ActiveModel = found.into();
+    let is_other = |column: virtual_key::Column| {
+        changed.get(column).into_value().is_some_and(|value| Some(value) != found.get(column).into_value())
+    };
+    if virtual_key::Column::iter().any(is_other) {
+        changed.version = Set(version + 1);
+        changed.updated_at = Set(Some(stored(key.created_at)));
+        virtual_key::Entity::update(changed).exec(db).await?;
+    }
+    Ok(VirtualKeyId(id.0))
 }
 
 /// One key of a tenant.
@@ -122,7 +133,8 @@ pub async fn revoke_key(
     Ok(update.exec(db).await?.rows_affected > 0)
 }
 
-/// Revokes the keys that the configuration file once declared and does not any more; gives how many.
+/// Revokes the keys that the configuration file once declared and does not any more, and gives them back to the
+/// API; gives how many were revoked.
 ///
 /// # Errors
 /// The database's.
@@ -132,10 +144,15 @@ pub async fn revoke_undeclared_keys(
     now: OffsetDateTime,
 ) -> Result<u64, DbErr> {
     let declared = declared.iter().map(|hash| hash.0.to_vec());
-    let update = revocation(ManagedBy::File, now)
-        .filter(virtual_key::Column::ManagedBy.eq(ManagedBy::File.as_str()))
-        .filter(virtual_key::Column::Hash.is_not_in(declared));
-    Ok(update.exec(db).await?.rows_affected)
+    let gone =
+        virtual_key::Column::ManagedBy.eq(ManagedBy::File.as_str()).and(virtual_key::Column::Hash.is_not_in(declared));
+    let revoked = revocation(ManagedBy::File, now).filter(gone.clone()).exec(db).await?.rows_affected;
+    changed(now)
+        .col_expr(virtual_key::Column::ManagedBy, Expr::value(ManagedBy::Api.as_str()))
+        .filter(gone)
+        .exec(db)
+        .await?;
+    Ok(revoked)
 }
 
 /// Every key that is not revoked and whose tenant is not suspended, expired ones included: expiry is checked
@@ -174,7 +191,7 @@ async fn active_keys(
         let mut key = stored.key;
         key.refuse_unpriced |= strict.contains(&Id(key.tenant.0));
         if let Some((hash, until)) = previous {
-            let until = key.expires_at.map_or(until, |at| at.min(until));
+            let until = key.expires_at.filter(|at| *at < until).unwrap_or(until);
             keys.push((hash_of(hash)?, Key { expires_at: Some(until), ..key.clone() }));
         }
         keys.push((stored.hash, key));
@@ -182,8 +199,15 @@ async fn active_keys(
     Ok(keys)
 }
 
-fn revocation(by: ManagedBy, now: OffsetDateTime) -> sea_orm::UpdateMany<virtual_key::Entity> {
+/// A change: whoever has read the row before must read it again.
+fn changed(now: OffsetDateTime) -> UpdateMany<virtual_key::Entity> {
     virtual_key::Entity::update_many()
+        .col_expr(virtual_key::Column::Version, Expr::col(virtual_key::Column::Version).add(1))
+        .col_expr(virtual_key::Column::UpdatedAt, Expr::value(stored(now)))
+}
+
+fn revocation(by: ManagedBy, now: OffsetDateTime) -> UpdateMany<virtual_key::Entity> {
+    changed(now)
         .col_expr(virtual_key::Column::RevokedAt, Expr::value(stored(now)))
         .col_expr(virtual_key::Column::RevokedBy, Expr::value(by.as_str()))
         .filter(virtual_key::Column::RevokedAt.is_null())
@@ -207,6 +231,7 @@ fn to_row(stored_key: &StoredKey) -> Result<virtual_key::ActiveModel, DbErr> {
         max_upload_bytes: Set(key.max_upload_bytes.map(to_i64)),
         refuse_unpriced: Set(key.refuse_unpriced),
         passthrough: Set(key.passthrough),
+        allow_strategy: Set(key.allow_strategy),
         expires_at: Set(key.expires_at.map(stored)),
         revoked_at: Set(stored_key.revoked_at.map(stored)),
         revoked_by: Set(stored_key.revoked_at.map(|_| stored_key.managed_by.as_str().to_owned())),
@@ -239,6 +264,7 @@ fn from_row(row: virtual_key::Model) -> Result<StoredKey, DbErr> {
         expires_at: row.expires_at,
         refuse_unpriced: row.refuse_unpriced,
         passthrough: row.passthrough,
+        allow_strategy: row.allow_strategy,
     };
     Ok(StoredKey {
         key,

@@ -70,14 +70,14 @@ pub async fn delete_undeclared_models(
     Ok(result.rows_affected)
 }
 
-/// Every route: the platform's first, then the tenants'.
+/// Every route, and who made it: the platform's first, then the tenants'.
 ///
 /// # Errors
 /// The database's.
-pub async fn list_models(db: &impl ConnectionTrait) -> Result<Vec<Route>, DbErr> {
+pub async fn list_models(db: &impl ConnectionTrait) -> Result<Vec<(Route, ManagedBy)>, DbErr> {
     let rows = model::Entity::find().order_by_asc(model::Column::Name).order_by_asc(model::Column::Id).all(db).await?;
     let mut routes = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
-    routes.sort_by_key(|route| route.tenant);
+    routes.sort_by_key(|(route, _)| route.tenant);
     Ok(routes)
 }
 
@@ -85,7 +85,11 @@ pub async fn list_models(db: &impl ConnectionTrait) -> Result<Vec<Route>, DbErr>
 ///
 /// # Errors
 /// The database's.
-pub async fn list_models_named(db: &impl ConnectionTrait, tenant: TenantId, name: &str) -> Result<Vec<Route>, DbErr> {
+pub async fn list_models_named(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Vec<(Route, ManagedBy)>, DbErr> {
     let visible = Condition::any().add(model::Column::TenantId.is_null()).add(model::Column::TenantId.eq(Id(tenant.0)));
     let rows = model::Entity::find().filter(visible).filter(model::Column::Name.eq(name)).all(db).await?;
     rows.into_iter().map(from_row).collect()
@@ -140,8 +144,9 @@ pub async fn list_voices(db: &impl ConnectionTrait) -> Result<BTreeMap<String, B
     rows.into_iter().map(|row| Ok((row.name, from_json("map", &row.map)?))).collect()
 }
 
-fn from_row(row: model::Model) -> Result<Route, DbErr> {
-    Ok(Route {
+fn from_row(row: model::Model) -> Result<(Route, ManagedBy), DbErr> {
+    let managed_by = ManagedBy::parse(&row.managed_by)?;
+    let route = Route {
         name: row.name,
         tenant: row.tenant_id.map(|tenant| TenantId(tenant.0)),
         strategy: parse("strategy", &row.strategy)?,
@@ -151,5 +156,6 @@ fn from_row(row: model::Model) -> Result<Route, DbErr> {
             .map(|ms| to_count("hedge_ms", ms.into()))
             .transpose()?
             .map(|unmeasured_ms| Hedge { unmeasured_ms }),
-    })
+    };
+    Ok((route, managed_by))
 }

@@ -121,6 +121,7 @@ pub async fn delete_undeclared_providers(
     db: &impl ConnectionTrait,
     managed_by: ManagedBy,
     declared: &[String],
+    now: OffsetDateTime,
 ) -> Result<u64, DbErr> {
     let gone = provider::Column::ManagedBy
         .eq(managed_by.as_str())
@@ -130,6 +131,8 @@ pub async fn delete_undeclared_providers(
         Query::select().column(provider_credential::Column::ProviderId).from(provider_credential::Entity).to_owned();
     provider::Entity::update_many()
         .col_expr(provider::Column::ManagedBy, Expr::value(ManagedBy::Api.as_str()))
+        .col_expr(provider::Column::Version, Expr::col(provider::Column::Version).add(1))
+        .col_expr(provider::Column::UpdatedAt, Expr::value(stored(now)))
         .filter(gone.clone())
         .filter(provider::Column::Id.in_subquery(with_credentials))
         .exec(db)

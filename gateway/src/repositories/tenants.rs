@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use domain::ids::TenantId;
 use entities::{Id, tenant};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    UpdateMany,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -29,31 +30,67 @@ pub struct Tenant {
     pub created_at: OffsetDateTime,
 }
 
-/// Makes or changes the tenant of this name; gives its id, which never changes.
+/// Makes or changes the tenant of this name; gives its id, which never changes. `None` leaves it open what
+/// becomes of models without a price: a new tenant's are served.
 ///
 /// # Errors
 /// The database's.
 pub async fn upsert_tenant(
     db: &impl ConnectionTrait,
     name: &str,
-    refuse_unpriced: bool,
+    refuse_unpriced: Option<bool>,
     managed_by: ManagedBy,
     now: OffsetDateTime,
 ) -> Result<TenantId, DbErr> {
     let row = tenant::ActiveModel {
         id: Set(Id(Uuid::now_v7())),
         name: Set(name.to_owned()),
-        refuse_unpriced: Set(refuse_unpriced),
+        refuse_unpriced: Set(refuse_unpriced.unwrap_or_default()),
         managed_by: Set(managed_by.as_str().to_owned()),
         created_at: Set(stored(now)),
         ..Default::default()
     };
-    let update = OnConflict::column(tenant::Column::Name)
-        .update_columns([tenant::Column::RefuseUnpriced, tenant::Column::ManagedBy])
-        .to_owned();
-    tenant::Entity::insert(row).on_conflict(update).exec_without_returning(db).await?;
+    let nothing = OnConflict::column(tenant::Column::Name).do_nothing().to_owned();
+    match tenant::Entity::insert(row).on_conflict(nothing).exec_without_returning(db).await {
+        Ok(_) | Err(DbErr::RecordNotInserted) => {}
+        Err(error) => return Err(error),
+    }
     let tenant = find_tenant_by_name(db, name).await?;
-    tenant.map(|tenant| tenant.id).ok_or_else(|| DbErr::RecordNotFound(format!("tenant {name}")))
+    let tenant = tenant.ok_or_else(|| DbErr::RecordNotFound(format!("tenant {name}")))?;
+    let refuse_unpriced = refuse_unpriced.unwrap_or(tenant.refuse_unpriced);
+    if (tenant.refuse_unpriced, tenant.managed_by) != (refuse_unpriced, managed_by) {
+        changed(now)
+            .col_expr(tenant::Column::RefuseUnpriced, Expr::value(refuse_unpriced))
+            .col_expr(tenant::Column::ManagedBy, Expr::value(managed_by.as_str()))
+            .filter(tenant::Column::Id.eq(Id(tenant.id.0)))
+            .exec(db)
+            .await?;
+    }
+    Ok(tenant.id)
+}
+
+/// Gives the tenants that the configuration file once declared and does not any more back to the API; gives how
+/// many.
+///
+/// # Errors
+/// The database's.
+pub async fn release_undeclared_tenants(
+    db: &impl ConnectionTrait,
+    declared: &[&str],
+    now: OffsetDateTime,
+) -> Result<u64, DbErr> {
+    let update = changed(now)
+        .col_expr(tenant::Column::ManagedBy, Expr::value(ManagedBy::Api.as_str()))
+        .filter(tenant::Column::ManagedBy.eq(ManagedBy::File.as_str()))
+        .filter(tenant::Column::Name.is_not_in(declared.iter().copied()));
+    Ok(update.exec(db).await?.rows_affected)
+}
+
+/// A change: whoever has read the row before must read it again.
+fn changed(now: OffsetDateTime) -> UpdateMany<tenant::Entity> {
+    tenant::Entity::update_many()
+        .col_expr(tenant::Column::Version, Expr::col(tenant::Column::Version).add(1))
+        .col_expr(tenant::Column::UpdatedAt, Expr::value(stored(now)))
 }
 
 /// Sets what holds for a tenant's keys while Redis is away; `None` for what holds for all.

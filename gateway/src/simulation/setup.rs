@@ -170,6 +170,7 @@ pub(crate) fn bare_key(index: usize) -> Key {
         expires_at: None,
         refuse_unpriced: false,
         passthrough: false,
+        allow_strategy: false,
     }
 }
 

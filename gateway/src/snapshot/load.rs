@@ -1,18 +1,19 @@
 //! Rows into the immutable view.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dialects::{address, registry};
-use domain::ids::{ProviderId, TenantId, VirtualKeyId};
+use domain::ids::{CredentialId, ProviderId, TenantId, VirtualKeyId};
 use domain::seal::{OpenError, credential_binding};
 use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::{Pool, PriceList, ProviderAccount, Snapshot};
+use super::{Pool, PriceList, ProviderAccount, Route, Snapshot};
 use crate::repositories::providers::{StoredCredential, StoredProvider};
-use crate::repositories::{keys, models, prices, providers, tenants};
+use crate::repositories::{ManagedBy, keys, models, prices, providers, tenants};
 
 /// Opens what was sealed for the place that a binding names.
 pub type Open<'a> = dyn Fn(&str, &[u8]) -> Result<SecretString, OpenError> + Send + Sync + 'a;
@@ -41,9 +42,7 @@ pub async fn load(db: &(impl ConnectionTrait + StreamTrait), open: &Open<'_>) ->
         snapshot.insert_key(hash, key);
     }
     insert_providers(db, &mut snapshot, open).await?;
-    for route in models::list_models(db).await? {
-        snapshot.insert_route(Arc::new(route));
-    }
+    insert_routes(&mut snapshot, models::list_models(db).await?);
     Ok(snapshot)
 }
 
@@ -66,9 +65,7 @@ pub async fn load_for(
         }
     }
     insert_providers(db, &mut snapshot, open).await?;
-    for route in models::list_models_named(db, tenant, model).await? {
-        snapshot.insert_route(Arc::new(route));
-    }
+    insert_routes(&mut snapshot, models::list_models_named(db, tenant, model).await?);
     Ok(snapshot)
 }
 
@@ -87,18 +84,29 @@ pub async fn load_prices(
     Ok(())
 }
 
-/// Reads one provider; `None` where it is not there, or cannot be used.
+/// Reads the account at one provider, with the credential that is named, or else the enabled one of the highest
+/// weight; `None` where it is not there, or cannot be used.
 ///
 /// # Errors
 /// The database's.
-pub async fn load_provider(
+pub async fn load_account(
     db: &impl ConnectionTrait,
     open: &Open<'_>,
     id: ProviderId,
-) -> Result<Option<Pool>, LoadError> {
+    named: Option<CredentialId>,
+) -> Result<Option<Arc<ProviderAccount>>, LoadError> {
     let mut stored = providers::list_providers(db).await?.into_iter();
-    let found = stored.find(|stored| stored.enabled && stored.account.id == id);
-    Ok(found.and_then(|stored| pool(stored, open)))
+    let Some(mut stored) = stored.find(|stored| stored.enabled && stored.account.id == id) else { return Ok(None) };
+    if let Some(named) = named {
+        stored.credentials.retain(|stored| stored.credential.id == named);
+        // One that is switched off is tried before it is switched on.
+        stored.credentials.iter_mut().for_each(|stored| stored.enabled = true);
+        if stored.credentials.is_empty() {
+            return Ok(None);
+        }
+    }
+    stored.credentials.sort_by_key(|stored| Reverse(stored.credential.weight));
+    Ok(pool(stored, open).map(|pool| Arc::clone(pool.account())))
 }
 
 async fn insert_providers(
@@ -106,12 +114,37 @@ async fn insert_providers(
     snapshot: &mut Snapshot,
     open: &Open<'_>,
 ) -> Result<(), LoadError> {
-    for stored in providers::list_providers(db).await?.into_iter().filter(|stored| stored.enabled) {
-        if let Some(pool) = pool(stored, open) {
-            snapshot.insert_provider(pool);
+    for stored in providers::list_providers(db).await? {
+        let (tenant, name) = (stored.account.tenant, stored.account.name.clone());
+        match Some(stored).filter(|stored| stored.enabled).and_then(|stored| pool(stored, open)) {
+            Some(pool) => snapshot.insert_provider(pool),
+            None => {
+                if let Some(tenant) = tenant {
+                    snapshot.unusable.entry(tenant).or_default().insert(name);
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// A tenant's own route may name a deployment at the tenant's own providers alone: at the platform's another model
+/// would run than the one that is billed. Such a target is left out, but where the platform's file declares it.
+fn insert_routes(snapshot: &mut Snapshot, routes: Vec<(Route, ManagedBy)>) {
+    for (mut route, managed_by) in routes {
+        if let Some(tenant) = route.tenant.filter(|_| managed_by != ManagedBy::File) {
+            let Route { name, targets, .. } = &mut route;
+            targets.retain(|target| {
+                let fits = !target.options.contains_key("deployment") || snapshot.is_own(tenant, &target.provider);
+                if !fits {
+                    let reason = "a tenant's route names a deployment at a provider of the platform";
+                    tracing::error!(model = %name, %tenant, provider = %target.provider, reason, "a target is left out");
+                }
+                fits
+            });
+        }
+        snapshot.insert_route(Arc::new(route));
+    }
 }
 
 /// A provider with the credentials that can be used; `None` where it cannot be.

@@ -6,7 +6,7 @@
 pub mod load;
 mod providers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::ids::{TenantId, VirtualKeyId};
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub providers: BTreeMap<String, Pool>,
     /// The tenants' own providers, which go before the platform's of the same name.
     pub tenant_providers: HashMap<TenantId, BTreeMap<String, Pool>>,
+    /// Names of the tenants' own providers that cannot be used. They mean nobody else's.
+    pub unusable: HashMap<TenantId, BTreeSet<String>>,
     /// The platform's routes, by the name a client asks for.
     pub models: BTreeMap<String, Arc<Route>>,
     /// The tenants' own routes, which go before the platform's of the same name.
@@ -110,6 +112,8 @@ pub struct Key {
     pub refuse_unpriced: bool,
     /// Paths of a vendor that are not known here are forwarded all the same, recorded as unpriced.
     pub passthrough: bool,
+    /// Its calls may say by `x-antiphon-strategy` how targets are ordered.
+    pub allow_strategy: bool,
 }
 
 /// An amount in a window.

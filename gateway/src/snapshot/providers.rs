@@ -100,18 +100,29 @@ impl Pool {
 }
 
 impl Snapshot {
-    /// The provider that a name means for a tenant: its own, else the platform's.
+    /// The provider that a name means for a tenant: its own, else the platform's. A name that the tenant has
+    /// given to one of its own never means the platform's, even while that one cannot be used.
     #[must_use]
     pub fn provider(&self, tenant: TenantId, name: &str) -> Option<&Pool> {
         let own = self.tenant_providers.get(&tenant).and_then(|providers| providers.get(name));
-        own.or_else(|| self.providers.get(name))
+        own.or_else(|| self.providers.get(name).filter(|_| !self.is_unusable(tenant, name)))
+    }
+
+    /// Whether a tenant has given this name to a provider of its own, which can be used or not.
+    #[must_use]
+    pub fn is_own(&self, tenant: TenantId, name: &str) -> bool {
+        let usable = self.tenant_providers.get(&tenant).is_some_and(|providers| providers.contains_key(name));
+        usable || self.is_unusable(tenant, name)
+    }
+
+    fn is_unusable(&self, tenant: TenantId, name: &str) -> bool {
+        self.unusable.get(&tenant).is_some_and(|names| names.contains(name))
     }
 
     /// Every provider that a tenant may use: its own, and the platform's whose names it has not taken.
     pub fn providers_of(&self, tenant: TenantId) -> impl Iterator<Item = &Pool> {
         let own = self.tenant_providers.get(&tenant);
-        let free = move |name: &str| own.is_none_or(|providers| !providers.contains_key(name));
-        let platform = self.providers.iter().filter(move |(name, _)| free(name)).map(|(_, pool)| pool);
+        let platform = self.providers.iter().filter(move |(name, _)| !self.is_own(tenant, name)).map(|(_, pool)| pool);
         own.into_iter().flat_map(|providers| providers.values()).chain(platform)
     }
 

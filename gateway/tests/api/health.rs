@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::routing::{Strategies, Strategy, Target};
+use gateway::startup::adopt_snapshot;
 use loadtest::upstream::{Fault, Rule};
 use tokio::io::AsyncWriteExt;
 
@@ -147,6 +148,31 @@ async fn what_one_strategy_leaves_open_the_next_decides() {
         request.headers_mut().insert("x-antiphon-region", region.parse().unwrap());
         assert_eq!(app.served_by(request).await, served_by, "{region}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_whose_key_may_names_another_strategy_for_one_call() {
+    let mut setup = Setup::new().await;
+    let target = |provider, quality| Target { quality: Some(quality), ..target(provider, "tts-1", 0) };
+    setup.route("talk", vec![target("one", 0.5), target("two", 0.9)]);
+    let app = setup.start().await;
+    let ask = |strategy: &'static str| {
+        let mut request = speech(KEY, "talk", "Hello");
+        request.headers_mut().insert("x-antiphon-strategy", strategy.parse().unwrap());
+        request
+    };
+    let refused = app.call(ask("quality")).await;
+    refused.assert_error(403, "strategy_not_allowed");
+    adopt_snapshot(&app.gateway, app.view_with(KEY, |key| key.allow_strategy = true)).await.unwrap();
+    let served = app.call(ask("quality")).await;
+    assert_eq!(served.header("x-antiphon-provider"), "two");
+    let routing = app.records(&served).await[0].routing.clone().unwrap();
+    assert_eq!(routing.strategy, Strategy::Quality.into(), "the record tells by what it was decided");
+    assert_eq!(app.served_by(ask("geographic,quality")).await, "two");
+    assert_eq!(app.served_by(speech(KEY, "talk", "Hello")).await, "one", "that call alone");
+    let unknown = app.call(ask("cheapest")).await;
+    unknown.assert_error(400, "invalid_request");
+    assert!(unknown.json()["error"]["message"].as_str().unwrap().contains("x-antiphon-strategy"));
 }
 
 /// A route by latency whose targets nobody has asked yet.

@@ -7,7 +7,7 @@ use domain::seal::{SealingKey, binding};
 use entities::Id;
 use entities::alert_channel::{Column, Entity, Model};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::super::resource::{Head, Resource, owner};
 use super::super::{Scope, contains, stored, unreadable};
 use crate::error::AdminError;
 use crate::paging::Position;
+use crate::sealing;
 
 /// Where a channel leads, its secrets opened.
 pub(crate) enum Leads {
@@ -86,19 +87,24 @@ pub(crate) fn new_row(name: String, owner: Option<TenantId>, enabled: bool, now:
 /// Lets a row lead where `settings` say, which must have been checked.
 ///
 /// # Errors
-/// The system gives no random bytes.
-pub(crate) fn lead(row: &mut Model, settings: ChannelSettings, sealing: &SealingKey) -> Result<(), AdminError> {
+/// As [`sealing::seal`]'s.
+pub(crate) async fn lead(
+    transaction: &DatabaseTransaction,
+    row: &mut Model,
+    settings: ChannelSettings,
+    key: &SealingKey,
+) -> Result<(), AdminError> {
     let place = place(row.id);
-    let seal = |secret: &str| Ok::<_, AdminError>(sealing.seal(secret.as_bytes(), &place, crate::random()?));
+    let seal = async |secret: &str| sealing::seal(transaction, key, &place, secret.as_bytes()).await;
     match settings {
         ChannelSettings::Webhook { url, secret, allow_insecure } => {
             row.kind = AlertChannelKind::Webhook.as_str().to_owned();
-            let sealed = seal(&format!("{url}\n{secret}"))?;
+            let sealed = seal(&format!("{url}\n{secret}")).await?;
             (row.target, row.sealed, row.allow_insecure) = (masked(&url), Some(sealed), allow_insecure);
         }
         ChannelSettings::Slack { url, allow_insecure } => {
             row.kind = AlertChannelKind::Slack.as_str().to_owned();
-            (row.target, row.sealed, row.allow_insecure) = (masked(&url), Some(seal(&url)?), allow_insecure);
+            (row.target, row.sealed, row.allow_insecure) = (masked(&url), Some(seal(&url).await?), allow_insecure);
         }
         ChannelSettings::Email { to } => {
             row.kind = AlertChannelKind::Email.as_str().to_owned();

@@ -75,7 +75,7 @@ pub(crate) async fn create_alert_channel(
         tenants::check_owner(transaction, owner).await?;
         check::room::<alert_channel::Entity>(transaction, owner, alert_channel::Column::TenantId).await?;
         let mut row = channels::new_row(asked.name.clone(), owner, asked.enabled, OffsetDateTime::now_utc());
-        channels::lead(&mut row, asked.settings, &control.secrets.sealing)?;
+        channels::lead(transaction, &mut row, asked.settings, &control.secrets.sealing).await?;
         let row = resource::insert(transaction, row).await?;
         created::<alert_channel::Entity>(transaction, &actor, row, "/api/v1/alerts/channels").await
     })
@@ -110,10 +110,10 @@ pub(crate) async fn update_alert_channel(
 ) -> Result<HttpResponse, AdminError> {
     let asked = body.value;
     asked.name.as_deref().map_or(Ok(()), check::name)?;
-    one.change::<alert_channel::Entity>("update", async |_, row| {
+    one.change::<alert_channel::Entity>("update", async |transaction, row| {
         if let Some(settings) = asked.settings {
             check::settings(&settings, owner(row.tenant_id), alerts.has_mail())?;
-            channels::lead(row, settings, &one.control.secrets.sealing)?;
+            channels::lead(transaction, row, settings, &one.control.secrets.sealing).await?;
         }
         row.name = asked.name.unwrap_or_else(|| row.name.clone());
         row.enabled = asked.enabled.unwrap_or(row.enabled);

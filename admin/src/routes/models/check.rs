@@ -12,6 +12,8 @@ use sea_orm::ConnectionTrait;
 use crate::error::AdminError;
 use crate::repositories::models;
 
+/// Option that names what runs at the provider instead of the model.
+const DEPLOYMENT: &str = "deployment";
 const MAX_NAME_BYTES: usize = 128;
 const MAX_TARGETS: usize = 64;
 const MAX_MODEL_BYTES: usize = 256;
@@ -40,9 +42,19 @@ pub(super) async fn check(
     }
     problems.targets(strategy, targets);
     let providers = models::provider_names(db, owner).await?;
+    let own = match owner {
+        Some(tenant) => Some(models::own_provider_names(db, tenant).await?),
+        None => None,
+    };
     for (index, target) in targets.iter().enumerate().take(MAX_TARGETS) {
         if !providers.contains(&target.provider) {
             problems.add(format!("targets[{index}].provider"), "there is no such provider");
+        } else if target.options.contains_key(DEPLOYMENT)
+            && own.as_ref().is_some_and(|own| !own.contains(&target.provider))
+        {
+            // Another model would run there than the one that is billed.
+            let detail = "is for the tenant's own providers, and this is the platform's";
+            problems.add(format!("targets[{index}].options.{DEPLOYMENT}"), detail);
         }
     }
     if problems.0.is_empty() { Ok(()) } else { Err(AdminError::Invalid(problems.0)) }

@@ -198,6 +198,7 @@ fn question<'a>(
         model: &scenario.model,
         pinned: None,
         region: scenario.region.as_deref(),
+        strategy: None,
         conversation: None,
         at,
         refuses_unpriced: asker.key.is_some_and(|key| key.refuse_unpriced),

@@ -133,6 +133,7 @@ fn key(change: impl FnOnce(&mut Key)) -> Key {
         expires_at: None,
         refuse_unpriced: false,
         passthrough: false,
+        allow_strategy: false,
     };
     change(&mut key);
     key
@@ -309,6 +310,7 @@ proptest! {
             model: "asked",
             pinned: None,
             region: Some("eu"),
+            strategy: None,
             conversation: None,
             at: NOW,
             refuses_unpriced: false,

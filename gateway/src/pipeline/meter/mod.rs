@@ -14,6 +14,7 @@ use domain::ids::RequestId;
 use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
+use domain::routing::Strategies;
 use domain::routing::sticky::Name;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
@@ -49,6 +50,8 @@ pub struct CallFacts {
     pub tags: Option<String>,
     /// `x-antiphon-region`.
     pub region: Option<String>,
+    /// `x-antiphon-strategy`: how targets are ordered, whatever their route says.
+    pub strategy: Option<Strategies>,
     /// `x-antiphon-conversation`.
     pub conversation: Option<Name>,
     /// The only kind of provider that may serve it: it came by one of that vendor's own paths.

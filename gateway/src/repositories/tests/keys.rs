@@ -10,7 +10,7 @@ use super::super::ManagedBy;
 use super::super::keys::{
     all_active_keys, find_key, insert_key, list_keys, revoke_key, revoke_undeclared_keys, upsert_key,
 };
-use super::super::tenants::{find_tenant_by_name, upsert_tenant};
+use super::super::tenants::{find_tenant_by_name, release_undeclared_tenants, upsert_tenant};
 use super::{NOW, key};
 use crate::snapshot::Snapshot;
 
@@ -23,9 +23,19 @@ async fn view(db: &DatabaseConnection) -> Snapshot {
 }
 
 pub(super) async fn a_tenant_keeps_its_id(db: &DatabaseConnection, acme: TenantId) {
-    assert_eq!(upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap(), acme);
+    assert_eq!(upsert_tenant(db, "acme", Some(true), ManagedBy::File, NOW).await.unwrap(), acme);
     assert!(find_tenant_by_name(db, "acme").await.unwrap().unwrap().refuse_unpriced);
-    upsert_tenant(db, "acme", false, ManagedBy::File, NOW).await.unwrap();
+    upsert_tenant(db, "acme", None, ManagedBy::File, NOW).await.unwrap();
+    assert!(find_tenant_by_name(db, "acme").await.unwrap().unwrap().refuse_unpriced, "the file says nothing of it");
+    upsert_tenant(db, "acme", Some(false), ManagedBy::File, NOW).await.unwrap();
+    let row = async || tenant::Entity::find_by_id(Id(acme.0)).one(db).await.unwrap().unwrap();
+    let version = row().await.version;
+    upsert_tenant(db, "acme", Some(false), ManagedBy::File, NOW).await.unwrap();
+    assert_eq!(row().await.version, version, "nothing has changed");
+    assert_eq!(release_undeclared_tenants(db, &["acme"], NOW).await.unwrap(), 0);
+    assert_eq!(release_undeclared_tenants(db, &["other"], NOW).await.unwrap(), 1);
+    assert_eq!((row().await.managed_by.as_str(), row().await.version), ("api", version + 1));
+    upsert_tenant(db, "acme", None, ManagedBy::File, NOW).await.unwrap();
 }
 
 pub(super) async fn keys_keep_their_policy_and_their_tenant(db: &DatabaseConnection, acme: TenantId, other: TenantId) {
@@ -51,20 +61,38 @@ pub(super) async fn a_revoked_key_stays_revoked_unless_the_file_did_it(db: &Data
     assert_eq!(upsert_key(db, &again).await.unwrap(), id, "the row is kept, and so is what it spent");
     assert_eq!(find_key(db, acme, id).await.unwrap().unwrap().key.requests_per_minute, None);
 
+    let row = async || virtual_key::Entity::find_by_id(Id(id.0)).one(db).await.unwrap().unwrap();
+    let version = row().await.version;
+    upsert_key(db, &again).await.unwrap();
+    assert_eq!(row().await.version, version, "a start that changes nothing");
     assert_eq!(revoke_undeclared_keys(db, &[], NOW).await.unwrap(), 1);
     assert!(!active().await.contains(&first.hash));
+    let released = row().await;
+    assert_eq!((released.managed_by.as_str(), released.updated_at), ("api", Some(NOW)), "nothing declares it");
+    assert!(released.version > version, "whoever has read it must read it again");
     upsert_key(db, &again).await.unwrap();
     assert!(active().await.contains(&first.hash), "declared again");
     assert_eq!(revoke_undeclared_keys(db, &[first.hash], NOW).await.unwrap(), 0);
 
+    let set_removed = async |at: Option<OffsetDateTime>| {
+        virtual_key::ActiveModel { deleted_at: Set(at), ..row().await.into() }.update(db).await.unwrap();
+        upsert_key(db, &again).await.unwrap();
+    };
+    revoke_undeclared_keys(db, &[], NOW).await.unwrap();
+    set_removed(Some(NOW)).await;
+    assert!(!active().await.contains(&first.hash), "somebody removed it meanwhile");
+    set_removed(None).await;
+
+    let version = row().await.version;
     assert!(revoke_key(db, None, id, ManagedBy::Cli, NOW).await.unwrap());
+    assert_eq!(row().await.version, version + 1);
     assert!(!revoke_key(db, None, id, ManagedBy::Cli, NOW).await.unwrap(), "once");
     upsert_key(db, &again).await.unwrap();
     assert!(!active().await.contains(&first.hash), "a restart does not bring a leaked key back");
 }
 
 pub(super) async fn a_suspended_tenant_has_no_key(db: &DatabaseConnection) {
-    let suspended = upsert_tenant(db, "suspended", false, ManagedBy::Api, NOW).await.unwrap();
+    let suspended = upsert_tenant(db, "suspended", Some(false), ManagedBy::Api, NOW).await.unwrap();
     let its = key(suspended, 21, ManagedBy::Api);
     insert_key(db, &its).await.unwrap();
     let set = async |at: Option<OffsetDateTime>| {

@@ -60,8 +60,8 @@ async fn everything_on_postgresql() {
 }
 
 async fn check_all(db: &DatabaseConnection) {
-    let acme = upsert_tenant(db, "acme", false, ManagedBy::File, NOW).await.unwrap();
-    let other = upsert_tenant(db, "other", false, ManagedBy::Api, NOW).await.unwrap();
+    let acme = upsert_tenant(db, "acme", Some(false), ManagedBy::File, NOW).await.unwrap();
+    let other = upsert_tenant(db, "other", Some(false), ManagedBy::Api, NOW).await.unwrap();
     keys::a_tenant_keeps_its_id(db, acme).await;
     keys::keys_keep_their_policy_and_their_tenant(db, acme, other).await;
     keys::a_revoked_key_stays_revoked_unless_the_file_did_it(db, acme).await;
@@ -89,6 +89,7 @@ fn key(tenant: TenantId, hash: u8, managed_by: ManagedBy) -> StoredKey {
         expires_at: Some(NOW + Duration::DAY),
         refuse_unpriced: false,
         passthrough: true,
+        allow_strategy: true,
     };
     StoredKey {
         key,

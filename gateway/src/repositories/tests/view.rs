@@ -19,7 +19,7 @@ use super::super::tenants::{set_when_away, upsert_tenant};
 use super::super::{ManagedBy, models, prices, providers};
 use super::NOW;
 use crate::limits::shared::WhenAway;
-use crate::snapshot::load::load;
+use crate::snapshot::load::{load, load_account};
 use crate::snapshot::{PriceList, ProviderAccount, Route};
 
 pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: TenantId) {
@@ -55,7 +55,7 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     assert_eq!(models::delete_undeclared_models(db, ManagedBy::File, &declared).await.unwrap(), 1);
     let voice = BTreeMap::from([("local".to_owned(), "slt".to_owned())]);
     models::upsert_voice(db, "narrator", &voice, ManagedBy::File).await.unwrap();
-    upsert_tenant(db, "acme", true, ManagedBy::File, NOW).await.unwrap();
+    upsert_tenant(db, "acme", Some(true), ManagedBy::File, NOW).await.unwrap();
     set_when_away(db, acme, Some(WhenAway::Closed)).await.unwrap();
     let view = load(db, &nothing_sealed).await.unwrap();
     assert_eq!(view.when_away, [(acme, WhenAway::Closed)].into(), "nobody else has any");
@@ -75,6 +75,8 @@ pub(super) async fn the_view_has_all_of_it(db: &DatabaseConnection, acme: Tenant
     prices_are_the_tenants_own_where_it_has_some(db, acme).await;
     credentials_are_opened_for_their_provider(db, id, acme).await;
     what_a_tenant_may_not_have_is_left_out(db, acme).await;
+    a_name_of_a_tenant_never_means_the_platforms(db, acme).await;
+    a_deployment_is_named_at_the_tenants_own_provider(db, acme).await;
     providers_are_written_by_whom_they_belong_to(db, acme).await;
 }
 
@@ -121,6 +123,21 @@ async fn credentials_are_opened_for_their_provider(db: &DatabaseConnection, groq
     assert_eq!(keys, ["gsk-1", "gsk-4"], "neither what is switched off nor what was sealed for another row");
     let credential = pool.account().credential.unwrap();
     assert_eq!((credential.weight, credential.max_concurrent, pool.account().region.as_deref()), (2, Some(7), None));
+    let ids: Vec<CredentialId> = pool.accounts().map(|account| account.credential.unwrap().id).collect();
+    let tried = async |named: Option<CredentialId>| {
+        let account = load_account(db, &open, groq, named).await.unwrap();
+        account.map(|account| account.api_key.as_ref().unwrap().expose_secret().to_owned())
+    };
+    assert_eq!(tried(Some(ids[1])).await.as_deref(), Some("gsk-4"));
+    assert_eq!(tried(None).await.as_deref(), Some("gsk-1"), "the oldest of those that weigh the same");
+    db.execute_unprepared("UPDATE provider_credentials SET weight = 0 WHERE label = 'first'").await.unwrap();
+    assert_eq!(tried(None).await.as_deref(), Some("gsk-4"), "one of weight 0 comes last");
+    assert_eq!(tried(Some(ids[0])).await.as_deref(), Some("gsk-1"), "and can be named");
+    assert_eq!(tried(Some(CredentialId(Uuid::now_v7()))).await, None);
+    let all = providers::list_providers(db).await.unwrap();
+    let off = all.iter().flat_map(|stored| &stored.credentials).find(|stored| stored.label == "off").unwrap();
+    assert_eq!(tried(Some(off.credential.id)).await.as_deref(), Some("gsk-2"), "before it is switched on");
+    db.execute_unprepared("UPDATE provider_credentials SET weight = 2").await.unwrap();
     let closed = |_: &str, _: &[u8]| Err(OpenError::Damaged);
     let view = load(db, &closed).await.unwrap();
     assert!(view.providers.is_empty() && !view.keys.is_empty(), "everything else is there");
@@ -163,6 +180,46 @@ async fn what_a_tenant_may_not_have_is_left_out(db: &DatabaseConnection, acme: T
     assert_eq!((names(acme), names(stranger)), (vec!["groq".to_owned()], vec!["groq".to_owned()]));
 }
 
+async fn a_name_of_a_tenant_never_means_the_platforms(db: &DatabaseConnection, acme: TenantId) {
+    let owned = async |sql: &str| {
+        let sql = format!("UPDATE {sql}");
+        db.execute_unprepared(&sql).await.unwrap();
+        let view = load(db, &open).await.unwrap();
+        let stranger = TenantId(Uuid::now_v7());
+        assert!(view.provider(stranger, "groq").is_some(), "it is there for everybody else");
+        (view.provider(acme, "groq").is_some(), view.providers_of(acme).count())
+    };
+    assert_eq!(owned("providers SET enabled = FALSE WHERE tenant_id IS NOT NULL").await, (false, 0), "switched off");
+    assert_eq!(owned("providers SET enabled = TRUE").await, (true, 1));
+    let off = "provider_credentials SET enabled = FALSE WHERE tenant_id IS NOT NULL";
+    assert_eq!(owned(off).await, (false, 0), "without a credential");
+    owned("provider_credentials SET enabled = TRUE WHERE tenant_id IS NOT NULL").await;
+}
+
+async fn a_deployment_is_named_at_the_tenants_own_provider(db: &DatabaseConnection, acme: TenantId) {
+    let target = |provider: &str| -> Target {
+        let text = format!(r#"{{"provider":"{provider}","model":"whisper-1","options":{{"deployment":"dear"}}}}"#);
+        serde_json::from_str(&text).unwrap()
+    };
+    let targets = async |managed_by: ManagedBy| {
+        let targets = vec![target("groq"), target("theirs")];
+        let route = Route {
+            name: "deployed".into(),
+            tenant: Some(acme),
+            strategy: Strategy::Priority.into(),
+            targets,
+            hedge: None,
+        };
+        models::upsert_model(db, &route, managed_by, NOW).await.unwrap();
+        let view = load(db, &open).await.unwrap();
+        let targets = view.route(acme, "deployed").unwrap().targets.iter();
+        targets.map(|target| target.provider.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(ManagedBy::Api).await, ["groq"], "at the platform's, another model would run than is billed");
+    assert_eq!(targets(ManagedBy::File).await, ["groq", "theirs"], "the operator knows");
+    models::delete_undeclared_models(db, ManagedBy::File, &[]).await.unwrap();
+}
+
 /// What the file and the environment declare, and what was made by hand.
 async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, acme: TenantId) {
     let stored = async |name: &str| {
@@ -183,10 +240,10 @@ async fn providers_are_written_by_whom_they_belong_to(db: &DatabaseConnection, a
     let taken = stored("groq").await.unwrap();
     assert_eq!((taken.managed_by, taken.account.base_url.as_str()), (ManagedBy::File, "https://elsewhere.example"));
     let declared = ["plain".to_owned()];
-    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &declared).await.unwrap(), 0);
+    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &declared, NOW).await.unwrap(), 0);
     let back = stored("groq").await.unwrap();
     assert_eq!((back.managed_by, back.credentials.len()), (ManagedBy::Api, 4), "its credentials are not lost");
-    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &[]).await.unwrap(), 1);
+    assert_eq!(providers::delete_undeclared_providers(db, ManagedBy::File, &[], NOW).await.unwrap(), 1);
     assert!(stored("plain").await.is_none());
     let view = load(db, &open).await.unwrap();
     assert!(view.provider(acme, "groq").unwrap().account().tenant.is_some(), "a tenant's own is nobody's file's");

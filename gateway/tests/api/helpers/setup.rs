@@ -214,6 +214,7 @@ impl Setup {
             expires_at: None,
             refuse_unpriced: false,
             passthrough: false,
+            allow_strategy: false,
         };
         change(&mut key);
         self.snapshot.insert_key(KeyHash::of(&pepper(), secret), key);

@@ -212,6 +212,7 @@ fn Limits(key: Signal<Versioned<VirtualKey>>) -> impl IntoView {
                 {pair("Sessions at once", or_none(key.max_concurrent_sessions))}
                 {pair("Largest upload", key.max_upload_bytes.map_or_else(|| "The gateway's limit".to_owned(), format::bytes))}
                 {pair("Without a price", if key.refuse_unpriced { "Refused" } else { "Served" })}
+                {pair("Strategy", if key.allow_strategy { "As calls say" } else { "As models say" })}
                 {pair("Unknown paths", if key.passthrough { "Forwarded" } else { "Refused" })}
                 {pair("Expires", key.expires_at.map_or_else(|| "Never".to_owned(), format::date_time))}
                 {rotated}

@@ -10,6 +10,7 @@ use crate::api::Failure;
 use crate::components::{AreaField, CheckField, ChoiceSet, FormRow, FormSection, SelectField, TextField};
 use crate::format;
 use crate::route::meant;
+use crate::session::use_session;
 
 /// Bytes of a megabyte.
 const MEGABYTE: u64 = 1_000_000;
@@ -28,6 +29,7 @@ pub(super) struct Fields {
     expires: RwSignal<String>,
     refuse_unpriced: RwSignal<bool>,
     passthrough: RwSignal<bool>,
+    allow_strategy: RwSignal<bool>,
     /// What the server said.
     pub(super) failure: RwSignal<Option<Failure>>,
     /// What is wrong before it is asked, by field.
@@ -47,6 +49,7 @@ pub(super) struct Limits {
     expires_at: Option<OffsetDateTime>,
     refuse_unpriced: bool,
     passthrough: bool,
+    allow_strategy: bool,
 }
 
 impl Fields {
@@ -65,6 +68,7 @@ impl Fields {
             expires: text(),
             refuse_unpriced: RwSignal::new(false),
             passthrough: RwSignal::new(false),
+            allow_strategy: RwSignal::new(false),
             failure: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
         }
@@ -93,6 +97,7 @@ impl Fields {
         self.expires.set(key.expires_at.map(format::to_input).unwrap_or_default());
         self.refuse_unpriced.set(key.refuse_unpriced);
         self.passthrough.set(key.passthrough);
+        self.allow_strategy.set(key.allow_strategy);
         self.failure.set(None);
         self.problems.set(Vec::new());
     }
@@ -116,6 +121,7 @@ impl Fields {
             expires_at: self.moment(),
             refuse_unpriced: self.refuse_unpriced.get_untracked(),
             passthrough: self.passthrough.get_untracked(),
+            allow_strategy: self.allow_strategy.get_untracked(),
         };
         self.problems.with_untracked(Vec::is_empty).then_some(limits)
     }
@@ -175,6 +181,7 @@ impl Limits {
             max_upload_bytes: self.max_upload_bytes,
             refuse_unpriced: self.refuse_unpriced,
             passthrough: self.passthrough,
+            allow_strategy: self.allow_strategy,
             expires_at: self.expires_at,
         }
     }
@@ -196,6 +203,7 @@ impl Limits {
             max_upload_bytes: (self.max_upload_bytes != key.max_upload_bytes).then_some(self.max_upload_bytes),
             refuse_unpriced: (self.refuse_unpriced != key.refuse_unpriced).then_some(self.refuse_unpriced),
             passthrough: (self.passthrough != key.passthrough).then_some(self.passthrough),
+            allow_strategy: (self.allow_strategy != key.allow_strategy).then_some(self.allow_strategy),
             expires_at: expires_anew.then_some(self.expires_at),
         }
     }
@@ -204,6 +212,7 @@ impl Limits {
 /// The limits; the name stands above them.
 #[component]
 pub(super) fn LimitFields(fields: Fields) -> impl IntoView {
+    let is_platform = use_session().sees_all_tenants();
     view! {
         <FormSection title="What it may do">
             <ChoiceSet
@@ -274,10 +283,18 @@ pub(super) fn LimitFields(fields: Fields) -> impl IntoView {
                 />
             </FormRow>
             <CheckField
-                label="Forward unknown paths of vendors"
-                value=fields.passthrough
-                hint="Such calls are recorded as unpriced."
+                label="Let calls choose the strategy"
+                value=fields.allow_strategy
+                hint="By the header x-antiphon-strategy."
             />
+            // The platform grants it.
+            <Show when=move || is_platform>
+                <CheckField
+                    label="Forward unknown paths of vendors"
+                    value=fields.passthrough
+                    hint="Such calls are recorded as unpriced."
+                />
+            </Show>
         </FormSection>
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn TrialCard(id: Uuid) -> impl IntoView {
         let named: Vec<Operation> =
             operations.with_untracked(|all| all.iter().filter_map(|name| meant(name)).collect());
         let test = TestProvider {
+            credential_id: None,
             operations: Some(named).filter(|named| !named.is_empty()),
             model: given_untracked(model).filter(|_| one.get_untracked()),
             voice: given_untracked(voice).filter(|_| speaks.get_untracked()),
