@@ -28,6 +28,11 @@ fn with(mut price: Value, field: &str, value: impl Into<Value>) -> Value {
     price
 }
 
+/// A tenant's own.
+pub(crate) fn of(tenant: Uuid, price: Value) -> Value {
+    with(price, "tenant_id", json!(tenant))
+}
+
 async fn import(app: &TestApp, token: &str, query: &str, list: impl Into<Vec<u8>>) -> Answer {
     let path = format!("/api/v1/prices/import?{query}");
     app.send_bytes(Method::POST, &path, token, &[("content-type", "text/csv")], list.into()).await
@@ -153,35 +158,37 @@ both! {
 }
 
 both! {
-    async fn a_tenant_has_prices_of_its_own_and_sees_the_platforms(app: &TestApp) {
+    async fn a_tenant_has_prices_of_its_own_which_the_platform_sets(app: &TestApp) {
         let admin = app.platform().await;
         let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
         let own = app.token(Role::TenantAdmin, Some(acme)).await;
         let platforms = app.post("/api/v1/prices", &admin, minute("6")).await.headers["location"].clone();
-        let mine = app.post("/api/v1/prices", &own, minute("5")).await;
+        let mine = app.post("/api/v1/prices", &admin, of(acme, minute("5"))).await;
         assert_eq!(mine.json()["tenant_id"], json!(acme), "{mine:?}");
-        let foreign = app.post("/api/v1/prices", &admin, with(minute("4"), "tenant_id", json!(other))).await.headers["location"].clone();
+        let mine = mine.headers["location"].clone();
+        let foreign = app.post("/api/v1/prices", &admin, of(other, minute("4"))).await.headers["location"].clone();
 
         assert_eq!(names(app, &own, "").await, ["m 6", "m 5"]);
         assert_eq!(names(app, &own, &format!("tenant_id={other}")).await, Vec::<String>::new());
         assert_eq!(names(app, &admin, "").await, ["m 6", "m 5", "m 4"]);
-        assert_eq!(app.patch(&platforms, &own, json!({ "price_usd": "1" })).await.status, 403);
-        assert_eq!(app.delete(&platforms, &own).await.status, 403);
-        assert_eq!(app.get(&foreign, &own).await.status, 404);
-        assert_eq!(app.patch(&foreign, &own, json!({ "price_usd": "1" })).await.status, 404);
-        assert_eq!(app.delete(&foreign, &own).await.status, 404);
-        assert_eq!(app.post("/api/v1/prices", &own, with(minute("1"), "tenant_id", json!(other))).await.status, 422);
-
+        assert_eq!((app.get(&mine, &own).await.status, app.get(&foreign, &own).await.status), (200, 404));
         let list = app.get("/api/v1/prices/export", &own).await;
         assert_eq!(list.headers["content-type"], "text/csv; charset=utf-8");
         assert!(!list.text.contains("other"), "{}", list.text);
-        let again = import(app, &own, "", list.text.clone()).await;
+
+        // What is used on the platform's accounts is billed by prices that no tenant writes, be they its own.
+        for path in [&platforms, &mine, &foreign] {
+            assert_eq!(app.patch(path, &own, json!({ "price_usd": "0" })).await.status, 403);
+            assert_eq!(app.delete(path, &own).await.status, 403);
+        }
+        for price in [minute("0"), of(acme, minute("0"))] {
+            assert_eq!(app.post("/api/v1/prices", &own, price).await.status, 403);
+        }
+        assert_eq!(import(app, &own, "", list.text.clone()).await.status, 403);
+        assert_eq!(app.post("/api/v1/prices/reprice", &own, json!({ "dry_run": true })).await.status, 403);
+
+        let again = import(app, &admin, "", list.text.clone()).await;
         assert_eq!((again.status, &again.json()["unchanged"]), (200, &json!(2)), "{again:?}");
-        let cheaper = list.text.replace(",6,", ",1,").replace(",5,", ",4,");
-        let done = import(app, &own, "mode=skip_bad", cheaper).await.json();
-        assert_eq!((&done["updated"], &done["refused"]), (&json!(1), &json!(1)), "{done}");
-        let foreign = import(app, &own, "", format!("{HEADER}other,openai,x,speech,request,1,0,0,2026-01-01,p,d\n")).await;
-        assert_eq!(foreign.json()["errors"][0]["field"], "row 2, tenant");
         assert_eq!(names(app, &admin, &format!("tenant_id={other}")).await, ["m 4"]);
     }
 }
@@ -343,17 +350,17 @@ both! {
         );
         assert_eq!(import(app, &admin, "", list).await.json()["inserted"], 6);
         let reprice = async |token: &str, body: Value| app.post("/api/v1/prices/reprice", token, body).await.json();
-        let dry = reprice(&own, json!({ "dry_run": true })).await;
+        let dry = reprice(&admin, json!({ "dry_run": true, "tenant_id": acme })).await;
         // 6 and 5 dollars, and 60 tokens at 4 and 40 at 1 a million.
         assert_eq!((&dry["examined"], &dry["repriced"], &dry["cost_usd"]), (&json!(6), &json!(3), &json!("11.00028")), "{dry}");
         assert_eq!(usage_correction::Entity::find().count(&app.database).await.unwrap(), 0);
         let changes = app.changes();
-        let done = reprice(&own, json!({})).await;
+        let done = reprice(&admin, json!({ "tenant_id": acme })).await;
         assert_eq!((&done["repriced"], &done["cost_usd"]), (&json!(3), &json!("11.00028")));
         let reasons: Vec<_> = done["left"].as_array().unwrap().iter().map(|left| format!("{} {}", left["model"].as_str().unwrap(), left["reason"].as_str().unwrap())).collect();
         assert_eq!(reasons, ["m unknown_provider", "tokens quantities_not_kept", "unlisted no_price"]);
         assert!(app.changes() > changes, "gateways are told");
-        assert_eq!(reprice(&own, json!({})).await["repriced"], 0, "once");
+        assert_eq!(reprice(&admin, json!({ "tenant_id": acme })).await["repriced"], 0, "once");
         assert_eq!(reprice(&admin, json!({ "tenant_id": other })).await["cost_usd"], "6", "the platform's price");
 
         for (before, cost) in records.iter().zip([Some(6_000_000_000), Some(5_000_000_000), Some(6_000_000_000), None, None, None, Some(280_000)]) {
