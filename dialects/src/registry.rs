@@ -2,7 +2,9 @@
 
 use domain::provider::{Operation, ProviderKind};
 
-use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, UpstreamModel, VoiceDirectory};
+use crate::contract::{
+    JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, UpstreamModel, VoiceDirectory,
+};
 use crate::conversation::agent::AgentOpener;
 use crate::error::Fault;
 use crate::live::LiveOpener;

@@ -345,7 +345,11 @@ mod tests {
                     before = Before { audio_in_ms: before.audio_in_ms + audio_in_ms, request: true };
                 }
                 let whole = Usage { audio_in_ms: slices.iter().sum(), ..Usage::default() };
-                assert_eq!(cost(&whole, &prices).known(), Some(NanoUsd(parts)), "{minimum_ms}, {rounding_ms}: {slices:?}");
+                assert_eq!(
+                    cost(&whole, &prices).known(),
+                    Some(NanoUsd(parts)),
+                    "{minimum_ms}, {rounding_ms}: {slices:?}"
+                );
             }
         }
     }

@@ -26,8 +26,8 @@ pub use import::{
     Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear,
     outcomes,
 };
-pub use read::{PriceRow, dollars, is_length, moment, whole};
 pub use merge::decided_costs;
+pub use read::{PriceRow, dollars, is_length, moment, whole};
 pub use rows::Format;
 
 /// The lists that come with the program.

@@ -8,8 +8,8 @@ use domain::usage::Usage;
 use entities::price;
 use sea_orm::prelude::Uuid;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
-    QueryFilter, TransactionTrait,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, Database, DatabaseConnection, EntityTrait,
+    PaginatorTrait, QueryFilter, TransactionTrait,
 };
 use time::macros::datetime;
 
@@ -321,9 +321,7 @@ async fn a_quotation_mark_that_is_not_closed_swallows_no_rows() {
 async fn no_cell_of_an_export_is_a_formula_and_each_comes_back() {
     let db = database().await;
     let names = ["=1+1", "+1", "-1", "@x", "＝1", "＋1", "－1", "＠x", "'=1", "' ＝1", "plain", "it's"];
-    let row = |name: &str| {
-        format!("openai,'{name},speech,million_characters,9,0,0,2026-01-01,'{name},'{name}\n")
-    };
+    let row = |name: &str| format!("openai,'{name},speech,million_characters,9,0,0,2026-01-01,'{name},'{name}\n");
     let of_names: String = names[..10].iter().map(|name| row(name)).collect();
     let plain: String = names[10..].iter().map(|name| row(name).replace(",'", ",")).collect();
     let told = import(&db, format!("provider,{HEADER}{of_names}{plain}"), options()).await.unwrap();
@@ -419,7 +417,7 @@ async fn a_price_that_no_record_names_any_more_is_told_by_the_sums() {
         VALUES ('p', 'cloud', 'azure', 'https://example.com', 'api', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')";
     db.execute_unprepared(provider).await.unwrap();
     let day = |date: time::Date| date.midnight().assume_utc().unix_timestamp();
-    let (first, before) = (day(time::macros::date!(2026-01-01)), day(time::macros::date!(2025-12-31)));
+    let (first, before) = (day(time::macros::date!(2026 - 01 - 01)), day(time::macros::date!(2025 - 12 - 31)));
     for (day, operation, provider, model, unpriced) in [
         (first, "realtime", "gone", "billed", 1),
         (first, "realtime", "gone", "heard", 0),
@@ -441,18 +439,22 @@ async fn a_price_that_no_record_names_any_more_is_told_by_the_sums() {
     let told = import(&db, list("2"), options()).await.unwrap();
     assert_eq!(told.problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 3, 7], "{told:?}");
     for price in entities::price::Entity::find().all(&db).await.unwrap() {
-        let is_kept = matches!(
-            (price.tenant_id.is_some(), price.model.as_str()),
-            (false, "billed" | "heard") | (true, "own")
-        );
+        let is_kept =
+            matches!((price.tenant_id.is_some(), price.model.as_str()), (false, "billed" | "heard") | (true, "own"));
         assert_eq!(decided_costs(&db, &price).await.unwrap(), is_kept, "{price:?}");
     }
     let dearer = |row: price::Model| price::ActiveModel { usd: Set("77".to_owned()), ..row.into() };
     seed(&db, NOW).await.unwrap();
     let shipped = price::Entity::find().filter(price::Column::Model.eq("gpt-live-1")).one(&db).await.unwrap().unwrap();
-    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) }).exec(&db).await.unwrap();
+    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) })
+        .exec(&db)
+        .await
+        .unwrap();
     assert_eq!((seed(&db, NOW).await.unwrap().updated, seed(&db, NOW).await.unwrap().updated), (1, 0));
-    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) }).exec(&db).await.unwrap();
+    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) })
+        .exec(&db)
+        .await
+        .unwrap();
     let sum = format!(
         "INSERT INTO usage_daily_all (bucket_start, shard, operation, provider, model_served, model_asked, requests)
         VALUES ({first}, 0, 'realtime', 'gone', 'gpt-live-1', 'm', 1)"

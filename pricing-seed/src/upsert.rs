@@ -69,9 +69,7 @@ fn is_same_price(old: &price::Model, new: &price::Model) -> bool {
 }
 
 fn is_same(old: &price::Model, new: &price::Model) -> bool {
-    is_same_price(old, new)
-        && old.source == new.source
-        && old.read_on == new.read_on
+    is_same_price(old, new) && old.source == new.source && old.read_on == new.read_on
 }
 
 fn changed(old: &price::Model, new: price::Model) -> price::ActiveModel {

@@ -126,13 +126,7 @@ impl Meter {
 
     /// Records one turn of a session and keeps the account open: the one that is open, or with the
     /// `model` that transcribes what is said, the oldest utterance.
-    pub fn turn(
-        &mut self,
-        part: Part,
-        prices: Option<Arc<[Price]>>,
-        model: Option<&str>,
-        status: UsageStatus,
-    ) {
+    pub fn turn(&mut self, part: Part, prices: Option<Arc<[Price]>>, model: Option<&str>, status: UsageStatus) {
         let Some(mut served) = self.served.take() else { return };
         let Part { usage, source, before_ms } = part;
         let before = Before { audio_in_ms: before_ms, request: before_ms > 0 || (model.is_none() && served.turned) };
