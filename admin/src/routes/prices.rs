@@ -123,7 +123,7 @@ async fn begin_change(one: &One) -> Result<(DatabaseTransaction, price::Model), 
     prices::lock(&transaction).await?;
     let row = one.lock::<price::Entity>(&transaction).await?;
     let has_begun = row.effective_from <= OffsetDateTime::now_utc();
-    if has_begun && prices::decided_a_cost(&transaction, row.id).await? {
+    if has_begun && pricing_seed::decided_costs(&transaction, &row).await? {
         let detail = "It has decided what was billed. Make another price with a later effective_from instead.";
         return Err(AdminError::conflict("in_use", detail));
     }

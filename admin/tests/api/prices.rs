@@ -380,6 +380,44 @@ both! {
 }
 
 both! {
+    async fn records_get_the_prices_that_calls_are_billed_by(app: &TestApp) {
+        let admin = app.platform().await;
+        let acme = app.tenant("acme").await;
+        openai(app).await;
+        app.provider_of(Some(acme), "agents", "ultravox").await;
+        let june = datetime!(2026-06-01 10:00 UTC);
+        let of = |operation: &str, sequence: i64, audio_in_ms: i64, model: &str, provider: &str| {
+            let mut record = record(acme, provider, model, june);
+            (record.operation, record.sequence, record.audio_in_ms) = (operation.to_owned(), sequence, audio_in_ms);
+            record.session_id = (operation == "realtime").then(|| Id(Uuid::now_v7()));
+            record
+        };
+        let records = [
+            of("translation", 0, 60_000, "m", "main"),
+            of("realtime", 0, 60_500, "m", "main"),
+            of("realtime", 1, 60_000, "m", "main"),
+            of("realtime", 2, 60_500, "m", "main"),
+            of("realtime", 3, 60_000, "one-of-ours", "agents"),
+            of("chat", 0, 60_000, "m", "main"),
+        ];
+        write(app, &records).await;
+        let list = format!(
+            "{HEADER},openai,m,transcription,audio_minute,6,0,1000,2026-01-01,page,d\n\
+             ,ultravox,ultravox-v0.7,realtime,audio_minute,0.05,0,6000,2026-01-01,page,d\n"
+        );
+        assert_eq!(import(app, &admin, "", list).await.json()["inserted"], 2);
+        let done = app.post("/api/v1/prices/reprice", &admin, json!({})).await.json();
+        let left: Vec<_> = done["left"].as_array().unwrap().iter().map(|left| (&left["operation"], &left["reason"])).collect();
+        // What a step has of a part of a session depends on what was billed before.
+        assert_eq!(left, [(&json!("chat"), &json!("no_price")), (&json!("realtime"), &json!("quantities_not_kept"))]);
+        for (before, cost) in records.iter().zip([Some(6_000_000_000), Some(6_100_000_000), Some(6_000_000_000), None, Some(50_000_000), None]) {
+            let after = usage_record::Entity::find_by_id(before.id).one(&app.database).await.unwrap().unwrap();
+            assert_eq!(after.cost_nano_usd, cost, "{} {}", before.operation, before.sequence);
+        }
+    }
+}
+
+both! {
     async fn pricing_goes_on_where_a_request_has_stopped(app: &TestApp) {
         let admin = app.platform().await;
         let acme = app.tenant("acme").await;
