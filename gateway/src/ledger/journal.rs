@@ -178,14 +178,21 @@ impl Journal {
     pub(super) fn acknowledge(&self, upto: Position) {
         let mut files = self.files();
         files.acknowledged = files.acknowledged.max(upto);
-        let Position { segment, end } = files.acknowledged;
+        // The segment in use goes too once it has some size: deleting and making it for every record
+        // of a quiet gateway would cost more than a replay of the little it holds.
+        self.reclaim(&mut files, self.limits.segment_bytes / 8);
+        self.note_acknowledged(&files);
+    }
+
+    /// Notes it for a later process, while there is a segment that it is about or a later one: where there is none,
+    /// an earlier version of the program begins with the first number again.
+    fn note_acknowledged(&self, files: &Files) {
+        let is_about = files.segments.last_key_value().is_some_and(|(last, _)| *last >= files.acknowledged.segment);
+        let Position { segment, end } = if is_about { files.acknowledged } else { Position::default() };
         let mark = [segment.to_le_bytes(), end.to_le_bytes()].concat();
         if let Err(error) = self.mark.write_all_at(&mark, 0) {
             tracing::warn!(%error, "the journal cannot note what the database has; a restart replays more");
         }
-        // The segment in use goes too once it has some size: deleting and making it for every record
-        // of a quiet gateway would cost more than a replay of the little it holds.
-        self.reclaim(&mut files, self.limits.segment_bytes / 8);
     }
 
     /// Asks the disk to hold everything appended so far.
@@ -225,7 +232,9 @@ impl Journal {
 
     /// Deletes every acknowledged segment, the one in use too.
     pub(super) fn tidy(&self) {
-        self.reclaim(&mut self.files(), 1);
+        let mut files = self.files();
+        self.reclaim(&mut files, 1);
+        self.note_acknowledged(&files);
     }
 
     /// Bytes on disk.

@@ -207,6 +207,7 @@ async fn what_the_database_has_is_not_replayed_after_a_kill() {
     assert_eq!(ledger.close(Duration::from_secs(60)).await.pending_records, 0);
     assert_eq!(database.count(), 4);
     drop(ledger);
+    assert_eq!(std::fs::read(dir.path().join("acknowledged")).unwrap(), [0; 16], "nothing is left that it is about");
     let ledger = reopen(dir.path(), limits, &database).await;
     ledger.record(record(7)).unwrap();
     drop(ledger);
