@@ -49,7 +49,7 @@ pub struct Price {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePrice {
-    /// Whose price; a tenant's people make their tenant's own, whether they name it or not.
+    /// Whose own price; without it the platform's.
     pub tenant_id: Option<Uuid>,
     /// Kind of the provider that bills it.
     #[schema(schema_with = provider_kinds)]

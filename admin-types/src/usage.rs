@@ -392,17 +392,18 @@ pub struct UsageGroup {
     pub name: Option<String>,
 }
 
-/// How long calls took, in milliseconds. Percentiles are interpolated in a histogram.
+/// How long calls took, in milliseconds. Percentiles are interpolated in a histogram, and `null` where they lie
+/// above its last bound of 177,828 ms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageTimes {
     /// The mean.
     pub mean_ms: i64,
     /// Half of the calls took no longer.
-    pub p50_ms: i64,
+    pub p50_ms: Option<i64>,
     /// 95 of 100 took no longer.
-    pub p95_ms: i64,
+    pub p95_ms: Option<i64>,
     /// 99 of 100 took no longer.
-    pub p99_ms: i64,
+    pub p99_ms: Option<i64>,
 }
 
 /// Whose invoice is compared.

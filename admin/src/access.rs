@@ -82,16 +82,16 @@ pub const ROUTES: &[(Method, &str, Access)] = &[
     (Method::PUT, "/api/v1/log-level", PLATFORM),
     (Method::DELETE, "/api/v1/log-level", PLATFORM),
     (Method::GET, "/api/v1/debug/profile", PLATFORM),
-    // prices
+    // prices: what is billed on the platform's accounts is the platform's to set
     (Method::GET, "/api/v1/prices", VIEWER),
-    (Method::POST, "/api/v1/prices", ADMIN),
+    (Method::POST, "/api/v1/prices", PLATFORM),
     (Method::GET, "/api/v1/prices/export", VIEWER),
-    (Method::POST, "/api/v1/prices/import", ADMIN),
+    (Method::POST, "/api/v1/prices/import", PLATFORM),
     (Method::GET, "/api/v1/prices/unpriced", VIEWER),
-    (Method::POST, "/api/v1/prices/reprice", ADMIN),
+    (Method::POST, "/api/v1/prices/reprice", PLATFORM),
     (Method::GET, "/api/v1/prices/{id}", VIEWER),
-    (Method::PATCH, "/api/v1/prices/{id}", ADMIN),
-    (Method::DELETE, "/api/v1/prices/{id}", ADMIN),
+    (Method::PATCH, "/api/v1/prices/{id}", PLATFORM),
+    (Method::DELETE, "/api/v1/prices/{id}", PLATFORM),
     // usage
     (Method::GET, "/api/v1/usage", VIEWER),
     (Method::GET, "/api/v1/usage/records", VIEWER),

@@ -2,7 +2,9 @@
 
 use domain::provider::{Operation, ProviderKind};
 
-use crate::contract::{JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, VoiceDirectory};
+use crate::contract::{
+    JsonDialect, RealtimeOpener, SpeechDialect, TranscriptionDialect, UpstreamModel, VoiceDirectory,
+};
 use crate::conversation::agent::AgentOpener;
 use crate::error::Fault;
 use crate::live::LiveOpener;
@@ -97,6 +99,13 @@ impl Provider {
             Operation::Realtime => self.realtime.is_some() || self.live.is_some() || self.agent.is_some(),
             Operation::Passthrough => self.surface.is_some(),
         }
+    }
+
+    /// The family under which a model is priced that has no price of its own.
+    #[must_use]
+    pub fn family(&self, model: &UpstreamModel) -> Option<&'static str> {
+        let agents = self.agent.and_then(|agents| agents.priced_as(model));
+        agents.or_else(|| self.surface.and_then(|surface| (surface.priced_as)(&model.model)))
     }
 }
 

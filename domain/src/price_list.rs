@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::ids::TenantId;
-use crate::pricing::{Price, Unit};
+use crate::pricing::{Basis, Price, Unit};
 use crate::provider::{Operation, ProviderKind};
 use time::OffsetDateTime;
 
@@ -74,7 +74,8 @@ impl PriceList {
     }
 
     /// The prices in force at `now`, one of each unit; none where the model is unpriced. A tenant's
-    /// own row goes before the platform's of the same unit, whichever is newer.
+    /// own row goes before the platform's of the same unit, whichever is newer. Of time or characters and
+    /// tokens the one with the newest row is in force, a tenant's own before the platform's here too.
     #[must_use]
     pub fn at(
         &self,
@@ -90,6 +91,39 @@ impl PriceList {
         let current = begun.checked_sub(1).and_then(|index| periods.get(index));
         current.map_or(&self.nothing, |period| &period.prices)
     }
+
+    /// The prices that a use at `now` is billed by. A model without a price of its own has its family's; a
+    /// translation, and a model of no family inside a realtime session, then has its price as transcription.
+    #[must_use]
+    pub fn billed_at(
+        &self,
+        tenant: TenantId,
+        kind: ProviderKind,
+        names: Names<'_>,
+        operation: Operation,
+        now: OffsetDateTime,
+    ) -> &Arc<[Price]> {
+        let of = |model: &str, operation| self.at(tenant, kind, model, operation, now);
+        let mut found = of(names.model, operation);
+        if let (true, Some(family)) = (found.is_empty(), names.family) {
+            found = of(family, operation);
+        }
+        match (operation, names.family) {
+            (Operation::Translation, _) | (Operation::Realtime, None) if found.is_empty() => {
+                of(names.model, Operation::Transcription)
+            }
+            _ => found,
+        }
+    }
+}
+
+/// Under which names a model is priced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// Its own.
+    pub model: &'a str,
+    /// That of its family, where its vendor prices by families, as agents are.
+    pub family: Option<&'a str>,
 }
 
 type Subject = (String, ProviderKind, Operation);
@@ -113,7 +147,22 @@ fn periods(own: &[ListedPrice], general: &[ListedPrice]) -> Vec<Period> {
 fn in_force(own: &[ListedPrice], general: &[ListedPrice], now: OffsetDateTime) -> Arc<[Price]> {
     let mut chosen: BTreeMap<&'static str, &ListedPrice> = newest(general, now);
     chosen.extend(newest(own, now));
-    chosen.into_values().map(|row| row.price.clone()).collect()
+    let followed = followed(own, now).or_else(|| followed(general, now));
+    let stands = |row: &&ListedPrice| followed != Some(row.price.unit.basis());
+    chosen.into_values().filter(stands).map(|row| row.price.clone()).collect()
+}
+
+/// Of time or characters and tokens the one that the other has followed; none where no row says which counts.
+fn followed(rows: &[ListedPrice], now: OffsetDateTime) -> Option<Basis> {
+    let newest = |basis: Basis| {
+        let begun = rows.iter().filter(|row| row.effective_from <= now && row.price.unit.basis() == basis);
+        begun.map(|row| row.effective_from).max()
+    };
+    match (newest(Basis::Flat), newest(Basis::Tokens)) {
+        (None, None) => None,
+        // Of one moment, time and characters stand.
+        (flat, tokens) => Some(if flat >= tokens { Basis::Tokens } else { Basis::Flat }),
+    }
 }
 
 /// The newest row of each measure that has begun by `now`. Of two of one moment the later id wins,
@@ -194,6 +243,63 @@ mod tests {
         let now = at(&list, ACME, NOW);
         assert_eq!(now, [(Unit::AudioMinute, "0.5".to_owned()), (Unit::Request, "7".to_owned())]);
         assert_eq!(at(&list, OTHER, NOW).first(), Some(&(Unit::AudioMinute, "2".to_owned())));
+    }
+
+    #[test]
+    fn the_newest_row_decides_whether_time_or_tokens_are_billed() {
+        let (first, second) = (datetime!(2026-01-01 0:00 UTC), datetime!(2026-06-01 0:00 UTC));
+        let minute = |tenant, usd, from| row(tenant, Unit::AudioMinute, usd, from);
+        let text = |tenant, usd, from| row(tenant, Unit::TextIn, usd, from);
+        let request = || row(None, Unit::Request, "7", first);
+        let (by_time, by_tokens) = (Unit::AudioMinute, Unit::TextIn);
+        for (rows, of_acme, of_others) in [
+            (vec![minute(None, "1", first), text(None, "2", second)], by_tokens, by_tokens),
+            (vec![text(None, "2", first), minute(None, "1", second)], by_time, by_time),
+            (vec![minute(None, "1", first), text(None, "0", second)], by_tokens, by_tokens),
+            (vec![minute(None, "1", first), text(None, "2", first)], by_time, by_time),
+            (vec![minute(Some(ACME), "1", first), text(None, "2", second)], by_time, by_tokens),
+            (vec![minute(None, "1", second), text(Some(ACME), "2", first)], by_tokens, by_time),
+            (vec![minute(None, "1", first), text(None, "2", datetime!(2027-01-01 0:00 UTC))], by_time, by_time),
+        ] {
+            let told = format!("{rows:?}");
+            let list = PriceList::new(rows.into_iter().chain([request()]));
+            let units = |tenant| at(&list, tenant, NOW).into_iter().map(|(unit, _)| unit).collect::<BTreeSet<_>>();
+            assert_eq!(units(ACME), BTreeSet::from([of_acme, Unit::Request]), "{told}");
+            assert_eq!(units(OTHER), BTreeSet::from([of_others, Unit::Request]), "{told}");
+        }
+        let list = PriceList::new([minute(None, "1", first), text(None, "2", second)]);
+        assert_eq!(at(&list, OTHER, first), [(by_time, "1".to_owned())], "and tokens only from their day on");
+    }
+
+    #[test]
+    fn a_model_without_a_price_has_its_familys_or_that_of_transcription() {
+        use Operation::{Chat, Realtime, Speech, Transcription, Translation};
+        let of = |model: &str, operation, usd| {
+            let row = row(None, Unit::AudioMinute, usd, datetime!(2026-01-01 0:00 UTC));
+            ListedPrice { model: model.to_owned(), operation, ..row }
+        };
+        let list = PriceList::new([
+            of("own", Realtime, "1"),
+            of("own", Transcription, "2"),
+            of("heard", Transcription, "3"),
+            of("agents", Realtime, "4"),
+            of("voices", Speech, "5"),
+        ]);
+        for (model, family, operation, usd) in [
+            ("own", Some("agents"), Realtime, Some("1")),
+            ("own", None, Translation, Some("2")),
+            ("heard", None, Realtime, Some("3")),
+            ("heard", None, Translation, Some("3")),
+            ("heard", None, Chat, None),
+            ("mine", Some("agents"), Realtime, Some("4")),
+            ("heard", Some("voices"), Realtime, None),
+            ("mine", Some("voices"), Speech, Some("5")),
+            ("mine", None, Speech, None),
+        ] {
+            let found = list.billed_at(ACME, ProviderKind::Openai, Names { model, family }, operation, NOW);
+            let found = found.first().map(|price| price.usd.to_string());
+            assert_eq!(found.as_deref(), usd, "{model} {family:?} {operation}");
+        }
     }
 
     #[test]

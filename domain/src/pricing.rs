@@ -40,6 +40,36 @@ named! {
     }
 }
 
+/// What a price goes by. Of time or characters and tokens one counts at a time; requests count beside either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The length of audio, and characters.
+    Flat,
+    /// Tokens.
+    Tokens,
+    /// Requests.
+    Requests,
+}
+
+impl Unit {
+    /// What it goes by.
+    #[must_use]
+    pub const fn basis(self) -> Basis {
+        match self {
+            Self::AudioHour | Self::AudioMinute | Self::AudioSecond | Self::MillionCharacters => Basis::Flat,
+            Self::TextIn
+            | Self::CachedTextIn
+            | Self::TextOut
+            | Self::AudioIn
+            | Self::CachedAudioIn
+            | Self::AudioOut
+            | Self::ImageIn
+            | Self::CachedImageIn => Basis::Tokens,
+            Self::Request => Basis::Requests,
+        }
+    }
+}
+
 /// One row of the price list, in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
@@ -75,48 +105,75 @@ impl Cost {
     }
 }
 
+/// What of a session is billed before a part of it, so that the parts together cost what the whole does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Before {
+    /// Milliseconds of audio, of which the steps and the least were billed.
+    pub audio_in_ms: u64,
+    /// The request was.
+    pub request: bool,
+}
+
 /// The cost of `usage` under `prices` (all rows in force for one model and operation).
 ///
-/// A model is billed by time, by characters or by tokens: time and characters count where the list
-/// has a row for them; tokens count where it has token rows. A model priced by time whose provider
-/// reports tokens as well is billed by time alone.
+/// A model is billed by time and characters where the list has a row for them, else by tokens: a model
+/// priced by time whose provider reports tokens as well is billed by time alone. Requests count beside
+/// either. [`PriceList`](crate::price_list::PriceList) has left one of the two where one follows the other.
 ///
 /// A quantity that a row bills and nobody counted is unknown: the whole is unpriced then. Nothing is
 /// unknown about what is free, so a row of zero dollars needs no count.
 #[must_use]
 pub fn cost(usage: &Usage, prices: &[Price]) -> Cost {
-    let flat = [Unit::AudioHour, Unit::AudioMinute, Unit::AudioSecond, Unit::MillionCharacters, Unit::Request];
-    let mut flat = flat.into_iter().filter_map(|unit| find(prices, unit)).peekable();
-    let sum = if flat.peek().is_some() { flat_sum(usage, flat) } else { token_sum(usage, prices) };
-    sum.map_or(Cost::Unpriced, |sum| sum.with_surcharge(usage.surcharge_percent).finish(prices))
+    cost_after(Before::default(), usage, prices)
+}
+
+/// As [`cost`], of a part of a session before which so much was billed: minimum and steps of audio are those of
+/// the whole, which is one request.
+#[must_use]
+pub fn cost_after(before: Before, usage: &Usage, prices: &[Price]) -> Cost {
+    let has = |basis: Basis| prices.iter().any(|price| price.unit.basis() == basis);
+    let mut sum = Sum::default();
+    let counted = if has(Basis::Flat) {
+        add_flat(&mut sum, before, usage, prices)
+    } else if has(Basis::Tokens) {
+        add_tokens(&mut sum, usage, prices)
+    } else {
+        Some(())
+    };
+    if counted.is_none() {
+        return Cost::Unpriced;
+    }
+    if let Some(price) = find(prices, Unit::Request) {
+        sum.add(if before.request { 0 } else { usage.requests.max(1) }, 1, price);
+    }
+    sum.with_surcharge(usage.surcharge_percent).finish(prices)
 }
 
 fn find(prices: &[Price], unit: Unit) -> Option<&Price> {
     prices.iter().find(|price| price.unit == unit)
 }
 
-/// By time, characters and requests; `None` where one of them was not counted.
-fn flat_sum<'a>(usage: &Usage, prices: impl Iterator<Item = &'a Price>) -> Option<Sum> {
-    let mut sum = Sum::default();
-    for price in prices {
-        let (count, per) = match price.unit {
+/// By time and characters; `None` where one of them was not counted.
+fn add_flat(sum: &mut Sum, before: Before, usage: &Usage, prices: &[Price]) -> Option<()> {
+    for unit in [Unit::AudioHour, Unit::AudioMinute, Unit::AudioSecond, Unit::MillionCharacters] {
+        let Some(price) = find(prices, unit) else { continue };
+        let (count, per) = match unit {
             Unit::AudioHour => (usage.audio_in_ms, 3_600_000),
             Unit::AudioMinute => (usage.audio_in_ms, 60_000),
             Unit::AudioSecond => (usage.audio_in_ms, 1_000),
-            Unit::MillionCharacters => (usage.characters, 1_000_000),
-            _ => (usage.requests.max(1), 1),
+            _ => (usage.characters, 1_000_000),
         };
         if count == 0 && !price.usd.is_zero() {
             return None;
         }
-        let is_time = matches!(price.unit, Unit::AudioHour | Unit::AudioMinute | Unit::AudioSecond);
-        sum.add(if is_time { billed_ms(count, price) } else { count }, per, price);
+        let is_time = unit != Unit::MillionCharacters;
+        sum.add(if is_time { billed_after(before.audio_in_ms, count, price) } else { count }, per, price);
     }
-    Some(sum)
+    Some(())
 }
 
 /// By tokens; `None` where none was counted, or one has no price.
-fn token_sum(usage: &Usage, prices: &[Price]) -> Option<Sum> {
+fn add_tokens(sum: &mut Sum, usage: &Usage, prices: &[Price]) -> Option<()> {
     let fresh = |all: u64, cached: u64| all.saturating_sub(cached);
     let tokens = [
         (Unit::TextIn, fresh(usage.text_tokens_in, usage.cached_text_tokens)),
@@ -128,14 +185,20 @@ fn token_sum(usage: &Usage, prices: &[Price]) -> Option<Sum> {
         (Unit::ImageIn, fresh(usage.image_tokens_in, usage.cached_image_tokens)),
         (Unit::CachedImageIn, usage.cached_image_tokens),
     ];
-    if !usage.has_tokens() && !prices.iter().all(|price| price.usd.is_zero()) {
+    let is_free = |price: &Price| price.unit.basis() != Basis::Tokens || price.usd.is_zero();
+    if !usage.has_tokens() && !prices.iter().all(is_free) {
         return None;
     }
-    let mut sum = Sum::default();
     for (unit, count) in tokens.into_iter().filter(|(_, count)| *count > 0) {
         sum.add(count, 1_000_000, find(prices, unit)?);
     }
-    Some(sum)
+    Some(())
+}
+
+/// What a part of a session adds to what was billed before it.
+fn billed_after(before_ms: u64, measured_ms: u64, price: &Price) -> u64 {
+    let paid = if before_ms == 0 { 0 } else { billed_ms(before_ms, price) };
+    billed_ms(before_ms.saturating_add(measured_ms), price).saturating_sub(paid)
 }
 
 /// Audio as the provider bills it: at least the minimum, in whole steps.
@@ -253,6 +316,42 @@ mod tests {
         let absurd = Usage { surcharge_percent: u64::MAX, ..usage };
         assert!(cost(&absurd, &prices).known().is_some_and(|cost| cost.0 > 0), "never less than nothing");
         assert_eq!(cost(&usage, &[]), Cost::Unpriced);
+    }
+
+    #[test]
+    fn a_request_is_billed_beside_time_and_beside_tokens() {
+        let request = price(Unit::Request, "0.001", 0);
+        let tokens = [price(Unit::TextIn, "4", 0), request.clone()];
+        let usage = Usage { audio_in_ms: 60_000, text_tokens_in: 1_000, requests: 1, ..Usage::default() };
+        assert_eq!(cost(&usage, &tokens).known(), Some(NanoUsd(4_000_000 + 1_000_000)));
+        assert_eq!(cost(&Usage { text_tokens_in: 0, ..usage }, &tokens), Cost::Unpriced, "nobody counted the tokens");
+        let time = [price(Unit::AudioMinute, "0.006", 0), request.clone()];
+        assert_eq!(cost(&usage, &time).known(), Some(NanoUsd(6_000_000 + 1_000_000)));
+        assert_eq!(cost(&usage, &[request]).known(), Some(NanoUsd(1_000_000)), "by requests alone");
+        assert_eq!(cost(&usage, &[]), Cost::Unpriced);
+    }
+
+    #[test]
+    fn the_parts_of_a_session_cost_what_the_whole_does() {
+        let slices: [&[u64]; 4] = [&[1_000; 7], &[59_999, 1, 1], &[61_000, 59_000, 500], &[6_000, 0, 6_000]];
+        for (minimum_ms, rounding_ms) in [(0, 0), (0, 60_000), (90_000, 0), (10_000, 7_000), (0, 1_000)] {
+            let minute = Price { minimum_ms, rounding_ms, ..price(Unit::AudioMinute, "0.06", 0) };
+            let prices = [minute, price(Unit::Request, "0.25", 0)];
+            for slices in slices {
+                let (mut before, mut parts) = (Before::default(), 0);
+                for audio_in_ms in slices.iter().copied().filter(|ms| *ms > 0) {
+                    let part = Usage { audio_in_ms, ..Usage::default() };
+                    parts += cost_after(before, &part, &prices).known().unwrap().0;
+                    before = Before { audio_in_ms: before.audio_in_ms + audio_in_ms, request: true };
+                }
+                let whole = Usage { audio_in_ms: slices.iter().sum(), ..Usage::default() };
+                assert_eq!(
+                    cost(&whole, &prices).known(),
+                    Some(NanoUsd(parts)),
+                    "{minimum_ms}, {rounding_ms}: {slices:?}"
+                );
+            }
+        }
     }
 
     #[test]

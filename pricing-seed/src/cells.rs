@@ -3,7 +3,7 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use crate::export::FORMULA;
+use crate::export::is_formula;
 use crate::read::Fields;
 use crate::rows::{MAX_ROW_BYTES, Row, Unreadable};
 
@@ -24,6 +24,32 @@ pub(crate) const COLUMNS: [&str; 11] = [
     "read_on",
 ];
 
+/// Where in a row's quotation marks the reading stands, as the reader takes them: one that is not closed would take
+/// what follows into its row, however many rows that is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Quotes {
+    /// At the beginning of a cell.
+    #[default]
+    Before,
+    /// In a cell without them, or behind them.
+    Outside,
+    /// Between them.
+    Inside,
+    /// Behind a mark between them, which closes them or is the first of two.
+    Closing,
+}
+
+impl Quotes {
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Inside, b'"') => Self::Closing,
+            (Self::Before | Self::Closing, b'"') | (Self::Inside, _) => Self::Inside,
+            (_, b',' | b'\r' | b'\n') => Self::Before,
+            _ => Self::Outside,
+        }
+    }
+}
+
 /// The state between two pieces of a list.
 pub(crate) struct Cells {
     reader: Reader,
@@ -37,6 +63,7 @@ pub(crate) struct Cells {
     line_ends: u64,
     line: u64,
     is_inside: bool,
+    quotes: Quotes,
     /// Which column each cell is of.
     columns: Option<Vec<usize>>,
     needs_provider: bool,
@@ -56,6 +83,7 @@ impl Cells {
             line_ends: 0,
             line: 0,
             is_inside: false,
+            quotes: Quotes::default(),
             columns: None,
             needs_provider,
             head: Some(Vec::new()),
@@ -79,6 +107,9 @@ impl Cells {
         if let Some(head) = self.head.take() {
             self.read(&head, rows)?;
         }
+        if self.quotes == Quotes::Inside {
+            return Err(self.unclosed());
+        }
         self.read(&[], rows)?;
         if self.columns.is_none() {
             return Err(Unreadable { line: 1, reason: "there is no line of column names".to_owned() });
@@ -98,7 +129,9 @@ impl Cells {
             let text = self.text.get_mut(self.filled..).unwrap_or_default();
             let ends = self.ends.get_mut(self.cells..).unwrap_or_default();
             let (result, taken, filled, cells) = self.reader.read_record(bytes, text, ends);
-            self.count_lines(bytes.get(..taken).unwrap_or_default());
+            let row = bytes.get(..taken).unwrap_or_default();
+            self.count_lines(row);
+            self.follow_quotes(row)?;
             bytes = bytes.get(taken..).unwrap_or_default();
             self.filled += filled;
             self.cells += cells;
@@ -128,6 +161,22 @@ impl Cells {
             self.line = (self.line_ends + 1).max(self.line + 1);
         }
         row
+    }
+
+    /// No cell has a line break, so that the first one between quotation marks tells that one is not closed.
+    fn follow_quotes(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+        for byte in bytes {
+            if self.quotes == Quotes::Inside && matches!(byte, b'\r' | b'\n') {
+                return Err(self.unclosed());
+            }
+            self.quotes = self.quotes.after(*byte);
+        }
+        Ok(())
+    }
+
+    fn unclosed(&self) -> Unreadable {
+        let reason = "the line ends inside a quotation mark (\"): it is not closed, or a cell has a line break";
+        Unreadable { line: self.line, reason: reason.to_owned() }
     }
 
     fn count_lines(&mut self, bytes: &[u8]) {
@@ -218,7 +267,7 @@ fn fields(cells: &[&str], columns: &[usize]) -> Result<Fields, String> {
 /// Takes back what the export put before a cell that a spreadsheet would run as a formula.
 fn unguard(cell: &str) -> String {
     match cell.strip_prefix('\'') {
-        Some(rest) if rest.trim_start_matches('\'').starts_with(FORMULA) => rest.to_owned(),
+        Some(rest) if is_formula(rest) => rest.to_owned(),
         _ => cell.to_owned(),
     }
 }

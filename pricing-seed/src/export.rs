@@ -13,8 +13,8 @@ use crate::SeedError;
 use crate::cells::COLUMNS;
 use crate::rows::Format;
 
-/// A cell that begins so would be run as a formula by a spreadsheet.
-pub(crate) const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What begins a formula in a spreadsheet, behind blanks too.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 /// Rows of a page.
 const PAGE: u64 = 1000;
 
@@ -142,7 +142,8 @@ fn line(row: price::Model, names: &HashMap<Id, String>) -> Result<Line, SeedErro
         minimum_ms: row.minimum_ms,
         rounding_ms: row.rounding_ms,
         effective_from: moment(row.effective_from)?,
-        source: row.source,
+        // As an import takes it: it may have been written when line breaks were allowed.
+        source: row.source.replace(char::is_control, " "),
         read_on: row.read_on,
     })
 }
@@ -191,7 +192,12 @@ fn moment(time: OffsetDateTime) -> Result<String, SeedError> {
 
 /// A cell that is guarded already, or looks so, is guarded once more, so that an import gets it back.
 fn guard(cell: String) -> String {
-    if cell.trim_start_matches('\'').starts_with(FORMULA) { format!("'{cell}") } else { cell }
+    if is_formula(&cell) { format!("'{cell}") } else { cell }
+}
+
+/// Whether a cell would be run as a formula by a spreadsheet, whatever guards it already.
+pub(crate) fn is_formula(cell: &str) -> bool {
+    cell.trim_start_matches(['\'', ' ']).starts_with(FORMULA)
 }
 
 fn failed(error: impl std::fmt::Display) -> SeedError {

@@ -26,6 +26,7 @@ pub use import::{
     Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear,
     outcomes,
 };
+pub use merge::decided_costs;
 pub use read::{PriceRow, dollars, is_length, moment, whole};
 pub use rows::Format;
 
@@ -50,7 +51,8 @@ pub struct SeedReport {
     pub updated: u64,
     /// Rows that were there already.
     pub unchanged: u64,
-    /// Rows that a person has set, which the lists that come with the program leave as they are.
+    /// Rows that a person has set or that have decided costs, which the lists that come with the program leave as
+    /// they are.
     pub kept: u64,
 }
 
@@ -96,12 +98,12 @@ pub fn shipped_prices() -> Result<Vec<PriceRow>, SeedError> {
 }
 
 /// Writes the lists that come with the program. A second run changes nothing; prices that a person
-/// has set are kept. `now` is the time of the log line alone: rows carry their own dates.
+/// has set, and those that have begun by `now` and decided costs, are kept.
 ///
 /// # Errors
 /// [`SeedError`].
 pub async fn seed(db: &impl ConnectionTrait, now: OffsetDateTime) -> Result<SeedReport, SeedError> {
-    let report = upsert::upsert(db, &shipped_prices()?).await?;
+    let report = upsert::upsert(db, &shipped_prices()?, now).await?;
     tracing::info!(
         at = %now,
         inserted = report.inserted,

@@ -1,6 +1,7 @@
 //! What the database does with the rows of a list that are put aside: compares them with each other and
 //! with the table, and writes them. Both databases read these statements alike.
 
+use entities::price;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement, Value};
 
 use crate::import::{ImportReport, NAMED_PROBLEMS, Options, Owner, Problem};
@@ -141,18 +142,87 @@ async fn refuse_overlaps(transaction: &DatabaseTransaction) -> Result<(), DbErr>
     transaction.execute_unprepared(&lengths).await.map(drop)
 }
 
-/// A price that decided what somebody was billed is not changed afterwards.
+/// A price that decided what somebody was billed is not changed afterwards; where it was read may be.
 async fn refuse_used(transaction: &DatabaseTransaction, options: &Options) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    let mark = if backend == DbBackend::Postgres { "$1" } else { "?" };
-    let sql = format!(
-        "UPDATE price_import
-        SET problem = 'price_usd: costs were decided by the row that is there; give a later effective_from instead'
-        WHERE problem IS NULL AND outcome = 'updated' AND effective_from <= {mark}
-            AND EXISTS (SELECT 1 FROM usage_records u WHERE u.price_id = price_import.id)"
+    let is_postgres = backend == DbBackend::Postgres;
+    let mark = if is_postgres { "$1" } else { "?" };
+    let refuse = "UPDATE price_import
+        SET problem = 'price_usd: costs were decided by the row that is there; give a later effective_from instead'";
+    let which = format!(
+        "problem IS NULL AND outcome = 'updated' AND effective_from <= {mark} AND EXISTS (
+            SELECT 1 FROM prices p WHERE p.id = price_import.id AND (p.usd <> price_import.usd
+                OR p.minimum_ms <> price_import.minimum_ms OR p.rounding_ms <> price_import.rounding_ms))"
     );
-    let now: Value = options.now.into();
-    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [now])).await.map(drop)
+    let named = format!(
+        "{refuse} WHERE {which} AND (EXISTS (SELECT 1 FROM usage_records u WHERE u.price_id = price_import.id)
+            OR id IN (SELECT price_id FROM usage_corrections))"
+    );
+    let day = if is_postgres {
+        "CAST(EXTRACT(EPOCH FROM date_trunc('day', effective_from AT TIME ZONE 'UTC')) AS bigint)"
+    } else {
+        "CAST(strftime('%s', substr(effective_from, 1, 10)) AS integer)"
+    };
+    // Records name one row of those that decided a cost, and go in their time: the sums tell what had one.
+    let billed = format!(
+        "{refuse} FROM (
+            SELECT d.tenant, d.operation, d.model_served, p.kind, MAX(d.bucket_start) AS latest FROM (
+                SELECT '' AS tenant, bucket_start, operation, provider, model_served FROM usage_daily_all
+                    WHERE requests > unpriced
+                UNION ALL SELECT tenant_id, bucket_start, operation, provider, model_served FROM usage_daily
+                    WHERE requests > unpriced
+                        AND tenant_id IN (SELECT tenant_key FROM price_import WHERE outcome = 'updated')
+            ) AS d LEFT JOIN providers p ON p.name = d.provider
+            WHERE d.model_served IN (SELECT model FROM price_import WHERE outcome = 'updated')
+            GROUP BY d.tenant, d.operation, d.model_served, p.kind
+        ) AS used
+        WHERE {which} AND used.tenant = tenant_key AND used.model_served = model
+            AND COALESCE(used.kind, provider_kind) = provider_kind AND used.latest >= {day}
+            AND (used.operation = price_import.operation
+                OR (price_import.operation = 'transcription' AND used.operation IN ('translation', 'realtime')))"
+    );
+    for sql in [named, billed] {
+        let now: Value = options.now.into();
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [now])).await?;
+    }
+    Ok(())
+}
+
+/// Whether a price that has begun has decided what somebody was billed: a record or a correction names it, or the
+/// sums tell that what it is for had a cost on its first day or later.
+///
+/// # Errors
+/// The database's.
+pub async fn decided_costs(db: &impl ConnectionTrait, row: &price::Model) -> Result<bool, DbErr> {
+    let backend = db.get_database_backend();
+    let begun = row.effective_from.unix_timestamp().div_euclid(86_400) * 86_400;
+    let mut values: Vec<Value> =
+        vec![row.id.into(), begun.into(), row.model.clone().into(), row.provider_kind.clone().into()];
+    let operations = match row.operation.as_str() {
+        // It stands in for the price of these where they have none.
+        "transcription" => "('transcription', 'translation', 'realtime')",
+        other => {
+            values.push(other.into());
+            "($5)"
+        }
+    };
+    let (table, whose) = match row.tenant_id {
+        None => ("usage_daily_all", String::new()),
+        Some(tenant) => {
+            values.push(tenant.into());
+            ("usage_daily", format!(" AND d.tenant_id = ${}", values.len()))
+        }
+    };
+    // Both databases number their placeholders so.
+    let sql = format!(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM usage_records WHERE price_id = $1)
+            OR EXISTS (SELECT 1 FROM usage_corrections WHERE price_id = $1)
+            OR EXISTS (SELECT 1 FROM {table} d WHERE d.bucket_start >= $2 AND d.model_served = $3
+                AND d.requests > d.unpriced AND d.operation IN {operations}{whose}
+                AND (d.provider IN (SELECT name FROM providers WHERE kind = $4)
+                    OR d.provider NOT IN (SELECT name FROM providers)))"
+    );
+    Ok(db.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?.is_some())
 }
 
 #[derive(FromQueryResult)]

@@ -5,10 +5,11 @@ use domain::money::NanoUsd;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
 use domain::usage::Usage;
+use entities::price;
 use sea_orm::prelude::Uuid;
 use sea_orm::{
-    ActiveValue::Set, Condition, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
-    TransactionTrait,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, Database, DatabaseConnection, EntityTrait,
+    PaginatorTrait, QueryFilter, TransactionTrait,
 };
 use time::macros::datetime;
 
@@ -259,7 +260,7 @@ async fn each_row_that_cannot_be_used_is_told_and_keeps_the_list_out_unless_it_m
     list.extend(row("first").as_bytes());
     list.extend(b"openai,h,transcription,audio_hour,9,0,0,2026-01-01,page,2026-11-21\n");
     list.extend(b"openai,h,transcription,audio_second,9,0,0,2026-01-01,page,2026-11-21\n");
-    list.extend(b"openai,\"two\nlines\",speech,million_characters,-9,0,0,2026-01-01,page,2026-11-21\n");
+    list.extend(b"openai,\"two\tparts\",speech,million_characters,-9,0,0,2026-01-01,page,2026-11-21\n");
     list.extend(b"openai,nul\0,speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
     list.extend(row("last").as_bytes());
     let whole = import(&db, &list, options()).await.unwrap();
@@ -271,7 +272,7 @@ async fn each_row_that_cannot_be_used_is_told_and_keeps_the_list_out_unless_it_m
         (5, "unit: overlaps line 2: same tenant, model, operation, unit and date"),
         (7, "unit: overlaps line 6: audio_second beside audio_hour"),
         (8, "model: holds a control character"),
-        (10, "model: holds a control character"),
+        (9, "model: holds a control character"),
     ];
     assert_eq!(told, expected);
     assert_eq!(entities::price::Entity::find().count(&db).await.unwrap(), 0);
@@ -284,6 +285,54 @@ async fn each_row_that_cannot_be_used_is_told_and_keeps_the_list_out_unless_it_m
     let beside = format!("provider,{HEADER}openai,h,transcription,audio_minute,9,0,0,2026-01-01,page,2026-11-21\n");
     let beside = import(&db, beside, options()).await.unwrap();
     assert!(beside.problems[0].reason.starts_with("unit: overlaps a price"), "{beside:?}");
+}
+
+#[tokio::test]
+async fn a_quotation_mark_that_is_not_closed_swallows_no_rows() {
+    let db = database().await;
+    let row = |model: &str, source: &str| {
+        format!("openai,{model},speech,million_characters,9,0,0,2026-01-01,{source},2026-11-21\n")
+    };
+    let begin = format!("provider,{HEADER}{}", row("first", "\"a \"\"page\"\"\""));
+    let last = row("last", "page");
+    for rows in [
+        format!("{}{last}", row("open", "\"page")),
+        format!("{}{}{last}", row("open", "\"page"), row("closes", "\"page\"")),
+        format!("{}{last}", row("open", "\"\"\"page\"\"")),
+        format!("{}{last}", row("open", "\"of two\nlines\"")),
+        format!("{}{last}", row("open", "\"of two\rlines\"")),
+        row("open", "\"page").trim_end().to_owned(),
+    ] {
+        for skip_bad in [false, true] {
+            let answer = import(&db, format!("{begin}{rows}"), Options { skip_bad, ..options() }).await;
+            let Err(SeedError::Line { line: 3, reason, .. }) = answer else { panic!("{rows}: {answer:?}") };
+            assert!(reason.contains("quotation mark"), "{reason}");
+        }
+    }
+    let inches = format!("{begin}{}{last}", row("a 5\" model", "\"page\" 7"));
+    assert_eq!(import(&db, inches, options()).await.unwrap().inserted, 3, "inside a cell it is a letter");
+    assert_eq!(entities::price::Entity::find().count(&db).await.unwrap(), 3);
+    let json = r#"{"provider":"openai","model":"m","operation":"speech","unit":"request","price_usd":"9","effective_from":"2026-01-01","source":"of two\nlines","read_on":"d"}"#;
+    let told = import(&db, json, Options { format: Format::Json, ..options() }).await.unwrap();
+    assert_eq!(told.problems[0].reason, "source: holds a control character");
+}
+
+#[tokio::test]
+async fn no_cell_of_an_export_is_a_formula_and_each_comes_back() {
+    let db = database().await;
+    let names = ["=1+1", "+1", "-1", "@x", "＝1", "＋1", "－1", "＠x", "'=1", "' ＝1", "plain", "it's"];
+    let row = |name: &str| format!("openai,'{name},speech,million_characters,9,0,0,2026-01-01,'{name},'{name}\n");
+    let of_names: String = names[..10].iter().map(|name| row(name)).collect();
+    let plain: String = names[10..].iter().map(|name| row(name).replace(",'", ",")).collect();
+    let told = import(&db, format!("provider,{HEADER}{of_names}{plain}"), options()).await.unwrap();
+    assert_eq!(told.inserted, 12, "{told:?}");
+    let kept = entities::price::Entity::find().all(&db).await.unwrap();
+    let kept: std::collections::BTreeSet<_> = kept.iter().map(|row| row.model.as_str()).collect();
+    assert_eq!(kept, std::collections::BTreeSet::from(names));
+    let list = exported(&db, Format::Csv).await;
+    let runs = |cell: &str| cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    assert!(!list.lines().flat_map(|line| line.split(',')).any(runs), "{list}");
+    assert_eq!(counts(&import(&db, list, options()).await.unwrap()), [12, 0, 0, 12, 0]);
 }
 
 #[tokio::test]
@@ -339,6 +388,80 @@ async fn a_price_that_decided_a_cost_is_not_changed_by_a_list() {
     assert!(!refused.applied && refused.problems[0].reason.contains("costs were decided"), "{refused:?}");
     let later = dearer.replace("2026-01-01", "2026-12-01");
     assert_eq!(import(&db, &later, options()).await.unwrap().inserted, 1, "a later row is the way");
+    let elsewhere = list.replace(",page,", ",another page,");
+    assert_eq!(import(&db, &elsewhere, options()).await.unwrap().updated, 1, "where it was read may be corrected");
+}
+
+#[tokio::test]
+async fn a_price_that_no_record_names_any_more_is_told_by_the_sums() {
+    let db = database().await;
+    let acme = tenant(&db, "acme").await;
+    let row = |tenant: &str, model: &str, operation: &str, usd: &str| {
+        format!("{tenant},openai,{model},{operation},audio_minute,{usd},0,0,2026-01-01,page,2026-11-21\n")
+    };
+    let list = |usd: &str| {
+        let rows = [
+            ("", "billed", "realtime"),
+            ("", "heard", "transcription"),
+            ("", "unpriced", "realtime"),
+            ("", "before", "realtime"),
+            ("", "azures", "realtime"),
+            ("acme", "own", "realtime"),
+            ("acme", "billed", "realtime"),
+        ];
+        let rows: String = rows.iter().map(|(tenant, model, operation)| row(tenant, model, operation, usd)).collect();
+        format!("tenant,provider,{HEADER}{rows}")
+    };
+    assert_eq!(import(&db, list("1"), options()).await.unwrap().inserted, 7);
+    let provider = "INSERT INTO providers (id, name, kind, base_url, managed_by, created_at, updated_at)
+        VALUES ('p', 'cloud', 'azure', 'https://example.com', 'api', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')";
+    db.execute_unprepared(provider).await.unwrap();
+    let day = |date: time::Date| date.midnight().assume_utc().unix_timestamp();
+    let (first, before) = (day(time::macros::date!(2026 - 01 - 01)), day(time::macros::date!(2025 - 12 - 31)));
+    for (day, operation, provider, model, unpriced) in [
+        (first, "realtime", "gone", "billed", 1),
+        (first, "realtime", "gone", "heard", 0),
+        (first, "realtime", "gone", "unpriced", 2),
+        (before, "realtime", "gone", "before", 0),
+        (first, "realtime", "cloud", "azures", 0),
+    ] {
+        let sum = format!(
+            "INSERT INTO usage_daily_all (bucket_start, shard, operation, provider, model_served, model_asked, requests, unpriced)
+            VALUES ({day}, 0, '{operation}', '{provider}', '{model}', 'm', 2, {unpriced})"
+        );
+        db.execute_unprepared(&sum).await.unwrap();
+    }
+    let sum = format!(
+        "INSERT INTO usage_daily (bucket_start, tenant_id, key_id, operation, provider, model_served, model_asked, requests)
+        VALUES ({first}, '{acme}', 'k', 'realtime', 'gone', 'own', 'm', 2)"
+    );
+    db.execute_unprepared(&sum).await.unwrap();
+    let told = import(&db, list("2"), options()).await.unwrap();
+    assert_eq!(told.problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 3, 7], "{told:?}");
+    for price in entities::price::Entity::find().all(&db).await.unwrap() {
+        let is_kept =
+            matches!((price.tenant_id.is_some(), price.model.as_str()), (false, "billed" | "heard") | (true, "own"));
+        assert_eq!(decided_costs(&db, &price).await.unwrap(), is_kept, "{price:?}");
+    }
+    let dearer = |row: price::Model| price::ActiveModel { usd: Set("77".to_owned()), ..row.into() };
+    seed(&db, NOW).await.unwrap();
+    let shipped = price::Entity::find().filter(price::Column::Model.eq("gpt-live-1")).one(&db).await.unwrap().unwrap();
+    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) })
+        .exec(&db)
+        .await
+        .unwrap();
+    assert_eq!((seed(&db, NOW).await.unwrap().updated, seed(&db, NOW).await.unwrap().updated), (1, 0));
+    price::Entity::update(price::ActiveModel { id: Set(shipped.id), ..dearer(shipped.clone()) })
+        .exec(&db)
+        .await
+        .unwrap();
+    let sum = format!(
+        "INSERT INTO usage_daily_all (bucket_start, shard, operation, provider, model_served, model_asked, requests)
+        VALUES ({first}, 0, 'realtime', 'gone', 'gpt-live-1', 'm', 1)"
+    );
+    db.execute_unprepared(&sum).await.unwrap();
+    let again = seed(&db, NOW).await.unwrap();
+    assert_eq!((again.updated, again.kept), (0, 1), "what was billed by it stays as it was");
 }
 
 #[tokio::test]

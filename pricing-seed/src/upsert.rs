@@ -8,6 +8,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use time::OffsetDateTime;
 
+use crate::merge::decided_costs;
 use crate::read::PriceRow;
 use crate::{SeedError, SeedReport};
 
@@ -20,8 +21,12 @@ const SEED: &str = "seed";
 /// What makes a row unique.
 type Key = (String, String, String, String, OffsetDateTime);
 
-/// Writes rows of the platform. Rows that a person has set are never changed.
-pub(crate) async fn upsert(db: &impl ConnectionTrait, rows: &[PriceRow]) -> Result<SeedReport, SeedError> {
+/// Writes rows of the platform. Rows that a person has set are never changed, and no price that has decided costs.
+pub(crate) async fn upsert(
+    db: &impl ConnectionTrait,
+    rows: &[PriceRow],
+    now: OffsetDateTime,
+) -> Result<SeedReport, SeedError> {
     let models = rows.iter().map(to_model);
     let existing = existing(db, rows).await?;
     let mut report = SeedReport::default();
@@ -31,6 +36,10 @@ pub(crate) async fn upsert(db: &impl ConnectionTrait, rows: &[PriceRow]) -> Resu
             None => fresh.push(price::ActiveModel::from(new)),
             Some(old) if is_same(old, &new) => report.unchanged += 1,
             Some(old) if old.managed_by != SEED => report.kept += 1,
+            Some(old) if !is_same_price(old, &new) && old.effective_from <= now && decided_costs(db, old).await? => {
+                tracing::warn!(price.id = %old.id, model = old.model, "a price that decided costs stays as it is");
+                report.kept += 1;
+            }
             Some(old) => {
                 price::Entity::update(changed(old, new)).exec(db).await?;
                 report.updated += 1;
@@ -55,12 +64,12 @@ fn key_of(row: &price::Model) -> Key {
     (row.provider_kind.clone(), row.model.clone(), row.operation.clone(), row.unit.clone(), row.effective_from)
 }
 
+fn is_same_price(old: &price::Model, new: &price::Model) -> bool {
+    old.usd == new.usd && old.minimum_ms == new.minimum_ms && old.rounding_ms == new.rounding_ms
+}
+
 fn is_same(old: &price::Model, new: &price::Model) -> bool {
-    old.usd == new.usd
-        && old.minimum_ms == new.minimum_ms
-        && old.rounding_ms == new.rounding_ms
-        && old.source == new.source
-        && old.read_on == new.read_on
+    is_same_price(old, new) && old.source == new.source && old.read_on == new.read_on
 }
 
 fn changed(old: &price::Model, new: price::Model) -> price::ActiveModel {

@@ -39,7 +39,7 @@ async fn measure(url: &str, records: i64) {
     let mut options = ConnectOptions::new(url);
     options.sqlx_logging(false);
     if url.starts_with("sqlite") {
-        options.map_sqlx_sqlite_opts(|sqlite| sqlite.pragma("journal_mode", "WAL").pragma("synchronous", "NORMAL"));
+        options.map_sqlx_sqlite_opts(|sqlite| sqlite.pragma("journal_mode", "WAL").pragma("synchronous", "FULL"));
     }
     let db = Database::connect(options).await.unwrap();
     migration::up(&db).await.unwrap();

@@ -71,7 +71,7 @@ async fn main() {
     let mut options = ConnectOptions::new(url.clone());
     options.sqlx_logging(false);
     if url.starts_with("sqlite") {
-        options.map_sqlx_sqlite_opts(|sqlite| sqlite.pragma("journal_mode", "WAL").pragma("synchronous", "NORMAL"));
+        options.map_sqlx_sqlite_opts(|sqlite| sqlite.pragma("journal_mode", "WAL").pragma("synchronous", "FULL"));
     }
     let db = Database::connect(options).await.unwrap();
     migration::up(&db).await.unwrap();

@@ -31,8 +31,8 @@ impl Histogram {
         self.0.iter().sum()
     }
 
-    /// The time that `percent` of the calls did not exceed, in milliseconds; nothing without calls.
-    /// What lies above the last bound is told as that bound.
+    /// The time that `percent` of the calls did not exceed, in milliseconds; nothing without calls, and nothing
+    /// where it lies above the last bound.
     #[must_use]
     pub fn percentile(&self, percent: i64) -> Option<i64> {
         let count = self.count();
@@ -51,7 +51,7 @@ impl Histogram {
             below += inside;
             from = bound;
         }
-        Some(from)
+        None
     }
 }
 
@@ -82,7 +82,9 @@ mod tests {
         assert_eq!(of([]).percentile(99), None);
         assert_eq!(of([0, -5]).0.first(), Some(&2), "a clock that went back counts as no time");
         assert_eq!(of([6]).0.first(), Some(&1), "a bound belongs to its bucket");
-        assert_eq!(of([i64::MAX]).percentile(50), Some(177_828));
+        assert_eq!(of([177_828; 2]).percentile(99), Some(177_828));
+        assert_eq!(of([177_829; 2]).percentile(50), None, "nobody knows how far above");
+        assert_eq!(of([6, i64::MAX]).percentile(50), Some(6));
         assert_eq!(of([1, i64::MAX]).count(), 2);
     }
 }

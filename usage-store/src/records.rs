@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use crate::tally::Tally;
-use crate::write;
+use crate::{rebuild, write};
 
 /// Rows of one statement: 32 columns each must stay below SQLite's 32 766 variables.
 const CHUNK: usize = 500;
@@ -31,7 +31,8 @@ pub struct Inserted {
 /// nothing a second time. All of it is written or nothing.
 ///
 /// # Errors
-/// The database's.
+/// The database's. [`DbErr::RecordNotInserted`] where a record that is not there is of a day whose records are
+/// deleted: whether its sums have it already, nobody knows.
 pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]) -> Result<Inserted, DbErr> {
     let mut inserted = Inserted::default();
     if records.is_empty() {
@@ -42,6 +43,7 @@ pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]
         transaction.execute_unprepared(LET_GO).await?;
     }
     let mut tally = Tally::default();
+    let mut first = i64::MAX;
     for chunk in records.chunks(CHUNK) {
         let mut new = insert_chunk(&transaction, chunk).await?;
         inserted.new += u64::try_from(new.len()).unwrap_or(u64::MAX);
@@ -49,10 +51,17 @@ pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]
         // Of two records with one id in a batch the first is the one that was written.
         for record in chunk.iter().filter(|record| new.remove(&record.id)) {
             tally.count(record);
+            first = first.min(record.started_at.unix_timestamp());
         }
         if !all_are_new {
             inserted.left_out.extend(missing(&transaction, chunk).await?);
         }
+    }
+    // Asked after the first write: SQLite lets none become a writer that has read. The mark is there before the
+    // first record of its days goes, so one that was deleted before it could be found above is told by it.
+    if inserted.new > 0 && rebuild::kept_since(&transaction).await?.is_some_and(|kept_since| first < kept_since) {
+        transaction.rollback().await?;
+        return Err(DbErr::RecordNotInserted);
     }
     write::add(&transaction, &tally).await?;
     transaction.commit().await?;

@@ -18,22 +18,36 @@ const HOURS_SINCE: &str = "usage_hourly_kept_since";
 /// Records that go at once.
 const BATCH: i64 = 1_000;
 
+/// What went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deleted {
+    /// Records.
+    pub records: u64,
+    /// Of these, those without a cost, which can get none any more.
+    pub unpriced: u64,
+}
+
 /// Deletes some of the records of the days before that of `before`. Gives how many; none when there is
 /// nothing more to do.
 ///
 /// # Errors
 /// The database's.
-pub async fn delete_records(db: &DatabaseConnection, before: OffsetDateTime) -> Result<u64, DbErr> {
+pub async fn delete_records(db: &DatabaseConnection, before: OffsetDateTime) -> Result<Deleted, DbErr> {
+    let mut deleted = Deleted::default();
     if !keep_since(db, before).await? {
-        return Ok(0);
+        return Ok(deleted);
     }
     let start = floor(before.unix_timestamp(), DAY);
     let transaction = keep::begin(db).await?;
     let backend = transaction.get_database_backend();
     let mut sql =
         Sql::new(backend, "DELETE FROM usage_records WHERE id IN (SELECT id FROM usage_records WHERE started_at < ");
-    sql.bind(moment(backend, start)?).push(" ORDER BY started_at LIMIT ").bind(BATCH).push(")");
-    let deleted = sql.execute(&transaction).await?.rows_affected();
+    sql.bind(moment(backend, start)?).push(" ORDER BY started_at LIMIT ").bind(BATCH);
+    sql.push(") RETURNING cost_nano_usd");
+    for row in sql.all(&transaction).await? {
+        deleted.records += 1;
+        deleted.unpriced += u64::from(row.try_get_by_index::<Option<i64>>(0)?.is_none());
+    }
     transaction.commit().await?;
     Ok(deleted)
 }

@@ -61,7 +61,7 @@ pub(crate) enum Permission {
     ManageVoices,
     /// Ends sessions.
     EndSessions,
-    /// Makes, changes, imports and removes prices.
+    /// Makes, changes, imports and removes prices, and prices records again.
     ManagePrices,
     /// Holds invoices against what was recorded.
     CompareInvoices,
@@ -79,7 +79,7 @@ impl Permission {
     /// The least role that may.
     pub(crate) const fn least(self) -> Role {
         match self {
-            Self::ManageTenants | Self::ManageVoices => Role::PlatformAdmin,
+            Self::ManageTenants | Self::ManageVoices | Self::ManagePrices => Role::PlatformAdmin,
             _ => Role::TenantAdmin,
         }
     }
@@ -488,5 +488,6 @@ mod tests {
     fn permissions_are_those_of_the_servers_table() {
         assert_eq!(Permission::ManageKeys.least(), Role::TenantAdmin);
         assert_eq!(Permission::ManageTenants.least(), Role::PlatformAdmin);
+        assert_eq!(Permission::ManagePrices.least(), Role::PlatformAdmin);
     }
 }

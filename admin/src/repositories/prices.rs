@@ -3,7 +3,7 @@
 use admin_types::page::Page;
 use admin_types::prices::{ListPrices, Price, PriceFilter, PriceSort};
 use domain::ids::TenantId;
-use entities::{Id, price, usage_record};
+use entities::{Id, price};
 use pricing_seed::PriceRow;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
 use sea_orm::{
@@ -158,22 +158,6 @@ pub(crate) fn fresh(owner: Option<TenantId>, row: PriceRow) -> price::Model {
         managed_by: "api".to_owned(),
         version: 1,
     }
-}
-
-/// Whether a record names the row as what decided its cost.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn decided_a_cost(db: &impl ConnectionTrait, id: Id) -> Result<bool, DbErr> {
-    let found: Option<Id> = usage_record::Entity::find()
-        .select_only()
-        .column(usage_record::Column::Id)
-        .filter(usage_record::Column::PriceId.eq(id))
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await?;
-    Ok(found.is_some())
 }
 
 /// A price in another unit of length for the same from the same moment on: both would be billed.

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use admin_types::prices::{LeftReason, LeftUnpriced, Reprice, Repriced};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dialects::contract::UpstreamModel;
 use domain::ids::{PriceId, TenantId};
 use domain::money::NanoUsd;
-use domain::price_list::{ListedPrice, PriceList};
-use domain::pricing::{Cost, Price, Unit, cost};
+use domain::price_list::{ListedPrice, Names, PriceList};
+use domain::pricing::{Basis, Cost, Price, cost};
 use domain::provider::{Operation, ProviderKind};
 use domain::usage::Usage;
 use entities::{Id, price, usage_correction, usage_record};
@@ -190,16 +191,18 @@ async fn prices_of(
         let between = Condition::all()
             .add(price::Column::EffectiveFrom.gt(prices::whole(first)))
             .add(price::Column::EffectiveFrom.lte(prices::whole(last)));
+        // Those of its own, and those that stand in for them.
+        let operations = [operation, Operation::Transcription];
         let rows = price::Entity::find()
             .filter(price::Column::ProviderKind.eq(kind.as_str()))
-            .filter(price::Column::Model.eq(model.as_str()))
-            .filter(price::Column::Operation.eq(operation.as_str()))
+            .filter(price::Column::Model.is_in(std::iter::once(model.as_str()).chain(family(kind, &model))))
+            .filter(price::Column::Operation.is_in(operations.map(Operation::as_str)))
             .filter(Condition::any().add(price::Column::TenantId.eq(tenant)).add(price::Column::TenantId.is_null()))
             .filter(Condition::any().add(prices::in_force_at(first)).add(between))
             .all(transaction)
             .await?;
         for row in rows {
-            if let Some(price) = to_listed(&row, kind, operation) {
+            if let Some(price) = to_listed(&row, kind) {
                 listed.insert(row.id, price);
             }
         }
@@ -208,7 +211,8 @@ async fn prices_of(
 }
 
 /// A unit of a newer version, or an amount that is none, prices nothing.
-fn to_listed(row: &price::Model, kind: ProviderKind, operation: Operation) -> Option<ListedPrice> {
+fn to_listed(row: &price::Model, kind: ProviderKind) -> Option<ListedPrice> {
+    let operation = row.operation.parse().ok()?;
     let price = Price {
         id: PriceId(row.id.0),
         unit: row.unit.parse().ok()?,
@@ -222,13 +226,18 @@ fn to_listed(row: &price::Model, kind: ProviderKind, operation: Operation) -> Op
 
 fn decide(record: &usage_record::Model, kinds: &Kinds, list: &PriceList) -> Result<(NanoUsd, PriceId), LeftReason> {
     let (tenant, kind, model, operation) = subject(record, kinds).ok_or(LeftReason::UnknownProvider)?;
-    let prices = list.at(TenantId(tenant.0), kind, &model, operation, record.started_at);
+    let names = Names { model: &model, family: family(kind, &model) };
+    let prices = list.billed_at(TenantId(tenant.0), kind, names, operation, record.started_at);
     if prices.is_empty() {
         return Err(LeftReason::NoPrice);
     }
-    let is_by_token = !prices.iter().any(|price| is_flat(price.unit));
+    let is_by_token = prices.iter().any(|price| price.unit.basis() == Basis::Tokens);
     // Images are counted in sessions alone, and a record does not keep how many.
     if is_by_token && operation == Operation::Realtime {
+        return Err(LeftReason::QuantitiesNotKept);
+    }
+    // Nor does it keep what of its session was billed before.
+    if record.session_id.is_some() && record.sequence > 0 && !prices.iter().all(|price| is_alike(record, price)) {
         return Err(LeftReason::QuantitiesNotKept);
     }
     let usage = used(record).ok_or(LeftReason::QuantitiesNotKept)?;
@@ -240,8 +249,19 @@ fn decide(record: &usage_record::Model, kinds: &Kinds, list: &PriceList) -> Resu
     }
 }
 
-const fn is_flat(unit: Unit) -> bool {
-    matches!(unit, Unit::AudioHour | Unit::AudioMinute | Unit::AudioSecond | Unit::MillionCharacters | Unit::Request)
+/// Whether a price bills a part of a session alike, whatever was billed before it.
+fn is_alike(record: &usage_record::Model, price: &Price) -> bool {
+    match price.unit.basis() {
+        Basis::Requests => price.usd.is_zero(),
+        _ => price.minimum_ms == 0 && record.audio_in_ms.unsigned_abs().is_multiple_of(price.rounding_ms.max(1)),
+    }
+}
+
+/// The family under which a model is priced; an agent that only its target names is in none.
+fn family(kind: ProviderKind, model: &str) -> Option<&'static str> {
+    let (wire_name, model) = (model.to_owned(), model.to_owned());
+    let model = UpstreamModel { wire_name, model, provider: String::new(), options: BTreeMap::new() };
+    dialects::registry::provider(kind)?.family(&model)
 }
 
 /// What the record keeps, without the cached tokens.

@@ -82,7 +82,7 @@ pub(crate) async fn get_price(one: One) -> Result<HttpResponse, AdminError> {
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
     responses(
         (status = 200, description = "As it is now", body = Price, headers(("ETag" = String))),
-        (status = 403, description = "It is the platform's", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only platform administrators write prices", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has decided a cost, or would overlap another", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -104,7 +104,7 @@ pub(crate) async fn update_price(one: One, body: Body<UpdatePrice>) -> Result<Ht
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "Only if it is still this version")),
     responses(
         (status = 204, description = "Removed"),
-        (status = 403, description = "It is the platform's", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only platform administrators write prices", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none that you may see", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has decided a cost", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Changed meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -123,7 +123,7 @@ async fn begin_change(one: &One) -> Result<(DatabaseTransaction, price::Model), 
     prices::lock(&transaction).await?;
     let row = one.lock::<price::Entity>(&transaction).await?;
     let has_begun = row.effective_from <= OffsetDateTime::now_utc();
-    if has_begun && prices::decided_a_cost(&transaction, row.id).await? {
+    if has_begun && pricing_seed::decided_costs(&transaction, &row).await? {
         let detail = "It has decided what was billed. Make another price with a later effective_from instead.";
         return Err(AdminError::conflict("in_use", detail));
     }

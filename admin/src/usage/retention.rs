@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbErr};
 use time::OffsetDateTime;
-use usage_store::retain::{delete_hours, delete_records};
+use usage_store::retain::{Deleted, delete_hours, delete_records};
 
 /// How often it is looked whether a day has had its time.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -28,8 +28,13 @@ pub async fn run(database: DatabaseConnection, retention: Retention) {
     }
     loop {
         match sweep(&database, retention, OffsetDateTime::now_utc()).await {
-            Ok((0, 0)) => {}
-            Ok((records, hours)) => tracing::info!(records, hours, "usage beyond its time is deleted"),
+            Ok((Deleted { records: 0, .. }, 0)) => {}
+            Ok((Deleted { records, unpriced }, hours)) => {
+                tracing::info!(records, hours, "usage beyond its time is deleted");
+                if unpriced > 0 {
+                    tracing::warn!(unpriced, "usage records beyond their time were deleted that never got a cost");
+                }
+            }
             Err(error) => tracing::warn!(%error, "usage beyond its time cannot be deleted; trying again in an hour"),
         }
         tokio::time::sleep(EVERY).await;
@@ -44,14 +49,15 @@ pub async fn sweep(
     database: &DatabaseConnection,
     retention: Retention,
     now: OffsetDateTime,
-) -> Result<(u64, u64), DbErr> {
+) -> Result<(Deleted, u64), DbErr> {
     let before = |days: u32| now - time::Duration::days(i64::from(days));
-    let (mut records, mut hours) = (0, 0);
+    let (mut records, mut hours) = (Deleted::default(), 0);
     if let Some(days) = retention.record_days {
         loop {
             let deleted = delete_records(database, before(days)).await?;
-            records += deleted;
-            if deleted == 0 {
+            records.records += deleted.records;
+            records.unpriced += deleted.unpriced;
+            if deleted.records == 0 {
                 break;
             }
             tokio::time::sleep(PAUSE).await;

@@ -182,9 +182,9 @@ fn shown(
 fn times(histogram: &Histogram, sum: i64) -> Option<UsageTimes> {
     Some(UsageTimes {
         mean_ms: sum.checked_div(histogram.count())?,
-        p50_ms: histogram.percentile(50)?,
-        p95_ms: histogram.percentile(95)?,
-        p99_ms: histogram.percentile(99)?,
+        p50_ms: histogram.percentile(50),
+        p95_ms: histogram.percentile(95),
+        p99_ms: histogram.percentile(99),
     })
 }
 

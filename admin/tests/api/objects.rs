@@ -26,7 +26,6 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         ("/api/v1/users", json!({ "email": "theirs@example.com", "role": "tenant_viewer" })),
         ("/api/v1/keys", json!({ "name": "theirs" })),
         ("/api/v1/models", json!({ "name": "theirs", "targets": [{ "provider": "theirs", "model": "m" }] })),
-        ("/api/v1/prices", prices::minute("1")),
         ("/api/v1/alerts/rules", json!({ "name": "theirs", "condition": { "kind": "unpriced" } })),
         (
             "/api/v1/alerts/channels",
@@ -37,6 +36,10 @@ pub(crate) async fn of_tenant(app: &TestApp, tenant: Uuid) -> Vec<Object> {
         assert_eq!(made.status, 201, "{path}: {made:?}");
         objects.push((path, made.json()["id"].as_str().unwrap().to_owned()));
     }
+    // What the platform makes for it.
+    let made = app.post("/api/v1/prices", &app.platform().await, prices::of(tenant, prices::minute("1"))).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    objects.push(("/api/v1/prices", made.json()["id"].as_str().unwrap().to_owned()));
     let (_, user) = find(&objects, "/api/v1/users/{id}");
     let sign_in = sign_in(app, user.parse().unwrap()).await;
     objects.push(("/api/v1/auth/sessions", sign_in.to_string()));

@@ -28,6 +28,11 @@ fn with(mut price: Value, field: &str, value: impl Into<Value>) -> Value {
     price
 }
 
+/// A tenant's own.
+pub(crate) fn of(tenant: Uuid, price: Value) -> Value {
+    with(price, "tenant_id", json!(tenant))
+}
+
 async fn import(app: &TestApp, token: &str, query: &str, list: impl Into<Vec<u8>>) -> Answer {
     let path = format!("/api/v1/prices/import?{query}");
     app.send_bytes(Method::POST, &path, token, &[("content-type", "text/csv")], list.into()).await
@@ -153,35 +158,37 @@ both! {
 }
 
 both! {
-    async fn a_tenant_has_prices_of_its_own_and_sees_the_platforms(app: &TestApp) {
+    async fn a_tenant_has_prices_of_its_own_which_the_platform_sets(app: &TestApp) {
         let admin = app.platform().await;
         let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
         let own = app.token(Role::TenantAdmin, Some(acme)).await;
         let platforms = app.post("/api/v1/prices", &admin, minute("6")).await.headers["location"].clone();
-        let mine = app.post("/api/v1/prices", &own, minute("5")).await;
+        let mine = app.post("/api/v1/prices", &admin, of(acme, minute("5"))).await;
         assert_eq!(mine.json()["tenant_id"], json!(acme), "{mine:?}");
-        let foreign = app.post("/api/v1/prices", &admin, with(minute("4"), "tenant_id", json!(other))).await.headers["location"].clone();
+        let mine = mine.headers["location"].clone();
+        let foreign = app.post("/api/v1/prices", &admin, of(other, minute("4"))).await.headers["location"].clone();
 
         assert_eq!(names(app, &own, "").await, ["m 6", "m 5"]);
         assert_eq!(names(app, &own, &format!("tenant_id={other}")).await, Vec::<String>::new());
         assert_eq!(names(app, &admin, "").await, ["m 6", "m 5", "m 4"]);
-        assert_eq!(app.patch(&platforms, &own, json!({ "price_usd": "1" })).await.status, 403);
-        assert_eq!(app.delete(&platforms, &own).await.status, 403);
-        assert_eq!(app.get(&foreign, &own).await.status, 404);
-        assert_eq!(app.patch(&foreign, &own, json!({ "price_usd": "1" })).await.status, 404);
-        assert_eq!(app.delete(&foreign, &own).await.status, 404);
-        assert_eq!(app.post("/api/v1/prices", &own, with(minute("1"), "tenant_id", json!(other))).await.status, 422);
-
+        assert_eq!((app.get(&mine, &own).await.status, app.get(&foreign, &own).await.status), (200, 404));
         let list = app.get("/api/v1/prices/export", &own).await;
         assert_eq!(list.headers["content-type"], "text/csv; charset=utf-8");
         assert!(!list.text.contains("other"), "{}", list.text);
-        let again = import(app, &own, "", list.text.clone()).await;
+
+        // What is used on the platform's accounts is billed by prices that no tenant writes, be they its own.
+        for path in [&platforms, &mine, &foreign] {
+            assert_eq!(app.patch(path, &own, json!({ "price_usd": "0" })).await.status, 403);
+            assert_eq!(app.delete(path, &own).await.status, 403);
+        }
+        for price in [minute("0"), of(acme, minute("0"))] {
+            assert_eq!(app.post("/api/v1/prices", &own, price).await.status, 403);
+        }
+        assert_eq!(import(app, &own, "", list.text.clone()).await.status, 403);
+        assert_eq!(app.post("/api/v1/prices/reprice", &own, json!({ "dry_run": true })).await.status, 403);
+
+        let again = import(app, &admin, "", list.text.clone()).await;
         assert_eq!((again.status, &again.json()["unchanged"]), (200, &json!(2)), "{again:?}");
-        let cheaper = list.text.replace(",6,", ",1,").replace(",5,", ",4,");
-        let done = import(app, &own, "mode=skip_bad", cheaper).await.json();
-        assert_eq!((&done["updated"], &done["refused"]), (&json!(1), &json!(1)), "{done}");
-        let foreign = import(app, &own, "", format!("{HEADER}other,openai,x,speech,request,1,0,0,2026-01-01,p,d\n")).await;
-        assert_eq!(foreign.json()["errors"][0]["field"], "row 2, tenant");
         assert_eq!(names(app, &admin, &format!("tenant_id={other}")).await, ["m 4"]);
     }
 }
@@ -366,17 +373,17 @@ both! {
         );
         assert_eq!(import(app, &admin, "", list).await.json()["inserted"], 6);
         let reprice = async |token: &str, body: Value| app.post("/api/v1/prices/reprice", token, body).await.json();
-        let dry = reprice(&own, json!({ "dry_run": true })).await;
+        let dry = reprice(&admin, json!({ "dry_run": true, "tenant_id": acme })).await;
         // 6 and 5 dollars, and 60 tokens at 4 and 40 at 1 a million.
         assert_eq!((&dry["examined"], &dry["repriced"], &dry["cost_usd"]), (&json!(6), &json!(3), &json!("11.00028")), "{dry}");
         assert_eq!(usage_correction::Entity::find().count(&app.database).await.unwrap(), 0);
         let changes = app.changes();
-        let done = reprice(&own, json!({})).await;
+        let done = reprice(&admin, json!({ "tenant_id": acme })).await;
         assert_eq!((&done["repriced"], &done["cost_usd"]), (&json!(3), &json!("11.00028")));
         let reasons: Vec<_> = done["left"].as_array().unwrap().iter().map(|left| format!("{} {}", left["model"].as_str().unwrap(), left["reason"].as_str().unwrap())).collect();
         assert_eq!(reasons, ["m unknown_provider", "tokens quantities_not_kept", "unlisted no_price"]);
         assert!(app.changes() > changes, "gateways are told");
-        assert_eq!(reprice(&own, json!({})).await["repriced"], 0, "once");
+        assert_eq!(reprice(&admin, json!({ "tenant_id": acme })).await["repriced"], 0, "once");
         assert_eq!(reprice(&admin, json!({ "tenant_id": other })).await["cost_usd"], "6", "the platform's price");
 
         for (before, cost) in records.iter().zip([Some(6_000_000_000), Some(5_000_000_000), Some(6_000_000_000), None, None, None, Some(280_000)]) {
@@ -392,6 +399,44 @@ both! {
         assert_eq!((sums.try_get::<i64>("", "cost").unwrap(), sums.try_get::<i64>("", "unpriced").unwrap()), (17_000_280_000, 3));
         let price = corrections[0].price_id.0;
         assert_eq!(app.delete(&format!("/api/v1/prices/{price}"), &admin).await.problem(), "in_use");
+    }
+}
+
+both! {
+    async fn records_get_the_prices_that_calls_are_billed_by(app: &TestApp) {
+        let admin = app.platform().await;
+        let acme = app.tenant("acme").await;
+        openai(app).await;
+        app.provider_of(Some(acme), "agents", "ultravox").await;
+        let june = datetime!(2026-06-01 10:00 UTC);
+        let of = |operation: &str, sequence: i64, audio_in_ms: i64, model: &str, provider: &str| {
+            let mut record = record(acme, provider, model, june);
+            (record.operation, record.sequence, record.audio_in_ms) = (operation.to_owned(), sequence, audio_in_ms);
+            record.session_id = (operation == "realtime").then(|| Id(Uuid::now_v7()));
+            record
+        };
+        let records = [
+            of("translation", 0, 60_000, "m", "main"),
+            of("realtime", 0, 60_500, "m", "main"),
+            of("realtime", 1, 60_000, "m", "main"),
+            of("realtime", 2, 60_500, "m", "main"),
+            of("realtime", 3, 60_000, "one-of-ours", "agents"),
+            of("chat", 0, 60_000, "m", "main"),
+        ];
+        write(app, &records).await;
+        let list = format!(
+            "{HEADER},openai,m,transcription,audio_minute,6,0,1000,2026-01-01,page,d\n\
+             ,ultravox,ultravox-v0.7,realtime,audio_minute,0.05,0,6000,2026-01-01,page,d\n"
+        );
+        assert_eq!(import(app, &admin, "", list).await.json()["inserted"], 2);
+        let done = app.post("/api/v1/prices/reprice", &admin, json!({})).await.json();
+        let left: Vec<_> = done["left"].as_array().unwrap().iter().map(|left| (&left["operation"], &left["reason"])).collect();
+        // What a step has of a part of a session depends on what was billed before.
+        assert_eq!(left, [(&json!("chat"), &json!("no_price")), (&json!("realtime"), &json!("quantities_not_kept"))]);
+        for (before, cost) in records.iter().zip([Some(6_000_000_000), Some(6_100_000_000), Some(6_000_000_000), None, Some(50_000_000), None]) {
+            let after = usage_record::Entity::find_by_id(before.id).one(&app.database).await.unwrap().unwrap();
+            assert_eq!(after.cost_nano_usd, cost, "{} {}", before.operation, before.sequence);
+        }
     }
 }
 

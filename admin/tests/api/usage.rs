@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
+use usage_store::retain::Deleted;
 use uuid::Uuid;
 
 use crate::helpers::{Answer, TestApp, both};
@@ -354,8 +355,10 @@ both! {
         let before = summed(app, &token, &format!("{ALL}&bucket=day&group_by=key")).await;
         let retention = Retention { record_days: Some(1), hourly_days: Some(1) };
         let now = datetime!(2026-11-02 12:00 UTC);
-        let (records, hours) = sweep(&app.database, retention, now).await.unwrap();
-        assert!(records == 11 && hours > 0, "what began before the first of November: {records}, {hours}");
+        let unpriced = listed(app, &token, "limit=500&priced=false&to=2026-11-01T00:00:00Z").await.len();
+        let (deleted, hours) = sweep(&app.database, retention, now).await.unwrap();
+        assert!(deleted.records == 11 && hours > 0, "what began before the first of November: {deleted:?}, {hours}");
+        assert!(unpriced > 0 && deleted.unpriced == unpriced as u64, "{deleted:?}");
         assert_eq!(listed(app, &token, "limit=500").await.len(), 139);
         assert_eq!(summed(app, &token, &format!("{ALL}&bucket=day&group_by=key")).await, before);
         let rebuilt = usage_store::rebuild::rebuild(&app.database, START, now).await.unwrap();
@@ -366,7 +369,7 @@ both! {
         assert_eq!((&outwards["from"], &outwards["to"]), (&"2026-10-31T00:00:00Z".into(), &"2026-11-02T01:00:00Z".into()));
         let hourly = "from=2026-10-31T20:00:00Z&to=2026-10-31T23:00:00Z&bucket=hour";
         assert_eq!(app.get(&format!("/api/v1/usage/aggregates?{hourly}"), &token).await.status, 422);
-        assert_eq!(sweep(&app.database, retention, now).await.unwrap(), (0, 0));
+        assert_eq!(sweep(&app.database, retention, now).await.unwrap(), (Deleted::default(), 0));
     }
 }
 

@@ -9,7 +9,7 @@ use admin::audit::{self, By, Change};
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use pricing_seed::{Export, Format, ImportReport, Options, Progress, SeedReport};
-use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction};
+use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -92,8 +92,8 @@ async fn import(db: &DatabaseConnection, asked: &Import, as_json: bool) -> Resul
         dry_run: asked.dry_run,
         ..Options::of_command_line(OffsetDateTime::now_utc())
     };
-    // A list is written whole or not at all.
-    let transaction = admin::begin(db).await?;
+    // A list is written whole or not at all. While it is read nothing is locked, however slowly it comes.
+    let transaction = db.begin().await?;
     let mut shown = Shown::new();
     let report =
         Box::pin(pricing_seed::import_from(&transaction, &name, list, options, |progress| shown.tell(progress)))

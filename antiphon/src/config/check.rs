@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::usage::MIN_RETENTION_DAYS;
+use super::usage::{MAX_RETENTION_DAYS, MIN_RETENTION_DAYS};
 use super::{Config, ConfigError, Environment, KeyConfig, ModelConfig, ProviderConfig, TenantConfig, Unpriced};
 
 /// Least characters of a key from the file: what is shorter can be guessed.
@@ -169,12 +169,14 @@ fn check_bounds(config: &Config) -> Result<(), ConfigError> {
     if !(4..=1024).contains(&limits.max_header_kib) {
         return Err(ConfigError::of("limits.max_header_kib: expected 4 to 1024"));
     }
-    if config.usage.retention_days.is_some_and(|days| days < MIN_RETENTION_DAYS) {
+    if config.usage.retention_days.is_some_and(|days| !(MIN_RETENTION_DAYS..=MAX_RETENTION_DAYS).contains(&days)) {
+        let most = MAX_RETENTION_DAYS;
         let message = format!("usage.retention_days: expected {MIN_RETENTION_DAYS} or more, for budgets by the month");
-        return Err(ConfigError::of(message));
+        return Err(ConfigError::of(format!("{message}, and {most} at most")));
     }
-    if config.usage.rollup_hourly_days == Some(0) {
-        return Err(ConfigError::of("usage.rollup_hourly_days: expected 1 or more"));
+    if config.usage.rollup_hourly_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days)) {
+        let message = format!("usage.rollup_hourly_days: expected 1 or more, and {MAX_RETENTION_DAYS} at most");
+        return Err(ConfigError::of(message));
     }
     Ok(())
 }

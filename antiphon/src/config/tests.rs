@@ -147,6 +147,11 @@ fn records_are_kept_for_a_month_at_least() {
     assert_eq!((kept.record_days, kept.hourly_days), (Some(32), None));
     assert!(refusal("usage:\n  retention_days: 31\n").contains("32 or more"));
     assert!(refusal("usage:\n  rollup_hourly_days: 0\n").contains("1 or more"));
+    // So far back there is no time.
+    for name in ["retention_days", "rollup_hourly_days"] {
+        parse(&format!("usage:\n  {name}: 36500\n")).unwrap();
+        assert!(refusal(&format!("usage:\n  {name}: 4400000\n")).contains("36500 at most"), "{name}");
+    }
 }
 
 #[test]

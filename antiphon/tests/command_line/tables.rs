@@ -1,5 +1,8 @@
 //! The schema, sums and prices.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::machine::Machine;
@@ -65,4 +68,27 @@ fn a_list_with_a_wrong_line_is_not_imported_at_all() {
     import(["acme", "acmee"]);
     let skipping = machine.json(&["prices", "import", "own.csv", "--mode", "skip-bad"]);
     assert_eq!((&skipping["unchanged"], &skipping["refused"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_list_that_is_being_read_keeps_nobody_from_writing() {
+    let machine = Machine::new();
+    machine.json(&["migrate", "up"]);
+    let mut import = machine.command(&["prices", "import", "/dev/stdin"]);
+    let mut import = import.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut list = import.stdin.take().unwrap();
+    list.write_all(
+        b"tenant,provider,model,operation,unit,price_usd,minimum_ms,rounding_ms,effective_from,source,read_on\n",
+    )
+    .unwrap();
+    // More than a pipe holds: it has begun to read when this is written.
+    for row in 0..3_000 {
+        let row = format!("acme,openai,m{row},speech,million_characters,9,0,0,2026-01-01,page,2026-11-21\n");
+        list.write_all(row.as_bytes()).unwrap();
+    }
+    machine.json(&["key", "create", "--tenant", "acme", "--name", "a"]);
+    drop(list);
+    let output = import.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(machine.json(&["prices", "export"]).as_array().unwrap().len(), 3_000);
 }

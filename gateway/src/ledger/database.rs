@@ -12,9 +12,15 @@ const SQLITE_DATA: [i32; 4] = [18, 19, 20, 25];
 /// entries over its limits.
 const POSTGRES_DATA: [&str; 3] = ["22", "23", "54"];
 
+/// What is said of a record that comes when those of its day are deleted.
+const LATE: &str = "the records of its day are deleted already, and nobody knows whether the sums have it";
+
 impl Sink for DatabaseConnection {
     async fn insert(&self, records: &[UsageRecord]) -> Result<(), InsertError> {
         let Err(error) = usage::insert_batch(self, records).await else { return Ok(()) };
+        if matches!(error, DbErr::RecordNotInserted) {
+            return Err(InsertError::Refused(LATE.to_owned()));
+        }
         let told = error.to_string();
         Err(if refuses(self.get_database_backend(), &error) {
             InsertError::Refused(told)

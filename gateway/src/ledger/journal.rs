@@ -3,12 +3,14 @@
 //! A directory of segment files. One entry is one `write(2)` to a file opened for appending, so a
 //! `kill -9` at any moment loses nothing that `append` has returned for: the kernel holds it. Against
 //! a loss of power `sync` must be called now and then; what was appended since the last call is the
-//! documented window of loss. Segments are deleted once everything in them is acknowledged.
+//! documented window of loss. Segments are deleted once everything in them is acknowledged. Up to where that is
+//! stands in a file beside them, so that a later process does not replay what the database has long had: its
+//! retention may have deleted it meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,9 @@ use super::segment::{self, Piece};
 use super::{JournalLimits, LedgerError, UsageRecord, open_calls};
 
 const EXTENSION: &str = "journal";
+/// The file that says up to where everything is acknowledged: a segment's number and a byte in it, eight
+/// little-endian bytes each. A lost or older one means that more is replayed.
+const ACKNOWLEDGED: &str = "acknowledged";
 
 /// A place between two entries: everything before it is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -57,6 +62,7 @@ pub(super) struct Journal {
     bytes: AtomicU64,
     /// The last append failed on the file system.
     failing: AtomicBool,
+    mark: File,
     /// Held for its lock, which the kernel frees with the file.
     _lock: File,
 }
@@ -82,13 +88,16 @@ impl Journal {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(LedgerError::io(dir))?;
         let lock = lock(dir)?;
         let mut in_flight = open_calls::left_in(dir).map_err(LedgerError::io(dir))?;
-        let mut files = Files::default();
+        let (mark, acknowledged) = open_mark(dir).map_err(LedgerError::io(dir))?;
+        // No number is used again that the mark may be about: it would be taken for that of new entries.
+        let mut files = Files { acknowledged, next: acknowledged.segment + 1, ..Files::default() };
         let mut bytes = 0;
         let mut recovery = Recovery::default();
         for (number, path) in segments_in(dir).map_err(LedgerError::io(dir))? {
-            let length = recover(&path, &mut recovery, &mut in_flight).map_err(LedgerError::io(&path))?;
+            let is_new = |end| Position { segment: number, end } > acknowledged;
+            let length = recover(&path, is_new, &mut recovery, &mut in_flight).map_err(LedgerError::io(&path))?;
             files.segments.insert(number, length);
-            files.next = number + 1;
+            files.next = files.next.max(number + 1);
             bytes += length;
         }
         recovery.in_flight = in_flight.len() as u64;
@@ -98,8 +107,10 @@ impl Journal {
             files: Mutex::new(files),
             bytes: AtomicU64::new(bytes),
             failing: AtomicBool::new(false),
+            mark,
             _lock: lock,
         };
+        journal.tidy();
         journal.take_over(in_flight)?;
         Ok((journal, recovery))
     }
@@ -170,6 +181,18 @@ impl Journal {
         // The segment in use goes too once it has some size: deleting and making it for every record
         // of a quiet gateway would cost more than a replay of the little it holds.
         self.reclaim(&mut files, self.limits.segment_bytes / 8);
+        self.note_acknowledged(&files);
+    }
+
+    /// Notes it for a later process, while there is a segment that it is about or a later one: where there is none,
+    /// an earlier version of the program begins with the first number again.
+    fn note_acknowledged(&self, files: &Files) {
+        let is_about = files.segments.last_key_value().is_some_and(|(last, _)| *last >= files.acknowledged.segment);
+        let Position { segment, end } = if is_about { files.acknowledged } else { Position::default() };
+        let mark = [segment.to_le_bytes(), end.to_le_bytes()].concat();
+        if let Err(error) = self.mark.write_all_at(&mark, 0) {
+            tracing::warn!(%error, "the journal cannot note what the database has; a restart replays more");
+        }
     }
 
     /// Asks the disk to hold everything appended so far.
@@ -209,12 +232,19 @@ impl Journal {
 
     /// Deletes every acknowledged segment, the one in use too.
     pub(super) fn tidy(&self) {
-        self.reclaim(&mut self.files(), 1);
+        let mut files = self.files();
+        self.reclaim(&mut files, 1);
+        self.note_acknowledged(&files);
     }
 
     /// Bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Up to where everything is in the database.
+    pub(super) fn acknowledged(&self) -> Position {
+        self.files().acknowledged
     }
 
     /// The end of what is on disk.
@@ -309,6 +339,18 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
     }
 }
 
+/// Opens the mark, and reads it.
+fn open_mark(dir: &Path) -> io::Result<(File, Position)> {
+    let path = dir.join(ACKNOWLEDGED);
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let number = |bytes: &[u8]| Some(u64::from_le_bytes(*bytes.first_chunk()?));
+    let marked = bytes.split_at_checked(8).and_then(|(segment, end)| Some((number(segment)?, number(end)?)));
+    let (segment, end) = marked.unwrap_or_default();
+    Ok((file, Position { segment, end }))
+}
+
 /// One `write(2)`: an entry is appended whole or not at all.
 fn write_once(mut file: &File, entry: &[u8]) -> io::Result<()> {
     loop {
@@ -339,10 +381,11 @@ fn segments_in(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
     Ok(found)
 }
 
-/// Checks a segment left by an earlier process: counts its records, keeps copies of damage, cuts off
-/// a torn tail. What it has a record of was not in flight any more. Returns its length.
+/// Checks a segment left by an earlier process: counts its records that the database is not known to have, keeps
+/// copies of damage, cuts off a torn tail. What it has a record of was not in flight any more. Returns its length.
 fn recover(
     path: &Path,
+    is_new: impl Fn(u64) -> bool,
     recovery: &mut Recovery,
     in_flight: &mut HashMap<UsageRecordId, UsageRecord>,
 ) -> io::Result<u64> {
@@ -353,7 +396,7 @@ fn recover(
             Piece::Entry { json, end } => match decode(&bytes, json) {
                 Some(record) => {
                     in_flight.remove(&record.id);
-                    recovery.records += 1;
+                    recovery.records += u64::from(is_new(end as u64));
                     at = end;
                     continue;
                 }

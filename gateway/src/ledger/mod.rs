@@ -169,7 +169,8 @@ impl Ledger {
         if recovery.in_flight > 0 {
             tracing::warn!(calls = recovery.in_flight, "calls were in flight at a kill: recorded as estimated");
         }
-        let queue = Queue::new(journal.end(), recovery.records + recovery.in_flight);
+        let acknowledged = journal.acknowledged();
+        let queue = Queue::new(acknowledged, journal.end(), recovery.records + recovery.in_flight);
         let shared = Arc::new(Shared {
             journal,
             open_calls: Arc::new(open_calls),
@@ -177,7 +178,7 @@ impl Ledger {
             queue: Mutex::new(queue),
             appended: Notify::new(),
             hurry: Notify::new(),
-            done: watch::Sender::new(Position::default()),
+            done: watch::Sender::new(acknowledged),
             database_ok: AtomicBool::new(true),
         });
         let tasks = vec![

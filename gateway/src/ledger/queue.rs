@@ -31,13 +31,13 @@ pub(super) struct Kept {
 }
 
 impl Queue {
-    /// Begins behind a journal that ends at `end` and has so many `records`.
-    pub(super) fn new(end: Position, records: u64) -> Self {
+    /// Begins behind a journal that ends at `end` and has so many `records` after what is `acknowledged`.
+    pub(super) fn new(acknowledged: Position, end: Position, records: u64) -> Self {
         Self {
             memory: VecDeque::new(),
             // Damage alone counts as well: it is passed over like records, so that its segment can go.
-            spilled: end > Position::default(),
-            taken: Position::default(),
+            spilled: end > acknowledged,
+            taken: acknowledged,
             last: end,
             appended: records,
             inserted: 0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::ids::TenantId;
 use domain::money::NanoUsd;
+use domain::price_list::Names;
 use domain::pricing::{Cost, Price, cost};
 use domain::provider::Operation;
 use domain::usage::{Usage, UsageSource};
@@ -19,9 +20,7 @@ const AUDIO_TOKENS_OUT_PER_S: u64 = 20;
 /// Answer tokens reserved for a chat that sets no maximum.
 const CHAT_TOKENS_OUT: u64 = 4096;
 
-/// The prices in force for a candidate and a tenant. A model without a price of its own has its family's
-/// where its vendor prices by families, as agents are; models that transcribe inside a realtime session are
-/// priced as transcription where they have no realtime price.
+/// The prices in force for a candidate and a tenant.
 #[must_use]
 pub fn prices<'a>(
     snapshot: &'a Snapshot,
@@ -30,29 +29,13 @@ pub fn prices<'a>(
     operation: Operation,
     now: OffsetDateTime,
 ) -> &'a Arc<[Price]> {
-    let model = &candidate.model.model;
-    let of = |model: &str, operation| snapshot.prices.at(tenant, candidate.account.kind, model, operation, now);
-    let found = of(model, operation);
-    if !found.is_empty() {
-        return found;
-    }
-    let family = family(candidate);
-    match (operation, family) {
-        (Operation::Realtime, Some(family)) => of(family, operation),
-        (Operation::Realtime | Operation::Translation, _) => of(model, Operation::Transcription),
-        _ => found,
-    }
-}
-
-/// The family under which a model is priced that has no price of its own.
-fn family(candidate: &Candidate) -> Option<&str> {
-    let agents = candidate.row.agent.and_then(|agents| agents.priced_as(&candidate.model));
-    agents.or_else(|| candidate.row.surface.and_then(|surface| (surface.priced_as)(&candidate.model.model)))
+    let names = Names { model: &candidate.model.model, family: candidate.row.family(&candidate.model) };
+    snapshot.prices.billed_at(tenant, candidate.account.kind, names, operation, now)
 }
 
 /// The names under which [`prices`] looks for those of a candidate.
 pub fn priced_names(candidate: &Candidate) -> impl Iterator<Item = &str> {
-    std::iter::once(candidate.model.model.as_str()).chain(family(candidate))
+    std::iter::once(candidate.model.model.as_str()).chain(candidate.row.family(&candidate.model))
 }
 
 /// Upper estimate for `usage` under `prices`; `None` while unpriced.

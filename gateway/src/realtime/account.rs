@@ -2,9 +2,10 @@
 //! recorded when they end.
 
 use dialects::contract::{Action, TurnUsage};
-use domain::usage::{Usage, UsageSource, UsageStatus};
+use domain::usage::{UsageSource, UsageStatus};
 
 use crate::error::GatewayError;
+use crate::pipeline::meter::Part;
 use crate::realtime::session::Session;
 use crate::realtime::tab::Tariff;
 use crate::realtime::transcribers::billed;
@@ -60,15 +61,15 @@ impl Session {
                 let heard = settled.and_then(|(usage, _)| self.take(usage.audio_in_ms));
                 self.record(heard, turn.model.as_deref(), status);
             }
-            Tariff::Reported => self.record(settled, turn.model.as_deref(), status),
+            Tariff::Reported => self.record(settled.map(Part::alone), turn.model.as_deref(), status),
         }
         self.meter.keep_reserved(window).await.map_err(GatewayError::from)
     }
 
-    fn record(&mut self, used: Option<(Usage, UsageSource)>, transcriber: Option<&str>, status: UsageStatus) {
+    fn record(&mut self, used: Option<Part>, transcriber: Option<&str>, status: UsageStatus) {
         match (used, transcriber) {
-            (Some((usage, source)), Some(wire)) => self.transcript(usage, source, wire, status),
-            (Some((usage, source)), None) => self.meter.turn(usage, source, None, None, status),
+            (Some(part), Some(wire)) => self.transcript(part, wire, status),
+            (Some(part), None) => self.meter.turn(part, None, None, status),
             (None, Some(_)) => self.meter.utterance_withdrawn(),
             (None, None) => self.meter.turn_withdrawn(),
         }
@@ -79,7 +80,7 @@ impl Session {
     }
 
     /// What a translated vendor has had since the last record, which is at most so long.
-    fn take(&mut self, most_ms: u64) -> Option<(Usage, UsageSource)> {
+    fn take(&mut self, most_ms: u64) -> Option<Part> {
         self.upstream.as_mut()?.leg.translated()?.tab().take(most_ms)
     }
 
@@ -96,23 +97,23 @@ impl Session {
 
     /// Records the time of the connection. It goes on, so that a kill leaves a record of what follows.
     fn bill_connection(&mut self, status: UsageStatus) {
-        if let Some((usage, source)) = self.take(u64::MAX) {
-            self.meter.turn(usage, source, None, None, status);
+        if let Some(part) = self.take(u64::MAX) {
+            self.meter.turn(part, None, None, status);
             self.meter.turn_begun();
         }
     }
 
     /// Records all the audio that a vendor has had since the last record.
     fn bill_heard(&mut self, status: UsageStatus) {
-        let Some((usage, source)) = self.take(u64::MAX) else { return };
+        let Some(part) = self.take(u64::MAX) else { return };
         let Some(wire) = self.upstream.as_ref().map(|pending| pending.dialect.transcriber()) else { return };
-        self.transcript(usage, source, &wire, status);
+        self.transcript(part, &wire, status);
     }
 
-    fn transcript(&mut self, usage: Usage, source: UsageSource, wire: &str, status: UsageStatus) {
+    fn transcript(&mut self, part: Part, wire: &str, status: UsageStatus) {
         let Some(pending) = &self.upstream else { return };
         let (model, prices) = billed(&self.caller, &pending.candidate, wire);
-        self.meter.turn(usage, source, Some(prices), Some(&model), status);
+        self.meter.turn(part, Some(prices), Some(&model), status);
     }
 
     /// Records what the provider had begun and will report no more.
@@ -124,7 +125,7 @@ impl Session {
             return self.record(rest, None, status);
         }
         if let Some(usage) = cut.response {
-            self.meter.turn(usage, UsageSource::Estimated, None, None, status);
+            self.meter.turn(Part::alone((usage, UsageSource::Estimated)), None, None, status);
         }
         if let Tariff::Heard { .. } = tariff {
             self.bill_heard(status);
@@ -134,7 +135,7 @@ impl Session {
         for usage in cut.utterances {
             let Some(pending) = &mut self.upstream else { return };
             let wire = pending.dialect.next_transcriber();
-            self.transcript(usage, UsageSource::Estimated, &wire, status);
+            self.transcript(Part::alone((usage, UsageSource::Estimated)), &wire, status);
         }
     }
 }

@@ -8,6 +8,7 @@ use dialects::translation::Progress;
 use domain::usage::{Usage, UsageSource};
 
 use crate::pipeline::estimate::text_tokens;
+use crate::pipeline::meter::Part;
 
 /// What is not recorded yet when a record is written although nothing is complete. With the slack of a clock
 /// and one step of a vendor's, it is within the window that is reserved ahead.
@@ -20,6 +21,8 @@ pub(super) enum Tariff {
     Heard {
         /// Tokens that a second of it is billed as, where audio is priced by tokens.
         tokens_per_second: Option<u32>,
+        /// Each utterance is a file, which is billed by itself.
+        by_utterance: bool,
     },
     /// The time of the connection, in whole steps of the whole session.
     Connected {
@@ -33,7 +36,7 @@ pub(super) enum Tariff {
 impl Tariff {
     /// How live transcription is billed.
     pub(super) fn of_live(opener: &dyn LiveOpener) -> Self {
-        Self::Heard { tokens_per_second: opener.tokens_per_second() }
+        Self::Heard { tokens_per_second: opener.tokens_per_second(), by_utterance: opener.by_utterance() }
     }
 
     /// How a conversation is billed.
@@ -102,13 +105,14 @@ impl Tab {
 
     /// What is to be recorded now, which counts as recorded from now on: at most so many milliseconds.
     /// `None` where that is nothing.
-    pub(super) fn take(&self, most_ms: u64) -> Option<(Usage, UsageSource)> {
+    pub(super) fn take(&self, most_ms: u64) -> Option<Part> {
         let ms = most_ms.min(self.unrecorded_ms());
-        self.recorded_ms.fetch_add(ms, Ordering::AcqRel);
+        let recorded_ms = self.recorded_ms.fetch_add(ms, Ordering::AcqRel);
+        let before_ms = if let Tariff::Heard { by_utterance: true, .. } = self.tariff { 0 } else { recorded_ms };
         let usage = self.usage(ms);
         // Audio is measured; tokens are reckoned from it.
         let source = if usage.has_tokens() { UsageSource::Estimated } else { UsageSource::Measured };
-        (ms > 0).then_some((usage, source))
+        (ms > 0).then_some(Part { usage, source, before_ms })
     }
 
     /// A vendor that bills tokens for audio reports none: a second is so many, and text is counted by its
@@ -116,7 +120,7 @@ impl Tab {
     fn usage(&self, audio_in_ms: u64) -> Usage {
         let surcharge_percent = self.surcharge_percent.load(Ordering::Acquire);
         let audio = Usage { audio_in_ms, surcharge_percent, ..Usage::default() };
-        let Tariff::Heard { tokens_per_second: Some(tokens) } = self.tariff else { return audio };
+        let Tariff::Heard { tokens_per_second: Some(tokens), .. } = self.tariff else { return audio };
         let bytes = self.transcript_bytes.load(Ordering::Acquire);
         let fresh = bytes.saturating_sub(self.recorded_bytes.swap(bytes, Ordering::AcqRel));
         Usage {
@@ -146,15 +150,26 @@ mod tests {
         let mut records = Vec::new();
         for now in [0, 1, 5_900, 6_000, 6_001, 17_000, 17_500, 40_100] {
             at(&tab, now);
-            records.extend(tab.take(u64::MAX).map(|(usage, source)| {
-                assert_eq!(source, UsageSource::Measured);
-                usage.audio_in_ms
+            records.extend(tab.take(u64::MAX).map(|part| {
+                assert_eq!(part.source, UsageSource::Measured);
+                assert_eq!(part.before_ms, records.iter().sum::<u64>(), "what the steps of a price go on from");
+                part.usage.audio_in_ms
             }));
         }
         assert_eq!(records, [6_000, 6_000, 6_000, 24_000], "the second within a paid step costs nothing more");
         let by_the_millisecond = connected(1);
         at(&by_the_millisecond, 1_234);
-        assert_eq!(by_the_millisecond.take(u64::MAX).map(|(usage, _)| usage.audio_in_ms), Some(1_234));
+        assert_eq!(by_the_millisecond.take(u64::MAX).map(|part| part.usage.audio_in_ms), Some(1_234));
+    }
+
+    #[test]
+    fn an_utterance_that_is_a_file_is_billed_by_itself() {
+        for by_utterance in [true, false] {
+            let tab = Tab::new(Tariff::Heard { tokens_per_second: None, by_utterance });
+            at(&tab, 5_000);
+            let before = [2_000, 3_000].map(|ms| tab.take(ms).unwrap().before_ms);
+            assert_eq!(before, [0, if by_utterance { 0 } else { 2_000 }]);
+        }
     }
 
     #[test]

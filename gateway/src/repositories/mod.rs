@@ -88,7 +88,8 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
             .pragma("journal_mode", "WAL")
-            .pragma("synchronous", "NORMAL")
+            // A commit is on the disk when it returns: the journal lets go of the records in it then.
+            .pragma("synchronous", "FULL")
     });
     Database::connect(options).await
 }

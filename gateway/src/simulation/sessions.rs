@@ -18,7 +18,7 @@ use super::world::{Event, World};
 use crate::clock;
 use crate::limits::Want;
 use crate::pipeline::estimate;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::meter::{Meter, Part};
 use crate::pipeline::route::{Candidate, route};
 use crate::realtime::live::{Kind, Live};
 use crate::realtime::registry::Entered;
@@ -226,7 +226,7 @@ impl World {
         let bill = tariff(&candidate.target.model).bill(&session.used);
         self.overrun += bill.map_or(0, |bill| (bill - session.meter.permit().reserved().0).max(0));
         self.book.billed((session.request, session.sequence), bill, self.now);
-        session.meter.turn(session.used, source, None, None, status);
+        session.meter.turn(Part::alone((session.used, source)), None, None, status);
         self.say(|| format!("s{id} turn {} is billed {bill:?}", session.sequence));
         session.sequence += 1;
     }

@@ -1,14 +1,18 @@
 //! Conversations over vendors whose agents are translated: what is billed, and how every end of a session
 //! reaches the vendor. What is said is the translators' own test.
 
-use domain::pricing::Unit;
-use domain::provider::ProviderKind;
+use domain::ids::PriceId;
+use domain::pricing::{Price, Unit};
+use domain::provider::{Operation, ProviderKind};
 use domain::usage::{UsageSource, UsageStatus};
 use gateway::repositories::usage::StoredUsage;
-use gateway::snapshot::Snapshot;
+use gateway::snapshot::{ListedPrice, Snapshot};
 use gateway::startup::swap_snapshot;
 use loadtest::live::{self, Handle};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::helpers::{KEY, Realtime, Setup, TestApp, budget, soon, target};
 
@@ -131,6 +135,39 @@ async fn a_vendor_that_bills_by_the_millisecond_is_paid_by_it_for_each_turn_and_
     // A millisecond costs a millionth of a dollar: what each record costs is exact.
     let exact = |record: &StoredUsage| record.cost.map(|cost| cost.0) == Some(record.usage.audio_in_ms as i64 * 1_000);
     assert!(records.iter().all(|record| record.usage_source == UsageSource::Measured && exact(record)), "{records:?}");
+    assert_eq!(vendors.seen().violations, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_steps_and_the_request_of_a_price_are_those_of_the_whole_conversation() {
+    let (app, vendors) = started(|setup, vendors| {
+        setup.provider_of(ProviderKind::Deepgram, "deepgram", &vendors.base_url());
+        setup.route("deepgram-agent", vec![target("deepgram", "voice-agent", 0)]);
+        setup.live_price(ProviderKind::Deepgram, "voice-agent", Unit::Request, "0.25");
+        let (id, usd) = (PriceId(Uuid::now_v7()), Decimal::ONE);
+        setup.list(ListedPrice {
+            tenant: None,
+            kind: ProviderKind::Deepgram,
+            model: "voice-agent".to_owned(),
+            operation: Operation::Realtime,
+            price: Price { id, unit: Unit::AudioMinute, usd, minimum_ms: 0, rounding_ms: 60_000 },
+            effective_from: OffsetDateTime::UNIX_EPOCH,
+        });
+    })
+    .await;
+    let mut session = open(&app, "model=deepgram-agent").await;
+    for text in ["one", "two"] {
+        ask(&mut session, text).await;
+    }
+    let id = session.id;
+    session.socket.close(None).await.unwrap();
+    app.no_session_left().await;
+    let records = app.records_of(KEY, id).await;
+    assert!(records.len() >= 2, "{records:?}");
+    let billed: u64 = records.iter().map(|record| record.usage.audio_in_ms).sum();
+    let minutes = i64::try_from(billed.div_ceil(60_000)).unwrap();
+    let cost: i64 = records.iter().map(|record| record.cost.unwrap().0).sum();
+    assert_eq!(cost, minutes * 1_000_000_000 + 250_000_000, "{records:?}");
     assert_eq!(vendors.seen().violations, Vec::<String>::new());
 }
 

@@ -176,6 +176,46 @@ fn what_the_disk_did_not_take_is_synced_the_next_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_database_has_is_not_replayed_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits::default();
+    let ledger = Ledger::open(dir.path(), limits, Database::default()).unwrap();
+    for number in 0..3 {
+        ledger.record(record(number)).unwrap();
+    }
+    ledger.flush().await;
+    assert_eq!(files(dir.path(), "journal").len(), 1, "the segment in use stays");
+    ledger.record(record(3)).unwrap();
+    drop(ledger);
+
+    // Its retention may have deleted the others meanwhile: they would be counted again.
+    let database = Database::default();
+    let ledger = reopen(dir.path(), limits, &database).await;
+    assert_eq!(ledger.recovery(), Recovery { records: 1, ..Recovery::default() });
+    ledger.flush().await;
+    assert_eq!((database.count(), database.row(3)), (1, Some(record(3))));
+    drop(ledger);
+
+    // Each next process begins a segment of its own, which no mark of an earlier one is about.
+    for number in 4..7 {
+        let ledger = reopen(dir.path(), limits, &Database::away_for(usize::MAX)).await;
+        assert_eq!(ledger.recovery(), Recovery { records: number - 4, ..Recovery::default() });
+        ledger.record(record(number.into())).unwrap();
+        drop(ledger);
+    }
+    let ledger = reopen(dir.path(), limits, &database).await;
+    assert_eq!(ledger.close(Duration::from_secs(60)).await.pending_records, 0);
+    assert_eq!(database.count(), 4);
+    drop(ledger);
+    assert_eq!(std::fs::read(dir.path().join("acknowledged")).unwrap(), [0; 16], "nothing is left that it is about");
+    let ledger = reopen(dir.path(), limits, &database).await;
+    ledger.record(record(7)).unwrap();
+    drop(ledger);
+    let ledger = reopen(dir.path(), limits, &database).await;
+    assert_eq!(ledger.recovery(), Recovery { records: 1, ..Recovery::default() });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_process_loses_nothing_and_bills_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let away = Database::away_for(usize::MAX);
@@ -213,10 +253,11 @@ async fn a_replay_after_the_insert_and_before_its_acknowledgement_changes_nothin
     drop(ledger);
     assert_eq!(files(dir.path(), "journal"), Vec::<PathBuf>::new());
 
-    // As if the process had died between the insert and the deletion.
+    // As if the process had died between the insert and its acknowledgement.
     for (path, bytes) in kept {
         std::fs::write(path, bytes).unwrap();
     }
+    std::fs::remove_file(dir.path().join("acknowledged")).unwrap();
     reopen(dir.path(), small(), &database).await.flush().await;
     assert_eq!(database.count(), 20);
     assert!(database.rows.lock().unwrap().values().all(|times| *times == 2), "came twice, is one row");

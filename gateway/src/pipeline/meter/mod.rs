@@ -33,6 +33,8 @@ use crate::snapshot::{Key, Snapshot};
 use crate::telemetry::names;
 use crate::telemetry::trace::Trace;
 
+pub use self::turns::Part;
+
 /// What a call is known by, from its arrival on.
 #[derive(Debug, Clone)]
 pub struct CallFacts {
@@ -109,6 +111,8 @@ pub struct Meter {
 struct Served {
     candidate: Candidate,
     prices: Arc<[Price]>,
+    /// A turn of the session is recorded, and the one request that a session is.
+    turned: bool,
 }
 
 impl Meter {
@@ -291,7 +295,7 @@ impl Meter {
         let facts = &self.facts;
         let prices = estimate::prices(snapshot, facts.key.tenant, candidate, facts.operation, facts.started_at);
         self.priced.set(None);
-        Served { candidate: candidate.clone(), prices: Arc::clone(prices) }
+        Served { candidate: candidate.clone(), prices: Arc::clone(prices), turned: false }
     }
 
     /// The answer's first byte is about to leave.

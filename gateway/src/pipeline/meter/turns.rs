@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::pricing::{Price, cost};
+use domain::pricing::{Before, Price, cost_after};
 use domain::usage::{Usage, UsageSource, UsageStatus};
 
 use super::Meter;
@@ -11,6 +11,26 @@ use crate::pipeline::flight::{Bill, Entry, Flight};
 
 /// Utterances of a session that are noted against a kill while their transcripts are awaited.
 const MAX_UTTERANCES: usize = 16;
+
+/// What a record of a session bills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The quantities.
+    pub usage: Usage,
+    /// How they are known.
+    pub source: UsageSource,
+    /// Milliseconds of the same audio or connection that are billed already, whose minimum and steps are the
+    /// whole's: 0 for what is billed by itself, as a response is.
+    pub before_ms: u64,
+}
+
+impl Part {
+    /// One that is billed by itself.
+    #[must_use]
+    pub fn alone((usage, source): (Usage, UsageSource)) -> Self {
+        Self { usage, source, before_ms: 0 }
+    }
+}
 
 impl Meter {
     /// The client's wish for a turn is about to reach the provider, which may begin at once: from now on
@@ -106,17 +126,13 @@ impl Meter {
 
     /// Records one turn of a session and keeps the account open: the one that is open, or with the
     /// `model` that transcribes what is said, the oldest utterance.
-    pub fn turn(
-        &mut self,
-        usage: Usage,
-        source: UsageSource,
-        prices: Option<Arc<[Price]>>,
-        model: Option<&str>,
-        status: UsageStatus,
-    ) {
-        let Some(served) = self.served.take() else { return };
-        let priced = cost(&usage, prices.as_deref().unwrap_or(&served.prices));
+    pub fn turn(&mut self, part: Part, prices: Option<Arc<[Price]>>, model: Option<&str>, status: UsageStatus) {
+        let Some(mut served) = self.served.take() else { return };
+        let Part { usage, source, before_ms } = part;
+        let before = Before { audio_in_ms: before_ms, request: before_ms > 0 || (model.is_none() && served.turned) };
+        let priced = cost_after(before, &usage, prices.as_deref().unwrap_or(&served.prices));
         let bill = Bill::new(usage, source, priced);
+        served.turned |= model.is_none();
         let open = if model.is_none() { Some(std::mem::take(&mut self.flight)) } else { self.utterances.pop_front() };
         self.land(open.unwrap_or_default(), &served.candidate, model, bill, status);
         // The next turn begins where this one ended: its times and its day are its own.

@@ -29,6 +29,14 @@ async fn sqlite_lets_readers_and_writers_work_side_by_side() {
 }
 
 #[tokio::test]
+async fn what_sqlite_has_committed_survives_a_loss_of_power() {
+    let (_folder, db) = sqlite().await;
+    let statement = sea_orm::Statement::from_string(db.get_database_backend(), "PRAGMA synchronous");
+    let row = db.query_one_raw(statement).await.unwrap().unwrap();
+    assert_eq!(row.try_get_by_index::<i32>(0).unwrap(), 2, "FULL: the journal lets go of records then");
+}
+
+#[tokio::test]
 async fn postgresql_is_spoken_to_over_tls_and_its_certificate_is_checked() {
     let variable = |name: &str| std::env::var(name).expect("`scripts/postgres-for-tests.sh start` sets it");
     let (url, ca) = (variable("ANTIPHON_TEST_POSTGRES_URL"), variable("ANTIPHON_TEST_POSTGRES_CA"));

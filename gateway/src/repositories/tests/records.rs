@@ -118,7 +118,7 @@ pub(super) async fn spending_counts_from_the_first_moment_of_the_window(db: &Dat
     assert_eq!((two[&key].total, two[&key].day, two[&idle].day), (NanoUsd(37), NanoUsd::ZERO, NanoUsd(7)));
 
     // What was spent is not forgotten with the records of it.
-    while usage_store::retain::delete_records(db, MONTH).await.unwrap() > 0 {}
+    while usage_store::retain::delete_records(db, MONTH).await.unwrap().records > 0 {}
     assert_eq!(spent(db, key).await, [137, 130, 100]);
 }
 

@@ -195,7 +195,7 @@ impl Setup {
     }
 
     /// Adds a row to the price list.
-    pub(super) fn list(&mut self, row: ListedPrice) {
+    pub(crate) fn list(&mut self, row: ListedPrice) {
         self.prices.push(row);
     }
 

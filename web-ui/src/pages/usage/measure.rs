@@ -92,8 +92,8 @@ impl Measure {
             Self::Audio => Some(audio_ms(sum) as f64),
             Self::Characters => Some(sum.characters as f64),
             Self::Tokens => Some(tokens(sum) as f64),
-            Self::Ttfb => sum.ttfb.as_ref().map(|times| times.p95_ms as f64),
-            Self::Latency => sum.latency.as_ref().map(|times| times.p95_ms as f64),
+            Self::Ttfb => sum.ttfb.as_ref().and_then(|times| times.p95_ms).map(|ms| ms as f64),
+            Self::Latency => sum.latency.as_ref().and_then(|times| times.p95_ms).map(|ms| ms as f64),
         }
     }
 
@@ -107,8 +107,8 @@ impl Measure {
             Self::Audio => format::audio_ms(audio_ms(sum)),
             Self::Characters => format::count(sum.characters),
             Self::Tokens => format::count(tokens(sum)),
-            Self::Ttfb => took(sum.ttfb.as_ref().map(|times| times.p95_ms)),
-            Self::Latency => took(sum.latency.as_ref().map(|times| times.p95_ms)),
+            Self::Ttfb => took(sum.ttfb.as_ref().and_then(|times| times.p95_ms)),
+            Self::Latency => took(sum.latency.as_ref().and_then(|times| times.p95_ms)),
         }
     }
 }
