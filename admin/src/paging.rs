@@ -220,6 +220,7 @@ fn read(text: &str, sort: &str, kind: Option<&ColumnType>) -> Result<Cursor, Adm
 #[cfg(test)]
 mod tests {
     use entities::tenant::Column;
+    use sea_orm::QueryTrait;
 
     use super::*;
 
@@ -249,5 +250,19 @@ mod tests {
         assert!(read(&with_nul.write().unwrap(), "-name", None).is_err());
         assert!(Position::<Column>::new(Some(0), None, "name", None).is_err());
         assert!(Position::<Column>::new(Some(501), None, "name", None).is_err());
+    }
+
+    #[test]
+    fn text_goes_by_its_bytes_whatever_the_locale_of_the_database() {
+        let after = Cursor { sort: "name".to_owned(), key: Key::Text("b".to_owned()), id: "a".to_owned() };
+        let position = Position { limit: 1, after: Some(after), sort: "name", by: Some(Column::Name) };
+        let sql = |backend: DbBackend| {
+            let select = entities::tenant::Entity::find().filter(position.behind(backend, Column::Id));
+            select.order_by(ordered(backend, Column::Name), Order::Asc).build(backend).to_string()
+        };
+        let postgres = sql(DbBackend::Postgres);
+        assert_eq!(postgres.matches(r#""name" COLLATE "C""#).count(), 2, "{postgres}");
+        let sqlite = sql(DbBackend::Sqlite);
+        assert!(sqlite.contains("ORDER BY") && !sqlite.contains("COLLATE"), "{sqlite}");
     }
 }
