@@ -138,7 +138,8 @@ fn insert_routes(snapshot: &mut Snapshot, routes: Vec<(Route, ManagedBy)>) {
                 let fits = !target.options.contains_key("deployment") || snapshot.is_own(tenant, &target.provider);
                 if !fits {
                     let reason = "a tenant's route names a deployment at a provider of the platform";
-                    tracing::error!(model = %name, %tenant, provider = %target.provider, reason, "a target is left out");
+                    let provider = &target.provider;
+                    tracing::error!(model = %name, %tenant, %provider, reason, "a target is left out");
                 }
                 fits
             });

@@ -30,7 +30,7 @@ const ACTIONS: [(&str, &str); 23] = [
 ];
 
 /// Kinds of objects.
-const KINDS: [(&str, &str); 14] = [
+const KINDS: [(&str, &str); 15] = [
     ("key", "Key"),
     ("user", "User"),
     ("token", "Token"),
@@ -44,6 +44,7 @@ const KINDS: [(&str, &str); 14] = [
     ("alert_rule", "Alert rule"),
     ("alert_channel", "Alert channel"),
     ("log_level", "Log level"),
+    ("master_key", "Master key"),
     ("profile", "Profile"),
 ];
 
