@@ -47,15 +47,12 @@ pub enum AdminError {
     /// Somebody else changed it first.
     #[error("it has been changed since you read it; read it again")]
     Stale,
-    /// The body has not arrived within the time for it.
-    #[error("the body has not arrived within {} minutes", .0.as_secs() / 60)]
-    TooSlow(Duration),
     /// The body is larger than this route takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// The body has stopped arriving, or comes too slowly.
-    #[error("the body has stopped arriving")]
-    TooSlow,
+    /// The body has stopped arriving, comes too slowly, or has not arrived within the time for it.
+    #[error("{0}")]
+    TooSlow(String),
     /// The body is not of a type that this route takes.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -82,6 +79,11 @@ pub enum AdminError {
 }
 
 impl AdminError {
+    /// 408 for a body that has not arrived in time.
+    pub(crate) fn not_within(time: Duration) -> Self {
+        Self::TooSlow(format!("the body has not arrived within {} minutes", time.as_secs() / 60))
+    }
+
     /// One field that cannot be used.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldProblem { field: field.into(), detail: detail.into() }])
@@ -118,9 +120,8 @@ impl AdminError {
             }
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It does not fit what is there"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale", "Changed meanwhile"),
-            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body has taken too long"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body comes too slowly"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The body comes too slowly"),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not taken")
             }
@@ -173,7 +174,7 @@ impl ResponseError for AdminError {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
             }
             // The rest of the body is not waited for.
-            Self::TooSlow => {
+            Self::TooSlow(_) => {
                 response.force_close();
             }
             Self::MethodNotAllowed(allowed) => {
@@ -252,9 +253,8 @@ mod tests {
             (AdminError::MethodNotAllowed("GET".into()), 405),
             (AdminError::managed_by_file(), 409),
             (AdminError::Stale, 412),
-            (AdminError::TooSlow(wait), 408),
             (AdminError::TooLarge(1), 413),
-            (AdminError::TooSlow, 408),
+            (AdminError::TooSlow("x".into()), 408),
             (AdminError::UnsupportedMediaType("x".into()), 415),
             (AdminError::TooMany { detail: "x".into(), retry_after: wait }, 429),
             (AdminError::Upstream("x".into()), 502),

@@ -97,7 +97,7 @@ impl Pieces {
                 Ok(None) => return Ok(None),
                 Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
                 Err(_) if self.is_too_slow() => {
-                    return Err(AdminError::TooSlow);
+                    return Err(AdminError::TooSlow("the body has stopped arriving".to_owned()));
                 }
                 Err(_) => (self.in_window, self.ends) = (0, Instant::now() + self.window),
             }

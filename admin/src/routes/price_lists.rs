@@ -343,12 +343,12 @@ impl Pace {
     ) -> Result<Option<Bytes>, AdminError> {
         let piece = loop {
             if Instant::now() >= self.at_last {
-                return Err(AdminError::TooSlow(LONGEST));
+                return Err(AdminError::not_within(LONGEST));
             }
             match tokio::time::timeout_at(self.ends.min(self.at_last), body.next()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
-                Err(_) if self.at_last <= self.ends => return Err(AdminError::TooSlow(LONGEST)),
+                Err(_) if self.at_last <= self.ends => return Err(AdminError::not_within(LONGEST)),
                 Err(_) if self.in_window < LEAST_IN_WINDOW => {
                     return Err(AdminError::Malformed("the body has stopped arriving".to_owned()));
                 }

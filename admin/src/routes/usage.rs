@@ -158,7 +158,7 @@ pub(crate) async fn compare_usage(
     }
     let _place = place().await?;
     let text = tokio::time::timeout(LONGEST, bounded(body, invoice::MAX_BYTES)).await;
-    let text = text.map_err(|_| AdminError::TooSlow(LONGEST))??;
+    let text = text.map_err(|_| AdminError::not_within(LONGEST))??;
     Ok(HttpResponse::Ok().json(invoice::compare(&control.database, actor.scope(), &asked.0, &text).await?))
 }
 

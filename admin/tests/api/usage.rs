@@ -399,7 +399,8 @@ both! {
         assert_eq!((&before["spent_usd"], &before["remaining_usd"]), (&json!("100"), &json!("0")));
         assert_eq!((&before["records"], &before["unpriced_records"]), (&json!(4), &json!(2)));
         let retention = Retention { record_days: Some(40), hourly_days: None };
-        assert_eq!(sweep(&app.database, retention, now).await.unwrap(), (2, 0));
+        let swept = sweep(&app.database, retention, now).await.unwrap();
+        assert_eq!(swept, (Deleted { records: 2, unpriced: 1 }, 0));
         assert_eq!(usage().await, before);
         let daily = json!({ "budget": { "usd": "100", "window": "daily" } });
         assert_eq!(app.patch(&path, &admin, daily).await.status, 200);

@@ -123,11 +123,14 @@ impl TelemetryConfig {
         }
         let Some(otlp) = &mut self.otlp else { return Ok(()) };
         let headers = pairs(of("OTEL_EXPORTER_OTLP_HEADERS"));
-        for (name, value) in headers.ok_or("OTEL_EXPORTER_OTLP_HEADERS: expected name=value,name=value, percent-encoded")? {
+        for (name, value) in
+            headers.ok_or("OTEL_EXPORTER_OTLP_HEADERS: expected name=value,name=value, percent-encoded")?
+        {
             otlp.headers.entry(name).or_insert_with(|| value.into());
         }
         let attributes = pairs(of("OTEL_RESOURCE_ATTRIBUTES"));
-        let attributes = attributes.ok_or("OTEL_RESOURCE_ATTRIBUTES: expected name=value,name=value, percent-encoded")?;
+        let attributes =
+            attributes.ok_or("OTEL_RESOURCE_ATTRIBUTES: expected name=value,name=value, percent-encoded")?;
         let service = of("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name.to_owned()));
         for (name, value) in service.into_iter().chain(attributes) {
             otlp.resource.entry(name).or_insert(value);
