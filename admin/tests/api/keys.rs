@@ -69,7 +69,8 @@ both! {
             "id": key["id"], "tenant_id": tenant, "name": "ci", "redacted": format!("sk-ap-…{last}"), "state": "active",
             "operations": ["speech", "transcription"], "models": ["tts-*", "whisper-1"], "requests_per_minute": 600,
             "max_concurrent_sessions": 0, "max_upload_bytes": 1024, "budget": { "usd": "100.5", "window": "monthly" },
-            "refuse_unpriced": true, "passthrough": true, "allow_strategy": true, "expires_at": "2100-01-01T00:00:00.123456Z",
+            "refuse_unpriced": true, "passthrough": true, "allow_strategy": true,
+            "expires_at": "2100-01-01T00:00:00.123456Z",
             "revoked_at": null, "revoked_by": null, "revoked_reason": null, "previous": null, "rotated_at": null,
             "managed_by": "api", "created_at": key["created_at"], "updated_at": key["created_at"],
         });
