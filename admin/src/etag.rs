@@ -34,15 +34,15 @@ impl IfMatch {
         Ok(Self { tags, exists })
     }
 
-    /// As [`Self::check`], where there may be nothing yet, which has no version that anybody could have read.
+    /// As [`Self::check`], where there may be nothing yet: that is version 0.
     ///
     /// # Errors
     /// [`AdminError::Stale`].
     pub(crate) fn check_any(&self, version: Option<i64>) -> Result<(), AdminError> {
         match version {
             Some(version) => self.check(version),
-            None if self.exists || self.tags.is_some() => Err(AdminError::Stale),
-            None => Ok(()),
+            None if self.exists => Err(AdminError::Stale),
+            None => self.check(0),
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
             let request = TestRequest::default().insert_header((IF_MATCH, header)).to_http_request();
             IfMatch::of(&request).unwrap().check_any(None).is_ok()
         };
-        assert!(!absent("*") && !absent("\"0\""), "nothing is there");
+        assert!(!absent("*") && !absent("\"1\"") && absent("\"0\""), "nothing is there");
         assert!(check("\"3\"", 3) && check("\"2\", \"3\"", 3) && check("*", 9));
         assert!(!check("\"3\"", 4) && !check("W/\"3\"", 3));
         let request = TestRequest::default().to_http_request();
