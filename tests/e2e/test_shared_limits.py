@@ -149,10 +149,10 @@ class Setting:
 
     def leases(self, made):
         """The time by the clock of Redis, and when the leases of a key end, in seconds."""
-        seconds, micros = self.redis.run("time").split()
         name = f"antiphon:{{key:{made['id']}}}:leases"
-        # What has no end is no lease.
+        # What has no end is no lease. The time is asked behind them: one may be renewed meanwhile.
         leases = self.redis.run("zrangebyscore", name, "-inf", "(inf", "withscores").split()
+        seconds, micros = self.redis.run("time").split()
         return int(seconds) + int(micros) / 1e6, [int(end) / 1e3 for end in leases[1::2]]
 
     def open_at_the_provider(self):
