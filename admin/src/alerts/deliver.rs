@@ -4,6 +4,7 @@
 //! their way at once. So receivers that do not answer hold up their owner's messages alone.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use admin_types::alerts::{AlertMessage, DeliveryStatus};
 use entities::{Id, alert_channel, alert_delivery, alert_event};
@@ -68,23 +69,38 @@ pub(super) async fn due(
     let mut sending = FuturesUnordered::new();
     let (mut tried, mut result, mut look) = (0, Ok(()), true);
     loop {
+        let mut ended = Vec::new();
         if look && result.is_ok() && !stop.is_cancelled() {
-            match turns.claim(&alerts.database, AT_ONCE.saturating_sub(sending.len()), now()).await {
+            let places = AT_ONCE.saturating_sub(sending.len());
+            let mut claim = pin!(turns.claim(&alerts.database, places, now()));
+            // What is on its way goes on meanwhile: it may have the connections that this waits for.
+            let claimed = loop {
+                tokio::select! {
+                    claimed = &mut claim => break claimed,
+                    Some(done) = sending.next() => ended.push(done),
+                }
+            };
+            match claimed {
                 Ok(rows) => sending.extend(rows.into_iter().map(|row| attempt(alerts, row, &now))),
                 Err(error) => result = Err(error),
             }
         }
-        look = tokio::select! {
-            sent = sending.next() => {
-                let Some((owner, sent)) = sent else { return result.map(|()| tried) };
-                turns.end(owner);
-                tried += 1;
-                result = result.and(sent);
-                // Once for several places: each look goes over all that is due.
-                sending.len() <= AT_ONCE / 2
+        if ended.is_empty() {
+            tokio::select! {
+                done = sending.next() => match done {
+                    Some(done) => ended.push(done),
+                    None => return result.map(|()| tried),
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            () = tokio::time::sleep(LOOK_EVERY) => true,
-        };
+        }
+        // Once for several places: each look goes over all that is due.
+        look = ended.is_empty() || sending.len() <= AT_ONCE / 2;
+        for (owner, sent) in ended {
+            turns.end(owner);
+            tried += 1;
+            result = result.and(sent);
+        }
     }
 }
 

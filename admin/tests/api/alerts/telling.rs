@@ -2,6 +2,7 @@
 
 use std::time::Duration as StdDuration;
 
+use admin::alerts::Alerts;
 use admin_types::role::Role;
 use domain::seal::{SEAL_RANDOM_BYTES, binding};
 use entities::{Id, alert_channel, alert_delivery, alert_rule};
@@ -302,6 +303,19 @@ both! {
         let rows = alert_delivery::Entity::find().filter(of_acme).all(&app.database).await.unwrap();
         let tried = rows.iter().filter(|row| row.attempts > 0).count();
         assert!((1..rows.len()).contains(&tried), "{tried} of {} that were due before", rows.len());
+    }
+}
+
+both! {
+    async fn messages_on_their_way_keep_no_connection_from_those_that_follow(app: &TestApp) {
+        let platform = app.platform().await;
+        let receiver = Receiver::start(&[]).await;
+        let channel = make(app, "/api/v1/alerts/channels", &platform, webhook(&receiver.url)).await;
+        wait_for(app, &channel, None, 24).await;
+        let database = app.connection().await;
+        let sender = Alerts::new(database.clone(), app.secrets.sealing.clone(), None).unwrap();
+        assert_eq!(sender.deliver(|| NOON).await.unwrap(), 24);
+        database.close().await.unwrap();
     }
 }
 
