@@ -246,6 +246,10 @@ pub struct Simulate {
     #[serde(default)]
     #[schema(max_length = 64)]
     pub region: Option<String>,
+    /// As `x-antiphon-strategy` would name it, instead of the model's own.
+    #[serde(default)]
+    #[schema(schema_with = told_strategies)]
+    pub strategy: Option<Strategies>,
     /// `response_format`, of speech or of a transcript.
     #[serde(default)]
     #[schema(max_length = 32)]

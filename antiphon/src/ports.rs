@@ -168,6 +168,7 @@ fn scenario(asked: &SimulatedCall) -> Scenario {
     Scenario {
         model: asked.model.clone(),
         region: call.region.clone(),
+        strategy: call.strategy,
         format: call.format.clone(),
         language: call.language.clone(),
         streaming: call.streaming,

@@ -171,6 +171,7 @@ def test_a_simulation_tells_who_serves_the_next_call(installation, providers):
     told = admin.simulate(model="by-priority", operation="chat")
     assert {one["dropped"]["code"] for one in told["targets"]} == {"operation_unsupported"}
     assert (told["refused"]["status"], told["refused"]["code"]) == (400, "invalid_request")
+    assert admin.simulate(model="by-priority", operation="speech", strategy="quality")["strategy"] == "quality"
     assert admin.simulate(model="nothing", operation="chat")["refused"]["code"] == "model_not_found"
 
     # Its breaker opens, here and there.

@@ -153,6 +153,10 @@ def test_a_model_is_made_ordered_by_the_keyboard_and_simulated(site, furnished, 
     assert len(told) == 2
     assert "openai/tts-1" in told[0] and "1. tried" in told[0]
     assert "backup/whisper-large-v3" in told[1] and "Dropped" in told[1]
+    # As for a caller who asks for another order.
+    page.get_by_label("Strategy").select_option("quality")
+    page.get_by_role("button", name="Simulate").click()
+    page.get_by_text("Ordered by Quality.").wait_for()
     check_axe(page)
 
 

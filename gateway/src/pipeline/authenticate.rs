@@ -12,6 +12,9 @@ use crate::error::GatewayError;
 use crate::realtime::secrets::{ClientSecrets, Grant};
 use crate::snapshot::{Key, Snapshot};
 
+/// The header by which a caller says how targets are ordered.
+pub const STRATEGY: &str = "x-antiphon-strategy";
+
 /// Longest credential that is looked at. Keys have 55 characters, client secrets a few hundred.
 const MAX_CREDENTIAL_BYTES: usize = 4096;
 /// How a browser's WebSocket carries its key, since it can send no header.
@@ -41,6 +44,18 @@ impl Principal {
             return Err(GatewayError::caller(ErrorKind::ModelNotAllowed, message).with_param("model"));
         }
         Ok(())
+    }
+
+    /// Refuses a caller that says how targets are ordered, where its key does not let it.
+    ///
+    /// # Errors
+    /// `StrategyNotAllowed`.
+    pub fn may_order(&self) -> Result<(), GatewayError> {
+        if self.key.allow_strategy {
+            return Ok(());
+        }
+        let message = format!("The header `{STRATEGY}` takes a key with `allow_strategy`.");
+        Err(GatewayError::caller(ErrorKind::StrategyNotAllowed, message).with_param(STRATEGY))
     }
 
     /// Whether the caller may do this at all.

@@ -1,8 +1,10 @@
 //! What a key or a client secret may choose inside a session, and under which model it is billed.
 
 use domain::key::SECRET_PREFIX;
+use domain::routing::Target;
 use loadtest::upstream::{Fault, Rule};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
 
 use crate::helpers::{KEY, Realtime, Setup, TestApp, get, post_json, target};
 
@@ -123,4 +125,21 @@ async fn a_handshake_that_is_refused_for_what_it_asks_says_nothing_against_the_t
         assert!(seen == status || (status, seen) == (422, 400), "{status}: {seen}");
     }
     assert_eq!(app.refused("model=live", KEY).await.0, 101);
+}
+
+#[tokio::test]
+async fn a_session_s_strategy_is_its_caller_s_where_the_key_lets_it() {
+    let mut setup = Setup::new().await;
+    let target = |provider, quality| Target { quality: Some(quality), ..target(provider, "gpt-realtime-2.1", 0) };
+    setup.route("talk", vec![target("one", 0.5), target("two", 0.9)]);
+    setup.key("sk-ap-may-choose-its-strategy", |key| key.allow_strategy = true);
+    let app = setup.start().await;
+    let asked = [("x-antiphon-strategy", "quality")];
+    let refused = app.realtime_with("model=talk", KEY, &asked).await.err();
+    assert!(matches!(refused, Some(Error::Http(answer)) if answer.status() == 403));
+    for (headers, served_by) in [(&asked[..], "two"), (&[], "one")] {
+        let session = app.realtime_with("model=talk", "sk-ap-may-choose-its-strategy", headers).await.unwrap();
+        let row = app.live(|row| row.request_id.0 == session.id.0 && row.provider.is_some()).await;
+        assert_eq!(row.provider.as_deref(), Some(served_by));
+    }
 }

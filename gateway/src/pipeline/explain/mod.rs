@@ -45,6 +45,8 @@ pub struct Scenario {
     pub model: String,
     /// As `x-antiphon-region` names it.
     pub region: Option<String>,
+    /// As `x-antiphon-strategy` names it.
+    pub strategy: Option<Strategies>,
     /// `response_format`, of speech or of a transcript.
     pub format: Option<String>,
     /// Language of the audio, ISO 639-1.
@@ -198,7 +200,7 @@ fn question<'a>(
         model: &scenario.model,
         pinned: None,
         region: scenario.region.as_deref(),
-        strategy: None,
+        strategy: scenario.strategy,
         conversation: None,
         at,
         refuses_unpriced: asker.key.is_some_and(|key| key.refuse_unpriced),
@@ -208,6 +210,9 @@ fn question<'a>(
 
 fn permitted(key: &Key, question: &Question<'_>) -> Result<(), GatewayError> {
     let principal = Principal { key: std::sync::Arc::new(key.clone()), grant: None };
+    if question.strategy.is_some() {
+        principal.may_order()?;
+    }
     principal.require(question.operation, question.model)
 }
 

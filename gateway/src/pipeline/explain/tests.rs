@@ -225,6 +225,13 @@ fn the_policy_of_a_key_is_a_reason() {
         assert_eq!(codes(&told), pairs(&[("openai", "key_not_allowed"), ("azure", "key_not_allowed")]));
         assert_eq!(told.refused.map(|refused| (refused.status, refused.code)), Some((403, code)));
     }
+    let ordered = |key| {
+        let asked =
+            Scenario { strategy: Some(Strategy::Quality.into()), model: "asked".to_owned(), ..Scenario::default() };
+        explain(&snapshot, &health(), Asker { tenant: ACME, key: Some(&key) }, Operation::Chat, &asked, NOW).unwrap()
+    };
+    assert_eq!(ordered(key(|_| {})).refused.map(|refused| refused.code), Some("strategy_not_allowed"));
+    assert_eq!(ordered(key(|key| key.allow_strategy = true)).strategy, Some(Strategy::Quality.into()));
     let unknown = Scenario { model: "nothing".to_owned(), ..Scenario::default() };
     let asker = Asker { tenant: ACME, key: None };
     let told = explain(&snapshot, &health(), asker, Operation::Chat, &unknown, NOW).unwrap();

@@ -101,6 +101,11 @@ pub(super) fn operation_choices() -> Vec<Choice> {
     all.map(|operation| Choice::new(operation.as_str(), operation_name(operation.as_str()))).collect()
 }
 
+/// How targets may be ordered.
+pub(super) fn strategy_choices() -> Vec<Choice> {
+    Strategy::ALL.iter().map(|one| Choice::new(one.as_str(), strategy_words(*one).0)).collect()
+}
+
 /// A unit for people: what one price is for.
 pub(super) fn unit_name(unit: &str) -> String {
     let known = match unit.parse() {

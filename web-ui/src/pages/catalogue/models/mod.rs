@@ -7,16 +7,14 @@ mod simulate;
 mod target;
 
 use admin_types::models::{ListModels, Model, ModelSort};
-use domain::routing::Strategy;
 use leptos::prelude::*;
 
 pub(in crate::pages) use self::page::{ModelPage, NewModel};
 use self::simulate::Simulator;
-use super::words::{Origin, Owners, origin_choices, strategies_text, strategy_words};
+use super::words::{Origin, Owners, origin_choices, strategies_text, strategy_choices};
 use crate::api::{models, use_client};
 use crate::components::{
-    Button, ButtonKind, Choice, Column, Empty, FilterSelect, IconName, LinkButton, PageHead, Panel, SearchBox, Stack,
-    Toolbar,
+    Button, ButtonKind, Column, Empty, FilterSelect, IconName, LinkButton, PageHead, Panel, SearchBox, Stack, Toolbar,
 };
 use crate::format;
 use crate::pages::paged::{Paged, PagedTable};
@@ -43,8 +41,6 @@ pub(in crate::pages) fn Models() -> impl IntoView {
         async move { models::list_models(&client, &query).await }
     });
     let may = move || session.can(Permission::ManageModels);
-    let strategies: Vec<Choice> =
-        Strategy::ALL.iter().map(|one| Choice::new(one.as_str(), strategy_words(*one).0)).collect();
     view! {
         <PageHead title="Models" text="The names that clients ask for, and which targets serve them.">
             <Button icon=IconName::Play on_press=move || simulating.set(true)>"Simulate"</Button>
@@ -53,7 +49,7 @@ pub(in crate::pages) fn Models() -> impl IntoView {
         <Stack>
             <Toolbar>
                 <SearchBox value=q label="Search models" />
-                <FilterSelect label="Strategy" value=strategy options=strategies />
+                <FilterSelect label="Strategy" value=strategy options=strategy_choices() />
                 <FilterSelect label="Declared in" value=origin options=origin_choices() all="Anywhere" />
             </Toolbar>
             <Table list sort />

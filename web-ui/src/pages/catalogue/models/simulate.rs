@@ -11,7 +11,7 @@ use crate::components::{
     field_error, fraction, number,
 };
 use crate::format;
-use crate::pages::catalogue::words::{operation_choices, strategies_text};
+use crate::pages::catalogue::words::{operation_choices, strategies_text, strategy_choices};
 use crate::route::{given_untracked, meant};
 use crate::session::use_session;
 
@@ -65,6 +65,7 @@ struct Asked {
     operation: RwSignal<String>,
     language: RwSignal<String>,
     region: RwSignal<String>,
+    strategy: RwSignal<String>,
     format: RwSignal<String>,
     voice: RwSignal<String>,
     characters: RwSignal<String>,
@@ -81,6 +82,7 @@ impl Asked {
             operation: RwSignal::new("speech".to_owned()),
             language: text(),
             region: text(),
+            strategy: text(),
             format: text(),
             voice: text(),
             characters: text(),
@@ -93,6 +95,7 @@ impl Asked {
     fn simulate(self, tenant_id: Option<Uuid>) -> Result<Simulate, Failure> {
         let operation = meant(&self.operation.get_untracked()).unwrap_or(Operation::Speech);
         let speaks = operation == Operation::Speech;
+        let strategy = given_untracked(self.strategy).and_then(|strategy| meant(&strategy));
         // Of the two lengths only the one that is shown is told.
         let hears = untrack(|| self.hears());
         Ok(Simulate {
@@ -101,6 +104,7 @@ impl Asked {
             tenant_id,
             key_id: None,
             region: given_untracked(self.region),
+            strategy,
             format: given_untracked(self.format),
             language: given_untracked(self.language),
             streaming: self.streaming.get_untracked(),
@@ -140,6 +144,12 @@ fn Fields(asked: Asked, failure: RwSignal<Option<Failure>>, named: bool) -> impl
             {name} <SelectField label="Operation" value=asked.operation options=operation_choices() required=true />
             <TextField label="Language" value=asked.language placeholder="en" error=field_error(failure, "language") />
             <TextField label="Region" value=asked.region placeholder="eu" error=field_error(failure, "region") />
+            <SelectField
+                label="Strategy"
+                value=asked.strategy
+                options=strategy_choices()
+                placeholder="The model's own"
+            />
             <TextField label="Format" value=asked.format placeholder="mp3" error=field_error(failure, "format") />
             <div hidden=move || !asked.is(Operation::Speech)>
                 <TextField label="Voice" value=asked.voice error=field_error(failure, "voice") />
