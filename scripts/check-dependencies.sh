@@ -22,7 +22,9 @@ forbid audio "$io|dialects|local-speech|entities|migration|gateway|antiphon"
 # It runs programs, so tokio's processes are its trade; the network is not.
 forbid local-speech "${io#tokio|}|rustls|dialects|entities|migration|pricing-seed|gateway|antiphon"
 forbid pricing-seed 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|migration|gateway|antiphon'
-forbid entities 'changes|usage-store|domain|dialects|gateway|antiphon'
+# Whoever has rows builds on it, so it knows none.
+forbid database 'actix-web|actix-http|fred|redis|hyper|reqwest|awc|tokio-tungstenite|domain|dialects|entities|changes|usage-store|migration|pricing-seed|gateway|admin|antiphon'
+forbid entities 'database|changes|usage-store|domain|dialects|gateway|antiphon'
 forbid changes 'actix-web|actix-http|hyper|reqwest|awc|tokio-tungstenite|domain|dialects|audio|migration|gateway|admin|antiphon'
 forbid replicas 'actix-web|actix-http|sea-orm|sqlx|hyper|reqwest|awc|tokio-tungstenite|dialects|audio|local-speech|entities|usage-store|changes|migration|pricing-seed|gateway|admin|antiphon'
 forbid migration 'entities|changes|usage-store|domain|dialects|gateway|antiphon'

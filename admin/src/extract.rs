@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use actix_web::web::{self, Bytes};
+use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use admin_types::problem::FieldProblem;
 use futures_util::StreamExt;
@@ -44,11 +44,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let pieces = Pieces::new(request, payload.take(), MAX_BODY_BYTES);
         Box::pin(async move {
             declared?;
-            let mut pieces = pieces?;
-            let mut bytes = Vec::new();
-            while let Some(piece) = pieces.next().await? {
-                bytes.extend_from_slice(&piece);
-            }
+            let bytes = pieces?.all().await?;
             Ok(Self { value: read_json(&bytes)?, digest: Sha256::digest(&bytes).into() })
         })
     }
@@ -73,6 +69,7 @@ pub(crate) struct Pieces {
     in_window: usize,
     window: Duration,
     ends: Instant,
+    at_last: Option<(Instant, Duration)>,
 }
 
 impl Pieces {
@@ -84,7 +81,13 @@ impl Pieces {
         let control = request.app_data::<web::Data<Control>>();
         let control = control.ok_or_else(|| AdminError::internal(&"the server was built without its control"))?;
         let window = control.settings.body_idle;
-        Ok(Self { payload, most, total: 0, in_window: 0, window, ends: Instant::now() + window })
+        Ok(Self { payload, most, total: 0, in_window: 0, window, ends: Instant::now() + window, at_last: None })
+    }
+
+    /// The body must also end in so long, however well it comes.
+    pub(crate) fn within(mut self, longest: Duration) -> Self {
+        self.at_last = Some((Instant::now() + longest, longest));
+        self
     }
 
     /// What comes next; `None` at the end.
@@ -93,9 +96,15 @@ impl Pieces {
     /// The body is too large, comes too slowly or breaks off.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AdminError> {
         let piece = loop {
-            match tokio::time::timeout_at(self.ends, self.payload.next()).await {
+            let ends = match self.at_last {
+                Some((at_last, longest)) if at_last <= Instant::now() => return Err(AdminError::not_within(longest)),
+                Some((at_last, _)) => at_last.min(self.ends),
+                None => self.ends,
+            };
+            match tokio::time::timeout_at(ends, self.payload.next()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
+                Err(_) if ends < self.ends => {}
                 Err(_) if self.is_too_slow() => {
                     return Err(AdminError::TooSlow("the body has stopped arriving".to_owned()));
                 }
@@ -108,6 +117,18 @@ impl Pieces {
             return Err(AdminError::TooLarge(self.most));
         }
         Ok(Some(piece))
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`Self::next`]'s.
+    pub(crate) async fn all(mut self) -> Result<Bytes, AdminError> {
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.freeze())
     }
 
     fn is_too_slow(&self) -> bool {
@@ -290,7 +311,9 @@ impl FromRequest for PathId {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::error::PayloadError;
     use admin_types::tenants::{CreateTenant, ListTenants, TenantSort};
+    use futures_util::{Stream, stream};
 
     use super::*;
 
@@ -326,5 +349,22 @@ mod tests {
         assert_eq!(fields(read("limit=1&limit=2")), ["limit"]);
         assert_eq!(read(&format!("q={}", "ä".repeat(200))).unwrap().q.unwrap().len(), 400);
         assert_eq!(fields(read(&format!("q={}", "a".repeat(201)))), ["q"]);
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_keeps_trickling_is_ended() {
+        let trickling = || stream::repeat_with(|| Ok(Bytes::from_static(b"x")));
+        let mut body = pieces(trickling(), Duration::from_secs(60));
+        assert_eq!(body.next().await.unwrap().as_deref(), Some(&b"x"[..]));
+        let late = pieces(trickling(), Duration::ZERO).next().await;
+        assert!(matches!(late, Err(AdminError::TooSlow(_))), "bytes that are there do not help");
+        let late = pieces(stream::pending(), Duration::from_millis(1)).next().await;
+        assert!(matches!(late, Err(AdminError::TooSlow(why)) if why.contains("within")), "and not after its window");
+    }
+
+    fn pieces(stream: impl Stream<Item = Result<Bytes, PayloadError>> + 'static, longest: Duration) -> Pieces {
+        let (window, ends) = (Duration::from_secs(30), Instant::now() + Duration::from_secs(30));
+        let payload: Payload = Payload::Stream { payload: Box::pin(stream) };
+        Pieces { payload, most: 9, total: 0, in_window: 0, window, ends, at_last: None }.within(longest)
     }
 }

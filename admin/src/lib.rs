@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use domain::key::Pepper;
 use domain::seal::SealingKey;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
 pub mod access;
 pub mod alerts;
@@ -84,7 +82,7 @@ impl Control {
     /// # Errors
     /// The database's.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        begin(&self.database).await
+        database::begin_writing(&self.database).await
     }
 
     /// Commits, and tells the data plane of this process to look for changes at once.
@@ -102,18 +100,6 @@ impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Control").field("settings", &self.settings).finish_non_exhaustive()
     }
-}
-
-/// As [`Control::begin`], for programs beside the server.
-///
-/// # Errors
-/// The database's.
-pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    database.begin_with_options(options).await
 }
 
 /// `N` bytes that nobody can guess.

@@ -1,6 +1,8 @@
 //! Comma-separated values: read record by record as bytes arrive, and written so that a spreadsheet runs
 //! nothing of what it opens.
 
+use domain::sheet::guarded;
+
 /// Bytes of one record.
 pub(crate) const MAX_RECORD_BYTES: usize = 64 * 1024;
 /// Cells of one record.
@@ -132,19 +134,14 @@ pub(crate) fn write(out: &mut String, cells: impl IntoIterator<Item = impl AsRef
 
 /// A cell that a spreadsheet would run as a formula begins with `'`.
 fn write_cell(out: &mut String, cell: &str) {
-    let runs = cell
-        .trim_start_matches([' ', '\u{a0}'])
-        .starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    let guard = if runs { "'" } else { "" };
-    if !cell.contains(['"', ',', '\r', '\n']) {
-        out.push_str(guard);
-        out.push_str(cell);
-        return;
+    let cell = guarded(cell);
+    if cell.contains(['"', ',', '\r', '\n']) {
+        out.push('"');
+        out.push_str(&cell.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(&cell);
     }
-    out.push('"');
-    out.push_str(guard);
-    out.push_str(&cell.replace('"', "\"\""));
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::error::AdminError;
 use crate::repositories::resource::{self, owner};
 use crate::repositories::{access_tokens, one_time_links, stored, tenants, users};
 use crate::resource::One;
-use crate::{Control, begin, random};
+use crate::{Control, random};
 
 const MAX_NAME: usize = 200;
 const MAX_EMAIL_BYTES: usize = 254;
@@ -266,7 +266,7 @@ pub async fn create(
     let email = checked_email(email)?;
     let (password, generated) = given_or_generated(password)?;
     let hash = Passwords::default().hash("password", password.expose_secret()).await?;
-    let transaction = begin(database).await?;
+    let transaction = database::begin_writing(database).await?;
     check_tenant(&transaction, role, tenant).await?;
     let now = OffsetDateTime::now_utc();
     let row = users::fresh(email.clone(), email, role, tenant.map(|tenant| tenant.0), now);
@@ -290,7 +290,7 @@ pub async fn set_password(
 ) -> Result<Option<MadeUser>, AdminError> {
     let (password, generated) = given_or_generated(password)?;
     let hash = Passwords::default().hash("password", password.expose_secret()).await?;
-    let transaction = begin(database).await?;
+    let transaction = database::begin_writing(database).await?;
     let Some(found) = users::find_by_email(&transaction, &normalised(email)).await? else { return Ok(None) };
     let Some(row) = users::lock(&transaction, found.id).await? else { return Ok(None) };
     let now = OffsetDateTime::now_utc();

@@ -25,8 +25,8 @@ use uuid::Uuid;
 
 use crate::cli::tenant_of;
 use crate::config::{Config, KeyConfig, ProviderConfig, Unpriced};
+use crate::master_key;
 use crate::sealed::Opener;
-use crate::{master_key, store};
 
 /// The lock of whoever writes what is declared: "declared" in ASCII.
 const LOCK: i64 = 0x6465_636c_6172_6564;
@@ -62,7 +62,7 @@ pub(crate) async fn apply(
 /// Writes all that is declared, or nothing.
 async fn write(config: &Config, db: &DatabaseConnection, pepper: &Pepper) -> Result<Contents> {
     let now = OffsetDateTime::now_utc();
-    let transaction = store::begin_writing(db).await?;
+    let transaction = database::begin_writing(db).await?;
     write_alone(&transaction).await?;
     let declares = declares(config, pepper);
     let before = Standing::read(&transaction, &declares).await?;

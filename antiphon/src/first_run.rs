@@ -22,7 +22,7 @@ pub(crate) async fn demo_key(config: &Config, db: &DatabaseConnection, pepper: &
         return Ok(None);
     }
     let by = By::system("first start");
-    let transaction = admin::begin(db).await?;
+    let transaction = database::begin_writing(db).await?;
     let tenant = audited_tenant(&transaction, &by, TENANT).await?;
     let (secret, stored) = unlimited_key(pepper, tenant, "demo")?;
     insert_audited(&transaction, &by, &stored).await?;

@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_sealed_column_of_the_schema_is_brought_along() {
-        let db = gateway::repositories::connect("sqlite::memory:").await.unwrap();
+        let db = database::connect("sqlite::memory:").await.unwrap();
         migration::up(&db).await.unwrap();
         let sql = "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE c.name = 'sealed'";
         let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();

@@ -3,26 +3,16 @@
 use anyhow::{Context, Result};
 use entities::setting;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
 
 use crate::config::DatabaseConfig;
 
 /// Opens the database and brings its tables up to date. Replicas that start together wait for each
 /// other.
 pub(crate) async fn open(config: &DatabaseConfig) -> Result<DatabaseConnection> {
-    let db = gateway::repositories::connect(&config.url).await.context("the database cannot be opened")?;
+    let db = database::connect(&config.url).await.context("the database cannot be opened")?;
     migration::up(&db).await.context("the database cannot be brought up to date")?;
     Ok(db)
-}
-
-/// A transaction that will write. On SQLite it waits for other writers now: one that reads first could not
-/// write after somebody else has.
-pub(crate) async fn begin_writing(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    db.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() }).await
 }
 
 /// One row of `settings`.

@@ -17,6 +17,7 @@ pub mod pricing;
 pub mod provider;
 pub mod routing;
 pub mod seal;
+pub mod sheet;
 pub mod speech;
 pub mod transcription;
 pub mod usage;

@@ -23,10 +23,7 @@ mod m20261123_000022_strategy_override;
 
 use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm_migration::sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait};
 use sea_orm_migration::seaql_migrations;
 
 /// Every migration, oldest first.
@@ -123,11 +120,7 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
 /// A transaction that no other migrator holds at the same time. The locks end with it, also when the
 /// process dies.
 async fn lock(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let transaction = db.begin_with_options(options).await?;
+    let transaction = database::begin_writing(db).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     }

@@ -3,7 +3,7 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use crate::export::is_formula;
+use crate::export::runs;
 use crate::read::Fields;
 use crate::rows::{MAX_ROW_BYTES, Row, Unreadable};
 
@@ -267,7 +267,7 @@ fn fields(cells: &[&str], columns: &[usize]) -> Result<Fields, String> {
 /// Takes back what the export put before a cell that a spreadsheet would run as a formula.
 fn unguard(cell: &str) -> String {
     match cell.strip_prefix('\'') {
-        Some(rest) if is_formula(rest) => rest.to_owned(),
+        Some(rest) if runs(rest) => rest.to_owned(),
         _ => cell.to_owned(),
     }
 }

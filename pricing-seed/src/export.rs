@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::sheet::is_formula;
 use entities::{Id, price, tenant};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -13,8 +14,6 @@ use crate::SeedError;
 use crate::cells::COLUMNS;
 use crate::rows::Format;
 
-/// What begins a formula in a spreadsheet, behind blanks too.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 /// Rows of a page.
 const PAGE: u64 = 1000;
 
@@ -192,12 +191,12 @@ fn moment(time: OffsetDateTime) -> Result<String, SeedError> {
 
 /// A cell that is guarded already, or looks so, is guarded once more, so that an import gets it back.
 fn guard(cell: String) -> String {
-    if is_formula(&cell) { format!("'{cell}") } else { cell }
+    if runs(&cell) { format!("'{cell}") } else { cell }
 }
 
 /// Whether a cell would be run as a formula by a spreadsheet, whatever guards it already.
-pub(crate) fn is_formula(cell: &str) -> bool {
-    cell.trim_start_matches(['\'', ' ']).starts_with(FORMULA)
+pub(crate) fn runs(cell: &str) -> bool {
+    is_formula(cell.trim_start_matches(['\'', ' ']))
 }
 
 fn failed(error: impl std::fmt::Display) -> SeedError {

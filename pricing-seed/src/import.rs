@@ -13,24 +13,14 @@ use crate::merge;
 use crate::read::PriceRow;
 use crate::rows::{Format, Parsed, Rows, Unreadable};
 
-/// Rows of one statement: 13 values each stay below SQLite's 32 766 variables.
-const CHUNK: usize = 500;
+/// Rows of one statement, of about 200 bytes each and always as many, for the reasons in `database::blocks`.
+const CHUNK: usize = 64;
 /// Bytes that are cut into rows at once.
 const PIECE: usize = 16 * 1024;
 /// Problems that a report names; the others are counted.
 pub const NAMED_PROBLEMS: u64 = 100;
 /// Most characters of a problem.
 const MAX_PROBLEM: usize = 300;
-
-/// Who writes the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Owner {
-    /// Somebody who may change every row.
-    #[default]
-    Platform,
-    /// Somebody of this tenant, who may change its own rows and repeat the platform's.
-    Tenant(Uuid),
-}
 
 /// How a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +31,6 @@ pub struct Options {
     pub skip_bad: bool,
     /// Nothing is written; the report says what would be.
     pub dry_run: bool,
-    /// Who writes it.
-    pub owner: Owner,
     /// What `managed_by` says of the rows.
     pub managed_by: &'static str,
     /// Rows that have begun by now and decided a cost are not changed.
@@ -53,8 +41,7 @@ impl Options {
     /// As a person with a shell writes one: CSV, whole or not at all.
     #[must_use]
     pub const fn of_command_line(now: OffsetDateTime) -> Self {
-        let (format, owner) = (Format::Csv, Owner::Platform);
-        Self { format, skip_bad: false, dry_run: false, owner, managed_by: "cli", now }
+        Self { format: Format::Csv, skip_bad: false, dry_run: false, managed_by: "cli", now }
     }
 }
 
@@ -190,9 +177,9 @@ impl<'t> Import<'t> {
         for piece in bytes.chunks(PIECE) {
             self.bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.waiting.extend(self.rows.feed(piece)?);
-            if self.waiting.len() >= CHUNK {
-                self.put_aside().await?;
-            }
+            let rest = self.waiting.split_off(self.waiting.len() - self.waiting.len() % CHUNK);
+            let whole = std::mem::replace(&mut self.waiting, rest);
+            self.put_aside(&whole).await?;
         }
         Ok(())
     }
@@ -212,7 +199,8 @@ impl<'t> Import<'t> {
     pub async fn finish(mut self, mut tell: impl FnMut(Progress)) -> Result<ImportReport, ImportError> {
         let last: Vec<Parsed> = self.rows.finish()?.collect();
         self.waiting.extend(last);
-        self.put_aside().await?;
+        let last = std::mem::take(&mut self.waiting);
+        self.put_aside(&last).await?;
         tell(self.progress(Stage::Checking));
         merge::check(self.transaction, &self.options).await?;
         let mut report = merge::report(self.transaction).await?;
@@ -225,9 +213,8 @@ impl<'t> Import<'t> {
         Ok(report)
     }
 
-    async fn put_aside(&mut self) -> Result<(), ImportError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        for chunk in waiting.chunks(CHUNK) {
+    async fn put_aside(&mut self, rows: &[Parsed]) -> Result<(), ImportError> {
+        for chunk in rows.chunks(CHUNK) {
             let mut insert = Query::insert();
             insert.into_table(Alias::new(merge::ASIDE)).columns(merge::COLUMNS.map(Alias::new));
             for row in chunk {
@@ -235,7 +222,7 @@ impl<'t> Import<'t> {
             }
             self.transaction.execute(&insert).await?;
         }
-        self.read += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        self.read += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 }

@@ -23,8 +23,7 @@ use time::OffsetDateTime;
 
 pub use export::Export;
 pub use import::{
-    Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Owner, Problem, Progress, Stage, clear,
-    outcomes,
+    Import, ImportError, ImportReport, NAMED_PROBLEMS, Options, Outcome, Problem, Progress, Stage, clear, outcomes,
 };
 pub use merge::decided_costs;
 pub use read::{PriceRow, dollars, is_length, moment, whole};

@@ -4,7 +4,7 @@
 use entities::price;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement, Value};
 
-use crate::import::{ImportReport, NAMED_PROBLEMS, Options, Owner, Problem};
+use crate::import::{ImportReport, NAMED_PROBLEMS, Options, Problem};
 
 /// The table of this connection alone in which rows are put aside.
 pub(crate) const ASIDE: &str = "price_import";
@@ -62,7 +62,7 @@ pub(crate) async fn check(transaction: &DatabaseTransaction, options: &Options) 
     for statement in lock(transaction.get_database_backend()) {
         transaction.execute_unprepared(statement).await?;
     }
-    find_tenants(transaction, options.owner).await?;
+    find_tenants(transaction).await?;
     refuse_overlaps(transaction).await?;
     let found = format!(
         "UPDATE price_import SET id = p.id, outcome = CASE
@@ -72,12 +72,6 @@ pub(crate) async fn check(transaction: &DatabaseTransaction, options: &Options) 
          FROM prices p WHERE problem IS NULL AND {SAME_SUBJECT} AND p.unit = price_import.unit"
     );
     transaction.execute_unprepared(&found).await?;
-    if let Owner::Tenant(_) = options.owner {
-        let foreign = "UPDATE price_import
-            SET problem = 'tenant: the platform''s prices are changed by its administrators'
-            WHERE problem IS NULL AND tenant_key = '' AND COALESCE(outcome, '') <> 'unchanged'";
-        transaction.execute_unprepared(foreign).await?;
-    }
     refuse_used(transaction, options).await?;
     let beside = format!(
         "UPDATE price_import SET problem = 'unit: overlaps a price in another unit of length of the same date'
@@ -98,19 +92,12 @@ const fn lock(backend: DbBackend) -> [&'static str; 2] {
     }
 }
 
-/// A name that no tenant has is refused: a slip of the pen must not make a tenant. What another tenant is
-/// called is not told.
-async fn find_tenants(transaction: &DatabaseTransaction, owner: Owner) -> Result<(), DbErr> {
-    let own = match owner {
-        Owner::Platform => String::new(),
-        Owner::Tenant(id) => format!(" AND tenants.id = '{}'", id.hyphenated()),
-    };
-    let find = format!(
-        "UPDATE price_import SET tenant_key = COALESCE(
-            (SELECT tenants.id FROM tenants WHERE tenants.name = price_import.tenant{own}), '?')
-         WHERE tenant IS NOT NULL"
-    );
-    transaction.execute_unprepared(&find).await?;
+/// A name that no tenant has is refused: a slip of the pen must not make a tenant.
+async fn find_tenants(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let find = "UPDATE price_import SET tenant_key = COALESCE(
+            (SELECT tenants.id FROM tenants WHERE tenants.name = price_import.tenant), '?')
+         WHERE tenant IS NOT NULL";
+    transaction.execute_unprepared(find).await?;
     let unknown = r#"UPDATE price_import SET problem = 'tenant: there is no tenant "' || tenant || '"'
         WHERE tenant_key = '?' AND problem IS NULL"#;
     transaction.execute_unprepared(unknown).await.map(drop)

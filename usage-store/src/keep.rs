@@ -4,10 +4,7 @@
 //! SQLite has one writer at a time, which is enough. On PostgreSQL these are advisory locks that end
 //! with their transaction.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use crate::{DAY, Sql};
 
@@ -20,12 +17,7 @@ const UPKEEP: i64 = 0x7573_6167_6520_6b65;
 
 /// A transaction for upkeep: summing anew, deleting. There is one at a time.
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        // One that began by reading could not become a writer beside another.
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let transaction = db.begin_with_options(options).await?;
+    let transaction = database::begin_writing(db).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         let mut sql = Sql::new(DbBackend::Postgres, "SELECT pg_advisory_xact_lock(");
         sql.bind(UPKEEP).push(")");

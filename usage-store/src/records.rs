@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use database::blocks::{SIZES, blocks};
 use entities::{Id, usage_record};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect, QueryTrait, TransactionTrait,
+    QuerySelect, QueryTrait,
 };
 
 use crate::tally::Tally;
 use crate::{rebuild, write};
 
-/// Rows of one statement: 32 columns each must stay below SQLite's 32 766 variables.
-const CHUNK: usize = 500;
 /// A server that hears no more of us, since the network between has vanished, would keep our locks for hours, and the
 /// same records would wait for them over their next connection.
 const LET_GO: &str = "SET LOCAL idle_in_transaction_session_timeout = '20s'";
@@ -38,13 +37,16 @@ pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]
     if records.is_empty() {
         return Ok(inserted);
     }
-    let transaction = db.begin().await?;
+    let transaction = database::begin(db).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         transaction.execute_unprepared(LET_GO).await?;
     }
     let mut tally = Tally::default();
     let mut first = i64::MAX;
-    for chunk in records.chunks(CHUNK) {
+    // In order, so that two processes that replay the same records do not wait for each other in a ring.
+    let mut records: Vec<&usage_record::Model> = records.iter().collect();
+    records.sort_by_key(|record| record.id);
+    for chunk in blocks(&records, &SIZES) {
         let mut new = insert_chunk(&transaction, chunk).await?;
         inserted.new += u64::try_from(new.len()).unwrap_or(u64::MAX);
         let all_are_new = new.len() == chunk.len();
@@ -69,11 +71,8 @@ pub async fn insert_new(db: &DatabaseConnection, records: &[usage_record::Model]
 }
 
 /// Inserts one statement's worth and gives the ids of what was new.
-async fn insert_chunk(db: &impl ConnectionTrait, chunk: &[usage_record::Model]) -> Result<HashSet<Id>, DbErr> {
-    // In order, so that two processes that replay the same records do not wait for each other in a ring.
-    let mut rows: Vec<&usage_record::Model> = chunk.iter().collect();
-    rows.sort_by_key(|record| record.id);
-    let rows = rows.into_iter().map(|record| record.clone().into_active_model());
+async fn insert_chunk(db: &impl ConnectionTrait, chunk: &[&usage_record::Model]) -> Result<HashSet<Id>, DbErr> {
+    let rows = chunk.iter().map(|&record| record.clone().into_active_model());
     let nothing = OnConflict::new().do_nothing().to_owned();
     let mut insert = usage_record::Entity::insert_many(rows).on_conflict(nothing).into_query();
     insert.returning_col(usage_record::Column::Id);
@@ -81,7 +80,7 @@ async fn insert_chunk(db: &impl ConnectionTrait, chunk: &[usage_record::Model]) 
 }
 
 /// Those of `chunk` that are not in the table, each once.
-async fn missing(db: &impl ConnectionTrait, chunk: &[usage_record::Model]) -> Result<Vec<Id>, DbErr> {
+async fn missing(db: &impl ConnectionTrait, chunk: &[&usage_record::Model]) -> Result<Vec<Id>, DbErr> {
     let mut ids: BTreeMap<Id, ()> = chunk.iter().map(|record| (record.id, ())).collect();
     let present: Vec<Id> = usage_record::Entity::find()
         .select_only()

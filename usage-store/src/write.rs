@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use database::blocks::parts;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::tables::{
 };
 use crate::tally::{AllDimensions, Dimensions, LabelDimensions, Measures, MonthlyLabelDimensions, Sums, Tally};
 
-/// Rows of a statement, the largest number first: whatever is left goes in smaller ones.
+/// Rows of a statement, of about 1.3 KiB each.
 const BLOCKS: [usize; 2] = [8, 1];
 
 /// Rows that one sum over all tenants is spread over at most.
@@ -50,8 +51,6 @@ pub(crate) async fn add(db: &impl ConnectionTrait, tally: &Tally) -> Result<(), 
 /// A row: what it is about, and what is added.
 type Row = (Vec<Value>, Vec<i64>);
 
-/// Rows go in blocks of a few sizes, so that there are few statements and each is prepared once: to
-/// prepare one for every batch would cost more than to run it.
 async fn upsert(
     db: &impl ConnectionTrait,
     table: &str,
@@ -59,10 +58,8 @@ async fn upsert(
     rows: impl ExactSizeIterator<Item = Row>,
 ) -> Result<(), DbErr> {
     let mut rows = rows;
-    for size in BLOCKS {
-        while rows.len() >= size {
-            statement(db.get_database_backend(), table, key, rows.by_ref().take(size)).execute(db).await?;
-        }
+    for size in parts(rows.len(), &BLOCKS) {
+        statement(db.get_database_backend(), table, key, rows.by_ref().take(size)).execute(db).await?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) async fn all(db: &DatabaseConnection, holder: &str, now: OffsetDateTi
     }
     // What is left belongs to rules that are gone or switched off: nobody watches it any more.
     for event in open.into_values().flatten() {
-        let transaction = crate::begin(db).await?;
+        let transaction = database::begin_writing(db).await?;
         events::close(&transaction, &event, now).await?;
         transaction.commit().await?;
     }
@@ -61,7 +61,7 @@ async fn one(
     if steps.is_empty() && (is_muted || !events.iter().any(is_untold)) {
         return Ok(());
     }
-    let transaction = crate::begin(db).await?;
+    let transaction = database::begin_writing(db).await?;
     let outlet = Outlet { rule, is_muted, channels: rules::enabled_channels(&transaction, rule.id).await?, now };
     for step in steps {
         outlet.take(&transaction, &condition, step, events).await?;

@@ -247,7 +247,7 @@ mod tests {
         let unfit = BTreeMap::from([((1, 2), 3)]);
         let change = Change::of("update", "tenant", 1, None).before(&unfit).after(&"fit");
         let database = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
-        let transaction = crate::begin(&database).await.unwrap();
+        let transaction = database::begin_writing(&database).await.unwrap();
         let refused = append(&transaction, &By::command_line(), change).await;
         assert!(matches!(refused, Err(AdminError::Internal)), "{refused:?}");
     }

@@ -37,7 +37,7 @@ struct Row {
 
 impl Standing {
     /// Reads what was declared before, and what bears the names and secrets that are declared now. A row that
-    /// cannot be shown is left out.
+    /// nobody can read is there as `null`.
     ///
     /// # Errors
     /// The database's.
@@ -67,7 +67,7 @@ impl Standing {
         standing.add(db, model::Entity::find()).await?;
         for row in voice::Entity::find().all(db).await? {
             let name = row.name.clone();
-            standing.insert("voice", name, None, voices::view(row));
+            standing.insert("voice", name, None, voices::view(row))?;
         }
         Ok(standing)
     }
@@ -75,7 +75,7 @@ impl Standing {
     async fn add<R: Resource>(&mut self, db: &impl ConnectionTrait, select: Select<R>) -> Result<(), AdminError> {
         for row in select.all(db).await? {
             let head = R::head(&row);
-            self.insert(R::KIND, head.id.to_string(), head.owner, R::view(db, row, Scope::All).await);
+            self.insert(R::KIND, head.id.to_string(), head.owner, R::view(db, row, Scope::All).await)?;
         }
         Ok(())
     }
@@ -86,12 +86,18 @@ impl Standing {
         id: String,
         owner: Option<TenantId>,
         view: Result<impl Serialize, AdminError>,
-    ) {
-        if let Ok(shown) = view
-            && let Ok(shown) = serde_json::to_value(shown)
-        {
-            self.0.insert((kind, id), Row { owner, shown });
-        }
+    ) -> Result<(), AdminError> {
+        let shown = view.and_then(|view| serde_json::to_value(view).map_err(|error| AdminError::internal(&error)));
+        let shown = match shown {
+            // What was wrong has been told.
+            Err(AdminError::Internal) => {
+                tracing::warn!(kind, id, "a row is damaged: the audit log cannot show it");
+                Value::Null
+            }
+            shown => shown?,
+        };
+        self.0.insert((kind, id), Row { owner, shown });
+        Ok(())
     }
 
     /// Appends an entry for each row that is another one now, when what is declared was written.

@@ -2,37 +2,31 @@
 
 use std::convert::Infallible;
 use std::io::SeekFrom;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::error::PayloadError;
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, get, post};
 use admin_types::prices::{ExportPrices, ImportMode, ImportPrices, ImportReport, ImportTells, ListFormat, RowProblem};
 use admin_types::problem::{FieldProblem, Problem};
 use futures_util::{Stream, StreamExt, stream};
-use pricing_seed::{Export, Format, Import, ImportError, Options, Owner, Progress, Stage};
-use sea_orm::{DatabaseTransaction, TransactionTrait};
+use pricing_seed::{Export, Format, Import, ImportError, Options, Progress, Stage};
+use sea_orm::DatabaseTransaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
-use tokio::time::Instant;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::audit::{self, Change};
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::extract::Query;
+use crate::extract::{Pieces, Query};
 use crate::repositories::prices;
 use crate::{Control, publish};
 
 /// Bytes of a list: several million rows.
-const MAX_BYTES: u64 = 1024 * 1024 * 1024;
-/// What a body brings in this time at least, so that a sender that has stopped does not hold a connection
-/// to the database for ever.
-const WINDOW: Duration = Duration::from_secs(30);
-const LEAST_IN_WINDOW: u64 = 30 * 1024;
+const MAX_BYTES: usize = 1024 * 1024 * 1024;
 /// How long a list may take to arrive in all, so that slow senders do not hold the places of others.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// Lists that a process reads at once; each holds a connection to the database.
@@ -59,7 +53,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     responses(
         (status = 200, description = "What was done, or would be", content(
             (ImportReport = "application/json"), (String = "application/x-ndjson"))),
-        (status = 408, description = "The body has not arrived within 30 minutes", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body has stopped arriving, or takes more than 30 minutes", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is neither CSV nor JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Rows cannot be used, and nothing was written", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Other lists are being imported", body = Problem, content_type = "application/problem+json"),
@@ -72,20 +66,21 @@ pub(crate) async fn import_prices(
     asked: Query<ImportPrices>,
     body: web::Payload,
 ) -> Result<HttpResponse, AdminError> {
-    let options = options(&request, &actor, &asked.0)?;
+    let options = options(&request, &asked.0)?;
     let place = place().await?;
+    let list = Pieces::new(&request, body.into_inner(), MAX_BYTES)?.within(LONGEST);
     let wants_rows = asked.0.report == Some(ImportTells::Rows);
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let job = Job { control, actor, options, _place: place };
     if !wants_rows && !accept.contains("application/x-ndjson") {
-        let report = Box::pin(job.run(body, |_| {}, None)).await?;
+        let report = Box::pin(job.run(list, |_| {}, None)).await?;
         return match refusal(&report) {
             Some(refusal) => Err(refusal),
             None => Ok(HttpResponse::Ok().json(report)),
         };
     }
     let (lines, mut told) = mpsc::channel(WAITING_LINES);
-    actix_web::rt::spawn(tell(job, body, wants_rows, lines));
+    actix_web::rt::spawn(tell(job, list, wants_rows, lines));
     // What fails before anything is told has a status of its own.
     let first = told.recv().await.transpose()?;
     let rest = stream::unfold(told, async |mut told| told.recv().await.map(|told_next| (told_next, told)));
@@ -138,7 +133,7 @@ const fn as_format(format: ListFormat) -> Format {
     }
 }
 
-fn options(request: &HttpRequest, actor: &Actor, asked: &ImportPrices) -> Result<Options, AdminError> {
+fn options(request: &HttpRequest, asked: &ImportPrices) -> Result<Options, AdminError> {
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(AdminError::UnsupportedMediaType("Bodies are taken without a content encoding.".to_owned()));
     }
@@ -158,7 +153,6 @@ fn options(request: &HttpRequest, actor: &Actor, asked: &ImportPrices) -> Result
         format: as_format(format),
         skip_bad: asked.mode == Some(ImportMode::SkipBad),
         dry_run: asked.dry_run.unwrap_or_default(),
-        owner: actor.tenant.map_or(Owner::Platform, |tenant| Owner::Tenant(tenant.0)),
         managed_by: "api",
         now: OffsetDateTime::now_utc(),
     })
@@ -183,14 +177,13 @@ impl Job {
     /// Reads the list to its end and writes it, or not. What became of each row goes into `rows`.
     async fn run(
         &self,
-        mut body: web::Payload,
+        mut list: Pieces,
         mut tell: impl FnMut(Progress),
         rows: Option<&mut tokio::fs::File>,
     ) -> Result<ImportReport, AdminError> {
-        let transaction = self.control.database.begin().await?;
+        let transaction = database::begin(&self.control.database).await?;
         let mut import = Import::begin(&transaction, self.options).await.map_err(failed)?;
-        let mut pace = Pace::new();
-        while let Some(piece) = pace.next(&mut body).await? {
+        while let Some(piece) = list.next().await? {
             import.feed(&piece).await.map_err(failed)?;
             tell(import.progress(Stage::Reading));
         }
@@ -235,7 +228,7 @@ impl Job {
 
 /// The lines of an answer that is told while it runs. Whoever reads none of it still gets the list
 /// imported: progress that finds no room is left out.
-async fn tell(job: Job, body: web::Payload, wants_rows: bool, lines: mpsc::Sender<Result<Bytes, AdminError>>) {
+async fn tell(job: Job, list: Pieces, wants_rows: bool, lines: mpsc::Sender<Result<Bytes, AdminError>>) {
     let mut told = (Instant::now(), Stage::Reading);
     let progress = |progress: Progress| {
         if progress.stage != told.1 || told.0.elapsed() >= BEAT {
@@ -250,7 +243,7 @@ async fn tell(job: Job, body: web::Payload, wants_rows: bool, lines: mpsc::Sende
         Ok(file) => file.map(tokio::fs::File::from_std),
         Err(error) => return drop(lines.send(Err(AdminError::internal(&error))).await),
     };
-    let report = Box::pin(job.run(body, progress, rows.as_mut())).await;
+    let report = Box::pin(job.run(list, progress, rows.as_mut())).await;
     let last = report.map(|report| line(&json!({ "report": report })));
     if let Some(file) = rows
         && let Err(error) = send_rows(file, &lines).await
@@ -320,63 +313,5 @@ fn failed(error: ImportError) -> AdminError {
     match error {
         ImportError::Unreadable { line, reason } => AdminError::field(format!("row {line}"), reason),
         ImportError::Database(error) => error.into(),
-    }
-}
-
-/// Reads a body that must keep coming.
-struct Pace {
-    total: u64,
-    in_window: u64,
-    ends: Instant,
-    at_last: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { total: 0, in_window: 0, ends: now + WINDOW, at_last: now + LONGEST }
-    }
-
-    async fn next(
-        &mut self,
-        body: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
-    ) -> Result<Option<Bytes>, AdminError> {
-        let piece = loop {
-            if Instant::now() >= self.at_last {
-                return Err(AdminError::not_within(LONGEST));
-            }
-            match tokio::time::timeout_at(self.ends.min(self.at_last), body.next()).await {
-                Ok(None) => return Ok(None),
-                Ok(Some(piece)) => break piece.map_err(|error| AdminError::Malformed(error.to_string()))?,
-                Err(_) if self.at_last <= self.ends => return Err(AdminError::not_within(LONGEST)),
-                Err(_) if self.in_window < LEAST_IN_WINDOW => {
-                    return Err(AdminError::Malformed("the body has stopped arriving".to_owned()));
-                }
-                Err(_) => (self.in_window, self.ends) = (0, Instant::now() + WINDOW),
-            }
-        };
-        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        self.total += length;
-        self.in_window += length;
-        if self.total > MAX_BYTES {
-            return Err(AdminError::TooLarge(usize::try_from(MAX_BYTES).unwrap_or(usize::MAX)));
-        }
-        Ok(Some(piece))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn a_body_that_keeps_trickling_is_ended() {
-        let mut body = stream::repeat_with(|| Ok(Bytes::from_static(b"x")));
-        let mut pace = Pace::new();
-        assert_eq!(pace.next(&mut body).await.unwrap().as_deref(), Some(&b"x"[..]));
-        pace.at_last = Instant::now();
-        assert!(matches!(pace.next(&mut body).await, Err(AdminError::TooSlow(_))), "bytes that are there do not help");
-        let mut silent = stream::pending();
-        assert!(matches!(pace.next(&mut silent).await, Err(AdminError::TooSlow(_))));
     }
 }

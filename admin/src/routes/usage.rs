@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
 use admin_types::page::Page;
 use admin_types::problem::Problem;
@@ -18,7 +18,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::Control;
 use crate::auth::Actor;
 use crate::error::AdminError;
-use crate::extract::{PathId, Query};
+use crate::extract::{PathId, Pieces, Query};
 use crate::repositories::usage;
 use crate::usage::export::Export;
 use crate::usage::{invoice, sums};
@@ -138,7 +138,7 @@ pub(crate) async fn export_usage(
     responses(
         (status = 200, description = "The differences", body = InvoiceComparison),
         (status = 400, description = "It is not CSV", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "It has not arrived within 5 minutes", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "It has stopped arriving, or takes more than 5 minutes", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "It is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "It is of another type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A column is missing, it has too many lines, or a parameter cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -157,8 +157,7 @@ pub(crate) async fn compare_usage(
         return Err(AdminError::UnsupportedMediaType("The body must be text/csv.".to_owned()));
     }
     let _place = place().await?;
-    let text = tokio::time::timeout(LONGEST, bounded(body, invoice::MAX_BYTES)).await;
-    let text = text.map_err(|_| AdminError::not_within(LONGEST))??;
+    let text = Pieces::new(&request, body.into_inner(), invoice::MAX_BYTES)?.within(LONGEST).all().await?;
     Ok(HttpResponse::Ok().json(invoice::compare(&control.database, actor.scope(), &asked.0, &text).await?))
 }
 
@@ -167,17 +166,4 @@ async fn place() -> Result<SemaphorePermit<'static>, AdminError> {
         Ok(Ok(place)) => Ok(place),
         _ => Err(AdminError::TooMany { detail: "Other invoices are being read.".to_owned(), retry_after: PATIENCE }),
     }
-}
-
-/// A body of at most `limit` bytes.
-async fn bounded(mut body: Payload, limit: usize) -> Result<Bytes, AdminError> {
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| AdminError::Malformed(error.to_string()))?;
-        if bytes.len() + piece.len() > limit {
-            return Err(AdminError::TooLarge(limit));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.freeze())
 }

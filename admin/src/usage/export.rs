@@ -6,6 +6,7 @@
 
 use actix_web::web::Bytes;
 use admin_types::usage::{ExportFormat, UsageFilter, UsageRecord};
+use domain::sheet::guarded;
 use futures_util::{Stream, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -160,12 +161,12 @@ fn cells(record: &UsageRecord) -> [String; COLUMNS.len()] {
         record.sequence.to_string(),
         record.tenant_id.to_string(),
         record.key_id.to_string(),
-        neutral(record.user_tag.as_deref().unwrap_or_default()),
-        neutral(record.tags.as_deref().unwrap_or_default()),
+        shown(record.user_tag.as_deref().unwrap_or_default()),
+        shown(record.tags.as_deref().unwrap_or_default()),
         record.operation.clone(),
-        neutral(&record.model_asked),
-        neutral(&record.provider),
-        neutral(&record.model_served),
+        shown(&record.model_asked),
+        shown(&record.provider),
+        shown(&record.model_served),
         record.audio_in_ms.to_string(),
         record.audio_out_ms.to_string(),
         record.characters.to_string(),
@@ -181,8 +182,8 @@ fn cells(record: &UsageRecord) -> [String; COLUMNS.len()] {
         told(record.price_id.as_ref()),
         record.status.clone(),
         record.attempts.to_string(),
-        neutral(&failed.join("; ")),
-        neutral(record.cache.as_deref().unwrap_or_default()),
+        shown(&failed.join("; ")),
+        shown(record.cache.as_deref().unwrap_or_default()),
         told(record.ttfb_ms.as_ref()),
         record.latency_ms.to_string(),
         time(record.started_at),
@@ -190,28 +191,11 @@ fn cells(record: &UsageRecord) -> [String; COLUMNS.len()] {
     ]
 }
 
+/// A cell that a spreadsheet shows and does not run.
+fn shown(text: &str) -> String {
+    guarded(text).into_owned()
+}
+
 fn told(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
-}
-
-/// A cell that a spreadsheet shows and does not run: what would begin a formula stands behind a `'`.
-#[must_use]
-pub fn neutral(text: &str) -> String {
-    let is_formula =
-        text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for formula in ["=1+1", "+1", "-1", "@x", "\t=1", " =HYPERLINK(\"x\")", "＝1"] {
-            assert_eq!(neutral(formula), format!("'{formula}"));
-        }
-        assert_eq!(neutral("team=a"), "team=a");
-        assert_eq!(neutral(""), "");
-    }
 }

@@ -281,7 +281,12 @@ both! {
 async fn a_body_that_stops_is_not_waited_for() {
     let app = TestApp::on_sqlite_with(|settings| settings.body_idle = std::time::Duration::from_millis(200)).await;
     let platform = app.platform().await;
-    for (path, kind) in [("/api/v1/auth/login", "application/json"), ("/api/v1/keys/bulk", "text/csv")] {
+    for (path, kind) in [
+        ("/api/v1/auth/login", "application/json"),
+        ("/api/v1/keys/bulk", "text/csv"),
+        ("/api/v1/prices/import", "text/csv"),
+        ("/api/v1/usage/compare?provider=openai", "text/csv"),
+    ] {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {platform}\r\ncontent-type: {kind}\r\n\

@@ -59,6 +59,7 @@ pub(crate) struct TestApp {
     pub(crate) data_plane: Arc<Silent>,
     pub(crate) process: Arc<Still>,
     base: String,
+    url: String,
     client: TestClient,
     stop: Option<oneshot::Sender<()>>,
     running: tokio::task::JoinHandle<()>,
@@ -123,13 +124,13 @@ impl TestApp {
     pub(crate) async fn on_sqlite_with(change: impl FnOnce(&mut AdminSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/antiphon.db?mode=rwc", folder.path().display());
-        let mut options = ConnectOptions::new(url);
+        let mut options = ConnectOptions::new(url.clone());
         options.sqlx_logging(false).max_connections(4);
         options.map_sqlx_sqlite_opts(|sqlite| {
             sqlite.foreign_keys(true).pragma("journal_mode", "WAL").pragma("synchronous", "OFF")
         });
         let database = Database::connect(options).await.unwrap();
-        Self::start(database, Cleanup::Folder(folder), change).await
+        Self::start(url, database, Cleanup::Folder(folder), change).await
     }
 
     pub(crate) async fn on_postgresql() -> Self {
@@ -145,11 +146,17 @@ impl TestApp {
         let name = format!("test_{}", Uuid::now_v7().simple());
         server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         let (base, _) = url.rsplit_once('/').unwrap();
-        let database = connect(format!("{base}/{name}")).await;
-        Self::start(database, Cleanup::Database { server, name }, |_| {}).await
+        let url = format!("{base}/{name}");
+        let database = connect(url.clone()).await;
+        Self::start(url, database, Cleanup::Database { server, name }, |_| {}).await
     }
 
-    async fn start(database: DatabaseConnection, cleanup: Cleanup, change: impl FnOnce(&mut AdminSettings)) -> Self {
+    async fn start(
+        url: String,
+        database: DatabaseConnection,
+        cleanup: Cleanup,
+        change: impl FnOnce(&mut AdminSettings),
+    ) -> Self {
         migration::up(&database).await.unwrap();
         let (data_plane, process) = (Arc::new(Silent::default()), Arc::new(Still::default()));
         let secrets = Secrets {
@@ -188,12 +195,19 @@ impl TestApp {
             application.run_until(async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { database, secrets, data_plane, process, base, client, stop: Some(stop), running, cleanup }
+        Self { database, secrets, data_plane, process, base, url, client, stop: Some(stop), running, cleanup }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         self.base.strip_prefix("http://").unwrap()
+    }
+
+    /// One connection to its database, for which others wait a second.
+    pub(crate) async fn connection(&self) -> DatabaseConnection {
+        let mut options = ConnectOptions::new(&self.url);
+        options.sqlx_logging(false).max_connections(1).acquire_timeout(std::time::Duration::from_secs(1));
+        Database::connect(options).await.unwrap()
     }
 
     /// As SIGTERM does.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use admin_types::role::Role;
 use entities::{Id, price, provider, usage_correction, usage_record};
 use http::Method;
-use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
+use pricing_seed::{Import, Options};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, Statement};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -454,4 +455,23 @@ both! {
         let second = app.post("/api/v1/prices/reprice", &admin, json!({ "cursor": first["next_cursor"] })).await.json();
         assert_eq!((&second["repriced"], &second["next_cursor"]), (&json!(20), &Value::Null));
     }
+}
+
+#[actix_web::test]
+async fn a_list_keeps_few_statements_in_the_server() {
+    let app = TestApp::on_postgresql().await;
+    let transaction = database::begin(&app.database).await.unwrap();
+    let options = Options::of_command_line(OffsetDateTime::now_utc());
+    let mut import = Import::begin(&transaction, options).await.unwrap();
+    let line = |row| format!(",openai,m{row},transcription,audio_minute,1,0,0,2026-01-01,page,2026-11-21\n");
+    let list: String = std::iter::once(HEADER.to_owned()).chain((0..5_000).map(line)).collect();
+    for piece in list.as_bytes().chunks(8_999) {
+        import.feed(piece).await.unwrap();
+    }
+    assert_eq!(import.finish(|_| {}).await.unwrap().inserted, 5_000);
+    let kept = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT INTO \"price_import\"%'";
+    let kept = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, kept)).await.unwrap().unwrap();
+    assert_eq!(kept.try_get_by_index::<i64>(0).unwrap(), 2, "that of all pieces and that of the last");
+    transaction.rollback().await.unwrap();
+    app.stop().await;
 }

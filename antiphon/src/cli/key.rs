@@ -98,7 +98,7 @@ pub(super) async fn run(command: Key, common: &Common) -> Result<()> {
 async fn print_created(create: Create, config: &Config, db: &DatabaseConnection, as_json: bool) -> Result<()> {
     let pepper = master_key::obtain(config, db).await?.pepper(db).await?;
     let tenant_name = create.tenant.clone();
-    let transaction = admin::begin(db).await?;
+    let transaction = database::begin_writing(db).await?;
     let tenant = audited_tenant(&transaction, &By::command_line(), &tenant_name).await?;
     let (secret, stored) = make_key(&pepper, tenant, create)?;
     insert_audited(&transaction, &By::command_line(), &stored).await?;
@@ -213,7 +213,7 @@ async fn print_keys(tenant: &str, db: &DatabaseConnection, as_json: bool) -> Res
 }
 
 async fn revoke(id: VirtualKeyId, db: &DatabaseConnection, as_json: bool) -> Result<()> {
-    let transaction = admin::begin(db).await?;
+    let transaction = database::begin_writing(db).await?;
     let row = virtual_key::Entity::find_by_id(Id(id.0)).one(&transaction).await?;
     let owner = row.map(|row| TenantId(row.tenant_id.0));
     let stored = async || match owner {

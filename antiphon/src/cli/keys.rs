@@ -56,7 +56,7 @@ async fn rotate_master(rotate: RotateMaster, common: &Common) -> Result<()> {
     if let Some(folder) = &generated {
         master_key::prepare_file(folder, &next)?;
     }
-    let transaction = store::begin_writing(&db).await?;
+    let transaction = database::begin_writing(&db).await?;
     let rewrapped = sealed::rewrap_all(&transaction, &old, &new).await?;
     master_key::adopt(&next, &transaction).await?;
     let id = |key: &SealingKey| json!({ "key_id": key.key_id().to_string() });

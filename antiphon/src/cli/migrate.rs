@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use gateway::repositories::connect;
+use database::connect;
 use serde_json::{Value, json};
 
 use super::{Common, output};

@@ -9,7 +9,7 @@ use admin::audit::{self, By, Change};
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use pricing_seed::{Export, Format, ImportReport, Options, Progress, SeedReport};
-use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -63,7 +63,7 @@ pub(super) async fn run(command: Prices, common: &Common) -> Result<()> {
 
 /// Brings the prices that come with the program into the list.
 pub(super) async fn seed(db: &DatabaseConnection, by: &By) -> Result<SeedReport> {
-    let transaction = admin::begin(db).await?;
+    let transaction = database::begin_writing(db).await?;
     let report = pricing_seed::seed(&transaction, OffsetDateTime::now_utc()).await?;
     let source = "the lists that come with the program";
     record(&transaction, by, "seed", source, report.inserted, report.updated).await?;
@@ -93,7 +93,7 @@ async fn import(db: &DatabaseConnection, asked: &Import, as_json: bool) -> Resul
         ..Options::of_command_line(OffsetDateTime::now_utc())
     };
     // A list is written whole or not at all. While it is read nothing is locked, however slowly it comes.
-    let transaction = db.begin().await?;
+    let transaction = database::begin(db).await?;
     let mut shown = Shown::new();
     let report =
         Box::pin(pricing_seed::import_from(&transaction, &name, list, options, |progress| shown.tell(progress)))

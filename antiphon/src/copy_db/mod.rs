@@ -7,12 +7,10 @@ mod schema;
 mod tests;
 
 use anyhow::{Context, Result, bail};
+use database::connect;
 use futures_util::TryStreamExt;
-use gateway::repositories::connect;
 use sea_orm::sea_query::{Alias, Query};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, StreamTrait, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, StreamTrait};
 use serde::Serialize;
 
 use self::cells::{Cell, Sum};
@@ -84,8 +82,8 @@ pub(crate) async fn copy(
         }
     }
     // What the source's writers do from here on is not seen.
-    let reading = source.begin().await?;
-    let writing = target.begin().await?;
+    let reading = database::begin(source).await?;
+    let writing = database::begin(target).await?;
     let mut sums = Vec::new();
     for table in &tables {
         tell(&table.name, 0);

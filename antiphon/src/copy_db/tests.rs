@@ -22,7 +22,7 @@ impl Databases {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let from = format!("sqlite://{}/antiphon.db", folder.path().display());
-        let made = gateway::repositories::connect(&from).await.unwrap();
+        let made = database::connect(&from).await.unwrap();
         migration::up(&made).await.unwrap();
         made.close().await.unwrap();
         let url = std::env::var("ANTIPHON_TEST_POSTGRES_URL").expect(
@@ -197,7 +197,7 @@ async fn what_cannot_be_copied_is_refused_before_anything_is_touched() {
     }
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/old.db", folder.path().display());
-    let old = gateway::repositories::connect(&url).await.unwrap();
+    let old = database::connect(&url).await.unwrap();
     migration::up(&old).await.unwrap();
     migration::down(&old, Some(1)).await.unwrap();
     let refused = open(&url, "postgres://localhost:1/y").await.unwrap_err().to_string();

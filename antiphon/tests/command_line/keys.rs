@@ -152,3 +152,21 @@ fn keys_that_are_dropped_from_the_file_are_revoked_at_the_next_start() {
     assert_eq!(unpriced("tenants: [{ name: acme, unpriced: refuse }]"), (no, yes, file));
     assert_eq!(unpriced("tenants: []"), (yes, yes, "api".to_owned()), "nothing declares it any more");
 }
+
+#[test]
+fn what_was_damaged_and_is_written_anew_is_told_as_a_change() {
+    let machine = Machine::new();
+    let declared = "
+providers: [{ name: one, kind: openai, api_key: sk-upstream }]
+models: [{ name: house, targets: [{ provider: one, model: tts-1 }] }]
+";
+    std::fs::write(machine.path().join("antiphon.yaml"), declared).unwrap();
+    drop(machine.serve());
+    let told = machine.entries("configuration").len();
+    machine.sql("UPDATE models SET strategy = 'none that is known'");
+    drop(machine.serve());
+    let told = machine.entries("configuration").split_off(told);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].action.as_str(), told[0].kind.as_str()), ("update", "model"));
+    assert_eq!((&told[0].before, &told[0].after["name"]), (&Value::Null, &"house".into()));
+}

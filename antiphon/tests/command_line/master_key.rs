@@ -68,7 +68,7 @@ async fn store_credential(machine: &Machine, base_url: &str, credential: &str) {
 
 async fn database(machine: &Machine) -> DatabaseConnection {
     let url = format!("sqlite://{}/data/antiphon.db", machine.path().display());
-    gateway::repositories::connect(&url).await.unwrap()
+    database::connect(&url).await.unwrap()
 }
 
 /// How many rows a question has.

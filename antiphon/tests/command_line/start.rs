@@ -39,7 +39,7 @@ fn what_is_declared_lies_in_the_database_without_its_credential_until_it_is_no_l
     let rows = || {
         runtime.block_on(async {
             let url = format!("sqlite://{}/data/antiphon.db", machine.path().display());
-            let db = gateway::repositories::connect(&url).await.unwrap();
+            let db = database::connect(&url).await.unwrap();
             let providers = provider::Entity::find().order_by_asc(provider::Column::Name).all(&db).await.unwrap();
             let models = entities::model::Entity::find().all(&db).await.unwrap();
             let voices = entities::voice::Entity::find().all(&db).await.unwrap();

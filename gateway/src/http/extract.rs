@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::Worker;
 use crate::error::GatewayError;
 use crate::overload;
-use crate::pipeline::authenticate::{Principal, authenticate};
+use crate::pipeline::authenticate::{Principal, STRATEGY, authenticate};
 use crate::pipeline::meter::CallFacts;
 use crate::pipeline::progress::Progress;
 use crate::snapshot::Snapshot;
@@ -179,15 +179,11 @@ pub fn with_deployment(request: &HttpRequest, body: Bytes) -> Result<Bytes, Gate
 
 /// How the caller wants targets to be ordered, where its key lets it say so.
 fn strategy(request: &HttpRequest, principal: &Principal) -> Result<Option<Strategies>, GatewayError> {
-    const NAME: &str = "x-antiphon-strategy";
-    let Some(value) = request.headers().get(NAME) else { return Ok(None) };
-    if !principal.key.allow_strategy {
-        let message = format!("The header `{NAME}` takes a key with `allow_strategy`.");
-        return Err(GatewayError::caller(ErrorKind::StrategyNotAllowed, message).with_param(NAME));
-    }
+    let Some(value) = request.headers().get(STRATEGY) else { return Ok(None) };
+    principal.may_order()?;
     let named = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    let message = || format!("The header `{NAME}` names no strategy; they are {}.", names());
-    named.map(Some).ok_or_else(|| GatewayError::invalid(NAME, message()))
+    let message = || format!("The header `{STRATEGY}` names no strategy; they are {}.", names());
+    named.map(Some).ok_or_else(|| GatewayError::invalid(STRATEGY, message()))
 }
 
 fn names() -> String {

@@ -124,13 +124,14 @@ async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use database::connect;
     use domain::key::KeyHash;
     use domain::money::NanoUsd;
     use serde_json::json;
 
     use crate::ledger::{JournalLimits, UsageRecord};
+    use crate::repositories::ManagedBy;
     use crate::repositories::tenants::upsert_tenant;
-    use crate::repositories::{ManagedBy, connect};
     use crate::snapshot::{Budget, Key};
 
     #[tokio::test]

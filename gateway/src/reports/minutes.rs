@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use database::blocks::{SIZES, blocks};
 use domain::error::{ErrorKind, Origin};
 use domain::ids::{ProviderId, TenantId};
 use domain::provider::Operation;
 use entities::{Id, request_minute};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ use crate::snapshot::ProviderAccount;
 const MAX_ROWS: usize = 10_000;
 /// Minutes of such coarse rows.
 const MAX_COARSE_ROWS: usize = 1_440;
-/// Rows of one statement.
+/// Rows of one transaction.
 const BATCH: usize = 200;
 /// Upper ends of the ranges by which answers are counted.
 const RANGES_MS: [u64; 5] = [100, 300, 1_000, 3_000, 10_000];
@@ -159,12 +160,16 @@ impl Waiting {
     }
 
     /// Adds everything to what the database has; what it did not take stays.
-    pub(super) async fn write(&mut self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    pub(super) async fn write(&mut self, db: &DatabaseConnection) -> Result<(), DbErr> {
         // In one order on every gateway, so that two of them never wait for each other.
         let rows: BTreeMap<Row, Counts> = self.0.iter().map(|(row, counts)| (row.clone(), *counts)).collect();
         let rows: Vec<(Row, Counts)> = rows.into_iter().collect();
         for batch in rows.chunks(BATCH) {
-            insert(db, batch).await?;
+            let transaction = database::begin(db).await?;
+            for block in blocks(batch, &SIZES) {
+                insert(&transaction, block).await?;
+            }
+            transaction.commit().await?;
             for (row, _) in batch {
                 self.0.remove(row);
             }

@@ -32,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How often old minutes are looked for, and how old they get.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 const KEEP_MINUTES: Duration = Duration::from_secs(8 * 24 * 3600);
-/// How long the database may take for one round, and for the last.
+/// How long the database may take for one round, and, once the gateway stops, for what is left of it and for the last.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -94,9 +94,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = stop.cancelled() => break,
             _ = beat.tick() => {}
         }
+        // What is being written may be committed by now, so it is waited for: `leave` would write it again.
         let told = tokio::select! {
-            () = stop.cancelled() => break,
             told = tokio::time::timeout(PATIENCE, reporter.tell()) => told,
+            () = async { stop.cancelled().await; tokio::time::sleep(LAST_PATIENCE).await } => break,
         };
         match told.unwrap_or_else(|_| Err(DbErr::Custom("the database does not answer".to_owned()))) {
             Ok(()) => failing = false,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use database::blocks::{SIZES, blocks};
 use domain::ids::SessionId;
 use entities::Id;
 use entities::live_session::{ActiveModel, Column, Entity};
@@ -12,7 +13,7 @@ use super::count;
 use crate::Gateway;
 use crate::realtime::live::{Live, SoFar};
 
-/// Rows of one statement.
+/// Rows of one transaction.
 const BATCH: usize = 200;
 
 /// Which revision of each session the database has.
@@ -26,9 +27,13 @@ impl WrittenSessions {
         let changed: Vec<_> =
             open.iter().filter_map(|live| Some((live, live.since(self.0.get(&live.id).copied())?))).collect();
         for batch in changed.chunks(BATCH) {
-            let rows = batch.iter().map(|(live, so_far)| row(gateway, live, so_far));
-            let update = OnConflict::column(Column::Id).update_columns(CHANGING).to_owned();
-            Entity::insert_many(rows).on_conflict(update).exec_without_returning(&gateway.database).await?;
+            let transaction = database::begin(&gateway.database).await?;
+            for block in blocks(batch, &SIZES) {
+                let rows = block.iter().map(|(live, so_far)| row(gateway, live, so_far));
+                let update = OnConflict::column(Column::Id).update_columns(CHANGING).to_owned();
+                Entity::insert_many(rows).on_conflict(update).exec_without_returning(&transaction).await?;
+            }
+            transaction.commit().await?;
             self.0.extend(batch.iter().map(|(live, so_far)| (live.id, so_far.revision)));
         }
         self.remove_ended(gateway, open.iter().map(|live| live.id).collect()).await
@@ -38,8 +43,12 @@ impl WrittenSessions {
         open.sort_unstable();
         let ended: Vec<_> = self.0.keys().filter(|id| open.binary_search(id).is_err()).copied().collect();
         for batch in ended.chunks(BATCH) {
-            let ids = batch.iter().map(|id| Id(id.0));
-            Entity::delete_many().filter(Column::Id.is_in(ids)).exec(&gateway.database).await?;
+            let transaction = database::begin(&gateway.database).await?;
+            for block in blocks(batch, &SIZES) {
+                let ids = block.iter().map(|id| Id(id.0));
+                Entity::delete_many().filter(Column::Id.is_in(ids)).exec(&transaction).await?;
+            }
+            transaction.commit().await?;
             for id in batch {
                 self.0.remove(id);
             }

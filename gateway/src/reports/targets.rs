@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use database::blocks::{SIZES, blocks};
 use domain::ids::ProviderId;
 use entities::Id;
 use entities::target_health::{ActiveModel, Column, Entity};
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 use crate::Gateway;
 use crate::pipeline::health::TargetState;
 
-/// Rows of one statement.
+/// Rows of one transaction.
 const BATCH: usize = 200;
 /// Targets that are told of: a vendor's own paths take any model's name.
 const MAX_TARGETS: usize = 2_000;
@@ -34,10 +35,14 @@ impl WrittenTargets {
         let changed: Vec<_> = known.into_iter().chain(new.into_iter().take(room)).collect();
         let now = OffsetDateTime::now_utc();
         for batch in changed.chunks(BATCH) {
-            let rows = batch.iter().map(|((provider, model), state)| row(gateway, *provider, model, state, now));
-            let key = [Column::GatewayId, Column::ProviderId, Column::Model];
-            let update = OnConflict::columns(key).update_columns(CHANGING).to_owned();
-            Entity::insert_many(rows).on_conflict(update).exec_without_returning(&gateway.database).await?;
+            let transaction = database::begin(&gateway.database).await?;
+            for block in blocks(batch, &SIZES) {
+                let rows = block.iter().map(|((provider, model), state)| row(gateway, *provider, model, state, now));
+                let key = [Column::GatewayId, Column::ProviderId, Column::Model];
+                let update = OnConflict::columns(key).update_columns(CHANGING).to_owned();
+                Entity::insert_many(rows).on_conflict(update).exec_without_returning(&transaction).await?;
+            }
+            transaction.commit().await?;
             self.0.extend(batch.iter().cloned());
         }
         Ok(())

@@ -28,6 +28,11 @@ impl TestDatabase {
     }
 
     pub(crate) async fn postgres() -> Self {
+        Self::postgres_over(8).await
+    }
+
+    /// Over as many connections at most.
+    pub(crate) async fn postgres_over(connections: u32) -> Self {
         let url = std::env::var("ANTIPHON_TEST_POSTGRES_URL").expect(
             "ANTIPHON_TEST_POSTGRES_URL is not set: `make test` sets it, as does `scripts/postgres-for-tests.sh start`",
         );
@@ -36,7 +41,7 @@ impl TestDatabase {
         server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         let (base, _) = url.rsplit_once('/').unwrap();
         let mut options = ConnectOptions::new(format!("{base}/{name}"));
-        options.max_connections(8).sqlx_logging(false);
+        options.max_connections(connections).sqlx_logging(false);
         let db = Database::connect(options).await.unwrap();
         migration::up(&db).await.unwrap();
         Self { db, _folder: None, server: Some((server, name)) }

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample;
 use proptest::test_runner::{Config, TestRunner};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, TransactionTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait};
 use usage_store::tables::{DAILY, DAILY_ALL, HOURLY, HOURLY_ALL, LABELS, MONTHLY_LABELS};
 use usage_store::{Repriced, Sql, insert_new, reprice_rollups};
 
@@ -46,7 +46,7 @@ fn batch(numbers: &[u32]) -> Vec<usage_record::Model> {
 }
 
 async fn price(test: &TestDatabase, cost: i64, commit: bool) {
-    let transaction = test.db.begin().await.unwrap();
+    let transaction = database::begin(&test.db).await.unwrap();
     let unpriced: Vec<_> = usage_record::Entity::find()
         .all(&transaction)
         .await
@@ -178,5 +178,22 @@ async fn a_transaction_that_nobody_ends_keeps_no_lock_for_long() {
     let asked = Sql::new(DbBackend::Postgres, "SELECT patience FROM told".to_owned());
     let patience: String = asked.one(&database.db).await.unwrap().unwrap().try_get_by_index(0).unwrap();
     assert_eq!(patience, "20s", "less than the ledger waits before it tries over another connection");
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn batches_of_any_size_keep_few_statements_in_the_server() {
+    let database = TestDatabase::postgres_over(1).await;
+    let kept = "SELECT count(*) FROM pg_prepared_statements";
+    let before = database.number(kept).await;
+    let mut numbers = 0..;
+    for size in (1..=40).chain([120, 480]) {
+        let batch: Vec<_> = numbers.by_ref().take(size).map(record).collect();
+        insert_new(&database.db, &batch).await.unwrap();
+    }
+    let written = database.number("SELECT count(*) FROM usage_records").await;
+    assert_eq!(written, i64::from(numbers.start));
+    let more = database.number(kept).await - before;
+    assert!(more < 30, "{more} statements, each with room for all its values");
     database.remove().await;
 }

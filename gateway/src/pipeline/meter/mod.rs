@@ -2,6 +2,7 @@
 //! ledger's slots until its record is in the journal, so that a kill in between loses nothing.
 
 mod beside;
+mod records;
 mod turns;
 
 use std::cell::Cell;
@@ -19,18 +20,16 @@ use domain::routing::sticky::Name;
 use domain::usage::{Usage, UsageSource, UsageStatus};
 use time::OffsetDateTime;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use uuid::Uuid;
 
 use crate::Gateway;
 use crate::clock;
-use crate::ledger::{FailedAttempt, Note, Routing, UsageRecord};
+use crate::ledger::{FailedAttempt, Note, Routing};
 use crate::limits::{Permit, Refusal};
 use crate::pipeline::estimate::{self, Input};
 use crate::pipeline::flight::{Bill, Entry, Flight};
 use crate::pipeline::route::Candidate;
 use crate::realtime::live::Live;
 use crate::snapshot::{Key, Snapshot};
-use crate::telemetry::names;
 use crate::telemetry::trace::Trace;
 
 pub use self::turns::Part;
@@ -206,15 +205,6 @@ impl Meter {
         }
     }
 
-    /// What a record of a session says, for the list of open sessions.
-    fn tell_live(&self, record: &UsageRecord) {
-        match &self.session {
-            Some(live) if self.by_turns => live.turn(&record.usage, record.cost, self.passed),
-            Some(live) => live.whole(&record.usage, record.cost),
-            None => {}
-        }
-    }
-
     /// So much audio has passed in the session, in and out.
     pub fn audio_passed(&mut self, passed: (u64, u64)) {
         self.passed = passed;
@@ -373,33 +363,6 @@ impl Meter {
         &self.permit
     }
 
-    fn record(&mut self, status: UsageStatus) {
-        // What no provider had whole is billed by none.
-        let Some(served) = self.served.take().filter(|_| !self.flight.call.is_awaited()) else {
-            return self.withdraw();
-        };
-        let flight = std::mem::take(&mut self.flight);
-        if !self.by_turns {
-            let bill = Bill::new(self.usage, self.source, self.priced(&served.prices));
-            return self.land(flight, &served.candidate, None, bill, status);
-        }
-        // A session that was dropped where it stood: what was open is all that it leaves.
-        let open = std::iter::once(flight).chain(std::mem::take(&mut self.utterances));
-        for flight in open.filter(|flight| flight.entry.is_some()) {
-            self.land(flight, &served.candidate, None, Bill::unknown(), status);
-        }
-    }
-
-    /// Nothing is in flight any more, and nothing is recorded of what was.
-    fn withdraw(&mut self) {
-        self.served = None;
-        self.flight.entry = None;
-        self.gateway.ledger.withdraw(&mut self.flight.call);
-        for mut flight in self.utterances.drain(..) {
-            self.gateway.ledger.withdraw(&mut flight.call);
-        }
-    }
-
     /// The cost so far, worked out once for the same quantities.
     fn priced(&self, prices: &[Price]) -> Cost {
         match self.priced.get() {
@@ -416,83 +379,6 @@ impl Meter {
     fn lived(&self) -> Duration {
         clock::mono().saturating_duration_since(self.facts.started)
     }
-
-    fn describe(
-        &self,
-        entry: Entry,
-        candidate: &Candidate,
-        model: Option<&str>,
-        bill: Bill,
-        status: UsageStatus,
-    ) -> UsageRecord {
-        let latency = self.lived();
-        let facts = &self.facts;
-        UsageRecord {
-            id: entry.id,
-            request_id: facts.request_id,
-            session_id: self.session.as_ref().map(|live| live.id),
-            sequence: entry.sequence,
-            tenant_id: facts.key.tenant,
-            key_id: facts.key.id,
-            user_tag: facts.user_tag.clone(),
-            tags: facts.tags.clone(),
-            operation: facts.operation,
-            model_asked: facts.model_asked.clone(),
-            provider_kind: candidate.account.kind,
-            provider: candidate.account.name.clone(),
-            model_served: model.unwrap_or(&candidate.model.model).to_owned(),
-            usage: bill.usage,
-            usage_source: bill.source,
-            cost: bill.cost,
-            price_id: bill.price_id,
-            status,
-            attempts: self.attempts.max(1),
-            failed_attempts: self.failed_attempts.clone(),
-            routing: self.routing.as_ref().filter(|_| entry.sequence == 0).cloned(),
-            cache: None,
-            ttfb_ms: self.first_byte.map(millis),
-            latency_ms: millis(latency),
-            started_at: facts.started_at,
-            ended_at: facts.started_at + latency,
-        }
-    }
-
-    /// Records what was in flight. It is in the journal when this returns.
-    fn land(
-        &mut self,
-        mut flight: Flight,
-        candidate: &Candidate,
-        model: Option<&str>,
-        bill: Bill,
-        status: UsageStatus,
-    ) {
-        let entry = flight.entry.take().unwrap_or_else(|| {
-            let entry = Entry::new(self.sequence);
-            self.sequence += 1;
-            entry
-        });
-        let record = self.describe(entry, candidate, model, bill, status);
-        names::served(
-            record.operation,
-            &record.provider,
-            status.as_str(),
-            self.lived(),
-            self.first_byte,
-            bill.cost.map(|cost| cost.0),
-        );
-        names::used(record.operation, &record.provider, &record.usage);
-        self.tell_live(&record);
-        self.facts.trace.recorded(&record, candidate, model.is_some());
-        let accounting = self.facts.trace.phase("account");
-        if let Err(error) = self.gateway.ledger.settle(&mut flight.call, record) {
-            tracing::error!(%error, request_id = %self.facts.request_id, "a usage record could not be written");
-        }
-        drop(accounting);
-        let (key, started_at) = (self.facts.key.id, self.facts.started_at);
-        let open = self.utterances.iter().chain(std::iter::once(&self.flight)).filter_map(|flight| flight.entry);
-        let from = open.map(|entry| entry.id.0).fold(entry.id.0, Uuid::min);
-        self.permit.settle_record(replicas::Record { id: entry.id, key, cost: bill.cost, started_at }, from);
-    }
 }
 
 impl Drop for Meter {
@@ -500,8 +386,4 @@ impl Drop for Meter {
         let cut = self.served.is_some() && self.gateway.cut.is_cancelled();
         self.record(if cut { UsageStatus::EndedByPolicy } else { UsageStatus::ClientClosed });
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

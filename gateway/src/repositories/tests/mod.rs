@@ -1,10 +1,10 @@
 //! Every repository on both databases.
 
-mod connections;
 mod keys;
 mod records;
 mod view;
 
+use database::connect;
 use domain::ids::{RequestId, TenantId, UsageRecordId, VirtualKeyId};
 use domain::key::KeyHash;
 use domain::money::NanoUsd;
@@ -15,9 +15,9 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::ManagedBy;
 use super::keys::StoredKey;
 use super::tenants::upsert_tenant;
-use super::{ManagedBy, connect};
 use crate::ledger::UsageRecord;
 use crate::snapshot::{Budget, BudgetWindow, Key};
 

@@ -1,5 +1,6 @@
 //! Usage records, and what was spent by them.
 
+use database::connect;
 use domain::ids::{SessionId, TenantId, UsageRecordId, VirtualKeyId};
 use domain::money::NanoUsd;
 use domain::usage::UsageSource;
@@ -9,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::super::usage;
-use super::{NOW, record};
+use super::{NOW, record, sqlite};
 use crate::ledger::{InsertError, JournalLimits, Ledger, Sink, UsageRecord};
 
 const DAY: OffsetDateTime = datetime!(2026-11-21 0:00 UTC);
@@ -126,4 +127,25 @@ pub(super) async fn spending_counts_from_the_first_moment_of_the_window(db: &Dat
 async fn spent(db: &DatabaseConnection, key: VirtualKeyId) -> [i64; 3] {
     let past = usage::spent_before(db, &[(key, Uuid::max())], DAY, MONTH).await.unwrap();
     past.get(&key).map_or([0; 3], |past| [past.total.0, past.month.0, past.day.0])
+}
+
+#[tokio::test]
+async fn sqlite_lets_readers_and_writers_work_side_by_side() {
+    let (folder, db) = sqlite().await;
+    let url = format!("sqlite://{}/not/there/yet.db", folder.path().display());
+    let beside = connect(&url).await.unwrap();
+    let tenant = TenantId(Uuid::now_v7());
+    let key = VirtualKeyId(Uuid::now_v7());
+    let batch = || (0..50).map(|_| record(tenant, key, NOW, None)).collect::<Vec<_>>();
+    let (one, two, three, four) = (batch(), batch(), batch(), batch());
+    let results = tokio::join!(
+        usage::insert_batch(&db, &one),
+        usage::insert_batch(&beside, &two),
+        usage::insert_batch(&db, &three),
+        usage::insert_batch(&beside, &four),
+    );
+    for result in [results.0, results.1, results.2, results.3] {
+        assert_eq!(result.unwrap(), 50);
+    }
+    assert_eq!(usage::count(&beside).await.unwrap(), 200);
 }

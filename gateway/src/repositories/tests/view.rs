@@ -9,7 +9,7 @@ use domain::routing::{Hedge, Strategy, Target};
 use domain::seal::{OpenError, SEAL_RANDOM_BYTES, SealingKey, credential_binding};
 use entities::{Id, provider, provider_credential};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, EntityTrait, TransactionTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, EntityTrait};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -254,7 +254,7 @@ async fn prices_are_the_tenants_own_where_it_has_some(db: &DatabaseConnection, a
         acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.09,0,0,2026-04-01,our first contract,2026-11-21\n\
         acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.03,0,0,2026-06-01,our contract,2026-11-21\n\
         acme,groq,whisper-large-v3-turbo,transcription,audio_hour,0.02,0,0,2026-11-21,our next contract,2026-11-21\n";
-    let transaction = db.begin().await.unwrap();
+    let transaction = database::begin(db).await.unwrap();
     let options = pricing_seed::Options::of_command_line(NOW);
     pricing_seed::import_from(&transaction, "own.csv", list.as_bytes(), options, |_| {}).await.unwrap();
     transaction.commit().await.unwrap();

@@ -11,7 +11,6 @@ use domain::money::NanoUsd;
 use domain::pricing::{Price, Unit};
 use domain::provider::{Operation, ProviderKind};
 use domain::routing::{Strategies, Strategy, Target};
-use gateway::repositories;
 use gateway::settings::{GatewayLimits, GatewaySettings, Timeouts};
 use gateway::snapshot::{Budget, BudgetWindow, Key, ListedPrice, PriceList, ProviderAccount, Route, Snapshot};
 use gateway::startup::Application;
@@ -232,7 +231,7 @@ impl Setup {
         let hurried = hurry.clone();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let database = repositories::connect(&url).await.unwrap();
+                let database = database::connect(&url).await.unwrap();
                 migration::up(&database).await.unwrap();
                 let application = Application::build(settings, database, snapshot, pepper()).await.unwrap();
                 let addresses = [Some(application.address()), application.metrics_address()];

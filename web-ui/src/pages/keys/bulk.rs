@@ -1,6 +1,7 @@
 //! Many keys from a file: it is checked first, then made, and the secrets are given as a file.
 
 use admin_types::keys::{BulkKeysOptions, KeyWithSecret, RowProblem};
+use domain::sheet::guarded;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use time::format_description::well_known::Rfc3339;
@@ -230,9 +231,8 @@ fn secrets_csv(made: &[KeyWithSecret]) -> String {
 
 /// A cell, in quotes where it must be; what a spreadsheet would run begins with `'`.
 fn csv_cell(text: &str) -> String {
-    let harmless =
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-    if harmless.contains([',', '"', '\n', '\r']) { format!("\"{}\"", harmless.replace('"', "\"\"")) } else { harmless }
+    let cell = guarded(text);
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.into_owned() }
 }
 
 #[cfg(test)]
